@@ -1,0 +1,15 @@
+"""Two-argument activation functions for Keras (Yoon, Orhan, Kim, Pitkow, arXiv 2110.06871)."""
+
+from keras_twoarg._version import __version__
+from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.sharing import assert_shared, clone_model, sharing_scope
+
+__all__ = [
+    "InnerNetwork",
+    "TwoArgActivation",
+    "__version__",
+    "assert_shared",
+    "clone_model",
+    "sharing_scope",
+]

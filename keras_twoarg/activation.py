@@ -1,0 +1,160 @@
+"""TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg import sharing
+from keras_twoarg.arguments import check_pairing, to_tuples, unit_count
+from keras_twoarg.inner import InnerNetwork
+
+EVALUATIONS = ("auto", "exact")
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class TwoArgActivation(keras.layers.Layer):
+    """Activation layer whose units take several arguments, by an inner network that all of them share.
+
+    `y[..., i] = phi(x[..., 2i], x[..., 2i + 1])`
+
+    Use one layer for each place in the model, all holding one `InnerNetwork`. The layer in front gives `arity`
+    pre-activations for each unit: `Dense(128)` in front means 64 units.
+
+    Args:
+        inner: The `InnerNetwork` phi. It decides the arity. Defaults to a new one with two arguments.
+        pairing: Which pre-activations are the arguments of unit i: `"adjacent"` for entries `2i, 2i + 1` (the
+            paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
+        evaluation: How phi is evaluated: `"exact"`, or `"auto"`, which is exact at present. It can be set on a
+            loaded model, and is no part of the weights. Defaults to `"auto"`.
+        **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
+            `trainable` acts on the inner network, and so on all the places that share it.
+
+    Call arguments:
+        inputs: A tensor of pre-activations, or a list of `arity` tensors of one shape, one for each argument.
+        training: Whether gradients will be wanted: memory then stays flat, at the price of some recomputation.
+
+    Input shape:
+        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+
+    Output shape:
+        `(batch, ..., n)`
+
+    Example:
+        >>> inner = InnerNetwork()
+        >>> model = keras.Sequential([
+        ...     keras.Input((784,)),
+        ...     keras.layers.Dense(128), TwoArgActivation(inner),  # (batch, 64)
+        ...     keras.layers.Dense(128), TwoArgActivation(inner),  # (batch, 64)
+        ...     keras.layers.Dense(10),
+        ... ])
+        >>> model.output_shape
+        (None, 10)
+        >>> basal = apical = np.zeros((3, 5), "float32")
+        >>> tuple(TwoArgActivation(inner)([basal, apical]).shape)
+        (3, 5)
+
+    Raises:
+        TypeError: If `inner` is not an `InnerNetwork`.
+        ValueError: If `pairing` or `evaluation` is unknown, the last axis is not a multiple of the arity, or tensors
+            in a list differ in number or shape from what the arity asks for.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
+    """
+
+    def __init__(
+        self,
+        inner: InnerNetwork | None = None,
+        *,
+        pairing: str = "adjacent",
+        evaluation: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if inner is not None and not isinstance(inner, InnerNetwork):
+            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        self.inner = InnerNetwork() if inner is None else inner
+        self.pairing = check_pairing(pairing)
+        self.evaluation = evaluation
+        self.supports_masking = True
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit."""
+        return self.inner.arity
+
+    @property
+    def evaluation(self) -> str:
+        """How phi is evaluated."""
+        return self._evaluation
+
+    @evaluation.setter
+    def evaluation(self, value: str) -> None:
+        if value not in EVALUATIONS:
+            raise ValueError(f"`evaluation` must be one of {EVALUATIONS}. Received: evaluation={value!r}")
+        self._evaluation = value
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer, after making sure that a rebuilt graph still shares one phi."""
+        sharing.check_graph(self.inner, (args, kwargs))
+        return super().__call__(*args, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Build the inner network, unless another place has done so."""
+        self.compute_output_shape(input_shape)
+        if not self.inner.built:
+            self.inner.build((None, self.arity))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply phi to each unit's arguments."""
+        if isinstance(inputs, list | tuple):
+            self.compute_output_shape([x.shape for x in inputs])
+            tuples = ops.stack(inputs, axis=-1)  # (..., n, arity)
+        else:
+            tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
+        outputs = ops.squeeze(self.inner(tuples, training=training), axis=-1)  # (..., n)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit."""
+        if not _is_list_of_shapes(input_shape):
+            return (*input_shape[:-1], unit_count(input_shape, self.arity))
+        shapes = [tuple(shape) for shape in input_shape]
+        if len(shapes) != self.arity or len(set(shapes)) > 1:
+            raise ValueError(
+                f"An inner network of arity {self.arity} takes one tensor, or a list of {self.arity} tensors of one "
+                f"shape. Received: shapes={shapes}"
+            )
+        return shapes[0]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Pass a mask on; of several arguments' masks, their conjunction."""
+        masks = [mask for mask in keras.tree.flatten(previous_mask) if mask is not None]
+        if not masks:
+            return None
+        combined = masks[0]
+        for mask in masks[1:]:
+            combined = ops.logical_and(combined, mask)
+        return combined
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the inner network with its identity."""
+        return {
+            **super().get_config(),
+            "inner": sharing.serialize_inner(self.inner),
+            "pairing": self.pairing,
+            "evaluation": self.evaluation,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "TwoArgActivation":
+        """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
+        config = dict(config)
+        if isinstance(config["inner"], dict):
+            config["inner"] = sharing.revive_inner(config["inner"])
+        return cls(**config)
+
+
+def _is_list_of_shapes(shape: Any) -> bool:
+    return len(shape) > 0 and isinstance(shape[0], list | tuple)

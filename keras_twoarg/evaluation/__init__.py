@@ -1,0 +1,1 @@
+"""How phi is applied to millions of argument tuples, on each backend."""

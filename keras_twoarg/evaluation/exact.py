@@ -1,0 +1,133 @@
+"""Exact evaluation: every argument tuple goes through the inner network.
+
+The hidden layers of phi are 64 times wider than its output, so keeping them for the backward pass costs about
+1 kB for each tuple: a few layers of a convolutional network need gigabytes. In training the tuples therefore
+pass in chunks, and the backward pass computes each chunk's hidden values again. A chunk stays in the processor's
+cache, which pays for the second computation.
+
+In inference phi is three matrix products without loops or compiled regions, so that every exporter can read it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import keras
+from keras import ops
+
+CHUNK = 8192
+"""Argument tuples that are evaluated at a time in training: 2 MB for each hidden layer of 64 units."""
+
+
+def evaluate(tuples: Any, weights: list[Any], activation: Callable[[Any], Any], training: bool) -> Any:
+    """Apply phi to argument tuples.
+
+    Args:
+        tuples: Tensor of shape `(N, arity)`.
+        weights: The inner network's variables, kernel and bias of each layer in turn.
+        activation: The hidden layers' activation function.
+        training: Whether gradients will be wanted. Then memory does not grow with the hidden layers.
+
+    Returns:
+        A tensor of shape `(N, 1)`.
+    """
+    elementwise_map = {"tensorflow": _tensorflow_map, "jax": _jax_map}.get(keras.backend.backend(), _torch_map)
+    # `value` honours autocasting, which a Keras variable passed to a compiled function would not.
+    return elementwise_map(activation, training)(tuples, *(weight.value for weight in weights))
+
+
+def _phi(activation: Callable[[Any], Any]) -> Callable[..., Any]:
+    def phi(tuples: Any, *weights: Any) -> Any:
+        hidden = tuples  # (N, arity)
+        *hidden_layers, kernel, bias = weights
+        for hidden_kernel, hidden_bias in zip(hidden_layers[::2], hidden_layers[1::2], strict=True):
+            hidden = activation(ops.matmul(hidden, hidden_kernel) + hidden_bias)  # (N, hidden units)
+        return ops.matmul(hidden, kernel) + bias  # (N, 1)
+
+    return phi
+
+
+def _split(rows: Any) -> Any:
+    """Cut rows into chunks of equal size, padded with zeros: (N, d) -> (chunks, size, d)."""
+    number, width = ops.shape(rows)
+    chunks = number // CHUNK + 1  # at least one, also for an empty batch
+    size = (number + chunks - 1) // chunks
+    padded = ops.pad(rows, [[0, chunks * size - number], [0, 0]])
+    return ops.reshape(padded, (chunks, size, width))
+
+
+def _join(chunks: Any, number: Any) -> Any:
+    """Undo `_split` for `number` rows."""
+    return ops.reshape(chunks, (-1, chunks.shape[-1]))[:number]
+
+
+@lru_cache(maxsize=32)
+def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    phi = _phi(activation)
+    one_by_one = partial(tf.map_fn, parallel_iterations=1)
+
+    @tf.custom_gradient
+    def in_chunks(tuples: Any, *weights: Any) -> Any:
+        """Evaluate chunk by chunk. A loop over chunks that TensorFlow differentiates itself defeats XLA."""
+        number = ops.shape(tuples)[0]
+
+        def gradient(upstream: Any) -> Any:
+            def chunk_gradient(chunk: Any) -> Any:
+                with tf.GradientTape() as tape:
+                    tape.watch((chunk[0], weights))
+                    values = phi(chunk[0], *weights)
+                return tuple(tape.gradient(values, (chunk[0], *weights), output_gradients=chunk[1]))
+
+            signature = (tuples.dtype, *(weight.dtype for weight in weights))
+            chunks = (_split(tuples), _split(upstream))
+            by_tuple, *by_weight = one_by_one(chunk_gradient, chunks, fn_output_signature=signature)
+            return _join(by_tuple, number), *(tf.reduce_sum(by_chunk, axis=0) for by_chunk in by_weight)
+
+        values = one_by_one(lambda chunk: phi(chunk, *weights), _split(tuples), fn_output_signature=tuples.dtype)
+        return _join(values, number), gradient
+
+    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+        if training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK):
+            return in_chunks(tuples, *weights)
+        return phi(tuples, *weights)
+
+    compiled = tf.function(evaluate_phi, reduce_retracing=True)
+
+    def evaluate_or_inline(tuples: Any, *weights: Any) -> Any:
+        weights = tuple(map(tf.convert_to_tensor, weights))
+        # While an inference graph is traced, for predict or for an export, the plain operations go into it.
+        return compiled(tuples, *weights) if training or tf.executing_eagerly() else phi(tuples, *weights)
+
+    return evaluate_or_inline
+
+
+@lru_cache(maxsize=32)
+def _jax_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+    import jax
+
+    phi = _phi(activation)
+
+    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+        if not training or tuples.shape[0] <= CHUNK:
+            return phi(tuples, *weights)
+        recomputed = jax.checkpoint(phi)
+        values = jax.lax.map(lambda chunk: recomputed(chunk, *weights), _split(tuples))
+        return _join(values, tuples.shape[0])
+
+    return jax.jit(evaluate_phi)
+
+
+@lru_cache(maxsize=32)
+def _torch_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+    phi = _phi(activation)
+
+    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+        if not training or tuples.shape[0] <= CHUNK:
+            return phi(tuples, *weights)
+        recomputed = keras.remat(phi)
+        values = ops.stack([recomputed(chunk, *weights) for chunk in _split(tuples)])
+        return _join(values, tuples.shape[0])
+
+    return evaluate_phi
