@@ -109,7 +109,7 @@ class TwoArgActivation(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
         if isinstance(inputs, list | tuple):
-            self.compute_output_shape([x.shape for x in inputs])
+            self.compute_output_shape([tuple(x.shape) for x in inputs])
             tuples = ops.stack(inputs, axis=-1)  # (..., n, arity)
         else:
             tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)

@@ -56,9 +56,9 @@ def _split(rows: Any) -> Any:
     return ops.reshape(padded, (chunks, size, width))
 
 
-def _join(chunks: Any, number: Any) -> Any:
-    """Undo `_split` for `number` rows."""
-    return ops.reshape(chunks, (-1, chunks.shape[-1]))[:number]
+def _join(chunks: Any, number: Any, width: int = 1) -> Any:
+    """Undo `_split` for `number` rows: (chunks, size, width) -> (number, width)."""
+    return ops.reshape(chunks, (-1, width))[:number]
 
 
 @lru_cache(maxsize=32)
@@ -83,22 +83,27 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
             signature = (tuples.dtype, *(weight.dtype for weight in weights))
             chunks = (_split(tuples), _split(upstream))
             by_tuple, *by_weight = one_by_one(chunk_gradient, chunks, fn_output_signature=signature)
-            return _join(by_tuple, number), *(tf.reduce_sum(by_chunk, axis=0) for by_chunk in by_weight)
+            return _join(by_tuple, number, tuples.shape[1]), *(tf.reduce_sum(by_chunk, axis=0) for by_chunk in by_weight)
 
         values = one_by_one(lambda chunk: phi(chunk, *weights), _split(tuples), fn_output_signature=tuples.dtype)
         return _join(values, number), gradient
 
-    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+    def evaluate_phi(tuples: Any, weights: tuple[Any, ...]) -> Any:
         if training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK):
             return in_chunks(tuples, *weights)
         return phi(tuples, *weights)
 
-    compiled = tf.function(evaluate_phi, reduce_retracing=True)
+    @lru_cache(maxsize=32)
+    def compiled(sizes: tuple[tuple[int, ...], ...]) -> Callable[..., Any]:
+        """Return one function for each architecture: its traces generalize over batches, and over nothing else."""
+        return tf.function(evaluate_phi, reduce_retracing=True)
 
     def evaluate_or_inline(tuples: Any, *weights: Any) -> Any:
         weights = tuple(map(tf.convert_to_tensor, weights))
         # While an inference graph is traced, for predict or for an export, the plain operations go into it.
-        return compiled(tuples, *weights) if training or tf.executing_eagerly() else phi(tuples, *weights)
+        if not training and not tf.executing_eagerly():
+            return phi(tuples, *weights)
+        return compiled(tuple(tuple(weight.shape) for weight in weights))(tuples, weights)
 
     return evaluate_or_inline
 
