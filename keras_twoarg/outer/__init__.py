@@ -1,0 +1,8 @@
+"""Outer networks for every arm, and widths that make arms comparable."""
+
+from keras_twoarg.outer.arms import ARMS, check_arm
+from keras_twoarg.outer.cnn import cnn
+from keras_twoarg.outer.matching import Comparison, compare, matched_widths
+from keras_twoarg.outer.mlp import mlp
+
+__all__ = ["ARMS", "Comparison", "check_arm", "cnn", "compare", "matched_widths", "mlp"]

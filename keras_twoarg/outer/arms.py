@@ -1,0 +1,76 @@
+"""What fills the units of an outer network: its arm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.inner import InnerNetwork
+
+ARMS = {"two_arg": 2, "one_arg": 1}
+"""Arms whose unit is a learned phi, with its arity. The other arms are Keras' activations, by name."""
+
+
+def check_arm(arm: str) -> str:
+    """Return `arm`, or raise a ValueError that says what arms there are."""
+    if arm not in ARMS and arm not in fixed_arms():
+        raise ValueError(
+            f"`arm` must be one of {tuple(ARMS)} or the name of a Keras activation such as 'relu'. "
+            f"Received: arm={arm!r}. Keras' activations: {', '.join(fixed_arms())}"
+        )
+    return arm
+
+
+def fixed_arms() -> list[str]:
+    """Return the names of Keras' activations that act on each pre-activation by itself."""
+    not_elementwise = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu"}
+    return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - not_elementwise)
+
+
+def arity_of(arm: str) -> int:
+    """Return the pre-activations for each unit."""
+    return ARMS.get(check_arm(arm), 1)
+
+
+def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
+    """Return the inner network that all units of the arm share, or None for a fixed activation."""
+    if arm not in ARMS:
+        if inner is not None:
+            raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
+        return None
+    if inner is None:
+        return InnerNetwork(arity=ARMS[arm], kernel_initializer=glorot(seed, 0))
+    if inner.arity != ARMS[arm]:
+        raise ValueError(f"The arm {arm!r} needs an inner network of arity {ARMS[arm]}. Received: arity={inner.arity}")
+    return inner
+
+
+def unit(arm: str, inner: InnerNetwork | None, pairing: str) -> Any:
+    """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
+    return TwoArgActivation(inner, pairing=pairing) if inner is not None else keras.layers.Activation(arm)
+
+
+def norm() -> Any:
+    """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
+    return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
+
+
+def glorot(seed: int | None, index: int) -> Any:
+    """Return Keras' default initializer of kernels, seeded for the layer with this index if there is a seed."""
+    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + index)
+
+
+def dropout(rate: float, seed: int | None, index: int) -> Any:
+    """Return a dropout layer with a random stream of its own."""
+    return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
+
+
+def check_sizes(widths: Sequence[int], classes: int, dropout: float) -> None:
+    """Raise a ValueError unless the widths, the number of classes and the dropout rate make sense."""
+    if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+        raise ValueError(f"`widths` must be positive integers, one for each hidden layer. Received: widths={widths!r}")
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")

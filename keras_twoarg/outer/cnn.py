@@ -1,0 +1,90 @@
+"""The outer convolutional network, for every arm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.outer import arms
+
+
+def cnn(
+    input_shape: Sequence[int],
+    classes: int,
+    arm: str = "two_arg",
+    widths: Sequence[int] = (60, 120, 120, 120),
+    inner: InnerNetwork | None = None,
+    dropout: float = 0.5,
+    *,
+    pairing: str = "adjacent",
+    seed: int | None = None,
+    name: str | None = None,
+) -> Any:
+    """Return a convolutional network as a `keras.Sequential`.
+
+    For each width but the last: convolution 3x3 without padding -> LayerNorm -> unit -> max-pooling 2x2 -> dropout.
+    For the last: linear -> LayerNorm -> unit -> dropout. Then linear. A unit reads channels at one pixel; the
+    LayerNorm runs jointly over height, width and channels and learns nothing. The output is logits.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        classes: Number of outputs.
+        arm: `"two_arg"`, `"one_arg"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
+        widths: Units of each hidden layer: output channels of the convolutions, outputs of the linear layer.
+            Defaults to `(60, 120, 120, 120)`, the paper's.
+        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
+        dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
+        pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        name: Name of the model.
+
+    Returns:
+        A built `keras.Sequential`, not compiled.
+
+    Example:
+        >>> outer.cnn((32, 32, 3), classes=10).count_params()
+        513707
+
+    Raises:
+        ValueError: If the images are too small for so many layers, the arm is unknown or does not fit `inner`, or a
+            size is out of range.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
+    """
+    arms.check_sizes(widths, classes, dropout)
+    _check_image(tuple(input_shape), len(widths) - 1)
+    arity = arms.arity_of(arm)
+    inner = arms.inner_for(arm, inner, seed)
+    model = keras.Sequential([keras.Input(tuple(input_shape), name="image")], name=name)
+    for i, width in enumerate(widths[:-1], start=1):
+        model.add(keras.layers.Conv2D(arity * width, 3, kernel_initializer=arms.glorot(seed, i)))
+        model.add(_joint_norm())
+        model.add(arms.unit(arm, inner, pairing))
+        model.add(keras.layers.MaxPooling2D(2))
+        model.add(arms.dropout(dropout, seed, i))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(arity * widths[-1], kernel_initializer=arms.glorot(seed, len(widths))))
+    model.add(arms.norm())
+    model.add(arms.unit(arm, inner, pairing))
+    model.add(arms.dropout(dropout, seed, len(widths)))
+    model.add(keras.layers.Dense(classes, kernel_initializer=arms.glorot(seed, 0), name="logits"))
+    return model
+
+
+def _joint_norm() -> Any:
+    return keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-5)
+
+
+def _check_image(shape: tuple[int, ...], convolutions: int) -> None:
+    if len(shape) != 3:
+        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={shape}")
+    size = min(shape[:2])
+    for _ in range(convolutions):
+        size = (size - 2) // 2
+    if size < 1:
+        raise ValueError(
+            f"Images of {shape[0]}x{shape[1]} are too small for {convolutions} layers of convolution and pooling. "
+            "Use fewer widths."
+        )

@@ -1,0 +1,150 @@
+"""Named functions of two arguments, and random smooth fields: targets for Session I, and points of comparison.
+
+Each surface is called with one array for each argument, broadcast against each other as in NumPy:
+
+>>> surfaces.product(2.0, np.array([-1.0, 3.0])).tolist()
+[-2.0, 6.0]
+>>> surfaces.random_field(seed=0)(0.0, 0.0).shape
+()
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+EXTENT = 5.0
+"""Session I samples surfaces on [-EXTENT, EXTENT] along each argument."""
+NODES = 101
+"""Grid nodes along each argument: a step of 0.1, as in the paper."""
+
+
+def product(x1: Any, x2: Any) -> Array:
+    """Multiply: `x1 x2`, the pure saddle."""
+    return np.asarray(x1, float) * np.asarray(x2, float)
+
+
+def xnor(x1: Any, x2: Any) -> Array:
+    """Logit XNOR in its fast form: `sign(x1 x2) min(|x1|, |x2|)` (Lowe et al., arXiv 2110.11940)."""
+    x1, x2 = np.asarray(x1, float), np.asarray(x2, float)
+    return np.sign(x1 * x2) * np.minimum(np.abs(x1), np.abs(x2))
+
+
+def maxout(x1: Any, x2: Any) -> Array:
+    """Take the larger: `max(x1, x2)` (Goodfellow et al., arXiv 1302.4389)."""
+    return np.maximum(np.asarray(x1, float), np.asarray(x2, float))
+
+
+def swiglu(x1: Any, x2: Any) -> Array:
+    """Gate: `x1 sigmoid(x1) x2` (Shazeer, arXiv 2002.05202)."""
+    x1 = np.asarray(x1, float)
+    return x1 * 0.5 * (1 + np.tanh(x1 / 2)) * np.asarray(x2, float)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """`c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`."""
+
+    coefficients: tuple[float, float, float, float, float, float]
+
+    def __call__(self, x1: Any, x2: Any) -> Array:
+        """Evaluate the polynomial."""
+        x1, x2 = np.asarray(x1, float), np.asarray(x2, float)
+        c = self.coefficients
+        return c[0] * x1**2 + c[1] * x2**2 + c[2] * x1 * x2 + c[3] * x1 + c[4] * x2 + c[5]
+
+
+def quadratic(
+    c0: float = 0.0, c1: float = 0.0, c2: float = 0.0, c3: float = 0.0, c4: float = 0.0, c5: float = 0.0
+) -> Quadratic:
+    """Return the surface `c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`.
+
+    Example:
+        >>> float(surfaces.quadratic(c2=1.0, c5=0.5)(2.0, 3.0))
+        6.5
+    """
+    return Quadratic((c0, c1, c2, c3, c4, c5))
+
+
+@dataclass(frozen=True)
+class RandomField:
+    """Values on a grid over [-5, 5] in each argument, multilinear between the nodes and constant outside.
+
+    Attributes:
+        values: Array of shape `(101,) * arity`.
+        arity: Number of arguments.
+        axis: The nodes along each argument.
+    """
+
+    values: Array = field(repr=False)
+
+    @property
+    def arity(self) -> int:
+        """Number of arguments."""
+        return self.values.ndim
+
+    @property
+    def axis(self) -> Array:
+        """The nodes along each argument."""
+        return np.linspace(-EXTENT, EXTENT, NODES)
+
+    def __call__(self, *arguments: Any) -> Array:
+        """Interpolate the field at `arity` arrays of arguments."""
+        if len(arguments) != self.arity:
+            raise ValueError(f"This field has {self.arity} arguments. Received: {len(arguments)} arrays")
+        position = [
+            (np.clip(np.asarray(x, float), -EXTENT, EXTENT) + EXTENT) * (NODES - 1) / (2 * EXTENT) for x in arguments
+        ]
+        cell = [np.minimum(p.astype(int), NODES - 2) for p in position]
+        total = np.zeros(np.broadcast_shapes(*(p.shape for p in position)))
+        for corner in np.ndindex(*(2,) * self.arity):
+            weight = np.ones_like(total)
+            for p, c, upper in zip(position, cell, corner, strict=True):
+                weight = weight * ((p - c) if upper else 1 - (p - c))
+            total += weight * self.values[tuple(c + upper for c, upper in zip(cell, corner, strict=True))]
+        return total
+
+
+def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: float | None = None) -> RandomField:
+    """Return a random smooth surface: uniform noise on a grid, blurred.
+
+    Independent uniform noise on [-1, 1] at 101 nodes on [-5, 5] along each argument, convolved with a Gaussian whose
+    weights sum to one, with zeros outside the grid.
+
+    Args:
+        seed: Seed of the noise. The same seed always gives the same field.
+        arity: Number of arguments: 1, 2 or 3. Defaults to `2`.
+        blur: Standard deviation of the Gaussian, in units of the arguments. Defaults to `1/3`, the paper's.
+        amplitude: Standard deviation that the field is scaled to. Defaults to `None`: no scaling, as in the paper,
+            which leaves about 0.17, 0.05 and 0.014 for 1, 2 and 3 arguments.
+
+    Returns:
+        A `RandomField`.
+
+    Example:
+        >>> field = surfaces.random_field(seed=1, amplitude=1.0)
+        >>> field.values.shape, round(float(field.values.std()), 3)
+        ((101, 101), 1.0)
+
+    Raises:
+        ValueError: If `arity`, `blur` or `amplitude` is out of range.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), Session I.
+    """
+    if arity not in (1, 2, 3):
+        raise ValueError(f"`arity` must be 1, 2 or 3. Received: arity={arity!r}")
+    if not blur > 0 or (amplitude is not None and not amplitude > 0):
+        raise ValueError(f"`blur` and `amplitude` must be positive. Received: blur={blur!r}, amplitude={amplitude!r}")
+    axis = np.linspace(-EXTENT, EXTENT, NODES)
+    kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
+    kernel /= kernel[NODES // 2].sum()  # the middle row holds the whole Gaussian
+    values = np.random.default_rng(seed).uniform(-1, 1, (NODES,) * arity)
+    for dimension in range(arity):
+        values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
+    if amplitude is not None:
+        values *= amplitude / values.std()
+    return RandomField(values)

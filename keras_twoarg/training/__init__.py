@@ -1,0 +1,1 @@
+"""Data, Sessions II and III, and one record for each run."""

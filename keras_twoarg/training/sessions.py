@@ -1,0 +1,266 @@
+"""Sessions I, II and III of one arm and seed, in one folder.
+
+| session | what happens |
+|---|---|
+| I | phi is pretrained on a random smooth surface (`keras_twoarg.pretraining`) |
+| II | phi and the outer network are trained jointly |
+| III | phi of Session II is frozen, and a new outer network is trained |
+
+Arms without phi have Session II alone. The folder holds `run.json` (the configuration), and for each session
+`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss), and
+`session2-phi.npz` (phi over the first epochs: its maturation).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg import outer, surfaces
+from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.pretraining import pretrain
+from keras_twoarg.training import records
+from keras_twoarg.training.datasets import Dataset, Split, split
+from keras_twoarg.training.fitting import Fit, compile_classifier, evaluate, fit
+from keras_twoarg.training.records import Record
+
+ARCHITECTURES = {"mlp": outer.mlp, "cnn": outer.cnn}
+DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with the session, the epochs or steps done and in all, and a note for people."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that the result of a run depends on, but the data.
+
+    Attributes:
+        arm: What fills the units, as in `outer.mlp`.
+        architecture: `"mlp"` or `"cnn"`.
+        widths: Units of each hidden layer. Defaults to the paper's two-argument widths for `two_arg`, and for other
+            arms to widths with as many parameters as that.
+        epochs: Epochs of Session II. Defaults to `200`, the paper's.
+        frozen_epochs: Epochs of Session III; 0 for none. Defaults to `400`, the paper's.
+        batch_size: Defaults to `100`.
+        learning_rate: Of Adam. Defaults to `1e-3`.
+        dropout: Defaults to `0.5`.
+        pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        pretraining_epochs: Passes over the grid in Session I; 0 to start from Glorot's initial weights. Defaults to
+            `None`, the paper's for each arity.
+        amplitude: Standard deviation of the random surface. Defaults to `None`, as in the paper: not scaled.
+        seed: Defaults to `0`.
+    """
+
+    arm: str = "two_arg"
+    architecture: str = "mlp"
+    widths: tuple[int, ...] | None = None
+    epochs: int = 200
+    frozen_epochs: int = 400
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    dropout: float = 0.5
+    pairing: str = "adjacent"
+    pretraining_epochs: int | None = None
+    amplitude: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        outer.check_arm(self.arm)
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"`architecture` must be one of {tuple(ARCHITECTURES)}. Received: {self.architecture!r}"
+            )
+        for name, least in (("epochs", 1), ("frozen_epochs", 0), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}")
+
+
+def run_sessions(
+    dataset: Dataset, out: str | os.PathLike[str], progress: Progress | None = None, **configuration: Any
+) -> list[Record]:
+    """Run Sessions I to III of one arm and seed, or go on with them where they were stopped.
+
+    Args:
+        dataset: The data, from `datasets.load`.
+        out: Folder for the records, models and snapshots. A finished session in it is not run again.
+        progress: Called with the session, the epochs or steps done and in all, and a note.
+        **configuration: The attributes of `Configuration`, such as `arm="relu"` or `seed=3`.
+
+    Returns:
+        The records of Session II and, for arms with phi, Session III.
+
+    Example:
+        >>> records = sessions.run_sessions(  # doctest: +SKIP
+        ...     datasets.load("mnist5k"), "runs/two_arg-1", arm="two_arg", seed=1, epochs=50, frozen_epochs=50)
+
+    Raises:
+        ValueError: If the configuration is unusable, the folder holds another configuration's results, or a checkpoint
+            in it is damaged. Nothing in the folder is overwritten.
+        OSError: If the folder cannot be written.
+    """
+    known = {f.name for f in fields(Configuration)}
+    if unknown := set(configuration) - known:
+        raise ValueError(f"Unknown configuration: {sorted(unknown)}. Known: {sorted(known)}")
+    if isinstance(configuration.get("widths"), Sequence):
+        configuration["widths"] = tuple(configuration["widths"])
+    return _Run(Configuration(**configuration), dataset, Path(out), progress or (lambda *_: None)).run()
+
+
+class _Run:
+    def __init__(self, configuration: Configuration, dataset: Dataset, out: Path, progress: Progress) -> None:
+        self.configuration, self.dataset, self.out, self.progress = configuration, dataset, out, progress
+        self.widths = configuration.widths or self._matched_widths()
+        self._split: Split | None = None
+
+    def run(self) -> list[Record]:
+        claim_folder(self.out, {**asdict(self.configuration), "widths": self.widths, "dataset": self.dataset.name})
+        has_phi = self.configuration.arm in outer.ARMS
+        found = [self._session("II", self.configuration.epochs, self._start_of_phi if has_phi else None)]
+        if has_phi and self.configuration.frozen_epochs:
+            if found[0].status != "finished":
+                return found
+            found.append(self._session("III", self.configuration.frozen_epochs, self._phi_of_session_2))
+        return found
+
+    def _session(self, session: str, epochs: int, phi: Callable[[], InnerNetwork] | None) -> Record:
+        stem = f"session{len(session)}"
+        if (self.out / f"{stem}.json").exists():
+            record = Record.read(self.out / f"{stem}.json")
+            self.progress(session, epochs, epochs, "already done")
+            return record
+        inner = phi() if phi else None
+        model = self._model(inner, session)
+        if inner is not None:
+            inner.trainable = session == "II"
+        compile_classifier(model, self.configuration.learning_rate)
+        state = fit(
+            model,
+            self.split,
+            self.out / f"{stem}-checkpoint.npz",
+            epochs=epochs,
+            batch_size=self.configuration.batch_size,
+            seed=(self.configuration.seed, len(session)),
+            inner=inner if session == "II" else None,
+            on_epoch=lambda n, logs: self.progress(session, n, epochs, f"val {logs['val_accuracy']:.2%}"),
+        )
+        return self._finish(session, stem, model, state)
+
+    def _finish(self, session: str, stem: str, model: Any, state: Fit) -> Record:
+        record = self._record(session, model, state)
+        if state.best_weights:
+            test = evaluate(model, self.split.x_test, self.split.y_test)
+            record.test_accuracy, record.test_loss = test["accuracy"], test["loss"]
+            partial = self.out / f".{stem}-partial.keras"
+            model.save(partial)
+            os.replace(partial, self.out / f"{stem}.keras")
+        if state.snapshots:
+            save_snapshots(self.out / f"{stem}-phi.npz", state.snapshots)
+        record.write(self.out / f"{stem}.json")  # last: it says that the session is whole
+        (self.out / f"{stem}-checkpoint.npz").unlink(missing_ok=True)
+        return record
+
+    def _record(self, session: str, model: Any, state: Fit) -> Record:
+        configuration, data = self.configuration, self.split
+        (costs,) = outer.compare({configuration.arm: model})
+        settings = asdict(configuration)
+        for name in ("arm", "architecture", "widths", "seed"):
+            del settings[name]
+        return Record(
+            arm=configuration.arm,
+            session=session,
+            seed=configuration.seed,
+            dataset=self.dataset.name,
+            architecture=configuration.architecture,
+            widths=list(self.widths),
+            parameters=costs.parameters,
+            norm=costs.norm,
+            splits={"train": len(data.y_train), "validation": len(data.y_validation), "test": len(data.y_test)},
+            settings={**settings, "multiply_adds": costs.multiply_adds, "pre_activations": costs.pre_activations},
+            epochs=state.epochs,
+            status="diverged" if state.diverged else "finished",
+            best_epoch=state.best_epoch or None,
+            seconds=sum(epoch["seconds"] for epoch in state.epochs),
+            versions=records.versions(),
+            commit=records.commit(),
+        )
+
+    @property
+    def split(self) -> Split:
+        if self._split is None:
+            self._split = split(self.dataset, self.configuration.seed)
+        return self._split
+
+    def _model(self, inner: InnerNetwork | None, session: str) -> Any:
+        configuration = self.configuration
+        return ARCHITECTURES[configuration.architecture](
+            self.dataset.input_shape,
+            self.dataset.classes,
+            configuration.arm,
+            self.widths,
+            inner,
+            configuration.dropout,
+            pairing=configuration.pairing,
+            # Session III starts from other initial weights than Session II.
+            seed=10 * configuration.seed + len(session),
+        )
+
+    def _matched_widths(self) -> tuple[int, ...]:
+        architecture, arm = self.configuration.architecture, self.configuration.arm
+        widths = DEFAULT_WIDTHS[architecture]
+        if arm == "two_arg":
+            return widths
+        build = ARCHITECTURES[architecture]
+        return outer.matched_widths(arm, build(self.dataset.input_shape, self.dataset.classes, widths=widths))
+
+    def _start_of_phi(self) -> InnerNetwork:
+        configuration, arity = self.configuration, outer.ARMS[self.configuration.arm]
+        initializer = keras.initializers.GlorotUniform(seed=configuration.seed)
+        inner = InnerNetwork(arity=arity, kernel_initializer=initializer, name="phi")
+        inner.build((None, arity))
+        if configuration.pretraining_epochs != 0:
+            field = surfaces.random_field(configuration.seed, arity, amplitude=configuration.amplitude)
+            pretrain(
+                inner,
+                field,
+                epochs=configuration.pretraining_epochs,
+                seed=configuration.seed,
+                progress=lambda done, steps: self.progress("I", done, steps, ""),
+            )
+        return inner
+
+    def _phi_of_session_2(self) -> InnerNetwork:
+        model = keras.models.load_model(self.out / "session2.keras", compile=False)
+        return next(layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork))
+
+
+def claim_folder(out: Path, configuration: dict[str, Any]) -> None:
+    """Make a folder for one configuration's results, or raise if it holds another's."""
+    configuration = {key: list(v) if isinstance(v, tuple) else v for key, v in configuration.items()}
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
+    file = out / "run.json"
+    if file.exists():
+        found = records.read_json(file)
+        different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
+        if different:
+            changes = ", ".join(f"{key}={found.get(key)!r} there, {configuration.get(key)!r} here" for key in different)
+            raise ValueError(f"{out} holds the results of another configuration: {changes}. Use another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} holds other files and no run.json. Use an empty or new folder for the results")
+    out.mkdir(parents=True, exist_ok=True)
+    records.write_json(file, configuration)
+
+
+def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]]) -> None:
+    """Write phi's weights over the epochs: `epochs`, and `weight_i` with one entry for each of them."""
+    arrays = {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
+    records.write_whole(path, lambda file: np.savez(file, epochs=np.array(list(snapshots)), **arrays))
