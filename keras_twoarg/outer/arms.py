@@ -40,7 +40,8 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
             raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
         return None
     if inner is None:
-        return InnerNetwork(arity=ARMS[arm], kernel_initializer=glorot(seed, 0))
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        return InnerNetwork(arity=ARMS[arm], kernel_initializer=initializer)
     if inner.arity != ARMS[arm]:
         raise ValueError(f"The arm {arm!r} needs an inner network of arity {ARMS[arm]}. Received: arity={inner.arity}")
     return inner
@@ -56,9 +57,24 @@ def norm() -> Any:
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
 
 
-def glorot(seed: int | None, index: int) -> Any:
-    """Return Keras' default initializer of kernels, seeded for the layer with this index if there is a seed."""
-    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + index)
+def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any) -> Any:
+    """Return a linear layer, weights and biases uniform within 1 / sqrt(fan_in), as in the paper's code.
+
+    The LayerNorm behind it takes the weights' scale away, so that the scale sets how fast the layer learns.
+    """
+    return keras.layers.Dense(units, **_uniform(fan_in, seed, index), **kwargs)
+
+
+def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Any:
+    """Return a convolution 3x3 without padding, initialized like `linear`."""
+    return keras.layers.Conv2D(filters, 3, **_uniform(9 * fan_in, seed, index))
+
+
+def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, Any]:
+    limit = fan_in**-0.5
+    seeds = (None, None) if seed is None else (1000 * seed + index, 1000 * seed + 200 + index)
+    kernel, bias = (keras.initializers.RandomUniform(-limit, limit, seed=s) for s in seeds)
+    return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
 def dropout(rate: float, seed: int | None, index: int) -> Any:

@@ -58,18 +58,20 @@ def cnn(
     arity = arms.arity_of(arm)
     inner = arms.inner_for(arm, inner, seed)
     model = keras.Sequential([keras.Input(tuple(input_shape), name="image")], name=name)
+    channels = input_shape[-1]
     for i, width in enumerate(widths[:-1], start=1):
-        model.add(keras.layers.Conv2D(arity * width, 3, kernel_initializer=arms.glorot(seed, i)))
+        model.add(arms.convolution(arity * width, channels, seed, i))
         model.add(_joint_norm())
         model.add(arms.unit(arm, inner, pairing))
         model.add(keras.layers.MaxPooling2D(2))
         model.add(arms.dropout(dropout, seed, i))
+        channels = width
     model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dense(arity * widths[-1], kernel_initializer=arms.glorot(seed, len(widths))))
+    model.add(arms.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
     model.add(arms.norm())
     model.add(arms.unit(arm, inner, pairing))
     model.add(arms.dropout(dropout, seed, len(widths)))
-    model.add(keras.layers.Dense(classes, kernel_initializer=arms.glorot(seed, 0), name="logits"))
+    model.add(arms.linear(classes, widths[-1], seed, 0, name="logits"))
     return model
 
 

@@ -1,6 +1,7 @@
 """The outer perceptron, for every arm."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import keras
@@ -56,10 +57,12 @@ def mlp(
     arity = arms.arity_of(arm)
     inner = arms.inner_for(arm, inner, seed)
     model = keras.Sequential([keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()], name=name)
+    fan_in = prod(input_shape)
     for i, width in enumerate(widths, start=1):
-        model.add(keras.layers.Dense(arity * width, kernel_initializer=arms.glorot(seed, i)))
+        model.add(arms.linear(arity * width, fan_in, seed, i))
         model.add(arms.norm())
         model.add(arms.unit(arm, inner, pairing))
         model.add(arms.dropout(dropout, seed, i))
-    model.add(keras.layers.Dense(classes, kernel_initializer=arms.glorot(seed, 0), name="logits"))
+        fan_in = width
+    model.add(arms.linear(classes, fan_in, seed, 0, name="logits"))
     return model

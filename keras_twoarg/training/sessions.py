@@ -7,8 +7,9 @@
 | III | phi of Session II is frozen, and a new outer network is trained |
 
 Arms without phi have Session II alone. The folder holds `run.json` (the configuration), and for each session
-`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss), and
-`session2-phi.npz` (phi over the first epochs: its maturation).
+`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss),
+`session2-phi.npz` (phi's weights over the epochs: its maturation) and `session2-surface.npz` (phi on a grid, and where
+its arguments fall).
 """
 
 import os
@@ -21,8 +22,9 @@ import keras
 import numpy as np
 
 from keras_twoarg import outer, surfaces
+from keras_twoarg.analysis.density import density, inner_network, pre_activations
 from keras_twoarg.inner import InnerNetwork
-from keras_twoarg.pretraining import pretrain
+from keras_twoarg.pretraining import predict, pretrain
 from keras_twoarg.training import records
 from keras_twoarg.training.datasets import Dataset, Split, split
 from keras_twoarg.training.fitting import Fit, compile_classifier, evaluate, fit
@@ -30,6 +32,8 @@ from keras_twoarg.training.records import Record
 
 ARCHITECTURES = {"mlp": outer.mlp, "cnn": outer.cnn}
 DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
+
+_DENSITY_IMAGES = 500
 
 Progress = Callable[[str, int, int, str], None]
 """Called with the session, the epochs or steps done and in all, and a note for people."""
@@ -44,8 +48,8 @@ class Configuration:
         architecture: `"mlp"` or `"cnn"`.
         widths: Units of each hidden layer. Defaults to the paper's two-argument widths for `two_arg`, and for other
             arms to widths with as many parameters as that.
-        epochs: Epochs of Session II. Defaults to `200`, the paper's.
-        frozen_epochs: Epochs of Session III; 0 for none. Defaults to `400`, the paper's.
+        epochs: Epochs of Session II. Defaults to `20`; the paper's are 200.
+        frozen_epochs: Epochs of Session III; 0 for none. Defaults to `20`; the paper's are 400.
         batch_size: Defaults to `100`.
         learning_rate: Of Adam. Defaults to `1e-3`.
         dropout: Defaults to `0.5`.
@@ -59,8 +63,8 @@ class Configuration:
     arm: str = "two_arg"
     architecture: str = "mlp"
     widths: tuple[int, ...] | None = None
-    epochs: int = 200
-    frozen_epochs: int = 400
+    epochs: int = 20
+    frozen_epochs: int = 20
     batch_size: int = 100
     learning_rate: float = 1e-3
     dropout: float = 0.5
@@ -161,6 +165,9 @@ class _Run:
             partial = self.out / f".{stem}-partial.keras"
             model.save(partial)
             os.replace(partial, self.out / f"{stem}.keras")
+            if self.configuration.arm in outer.ARMS:
+                images = self.split.x_validation[:_DENSITY_IMAGES]
+                save_surface(self.out / f"{stem}-surface.npz", model, images, state.snapshots.get(0))
         if state.snapshots:
             save_snapshots(self.out / f"{stem}-phi.npz", state.snapshots)
         record.write(self.out / f"{stem}.json")  # last: it says that the session is whole
@@ -238,7 +245,7 @@ class _Run:
 
     def _phi_of_session_2(self) -> InnerNetwork:
         model = keras.models.load_model(self.out / "session2.keras", compile=False)
-        return next(layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork))
+        return inner_network(model)
 
 
 def claim_folder(out: Path, configuration: dict[str, Any]) -> None:
@@ -264,3 +271,17 @@ def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]]) -> None:
     """Write phi's weights over the epochs: `epochs`, and `weight_i` with one entry for each of them."""
     arrays = {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
     records.write_whole(path, lambda file: np.savez(file, epochs=np.array(list(snapshots)), **arrays))
+
+
+def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
+    """Write phi on the grid of Session I, where its arguments fall, and phi at the start if its weights are given."""
+    phi = inner_network(model)
+    found = density(np.concatenate(list(pre_activations(model, images).values())))
+    arrays = {"learned": predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)}
+    if start is not None:
+        learned = phi.get_weights()
+        phi.set_weights(start)
+        arrays["start"] = predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)
+        phi.set_weights(learned)
+    scalars = {"outside": np.array(found.outside), "number": np.array(found.number)}
+    records.write_whole(path, lambda file: np.savez(file, density=found.values, **scalars, **arrays))

@@ -1,0 +1,134 @@
+"""Where pre-activations fall on the plane of phi's arguments."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.arguments import to_tuples
+from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.surfaces import EXTENT, NODES
+
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Density:
+    """The distribution of argument tuples over the grid of Session I: 101 nodes on [-5, 5] along each argument.
+
+    Attributes:
+        values: Share of the tuples in the cell around each node, `(101,) * arity`; they sum to `1 - outside`.
+        outside: Share of the tuples outside of the grid.
+        number: Number of tuples.
+    """
+
+    values: np.ndarray
+    outside: float
+    number: int
+
+    @property
+    def axis(self) -> np.ndarray:
+        """The nodes along each argument."""
+        return np.linspace(-EXTENT, EXTENT, NODES)
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """All nodes as argument tuples, `(101 ** arity, arity)`, in the order of `values.ravel()`."""
+        return np.stack(np.meshgrid(*[self.axis] * self.values.ndim, indexing="ij"), -1).reshape(-1, self.values.ndim)
+
+    def support(self, mass: float = 0.9) -> np.ndarray:
+        """Return the smallest set of cells that holds a share of the tuples inside the grid, as a boolean array."""
+        if not 0 < mass <= 1:
+            raise ValueError(f"`mass` must be in (0, 1]. Received: mass={mass!r}")
+        order = np.argsort(self.values, axis=None, kind="stable")[::-1]
+        before = np.cumsum(self.values.ravel()[order]) - self.values.ravel()[order]
+        inside = np.zeros(self.values.size, bool)
+        inside[order] = before < mass * self.values.sum() * (1 - 1e-12)
+        return inside.reshape(self.values.shape)
+
+    def blurred(self, deviation: float = 1 / 3) -> "Density":
+        """Return the density convolved with a Gaussian of this standard deviation, for smooth contours."""
+        kernel = np.exp(-((self.axis[:, None] - self.axis[None, :]) ** 2) / (2 * deviation**2))
+        kernel /= kernel[NODES // 2].sum()
+        values = self.values
+        for dimension in range(values.ndim):
+            values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
+        return Density(values, self.outside, self.number)
+
+
+def density(tuples: np.ndarray) -> Density:
+    """Count argument tuples `(N, arity)` on the grid.
+
+    Example:
+        >>> found = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
+        >>> float(found.values[50, 50]), found.outside
+        (0.5, 0.25)
+    """
+    tuples = np.asarray(tuples)
+    half_cell = EXTENT / (NODES - 1)
+    edges = np.linspace(-EXTENT - half_cell, EXTENT + half_cell, NODES + 1)
+    if tuples.ndim != 2 or len(tuples) == 0 or not np.isfinite(tuples).all():
+        raise ValueError(f"Expected finite argument tuples of shape (N, arity). Received: shape={tuples.shape}")
+    counts, _ = np.histogramdd(tuples, bins=[edges] * tuples.shape[1])
+    return Density(counts / len(tuples), float(1 - counts.sum() / len(tuples)), len(tuples))
+
+
+def pre_activations(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the argument tuples that reach each TwoArgActivation of a model, any kind of Keras model.
+
+    Args:
+        model: A model that holds at least one `TwoArgActivation`.
+        x: Inputs of the model, as for `predict`. A few hundred samples draw a density.
+
+    Returns:
+        For each place, by the layer's name and in the order of computation, an array `(N, arity)`.
+
+    Example:
+        >>> model = outer.mlp((28, 28, 1), classes=10)
+        >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
+        [(320, 2), (320, 2), (320, 2)]
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
+    if not layers:
+        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation")
+    found: dict[str, list[np.ndarray]] = {}
+    with _recording(layers, found):
+        for start in range(0, len(x), _BATCH):
+            model(x[start : start + _BATCH], training=False)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def inner_network(model: Any) -> InnerNetwork:
+    """Return the one inner network of a model."""
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
+    if len(found) != 1:
+        raise ValueError(f"Expected a model with one inner network. Received: {model.name!r} with {len(found)}")
+    return found[0]
+
+
+@contextmanager
+def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]]) -> Iterator[None]:
+    """Keep what the layers' `call` receives, while the model runs eagerly."""
+    originals = [layer.call for layer in layers]
+
+    def recorder(layer: TwoArgActivation, call: Any) -> Any:
+        def record(inputs: Any, **kwargs: Any) -> Any:
+            listed = isinstance(inputs, list | tuple)
+            tuples = keras.ops.stack(inputs, -1) if listed else to_tuples(inputs, layer.arity, layer.pairing)
+            array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
+            found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
+            return call(inputs, **kwargs)
+
+        return record
+
+    try:
+        for layer, call in zip(layers, originals, strict=True):
+            layer.call = recorder(layer, call)
+        yield
+    finally:
+        for layer in layers:
+            del layer.call

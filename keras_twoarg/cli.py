@@ -1,0 +1,173 @@
+"""The command `twoarg`. Each command is a thin skin over functions that can be imported."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from keras_twoarg import __version__
+
+console = Console()
+
+
+class UserMistake(click.ClickException):
+    """A mistake in what the user gave: one line, exit status 2."""
+
+    exit_code = 2
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            if os.environ.get("TWOARG_DEBUG"):
+                raise
+            raise UserMistake(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            raise click.ClickException("Stopped. The same command goes on where this one was stopped.") from None
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="twoarg")
+def twoarg() -> None:
+    """Two-argument activation functions: train, look at, report and export."""
+
+
+def _widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(width) for width in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected whole numbers such as 64,64,64. Received: {value}") from None
+
+
+_OUT_HELP = "Folder for everything that comes out."
+
+
+@twoarg.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), help=_OUT_HELP)
+@click.option("--seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
+@click.option("--seeds", type=click.IntRange(1), default=2, help="Number of seeds.")
+@click.option("--data", default="mnist5k", help="As for train.")
+@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of each session.")
+@one_line_errors
+def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int) -> None:
+    """Run the main job on real digits: two-argument units against matched ReLU, and a report."""
+    from keras_twoarg import demo as job
+
+    with _progress() as progress:
+        job.run(out, list(range(first_seed, first_seed + seeds)), data, epochs, progress)
+    _print_report(out)
+
+
+@twoarg.command()
+@click.option("--arm", default="two_arg", help="two_arg, one_arg, or a Keras activation such as relu.")
+@click.option("--data", required=True, help="mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=_OUT_HELP)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of split, weights and batches.")
+@click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
+@click.option("--widths", callback=_widths, help="Units of each hidden layer, such as 64,64,64.  [default: matched]")
+@click.option("--epochs", type=int, default=20, help="Epochs of Session II.")
+@click.option("--frozen-epochs", type=int, default=20, help="Epochs of Session III; 0 for none.")
+@click.option("--batch-size", type=int, default=100)
+@click.option("--learning-rate", type=float, default=1e-3)
+@click.option("--dropout", type=float, default=0.5)
+@click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
+@click.option("--pretraining-epochs", type=int, help="Session I; 0 starts from Glorot weights.  [default: the paper's]")
+@click.option("--amplitude", type=float, help="Standard deviation of the random surface.  [default: not scaled]")
+@one_line_errors
+def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> None:
+    """Train one arm and seed: Sessions I, II and III."""
+    from keras_twoarg.training import datasets, sessions
+
+    dataset = datasets.load(data, data_dir=data_dir)
+    with _progress() as progress:
+        sessions.run_sessions(dataset, out, progress, **configuration)
+    _print_report(out)
+
+
+@twoarg.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html.  [default: the first folder]")
+@click.option("--seed", type=int, help="Report this seed alone.")
+@one_line_errors
+def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> None:
+    """Rebuild table, figures and report.html from the records in folders."""
+    from keras_twoarg.plots.report import write_report
+
+    _print_report(*folders, seed=seed)
+    console.print(f"Report: {write_report(folders, out or folders[0], seed=seed)}")
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", default="mnist5k", help="Data whose pre-activations are drawn, as for train.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="Picture to write.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
+@one_line_errors
+def show(model: Path, data: str, out: Path, seed: int) -> None:
+    """Draw the learned surface, the density on it and its quadratic fit, and say whether it is a soft XOR."""
+    from keras_twoarg.plots.surface import show_model
+
+    console.print(show_model(model, data, out, seed))
+    console.print(f"Picture: {out}")
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder (or file) of the export.")
+@click.option("--format", "format_", default="tf_saved_model", help="As in Keras' Model.export.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
+@one_line_errors
+def export(model: Path, out: Path, format_: str, seed: int) -> None:
+    """Export a .keras file for serving, load the export again and compare outputs."""
+    from keras_twoarg import serving
+
+    loaded = serving.load(model)
+    serving.export(loaded, out, format=format_)
+    if format_ == "tf_saved_model":
+        found = serving.compare(loaded, out, serving.random_inputs(loaded, seed))
+        console.print(found.sentence)
+    console.print(f"Export: {out}")
+
+
+def _print_report(*folders: Path, seed: int | None = None) -> None:
+    from keras_twoarg.report_table import read_runs, runs_table
+
+    console.print(runs_table(read_runs(folders, seed=seed)))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int, str], None]]:
+    """Give a function that moves one bar for each stage."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as bars:
+
+        def progress(stage: str, done: int, total: int, note: str) -> None:
+            description = f"Session {stage}" if stage in ("I", "II", "III") else stage
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(description, total=total, note=note)
+            bars.update(tasks[stage], completed=done, note=note)
+
+        yield progress

@@ -1,0 +1,75 @@
+"""The main job: two-argument units against matched ReLU on real digits, from Session I to a served model."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg import outer, serving
+from keras_twoarg.plots.report import write_report
+from keras_twoarg.training import datasets, records, sessions
+from keras_twoarg.training.records import Record
+
+ARMS = ("two_arg", "relu")
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def run(out: Path, seeds: Sequence[int], data: str, epochs: int, progress: Progress) -> list[Record]:
+    """Run every arm and seed, export the best two-argument model, and write `report.html`.
+
+    Args:
+        out: Folder for everything. Runs that are finished in it are not run again.
+        seeds: Seeds.
+        data: Name or path of a data set.
+        epochs: Epochs of each session.
+        progress: Called with the stage, what is done and in all, and a note.
+
+    Returns:
+        The records of all runs.
+    """
+    dataset = datasets.load(data)
+    found: list[Record] = []
+    for seed in seeds:
+        for arm in ARMS:
+            found += sessions.run_sessions(
+                dataset,
+                out / "runs" / f"{arm}-{seed}",
+                _stages(progress, arm, seed),
+                arm=arm,
+                seed=seed,
+                epochs=epochs,
+                frozen_epochs=epochs,
+            )
+    agreement = _export(out, dataset, found)
+    command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
+    write_report([out / "runs"], out, command=command, agreement=agreement)
+    return found
+
+
+def _stages(progress: Progress, arm: str, seed: int) -> Progress:
+    def name_stage(session: str, done: int, total: int, note: str) -> None:
+        progress(f"seed {seed}: {arm} {session}" if arm in outer.ARMS else f"seed {seed}: {arm}", done, total, note)
+
+    return name_stage
+
+
+def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str | None:
+    """Put the two-argument model that is best in validation into `out`, as .keras and as a SavedModel."""
+    candidates = [r for r in runs if r.arm == "two_arg" and r.best_epoch]
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda r: min(r.curve("val_loss")))
+    model = serving.load(out / "runs" / f"two_arg-{best.seed}" / f"session{len(best.session)}.keras")
+    partial = out / ".partial.keras"
+    model.save(partial)
+    partial.replace(out / "model.keras")
+    served = out / "saved_model" / "1"
+    if not served.exists():
+        serving.export(model, served)
+    images = datasets.scale(dataset.x_test)
+    found = serving.compare(model, served, images)
+    summary: dict[str, Any] = {"seed": best.seed, "session": best.session, **vars(found), "agrees": found.agrees}
+    records.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
+    return found.sentence

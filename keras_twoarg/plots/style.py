@@ -1,0 +1,27 @@
+"""What all figures share."""
+
+import base64
+import io
+from typing import Any
+
+# Okabe and Ito's palette: distinguishable with any colour vision.
+COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
+
+
+def pyplot() -> Any:
+    """Return matplotlib's pyplot, or raise an ImportError that says how to install it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Drawing needs matplotlib: pip install 'keras_twoarg[plot]'") from error
+    return plt
+
+
+def to_svg(figure: Any) -> str:
+    """Return a figure as an SVG image in a data URI, and close it."""
+    plt = pyplot()
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "keras_twoarg"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None}, dpi=150)
+    plt.close(figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,47 @@
+"""The command `twoarg`.
+
+It stands outside the package because importing the package imports Keras and its backend: here what is missing gets
+one line instead of a traceback, and the lines that TensorFlow writes about the machine stay away.
+"""
+
+import os
+import sys
+import tempfile
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        import click  # noqa: F401
+    except ImportError:
+        sys.exit("The command twoarg needs click: pip install 'keras_twoarg[cli]'")
+    try:
+        _import_keras_quietly()
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        sys.exit(
+            f"Keras' backend {backend!r} cannot be imported ({error}). pip install 'keras_twoarg[tensorflow-cpu]', "
+            "or set the environment variable KERAS_BACKEND to a backend that is installed: tensorflow, jax or torch"
+        )
+    from keras_twoarg.cli import twoarg
+
+    twoarg(prog_name="twoarg")
+
+
+def _import_keras_quietly() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.zeros(1)  # TensorFlow has more to say when it computes for the first time
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+if __name__ == "__main__":
+    main()
