@@ -1,6 +1,7 @@
 """InnerNetwork: phi, its weights and its identity."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -84,7 +85,7 @@ class InnerNetwork(keras.layers.Layer):
         """Create the kernel and bias of each layer."""
         self._check_last_axis(input_shape)
         sizes = (self.arity, *self.hidden_units, 1)
-        for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             self.add_weight(
                 name=f"kernel_{i}",
                 shape=(fan_in, fan_out),
@@ -149,7 +150,9 @@ def _sequence(hidden_units: Any) -> Sequence[Any]:
 
 def _positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer, or several for hidden units. Received: {name}={value!r}")
+        raise ValueError(
+            f"`{name}` must be a positive integer, or several for hidden units. Received: {name}={value!r}"
+        )
     return value
 
 

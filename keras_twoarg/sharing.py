@@ -7,7 +7,7 @@ that drift apart with training. `TwoArgActivation` writes the network's identity
 `from_config` and `model_from_json`. For those:
 
 >>> inner = InnerNetwork()
->>> model = keras.Sequential([keras.Input((4,)), TwoArgActivation(inner), keras.layers.Dense(4), TwoArgActivation(inner)])
+>>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
 >>> copy = clone_model(model)                           # instead of keras.models.clone_model
 >>> copy.count_params() == model.count_params()
 True

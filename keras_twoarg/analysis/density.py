@@ -127,8 +127,8 @@ def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]
 
     try:
         for layer, call in zip(layers, originals, strict=True):
-            layer.call = recorder(layer, call)
+            layer.__dict__["call"] = recorder(layer, call)
         yield
     finally:
         for layer in layers:
-            del layer.call
+            del layer.__dict__["call"]

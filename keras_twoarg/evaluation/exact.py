@@ -83,7 +83,9 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
             signature = (tuples.dtype, *(weight.dtype for weight in weights))
             chunks = (_split(tuples), _split(upstream))
             by_tuple, *by_weight = one_by_one(chunk_gradient, chunks, fn_output_signature=signature)
-            return _join(by_tuple, number, tuples.shape[1]), *(tf.reduce_sum(by_chunk, axis=0) for by_chunk in by_weight)
+            return _join(by_tuple, number, tuples.shape[1]), *(
+                tf.reduce_sum(by_chunk, axis=0) for by_chunk in by_weight
+            )
 
         values = one_by_one(lambda chunk: phi(chunk, *weights), _split(tuples), fn_output_signature=tuples.dtype)
         return _join(values, number), gradient

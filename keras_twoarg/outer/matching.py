@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -73,7 +74,7 @@ def matched_widths(
     inner_parameters = 0
     if network := arms.inner_for(arm, inner, seed=None):
         sizes = (network.arity, *network.hidden_units, 1)
-        inner_parameters = sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        inner_parameters = sum((a + 1) * b for a, b in pairwise(sizes))
     target = reference.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:

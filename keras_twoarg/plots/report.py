@@ -47,7 +47,9 @@ def write_report(
     parts.append(_origin(runs, command))
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in runs))
     template = Template(resources.files("keras_twoarg.plots").joinpath("report.html").read_text())
-    text = template.substitute(title=f"Two-argument units on {html.escape(data)}", lead=_lead(runs), body="\n".join(parts))
+    text = template.substitute(
+        title=f"Two-argument units on {html.escape(data)}", lead=_lead(runs), body="\n".join(parts)
+    )
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
     write_whole(path, lambda file: file.write(text.encode()))
@@ -81,14 +83,17 @@ def _table(runs: Sequence[Record]) -> str:
         classes = ["", " class=flag" if unmatched else "", *[""] * (len(cells) - 2)]
         row = "".join(f"<td{c}>{html.escape(t)}</td>" for c, t in zip(classes, cells, strict=True))
         rows.append(f"<tr>{row}</tr>")
+    head = "".join(f"<th>{heading}</th>" for heading in columns(threshold))
+    note = (
+        "Session II trains phi and the outer network jointly, Session III freezes phi and trains a new outer network. "
+        "Test accuracy is that of the best epoch by validation loss, mean ± standard deviation over seeds; the test "
+        f"images were used once. “to {threshold:.0%}” is the number of epochs until that validation accuracy, the "
+        "median over seeds. Time is that of training one run. Parameters in red differ by more than 0.5 % from the "
+        f"first arm's. {_test_error(runs)}"
+    )
     return (
-        f"<h2>Arms side by side</h2><div class=scroll><table><tr>{''.join(f'<th>{h}</th>' for h in columns(threshold))}</tr>"
-        f"{''.join(rows)}</table></div>"
-        "<p class=note>Session II trains phi and the outer network jointly, Session III freezes phi and trains a new outer "
-        "network. Test accuracy is that of the best epoch by validation loss, mean ± standard deviation over seeds; the "
-        f"test images were used once. “to {threshold:.0%}” is the number of epochs until that validation accuracy, the median over seeds. Time is "
-        "that of training one run. Parameters in red differ by more than 0.5 % from the first arm's. "
-        f"{_test_error(runs)}</p>"
+        f"<h2>Arms side by side</h2><div class=scroll><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+        f"<p class=note>{note}</p>"
     )
 
 
@@ -123,7 +128,9 @@ def _surface_figures(surfaces: Sequence[tuple[Record, Path]]) -> str:
     verdicts = []
     for row, (record, file) in zip(axes, planes, strict=True):
         learned = SurfaceDisplay.from_file(file)
-        SurfaceDisplay.from_file(file, "start").plot(row[0], title=f"seed {record.seed}: phi at the start", with_density=False)
+        SurfaceDisplay.from_file(file, "start").plot(
+            row[0], title=f"seed {record.seed}: phi at the start", with_density=False
+        )
         learned.plot(row[1], title="phi learned, and where its arguments fall")
         learned.plot_quadratic(row[2], title="nearest quadratic, weighted by that density")
         if learned.soft_xor and learned.quadratic:
@@ -150,7 +157,9 @@ def _maturation(run: tuple[Record, Path]) -> str:
         weights = [arrays[f"weight_{i}"] for i in range(len(arrays.files) - 1)]
     wanted = [e for e in (0, 1, 2, 5, 10, 20, int(epochs[-1])) if e in epochs]
     learned = SurfaceDisplay.from_file(file)
-    figure, axes = pyplot().subplots(1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False)
+    figure, axes = pyplot().subplots(
+        1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False
+    )
     for ax, epoch in zip(axes[0], wanted, strict=True):
         surface = _relu_network([w[list(epochs).index(epoch)] for w in weights], learned.density.nodes)
         SurfaceDisplay(surface.reshape(101, 101), learned.density).plot(ax, title=f"epoch {epoch}", with_density=False)

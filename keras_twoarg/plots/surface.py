@@ -123,7 +123,9 @@ class SurfaceDisplay:
             ax.contour(axis, axis, smooth.T, levels=levels, colors="k", linewidths=0.8, alpha=0.65)
         ax.axhline(0, color="k", linewidth=0.4, alpha=0.5)
         ax.axvline(0, color="k", linewidth=0.4, alpha=0.5)
-        ax.set(xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)")
+        ax.set(
+            xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)"
+        )
 
     def _plot_curve(self, ax: Any, **kwargs: Any) -> None:
         axis = self.density.axis

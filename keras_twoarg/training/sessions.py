@@ -76,9 +76,7 @@ class Configuration:
     def __post_init__(self) -> None:
         outer.check_arm(self.arm)
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"`architecture` must be one of {tuple(ARCHITECTURES)}. Received: {self.architecture!r}"
-            )
+            raise ValueError(f"`architecture` must be one of {tuple(ARCHITECTURES)}. Received: {self.architecture!r}")
         for name, least in (("epochs", 1), ("frozen_epochs", 0), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -125,7 +123,8 @@ class _Run:
         self._split: Split | None = None
 
     def run(self) -> list[Record]:
-        claim_folder(self.out, {**asdict(self.configuration), "widths": self.widths, "dataset": self.dataset.name})
+        data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
+        claim_folder(self.out, {**asdict(self.configuration), "widths": self.widths, **data})
         has_phi = self.configuration.arm in outer.ARMS
         found = [self._session("II", self.configuration.epochs, self._start_of_phi if has_phi else None)]
         if has_phi and self.configuration.frozen_epochs:
@@ -269,7 +268,9 @@ def claim_folder(out: Path, configuration: dict[str, Any]) -> None:
 
 def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]]) -> None:
     """Write phi's weights over the epochs: `epochs`, and `weight_i` with one entry for each of them."""
-    arrays = {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
+    arrays: dict[str, Any] = {
+        f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))
+    }
     records.write_whole(path, lambda file: np.savez(file, epochs=np.array(list(snapshots)), **arrays))
 
 
@@ -277,11 +278,11 @@ def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndar
     """Write phi on the grid of Session I, where its arguments fall, and phi at the start if its weights are given."""
     phi = inner_network(model)
     found = density(np.concatenate(list(pre_activations(model, images).values())))
-    arrays = {"learned": predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)}
+    arrays: dict[str, Any] = {"learned": predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)}
     if start is not None:
         learned = phi.get_weights()
         phi.set_weights(start)
         arrays["start"] = predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)
         phi.set_weights(learned)
-    scalars = {"outside": np.array(found.outside), "number": np.array(found.number)}
-    records.write_whole(path, lambda file: np.savez(file, density=found.values, **scalars, **arrays))
+    arrays |= {"density": found.values, "outside": np.array(found.outside), "number": np.array(found.number)}
+    records.write_whole(path, lambda file: np.savez(file, **arrays))
