@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,7 @@ def _read(file: Path, inner: InnerNetwork) -> list[np.ndarray] | None:
     try:
         with np.load(file) as arrays:
             weights = [arrays[f"arr_{i}"] for i in range(len(inner.weights))]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # absent or damaged: fit again
     fits = all(w.shape == tuple(v.shape) for w, v in zip(weights, inner.weights, strict=True))
     return weights if fits else None

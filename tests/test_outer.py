@@ -1,0 +1,145 @@
+"""Outer networks: the paper's numbers of parameters, the order in a block, matched widths, errors."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, outer
+from tests.conftest import inner_networks
+
+MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
+PUBLISHED = [
+    (outer.mlp, MNIST, "two_arg", (64, 64, 64), 122_187),
+    (outer.mlp, MNIST, "one_arg", (114, 114, 114), 121_213),
+    (outer.mlp, MNIST, "relu", (118, 118, 118), 121_904),
+    (outer.mlp, CIFAR, "two_arg", (64, 64, 64), 415_051),
+    (outer.mlp, CIFAR, "one_arg", (123, 123, 123), 414_076),
+    (outer.mlp, CIFAR, "relu", (124, 124, 124), 413_302),
+    (outer.cnn, MNIST, "two_arg", (60, 120, 120, 120), 425_147),
+    (outer.cnn, MNIST, "one_arg", (120, 150, 165, 200), 425_828),
+    (outer.cnn, CIFAR, "two_arg", (60, 120, 120, 120), 513_707),
+    (outer.cnn, CIFAR, "one_arg", (65, 150, 180, 240), 512_703),
+    (outer.cnn, CIFAR, "relu", (120, 150, 170, 170), 512_660),
+]
+
+
+@pytest.mark.parametrize(("build", "shape", "arm", "widths", "parameters"), PUBLISHED)
+def test_parameters_are_the_papers(build, shape, arm, widths, parameters):
+    model = build(shape, 10, arm, widths)
+    assert model.count_params() == parameters
+    assert type(model) is keras.Sequential
+
+
+def test_three_arguments():
+    inner = InnerNetwork(arity=3)
+    model = keras.Sequential([keras.Input((784,))])
+    for _ in range(3):
+        model.add(keras.layers.Dense(192))
+        model.add(TwoArgActivation(inner))
+    model.add(keras.layers.Dense(10))
+    assert model.count_params() == 180_811
+
+
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu"])
+def test_order_in_a_block_is_the_same_for_every_arm(arm):
+    kinds = [type(layer).__name__ for layer in outer.cnn(CIFAR, 10, arm, (4, 4, 4)).layers]
+    unit = "TwoArgActivation" if arm in outer.ARMS else "Activation"
+    convolution = ["Conv2D", "LayerNormalization", unit, "MaxPooling2D", "Dropout"]
+    assert kinds == [*convolution * 2, "Flatten", "Dense", "LayerNormalization", unit, "Dropout", "Dense"]
+    kinds = [type(layer).__name__ for layer in outer.mlp(CIFAR, 10, arm, (4, 4)).layers]
+    assert kinds == ["Flatten", *["Dense", "LayerNormalization", unit, "Dropout"] * 2, "Dense"]
+
+
+def test_norm_learns_nothing_and_runs_over_the_whole_sample(rng):
+    model = outer.cnn(CIFAR, 10, widths=(4, 4, 4))
+    norm = model.layers[1]
+    assert not norm.weights
+    y = keras.ops.convert_to_numpy(norm(rng.normal(2, 3, size=(5, 30, 30, 8))))
+    np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
+
+
+def test_all_units_share_one_phi():
+    for model in (outer.mlp(MNIST, 10), outer.cnn(MNIST, 10)):
+        assert len(inner_networks(model)) == 1
+        assert_shared(model)
+    inner = InnerNetwork()
+    assert inner_networks(outer.mlp(MNIST, 10, inner=inner)) == [inner]
+
+
+def test_a_seed_gives_the_same_weights_and_each_layer_its_own():
+    first, second, third = (outer.mlp((16,), 3, widths=(8, 8, 8), seed=s).get_weights() for s in (5, 5, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, third, strict=True) if a.any())
+    same_shape = [w for w in first if w.shape == (8, 16)]
+    assert len(same_shape) == 2 and not np.array_equal(*same_shape)
+
+
+def test_dropout_of_two_layers_is_independent():
+    model = outer.mlp((16,), 3, widths=(8, 8), seed=5)
+    masks = [
+        keras.ops.convert_to_numpy(layer(np.ones((50, 8)), training=True))
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Dropout)
+    ]
+    assert not np.array_equal(*masks)
+
+
+@pytest.mark.parametrize("build", [outer.mlp, outer.cnn])
+@pytest.mark.parametrize("shape", [MNIST, CIFAR])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu"])
+def test_matched_widths_match(build, shape, arm):
+    reference = build(shape, 10)
+    widths = outer.matched_widths(arm, reference)
+    model = build(shape, 10, arm, widths)
+    assert abs(model.count_params() / reference.count_params() - 1) <= 0.005
+    if arm == "two_arg":
+        assert widths == {outer.mlp: (64, 64, 64), outer.cnn: (60, 120, 120, 120)}[build]
+    _, row = outer.compare({"reference": reference, arm: model})
+    assert row.matched and row.norm == "LayerNorm" and row.parameters == model.count_params()
+
+
+def test_matching_small_and_odd_networks():
+    reference = outer.mlp((10,), 2, widths=(30, 7))
+    widths = outer.matched_widths("relu", reference)
+    assert abs(outer.mlp((10,), 2, "relu", widths).count_params() / reference.count_params() - 1) <= 0.005
+
+
+def test_multiply_adds_by_hand():
+    model = outer.cnn((10, 10, 3), 5, widths=(4, 6))
+    convolution = 8 * 8 * 9 * 3 * 8
+    dense = 4 * 4 * 4 * 12
+    phi = (8 * 8 * 4 + 6) * (2 * 64 + 64 * 64 + 64)
+    (row,) = outer.compare({"cnn": model})
+    assert row.multiply_adds == convolution + dense + phi + 6 * 5
+    assert row.pre_activations == 2 * row.units == 2 * (8 * 8 * 4 + 6)
+
+
+def test_a_model_without_norm_is_called_so():
+    bare = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), TwoArgActivation(), keras.layers.Dense(2)])
+    assert outer.compare({"bare": bare})[0].norm == "none"
+
+
+ERRORS = [
+    (lambda: outer.mlp(MNIST, 10, "rleu"), "`arm` must be one of .*'rleu'.*relu"),
+    (lambda: outer.mlp(MNIST, 10, "softmax"), "`arm` must be one of"),
+    (lambda: outer.mlp(MNIST, 10, "relu", inner=InnerNetwork()), "'relu' has no inner network"),
+    (lambda: outer.mlp(MNIST, 10, "one_arg", inner=InnerNetwork()), "of arity 1. Received: arity=2"),
+    (lambda: outer.mlp(MNIST, 10, widths=()), "`widths` must be positive integers"),
+    (lambda: outer.mlp(MNIST, 10, widths=(64, 0)), "`widths` must be positive integers"),
+    (lambda: outer.mlp(MNIST, 0), "`classes` must be a positive integer"),
+    (lambda: outer.mlp(MNIST, 10, dropout=1.0), r"`dropout` must be in \[0, 1\)"),
+    (lambda: outer.cnn((28, 28), 10), "height, width, channels"),
+    (lambda: outer.cnn((8, 8, 1), 10), "too small for 3 layers"),
+    (
+        lambda: outer.matched_widths("relu", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])),
+        "made by outer.mlp or outer.cnn",
+    ),
+    (lambda: outer.matched_widths("one_arg", outer.mlp((4,), 2, "relu", (9,))), "No widths give the arm 'one_arg' 65"),
+]
+
+
+@pytest.mark.parametrize(("action", "message"), ERRORS)
+def test_errors(action, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        action()
