@@ -7,6 +7,7 @@ one line instead of a traceback, and the lines that TensorFlow writes about the 
 import os
 import sys
 import tempfile
+from typing import NoReturn
 
 
 def main() -> None:
@@ -14,18 +15,23 @@ def main() -> None:
     try:
         import click  # noqa: F401
     except ImportError:
-        sys.exit("The command twoarg needs click: pip install 'keras_twoarg[cli]'")
+        _stop("The command twoarg needs click: pip install 'keras_twoarg[cli]'")
     try:
         _import_keras_quietly()
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        sys.exit(
+        _stop(
             f"Keras' backend {backend!r} cannot be imported ({error}). pip install 'keras_twoarg[tensorflow-cpu]', "
             "or set the environment variable KERAS_BACKEND to a backend that is installed: tensorflow, jax or torch"
         )
     from keras_twoarg.cli import twoarg
 
     twoarg(prog_name="twoarg")
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"Error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _import_keras_quietly() -> None:

@@ -62,14 +62,16 @@ _OUT_HELP = "Folder for everything that comes out."
 @click.option("--seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
 @click.option("--seeds", type=click.IntRange(1), default=2, help="Number of seeds.")
 @click.option("--data", default="mnist5k", help="As for train.")
-@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of each session.")
+@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of Sessions II and III.")
+@click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
 @one_line_errors
-def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int) -> None:
+def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
     """Run the main job on real digits: two-argument units against matched ReLU, and a report."""
     from keras_twoarg import demo as job
 
     with _progress() as progress:
-        job.run(out, list(range(first_seed, first_seed + seeds)), data, epochs, progress)
+        chosen = list(range(first_seed, first_seed + seeds))
+        job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
     _print_report(out)
 
 

@@ -16,15 +16,24 @@ ARMS = ("two_arg", "relu")
 Progress = Callable[[str, int, int, str], None]
 
 
-def run(out: Path, seeds: Sequence[int], data: str, epochs: int, progress: Progress) -> list[Record]:
+def run(
+    out: Path,
+    seeds: Sequence[int],
+    data: str,
+    progress: Progress,
+    *,
+    epochs: int = 50,
+    pretraining_epochs: int | None = None,
+) -> list[Record]:
     """Run every arm and seed, export the best two-argument model, and write `report.html`.
 
     Args:
         out: Folder for everything. Runs that are finished in it are not run again.
         seeds: Seeds.
         data: Name or path of a data set.
-        epochs: Epochs of each session.
         progress: Called with the stage, what is done and in all, and a note.
+        epochs: Epochs of Sessions II and III. Defaults to `50`.
+        pretraining_epochs: Epochs of Session I. Defaults to `None`, the paper's.
 
     Returns:
         The records of all runs.
@@ -41,9 +50,12 @@ def run(out: Path, seeds: Sequence[int], data: str, epochs: int, progress: Progr
                 seed=seed,
                 epochs=epochs,
                 frozen_epochs=epochs,
+                pretraining_epochs=pretraining_epochs,
             )
     agreement = _export(out, dataset, found)
     command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
+    if pretraining_epochs is not None:
+        command += f" --pretraining-epochs {pretraining_epochs}"
     write_report([out / "runs"], out, command=command, agreement=agreement)
     return found
 

@@ -64,12 +64,20 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
         f"II: joint training, III: phi frozen. to {threshold:.0%}: epochs until that validation accuracy.\n"
         "test accuracy: at the best epoch by validation loss, mean ± standard deviation."
     )
+    if failed := failures(records):
+        caption += f"\n{failed}"
     table = Table(title=title or data, caption=caption, min_width=60)
     for column in columns(threshold):
         table.add_column(column, justify="left" if column in ("arm", "norm") else "right", no_wrap=True)
     for cells in table_rows(records, threshold):
         table.add_row(*cells)
     return table
+
+
+def failures(records: Sequence[Record]) -> str:
+    """Return a sentence that names the runs that did not finish, or nothing."""
+    failed = [f"{r.arm} {r.session} seed {r.seed}" for r in records if r.status != "finished"]
+    return f"Diverged, and counted in seeds but in no accuracy: {', '.join(failed)}." if failed else ""
 
 
 def columns(threshold: float) -> tuple[str, ...]:
@@ -85,7 +93,6 @@ def table_rows(records: Sequence[Record], threshold: float) -> list[tuple[str, .
 def _row(group: Group, threshold: float) -> tuple[str, ...]:
     runs = group.records
     tested = [r.test_accuracy for r in runs if r.test_accuracy is not None and r.status == "finished"]
-    diverged = sum(r.status != "finished" for r in runs)
     reached = [r.epochs_to(threshold) for r in runs]
     epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
     accuracy = f"{np.mean(tested):.2%}" if tested else "-"
@@ -97,6 +104,6 @@ def _row(group: Group, threshold: float) -> tuple[str, ...]:
         " / ".join(dict.fromkeys(r.norm for r in runs)),
         epochs,
         accuracy,
-        f"{len(runs)}" + (f" ({diverged} diverged)" if diverged else ""),
+        f"{len(runs)}",
         f"{np.mean([r.seconds for r in runs]):.0f} s",
     )

@@ -122,7 +122,7 @@ def test_tfds_name(tmp_path):
 
 def test_tfds_data_without_labels(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
-    with tfds.testing.mock_data(num_examples=3), pytest.raises(ValueError, match="no image classification data set"):
+    with tfds.testing.mock_data(num_examples=3), pytest.raises(ValueError, match="has no labelled images of one size"):
         datasets.load("imdb_reviews")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_twoarg.plots.curves import plot_learning_curves
 from keras_twoarg.plots.style import pyplot, to_svg
 from keras_twoarg.plots.surface import SurfaceDisplay
-from keras_twoarg.report_table import columns, common_threshold, group_runs, read_runs, table_rows
+from keras_twoarg.report_table import columns, common_threshold, failures, group_runs, read_runs, table_rows
 from keras_twoarg.training.records import Record, write_whole
 
 
@@ -89,7 +89,7 @@ def _table(runs: Sequence[Record]) -> str:
         "Test accuracy is that of the best epoch by validation loss, mean ± standard deviation over seeds; the test "
         f"images were used once. “to {threshold:.0%}” is the number of epochs until that validation accuracy, the "
         "median over seeds. Time is that of training one run. Parameters in red differ by more than 0.5 % from the "
-        f"first arm's. {_test_error(runs)}"
+        f"first arm's. {_test_error(runs)} {html.escape(failures(runs))}"
     )
     return (
         f"<h2>Arms side by side</h2><div class=scroll><table><tr>{head}</tr>{''.join(rows)}</table></div>"

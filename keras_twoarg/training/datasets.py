@@ -234,15 +234,18 @@ def _from_tfds(name: str, data_dir: str | None) -> Dataset:
     hint = "; or: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
     try:
         # Without download=False an offline machine retries for minutes.
-        parts = tfds.load(name, split=["train", "test"], batch_size=-1, download=False, data_dir=data_dir)
+        parts = tfds.load(name, split=["train", "test"], batch_size=1000, download=False, data_dir=data_dir)
     except (AssertionError, FileNotFoundError) as error:
         raise ValueError(
             f"{name!r} has not been prepared in {data_dir or '~/tensorflow_datasets'}. Where there is a network: "
             f"python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"{hint}"
         ) from error
     arrays = {}
-    for part, data in zip(("train", "test"), tfds.as_numpy(parts), strict=True):
-        if not {"image", "label"} <= set(data):
-            raise ValueError(f"{name!r} is no image classification data set: it has {', '.join(sorted(data))}")
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = data["image"], data["label"]
+    for part, data in zip(("train", "test"), parts, strict=True):
+        features = data.element_spec
+        if not {"image", "label"} <= set(features) or None in features["image"].shape[1:]:
+            raise ValueError(f"{name!r} has no labelled images of one size: it has {dict(features)}")
+        batches = list(tfds.as_numpy(data))
+        arrays[f"x_{part}"] = np.concatenate([batch["image"] for batch in batches])
+        arrays[f"y_{part}"] = np.concatenate([batch["label"] for batch in batches])
     return checked(name, arrays)

@@ -81,8 +81,10 @@ class Configuration:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}")
+        for name in ("learning_rate", "amplitude", "pretraining_epochs"):
+            value, allowed = getattr(self, name), (0, None) if name == "pretraining_epochs" else (None,)
+            if value not in allowed and not value > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
 
 
 def run_sessions(
@@ -121,6 +123,7 @@ class _Run:
         self.configuration, self.dataset, self.out, self.progress = configuration, dataset, out, progress
         self.widths = configuration.widths or self._matched_widths()
         self._split: Split | None = None
+        self._model(None, "II")  # what is wrong with sizes should show before hours of work, not after
 
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}

@@ -1,0 +1,48 @@
+"""Two arguments with a meaning: one stream of features as the basal input, another as the apical one.
+
+    python examples/two_streams.py
+
+The label is whether two pictures of digits show the same class of number (even, odd): an XOR of two streams, which a
+unit of two arguments computes by itself. Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
+"""
+
+import argparse
+
+import keras
+import numpy as np
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, surfaces
+from keras_twoarg.pretraining import pretrain
+from keras_twoarg.training import datasets
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--epochs", type=int, default=10, help="epochs to train")
+arguments = parser.parse_args()
+
+digits = datasets.load("mnist5k")
+rng = np.random.default_rng(0)
+
+
+def pairs(images, labels, number):
+    """Draw pairs of pictures, and whether their numbers are both even or both odd."""
+    first, second = rng.integers(0, len(images), (2, number))
+    same = labels[first] % 2 == labels[second] % 2
+    return [datasets.scale(images[first]), datasets.scale(images[second])], same.astype("float32")
+
+
+def features():
+    """Return a small network for one stream."""
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(16)])
+
+
+phi = InnerNetwork()
+print("Session I, structured start:", pretrain(phi, surfaces.product, epochs=20))
+
+basal, apical = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
+units = TwoArgActivation(phi)([features()(basal), features()(apical)])  # (batch, 16)
+model = keras.Model([basal, apical], keras.layers.Dense(1, activation="sigmoid")(units))
+model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+
+model.fit(*pairs(digits.x_train, digits.y_train, 20_000), batch_size=100, epochs=arguments.epochs, verbose=2)
+loss, accuracy = model.evaluate(*pairs(digits.x_test, digits.y_test, 5_000), verbose=0)
+print(f"{accuracy:.2%} of 5,000 test pairs")

@@ -1,0 +1,81 @@
+"""What importing does, what is public, and that every example in the documentation runs."""
+
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_twoarg
+from keras_twoarg import analysis, outer, plots, pretraining, serving, surfaces
+from keras_twoarg.training import datasets, sessions
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(keras_twoarg.__path__, "keras_twoarg.") if "__main__" not in m.name
+)
+NAMES = {
+    **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
+    "keras": keras, "np": np, "os": os, "analysis": analysis, "outer": outer, "plots": plots,
+    "pretraining": pretraining, "serving": serving, "surfaces": surfaces, "datasets": datasets, "sessions": sessions,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failures, _ = doctest.testmod(importlib.import_module(name), extraglobs=NAMES)
+    assert failures == 0
+
+
+def test_python_in_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    scope = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
+    keras_twoarg.assert_shared(scope["model"])
+
+
+def test_files_named_in_the_readme_exist():
+    text = (ROOT / "README.md").read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert links and all((ROOT / link).exists() for link in links)
+
+
+def test_importing_brings_keras_and_numpy_and_does_nothing():
+    code = """
+import json, sys, numpy as np, keras
+before, seed = set(sys.modules), np.random.get_state()[1].tolist()
+import keras_twoarg
+roots = {name.split(".")[0] for name in set(sys.modules) - before}
+roots -= set(sys.stdlib_module_names)
+print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    roots, seed_untouched = json.loads(done.stdout)
+    assert set(roots) <= {"keras_twoarg", "__editable___keras_twoarg_0_1_0_finder"} and seed_untouched
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_imports_downwards(name):
+    layers = [
+        ("arguments", "_version"), ("evaluation",), ("inner",), ("sharing",), ("activation",), ("surfaces",),
+        ("pretraining",), ("outer",), ("analysis",), ("training",), ("report_table", "serving"), ("plots",), ("demo",),
+        ("cli",),
+    ]  # fmt: skip
+    rank = {part: i for i, parts in enumerate(layers) for part in parts}
+    own = rank[name.split(".")[1]]
+    file = importlib.import_module(name).__file__
+    for imported in re.findall(r"^from keras_twoarg\.(\w+)", Path(file).read_text(), re.M):
+        assert rank[imported] <= own, f"{name} imports {imported}, which stands above it"
