@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from keras_twoarg.outer import ARMS
@@ -66,7 +67,7 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
     )
     if failed := failures(records):
         caption += f"\n{failed}"
-    table = Table(title=title or data, caption=caption, min_width=60)
+    table = Table(title=title or data, caption=caption, box=box.SIMPLE_HEAD)
     for column in columns(threshold):
         table.add_column(column, justify="left" if column in ("arm", "norm") else "right", no_wrap=True)
     for cells in table_rows(records, threshold):

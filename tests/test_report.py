@@ -52,13 +52,13 @@ def text(renderable):
 def test_table_by_hand():
     lines = text(runs_table(RUNS)).splitlines()
     assert max(map(len, lines)) <= 80
-    rows = [re.split(r"\s*│\s*", line)[1:-1] for line in lines if line.startswith("│")]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if "LayerNorm" in line]
     assert rows == [
         ["two_arg II", "1,000", "LayerNorm", "1", "98.00%", "1", "6 s"],
         ["two_arg III", "1,000", "LayerNorm", "1", "97.00%", "1", "6 s"],
         ["relu", "1,000", "LayerNorm", "2", "94.00% ± 2.83", "2", "6 s"],
     ]
-    assert "to 90%" in lines[2]
+    assert any("to 90%" in line for line in lines)
 
 
 def test_runs_that_failed_stay_in_the_table():
