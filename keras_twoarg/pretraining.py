@@ -96,7 +96,7 @@ def pretrain(
         inner.set_weights(weights)
     else:
         model = keras.Sequential([keras.Input((inner.arity,)), inner])
-        model.compile(keras.optimizers.Adam(learning_rate), "mse", steps_per_execution=min(100, batches))
+        model.compile(keras.optimizers.Adam(learning_rate), "mse", steps_per_execution=steps_a_call(min(100, batches)))
         order = _batches(len(tuples), epochs, batch_size, np.random.default_rng(seed))
         _fit(model, tuples, targets, order, batch_size, epochs * batches, progress)
         if cache:
@@ -104,6 +104,11 @@ def pretrain(
     mse = float(np.mean((predict(inner, tuples) - targets) ** 2))
     variance = float(targets.var())
     return Pretraining(mse, 1 - mse / variance if variance else float("nan"), epochs * batches, weights is not None)
+
+
+def steps_a_call(number: int) -> int:
+    """Return how many steps Keras may take in one call into the backend: short steps gain by it, torch knows only 1."""
+    return 1 if keras.backend.backend() == "torch" else number
 
 
 def grid(surface: Callable[..., Any], arity: int) -> tuple[np.ndarray, np.ndarray]:

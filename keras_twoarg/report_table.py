@@ -67,7 +67,7 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
     )
     if failed := failures(records):
         caption += f"\n{failed}"
-    table = Table(title=title or data, caption=caption, box=box.SIMPLE_HEAD)
+    table = Table(title=title or data, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns(threshold):
         table.add_column(column, justify="left" if column in ("arm", "norm") else "right", no_wrap=True)
     for cells in table_rows(records, threshold):

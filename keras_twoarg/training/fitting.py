@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.pretraining import steps_a_call
 from keras_twoarg.training.datasets import Split
 from keras_twoarg.training.records import write_whole
 
@@ -53,7 +54,7 @@ def compile_classifier(model: Any, learning_rate: float) -> None:
         keras.optimizers.Adam(learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=8,
+        steps_per_execution=steps_a_call(8),
     )
 
 
