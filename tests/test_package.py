@@ -79,3 +79,12 @@ def test_every_module_imports_downwards(name):
     file = importlib.import_module(name).__file__
     for imported in re.findall(r"^from keras_twoarg\.(\w+)", Path(file).read_text(), re.M):
         assert rank[imported] <= own, f"{name} imports {imported}, which stands above it"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
+@pytest.mark.parametrize("example", sorted(file.name for file in (ROOT / "examples").glob("*.py")))
+def test_examples_run(example):
+    command = [sys.executable, str(ROOT / "examples" / example), "--epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d\d\.\d\d% of", done.stdout.splitlines()[-1])
