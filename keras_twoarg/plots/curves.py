@@ -31,10 +31,11 @@ def plot_learning_curves(records: Sequence[Record], *, key: str = "val_accuracy"
         ax.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.18, linewidth=0)
         lowest.append(curves.mean(0)[length // 3])
     ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_ylabel({"val_accuracy": "validation accuracy", "val_loss": "validation loss"}.get(key, key))
     if key.endswith("accuracy"):
         ax.set_ylim(max(0.0, min(lowest) - 0.15), 1.0)
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="lower right" if key.endswith("accuracy") else "upper right")

@@ -155,7 +155,7 @@ def _maturation(run: tuple[Record, Path]) -> str:
     with np.load(file.with_name("session2-phi.npz")) as arrays:
         epochs = arrays["epochs"]
         weights = [arrays[f"weight_{i}"] for i in range(len(arrays.files) - 1)]
-    wanted = [e for e in (0, 1, 2, 5, 10, 20, int(epochs[-1])) if e in epochs]
+    wanted = [e for e in dict.fromkeys((0, 1, 2, 5, 10, 20, int(epochs[-1]))) if e in epochs]
     learned = SurfaceDisplay.from_file(file)
     figure, axes = pyplot().subplots(
         1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False
