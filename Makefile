@@ -9,7 +9,6 @@ BIN = .venv/bin
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
-	@echo "Open demo/report.html in a browser."
 
 test: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2

@@ -71,8 +71,13 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 
     with _progress() as progress:
         chosen = list(range(first_seed, first_seed + seeds))
-        job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
+        found = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
     _print_report(out)
+    for seed, verdict in found.soft_xor.items():
+        console.print(f"phi of seed {seed}: {verdict}")
+    if found.agreement:
+        console.print(f"{found.agreement}.")
+    console.print(f"Report: {found.report}")
 
 
 @twoarg.command()

@@ -3,17 +3,36 @@
 import json
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_twoarg import outer, serving
 from keras_twoarg.plots.report import write_report
+from keras_twoarg.plots.surface import SurfaceDisplay
 from keras_twoarg.training import datasets, records, sessions
 from keras_twoarg.training.records import Record
 
 ARMS = ("two_arg", "relu")
 
 Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the main job found.
+
+    Attributes:
+        records: The records of all runs.
+        soft_xor: For each seed, whether phi of Session II is a soft XOR, in words.
+        agreement: What comparing the reloaded export with the model gave, in words.
+        report: Path of the report.
+    """
+
+    records: list[Record]
+    soft_xor: dict[int, str]
+    agreement: str | None
+    report: Path
 
 
 def run(
@@ -24,7 +43,7 @@ def run(
     *,
     epochs: int = 50,
     pretraining_epochs: int | None = None,
-) -> list[Record]:
+) -> Findings:
     """Run every arm and seed, export the best two-argument model, and write `report.html`.
 
     Args:
@@ -36,7 +55,7 @@ def run(
         pretraining_epochs: Epochs of Session I. Defaults to `None`, the paper's.
 
     Returns:
-        The records of all runs.
+        The `Findings`.
     """
     dataset = datasets.load(data)
     found: list[Record] = []
@@ -56,8 +75,14 @@ def run(
     command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
     if pretraining_epochs is not None:
         command += f" --pretraining-epochs {pretraining_epochs}"
-    write_report([out / "runs"], out, command=command, agreement=agreement)
-    return found
+    report = write_report([out / "runs"], out, command=command, agreement=agreement)
+    return Findings(found, _verdicts(out, seeds), agreement, report)
+
+
+def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:
+    files = {seed: out / "runs" / f"two_arg-{seed}" / "session2-surface.npz" for seed in seeds}
+    displays = {seed: SurfaceDisplay.from_file(file) for seed, file in files.items() if file.exists()}
+    return {seed: display.soft_xor.verdict for seed, display in displays.items() if display.soft_xor}
 
 
 def _stages(progress: Progress, arm: str, seed: int) -> Progress:

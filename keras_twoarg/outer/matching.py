@@ -173,18 +173,41 @@ class Comparison:
         return abs(self.difference) <= TOLERANCE
 
 
-def compare(models: Mapping[str, Any]) -> list[Comparison]:
-    """Return what each model costs, for a table; the first is the one that the others are matched to.
+class Comparisons(list[Comparison]):
+    """Rows of a comparison; printing them gives a table."""
+
+    def __str__(self) -> str:
+        head = ("arm", "parameters", "difference", "units", "pre-activations", "norm", "multiply-adds")
+        rows = [
+            (
+                row.name,
+                f"{row.parameters:,}",
+                f"{row.difference:+.2%}" + ("" if row.matched else " !"),
+                f"{row.units:,}",
+                f"{row.pre_activations:,}",
+                row.norm,
+                f"{row.multiply_adds:,}",
+            )
+            for row in self
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(r, widths, strict=True)) for r in (head, *rows)
+        )
+
+
+def compare(models: Mapping[str, Any]) -> Comparisons:
+    """Return what each model costs, as a table; the first is the one that the others are matched to.
 
     Example:
         >>> reference = outer.mlp((28, 28, 1), classes=10)
         >>> widths = outer.matched_widths("relu", reference)
-        >>> for row in outer.compare({"two_arg": reference, "relu": outer.mlp((28, 28, 1), 10, "relu", widths)}):
-        ...     print(row.name, row.parameters, row.pre_activations, row.norm, row.multiply_adds, row.matched)
-        two_arg 122187 384 LayerNorm 940672 True
-        relu 121904 354 LayerNorm 121540 True
+        >>> print(outer.compare({"two_arg": reference, "relu": outer.mlp((28, 28, 1), 10, "relu", widths)}))
+            arm  parameters  difference  units  pre-activations       norm  multiply-adds
+        two_arg     122,187      +0.00%    192              384  LayerNorm        940,672
+           relu     121,904      -0.23%    354              354  LayerNorm        121,540
     """
-    rows: list[Comparison] = []
+    rows = Comparisons()
     for name, model in models.items():
         parameters = model.count_params()
         difference = parameters / rows[0].parameters - 1 if rows else 0.0
