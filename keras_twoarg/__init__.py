@@ -2,11 +2,13 @@
 
 from keras_twoarg._version import __version__
 from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.sharing import assert_shared, clone_model, sharing_scope
 
 __all__ = [
     "InnerNetwork",
+    "Interpolation",
     "TwoArgActivation",
     "__version__",
     "assert_shared",

@@ -1,5 +1,6 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
+from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -7,9 +8,11 @@ from keras import ops
 
 from keras_twoarg import sharing
 from keras_twoarg.arguments import check_pairing, to_tuples, unit_count
+from keras_twoarg.evaluation import interpolated
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 
-EVALUATIONS = ("auto", "exact")
+EVALUATIONS = ("auto", "exact", "interpolated")
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -25,8 +28,10 @@ class TwoArgActivation(keras.layers.Layer):
         inner: The `InnerNetwork` phi. It decides the arity. Defaults to a new one with two arguments.
         pairing: Which pre-activations are the arguments of unit i: `"adjacent"` for entries `2i, 2i + 1` (the
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
-        evaluation: How phi is evaluated: `"exact"`, or `"auto"`, which is exact at present. It can be set on a
-            loaded model, and is no part of the weights. Defaults to `"auto"`.
+        evaluation: How phi is evaluated: `"exact"`; `"interpolated"` or an `Interpolation` with settings of its own,
+            by a table of phi that is made anew at each step (arity 1 and 2); or `"auto"`, which is exact at present.
+            It can be set on a loaded model, before Keras has traced it or with a new `compile` afterwards, and is no
+            part of the weights. Defaults to `"auto"`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
             `trainable` acts on the inner network, and so on all the places that share it.
 
@@ -68,7 +73,7 @@ class TwoArgActivation(keras.layers.Layer):
         inner: InnerNetwork | None = None,
         *,
         pairing: str = "adjacent",
-        evaluation: str = "auto",
+        evaluation: str | Interpolation = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,14 +90,20 @@ class TwoArgActivation(keras.layers.Layer):
         return self.inner.arity
 
     @property
-    def evaluation(self) -> str:
+    def evaluation(self) -> str | Interpolation:
         """How phi is evaluated."""
         return self._evaluation
 
     @evaluation.setter
-    def evaluation(self, value: str) -> None:
-        if value not in EVALUATIONS:
-            raise ValueError(f"`evaluation` must be one of {EVALUATIONS}. Received: evaluation={value!r}")
+    def evaluation(self, value: str | Interpolation) -> None:
+        if not isinstance(value, Interpolation) and value not in EVALUATIONS:
+            raise ValueError(
+                f"`evaluation` must be one of {EVALUATIONS} or an Interpolation. Received: evaluation={value!r}"
+            )
+        if value not in ("auto", "exact") and self.arity > 2:
+            raise ValueError(
+                f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
+            )
         self._evaluation = value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -113,8 +124,19 @@ class TwoArgActivation(keras.layers.Layer):
             tuples = ops.stack(inputs, axis=-1)  # (..., n, arity)
         else:
             tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
-        outputs = ops.squeeze(self.inner(tuples, training=training), axis=-1)  # (..., n)
-        return ops.cast(outputs, self.compute_dtype)
+        if self.evaluation in ("auto", "exact"):
+            values = self.inner(tuples, training=training)  # (..., n, 1)
+        else:
+            values = self._interpolate(tuples, bool(training))
+        return ops.cast(ops.squeeze(values, axis=-1), self.compute_dtype)  # (..., n)
+
+    def _interpolate(self, tuples: Any, training: bool) -> Any:
+        grid = self.evaluation if isinstance(self.evaluation, Interpolation) else Interpolation()
+        inner = self.inner
+        flat = ops.reshape(tuples, (-1, self.arity))
+        frozen = not inner.trainable_weights
+        values = interpolated.evaluate(flat, inner.values(), inner.activation, training, grid, frozen)
+        return ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each unit."""
@@ -144,7 +166,7 @@ class TwoArgActivation(keras.layers.Layer):
             **super().get_config(),
             "inner": sharing.serialize_inner(self.inner),
             "pairing": self.pairing,
-            "evaluation": self.evaluation,
+            "evaluation": asdict(self.evaluation) if isinstance(self.evaluation, Interpolation) else self.evaluation,
         }
 
     @classmethod
@@ -153,6 +175,8 @@ class TwoArgActivation(keras.layers.Layer):
         config = dict(config)
         if isinstance(config["inner"], dict):
             config["inner"] = sharing.revive_inner(config["inner"])
+        if isinstance(config.get("evaluation"), dict):
+            config["evaluation"] = Interpolation(**config["evaluation"])
         return cls(**config)
 
 

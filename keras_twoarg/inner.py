@@ -105,8 +105,13 @@ class InnerNetwork(keras.layers.Layer):
         self._check_last_axis(inputs.shape)
         lead = ops.shape(inputs)[:-1]
         tuples = ops.reshape(inputs, (-1, self.arity))
-        values = exact.evaluate(tuples, self.weights, self.activation, bool(training))
+        values = exact.evaluate(tuples, self.values(), self.activation, bool(training))
         return ops.reshape(values, (*lead, 1))
+
+    def values(self) -> list[Any]:
+        """Return the values of each layer's kernel and bias, in the dtype of the running computation."""
+        # `value` honours autocasting, which a Keras variable passed to a compiled function would not.
+        return [weight.value for weight in self.weights]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return `input_shape` with a last axis of 1."""

@@ -172,7 +172,7 @@ ERRORS = {
     "unknown last axis": (lambda: TwoArgActivation()(keras.Input((None,))), "last axis must have a known size"),
     "no batch axis": (lambda: TwoArgActivation()(np.ones(4)), r"batch axis.*shape=\(4,\)"),
     "unknown pairing": (lambda: TwoArgActivation(pairing="pairs"), "'adjacent', 'halves'.*'pairs'"),
-    "unknown evaluation": (lambda: TwoArgActivation(evaluation="fast"), "'auto', 'exact'.*'fast'"),
+    "unknown evaluation": (lambda: TwoArgActivation(evaluation="fast"), "'auto', 'exact', 'interpolated'.*'fast'"),
     "wrong number of tensors": (lambda: TwoArgActivation()([np.ones((2, 4))] * 3), "list of 2 tensors"),
     "different shapes": (lambda: TwoArgActivation()([np.ones((2, 4)), np.ones((2, 5))]), "of one shape"),
     "wrong arity": (lambda: InnerNetwork(arity=3)(np.ones((2, 2))), r"arity 3.*shape=\(2, 2\)"),

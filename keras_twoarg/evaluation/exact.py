@@ -24,7 +24,7 @@ def evaluate(tuples: Any, weights: list[Any], activation: Callable[[Any], Any], 
 
     Args:
         tuples: Tensor of shape `(N, arity)`.
-        weights: The inner network's variables, kernel and bias of each layer in turn.
+        weights: Values of the inner network's kernels and biases, layer by layer.
         activation: The hidden layers' activation function.
         training: Whether gradients will be wanted. Then memory does not grow with the hidden layers.
 
@@ -32,8 +32,7 @@ def evaluate(tuples: Any, weights: list[Any], activation: Callable[[Any], Any], 
         A tensor of shape `(N, 1)`.
     """
     elementwise_map = {"tensorflow": _tensorflow_map, "jax": _jax_map}.get(keras.backend.backend(), _torch_map)
-    # `value` honours autocasting, which a Keras variable passed to a compiled function would not.
-    return elementwise_map(activation, training)(tuples, *(weight.value for weight in weights))
+    return elementwise_map(activation, training)(tuples, *weights)
 
 
 def _phi(activation: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -102,9 +101,10 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
 
     def evaluate_or_inline(tuples: Any, *weights: Any) -> Any:
         weights = tuple(map(tf.convert_to_tensor, weights))
-        # While an inference graph is traced, for predict or for an export, the plain operations go into it.
-        if not training and not tf.executing_eagerly():
-            return phi(tuples, *weights)
+        # While another function is traced, for fit, predict or an export, the operations go into its graph as they are:
+        # its shapes are known there, and an export can be read by anything.
+        if not tf.executing_eagerly():
+            return evaluate_phi(tuples, weights)
         return compiled(tuple(tuple(weight.shape) for weight in weights))(tuples, weights)
 
     return evaluate_or_inline

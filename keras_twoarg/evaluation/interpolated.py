@@ -1,0 +1,168 @@
+"""Interpolated evaluation: phi on a grid of nodes once a step, and a look-up for every argument tuple.
+
+With nodes t_0 ... t_(R-1) a step h apart on [-extent, extent], cell i = floor((x - t_0) / h) and position
+f = (x - t_i) / h within it, phi is replaced by the function that is linear in each argument between nodes:
+
+    one argument    y = T_i + f (T_(i+1) - T_i)
+    two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
+
+The cell is clamped to the grid and the position in it is not, so that the border cells go on linearly outside, as
+a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
+largest second derivatives along each argument.
+
+Gradients are exact for this function: to the pre-activations by the cell's slopes; to phi by a sum over the tuples
+of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.evaluation import exact
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Settings of interpolated evaluation.
+
+    Attributes:
+        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: behind a LayerNorm nearly all
+            pre-activations fall inside.
+        resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
+
+    Example:
+        >>> layer = TwoArgActivation(evaluation=Interpolation(extent=4.0, resolution=65))
+        >>> layer.evaluation.step
+        0.125
+    """
+
+    extent: float = 5.0
+    resolution: int = 81
+
+    def __post_init__(self) -> None:
+        if not 0 < self.extent < np.inf:
+            raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
+        if not isinstance(self.resolution, int) or self.resolution < 2:
+            raise ValueError(f"`resolution` must be an integer of at least 2. Received: resolution={self.resolution!r}")
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring nodes."""
+        return 2 * self.extent / (self.resolution - 1)
+
+    @classmethod
+    def from_data(cls, tuples: Any, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
+        """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
+
+        Example:
+            >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
+            2.0
+        """
+        return cls(float(np.quantile(np.abs(np.asarray(tuples)).max(axis=-1), mass)), resolution)
+
+    def nodes(self, arity: int) -> np.ndarray:
+        """Return all nodes as argument tuples, `(resolution ** arity, arity)`."""
+        axis = np.linspace(-self.extent, self.extent, self.resolution, dtype="float32")
+        return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+
+
+def evaluate(
+    tuples: Any, weights: list[Any], activation: Callable[[Any], Any], training: bool, grid: Interpolation, frozen: bool
+) -> Any:
+    """Look argument tuples up in a table of phi.
+
+    Args:
+        tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
+        weights: Values of the inner network's kernels and biases.
+        activation: The hidden layers' activation function.
+        training: Whether gradients will be wanted.
+        grid: The table's nodes.
+        frozen: Whether no gradient to the weights is wanted.
+
+    Returns:
+        A tensor of shape `(N, 1)`, in float32.
+    """
+    arity = tuples.shape[-1]
+    # In half precision neighbouring nodes could not be told apart.
+    tuples, weights = ops.cast(tuples, "float32"), [ops.cast(weight, "float32") for weight in weights]
+    nodes = ops.convert_to_tensor(grid.nodes(arity))
+    cells = make_cells(exact.evaluate(nodes, weights, activation, training), grid.resolution, arity)
+    if training and keras.backend.backend() == "tensorflow":
+        return _tensorflow_look_up(grid, arity, frozen)(tuples, cells)[:, None]
+    return look_up(tuples, cells, grid)[:, None]
+
+
+def make_cells(values: Any, resolution: int, arity: int) -> Any:
+    """Turn phi at the nodes into each cell's coefficients of 1, f1 (and f2, f1 f2): `(cells, 2 ** arity)`."""
+    table = ops.reshape(values, (resolution,) * arity)
+    if arity == 1:
+        return ops.stack([table[:-1], table[1:] - table[:-1]], axis=-1)
+    corner, right, up = table[:-1, :-1], table[1:, :-1], table[:-1, 1:]
+    twist = table[1:, 1:] - right - up + corner
+    return ops.reshape(ops.stack([corner, right - corner, up - corner, twist], axis=-1), (-1, 4))
+
+
+def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`."""
+    row, position = _locate(tuples, grid)
+    coefficients = ops.take(cells, row, axis=0)  # (N, 2 ** arity)
+    return ops.sum(coefficients * _monomials(position), axis=-1)
+
+
+def _locate(tuples: Any, grid: Interpolation) -> tuple[Any, Any]:
+    """Return each tuple's cell, `(N,)`, and its position in it, `(N, arity)`, outside of [0, 1] beyond the grid."""
+    scaled = (tuples + grid.extent) / grid.step
+    last = grid.resolution - 2
+    # Clamped as a float, since large floats have no integer; and as an integer, for what NaN becomes.
+    cell = ops.clip(ops.cast(ops.clip(ops.floor(scaled), 0, last), "int32"), 0, last)
+    position = scaled - ops.cast(cell, scaled.dtype)
+    row = cell[:, 0] if tuples.shape[-1] == 1 else cell[:, 0] * (grid.resolution - 1) + cell[:, 1]
+    return row, position
+
+
+def _monomials(position: Any) -> Any:
+    one = ops.ones_like(position[:, 0])
+    if position.shape[-1] == 1:
+        return ops.stack([one, position[:, 0]], axis=-1)
+    f1, f2 = position[:, 0], position[:, 1]
+    return ops.stack([one, f1, f2, f1 * f2], axis=-1)
+
+
+@lru_cache(maxsize=32)
+def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
+    """Return the look-up with its own gradient, each half compiled by XLA into one pass over the tuples."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def forward(tuples: Any, cells: Any) -> Any:
+        return look_up(tuples, cells, grid)
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
+        row, position = _locate(tuples, grid)
+        coefficients = tf.gather(cells, row)
+        if arity == 1:
+            slopes = coefficients[:, 1:]
+        else:
+            _, c1, c2, twist = tf.unstack(coefficients, num=4, axis=-1)
+            slopes = tf.stack([c1 + twist * position[:, 1], c2 + twist * position[:, 0]], axis=-1)
+        by_tuple = upstream[:, None] * slopes / grid.step
+        if frozen:
+            return by_tuple
+        by_cell = tf.math.unsorted_segment_sum(upstream[:, None] * _monomials(position), row, cells.shape[0])
+        return by_tuple, by_cell
+
+    @tf.custom_gradient
+    def differentiable(tuples: Any, cells: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            found = backward(tuples, cells, upstream)
+            return (found, None) if frozen else found
+
+        return forward(tuples, cells), gradient
+
+    return differentiable
