@@ -1,6 +1,6 @@
 """The paper's networks with exact and interpolated phi against ReLU with LayerNorm and as many parameters.
 
-    python benchmarks/training_step.py                    # the CNN at 32x32x3, batch 128, and the MLP at 28x28x1, batch 200
+    python benchmarks/training_step.py     # the CNN at 32x32x3, batch 128, and the MLP at 28x28x1, batch 200
     python benchmarks/training_step.py --network mlp
 
 All variants run in one process, in turn; reported are medians over the rounds, for one training step and for
