@@ -1,7 +1,7 @@
 """Two-argument activation functions for Keras (Yoon, Orhan, Kim, Pitkow, arXiv 2110.06871)."""
 
 from keras_twoarg._version import __version__
-from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.activation import TwoArgActivation, set_evaluation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.sharing import assert_shared, clone_model, sharing_scope
@@ -13,5 +13,6 @@ __all__ = [
     "__version__",
     "assert_shared",
     "clone_model",
+    "set_evaluation",
     "sharing_scope",
 ]

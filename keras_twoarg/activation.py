@@ -1,7 +1,9 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
 from dataclasses import asdict
+from math import prod
 from typing import Any
+from weakref import WeakSet
 
 import keras
 from keras import ops
@@ -13,6 +15,8 @@ from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 
 EVALUATIONS = ("auto", "exact", "interpolated")
+AUTO_UNITS = 256
+"""Units of a place (in one sample) from which `"auto"` interpolates: fewer do not pay for a table of 6,561 nodes."""
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -29,9 +33,9 @@ class TwoArgActivation(keras.layers.Layer):
         pairing: Which pre-activations are the arguments of unit i: `"adjacent"` for entries `2i, 2i + 1` (the
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"exact"`; `"interpolated"` or an `Interpolation` with settings of its own,
-            by a table of phi that is made anew at each step (arity 1 and 2); or `"auto"`, which is exact at present.
-            It can be set on a loaded model, before Keras has traced it or with a new `compile` afterwards, and is no
-            part of the weights. Defaults to `"auto"`.
+            by a table of phi that is made anew at each step (arity 1 and 2); or `"auto"`, which interpolates where
+            there are at least 256 units in a sample, and is exact elsewhere. It can be set at any time, on a loaded or
+            compiled model too (see `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
             `trainable` acts on the inner network, and so on all the places that share it.
 
@@ -81,6 +85,8 @@ class TwoArgActivation(keras.layers.Layer):
             raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         self.inner = InnerNetwork() if inner is None else inner
         self.pairing = check_pairing(pairing)
+        self._units: int | None = None
+        self._callers: WeakSet[Any] = WeakSet()
         self.evaluation = evaluation
         self.supports_masking = True
 
@@ -91,7 +97,7 @@ class TwoArgActivation(keras.layers.Layer):
 
     @property
     def evaluation(self) -> str | Interpolation:
-        """How phi is evaluated."""
+        """How phi is to be evaluated."""
         return self._evaluation
 
     @evaluation.setter
@@ -105,6 +111,16 @@ class TwoArgActivation(keras.layers.Layer):
                 f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
             )
         self._evaluation = value
+        for model in self._callers:  # Keras keeps what it has traced; without it, it traces anew
+            model.train_function = model.test_function = model.predict_function = None
+
+    @property
+    def evaluation_in_use(self) -> str | Interpolation:
+        """How phi is evaluated: what `"auto"` comes to, once the layer is built."""
+        if self._evaluation != "auto":
+            return self._evaluation
+        many = self._units is None or self._units >= AUTO_UNITS
+        return "interpolated" if self.built and many and self.arity <= 2 else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer, after making sure that a rebuilt graph still shares one phi."""
@@ -113,25 +129,34 @@ class TwoArgActivation(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Build the inner network, unless another place has done so."""
-        self.compute_output_shape(input_shape)
+        units = self.compute_output_shape(input_shape)[1:]
+        self._units = None if None in units else prod(units)
         if not self.inner.built:
             self.inner.build((None, self.arity))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
+        self._remember_caller()
         if isinstance(inputs, list | tuple):
             self.compute_output_shape([tuple(x.shape) for x in inputs])
             tuples = ops.stack(inputs, axis=-1)  # (..., n, arity)
         else:
             tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
-        if self.evaluation in ("auto", "exact"):
+        evaluation = self.evaluation_in_use
+        if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
         else:
-            values = self._interpolate(tuples, bool(training))
+            grid = evaluation if isinstance(evaluation, Interpolation) else Interpolation()
+            values = self._interpolate(tuples, bool(training), grid)
         return ops.cast(ops.squeeze(values, axis=-1), self.compute_dtype)  # (..., n)
 
-    def _interpolate(self, tuples: Any, training: bool) -> Any:
-        grid = self.evaluation if isinstance(self.evaluation, Interpolation) else Interpolation()
+    def _remember_caller(self) -> None:
+        """Keep the model that is being called, to tell it when it has to trace anew."""
+        model = self._get_call_context().entry_layer
+        if isinstance(model, keras.Model):
+            self._callers.add(model)
+
+    def _interpolate(self, tuples: Any, training: bool, grid: Interpolation) -> Any:
         inner = self.inner
         flat = ops.reshape(tuples, (-1, self.arity))
         frozen = not inner.trainable_weights
@@ -178,6 +203,31 @@ class TwoArgActivation(keras.layers.Layer):
         if isinstance(config.get("evaluation"), dict):
             config["evaluation"] = Interpolation(**config["evaluation"])
         return cls(**config)
+
+
+def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
+    """Set how all places of a model evaluate phi; weights and files stay the same.
+
+    Args:
+        model: A Keras model, compiled or not. A model with a `train_step` of its own that calls other models must be
+            compiled again if it has been trained before.
+        evaluation: As in `TwoArgActivation`.
+
+    Returns:
+        For each place, by the layer's name, the evaluation in use: what `"auto"` comes to.
+
+    Raises:
+        ValueError: If the evaluation is unknown or does not fit the arity.
+
+    Example:
+        >>> model = outer.cnn((28, 28, 1), classes=10)
+        >>> list(set_evaluation(model, "auto").values())
+        ['interpolated', 'interpolated', 'interpolated', 'exact']
+    """
+    places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
+    for layer in places:
+        layer.evaluation = evaluation
+    return {layer.name: layer.evaluation_in_use for layer in places}
 
 
 def _is_list_of_shapes(shape: Any) -> bool:

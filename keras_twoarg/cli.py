@@ -94,6 +94,7 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--learning-rate", type=float, default=1e-3)
 @click.option("--dropout", type=float, default=0.5)
 @click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
+@click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
 @click.option("--pretraining-epochs", type=int, help="Session I; 0 starts from Glorot weights.  [default: the paper's]")
 @click.option("--amplitude", type=float, help="Standard deviation of the random surface.  [default: not scaled]")
 @one_line_errors

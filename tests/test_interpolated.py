@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.evaluation import interpolated
 from tests.conftest import phi_in_float64, shared_mlp
 from tests.test_exact import gradients
@@ -175,9 +175,7 @@ def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
     if BACKEND == "torch" and jit_compile is True:
         pytest.skip("torch.compile needs a compiler at run time")
     model = shared_mlp()
-    for layer in model.layers:
-        if isinstance(layer, TwoArgActivation):
-            layer.evaluation = "interpolated"
+    set_evaluation(model, "interpolated")
     x = rng.normal(size=(32, 6)).astype("float32")
     model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=jit_compile)
     losses = model.fit(x, np.sign(x[:, :3] * x[:, 3:]), batch_size=16, epochs=10, verbose=0).history["loss"]
@@ -190,8 +188,7 @@ def test_training_repeats_bit_for_bit(rng):
     for _ in range(2):
         keras.utils.set_random_seed(3)
         model = shared_mlp()
-        for layer in model.layers[1::2]:
-            layer.evaluation = "interpolated"
+        set_evaluation(model, "interpolated")
         model.compile("adam", "mse")
         model.fit(x, np.sign(x[:, :3] * x[:, 3:]), epochs=3, shuffle=False, verbose=0)
         found.append(model.get_weights())
@@ -201,8 +198,7 @@ def test_training_repeats_bit_for_bit(rng):
 def test_a_frozen_phi_does_not_move_and_the_rest_does(rng):
     inner = InnerNetwork(hidden_units=(8, 8))
     model = shared_mlp(inner)
-    for layer in model.layers[1::2]:
-        layer.evaluation = "interpolated"
+    set_evaluation(model, "interpolated")
     inner.trainable = False
     phi, outer = inner.get_weights(), model.layers[0].get_weights()
     model.compile("adam", "mse")
@@ -236,17 +232,83 @@ def test_the_same_file_serves_both_and_keeps_the_choice(tmp_path, rng):
     np.testing.assert_allclose(switched.predict(x, verbose=0), exact, atol=1e-5)
 
 
+@pytest.mark.parametrize("traced_before", [False, True])
+def test_the_evaluation_changes_at_any_time(traced_before, rng):
+    coarse, x = Interpolation(3.0, 2), 2 * rng.normal(size=(64, 6)).astype("float32")  # nodes so far apart that it shows
+    model, other = shared_mlp(), shared_mlp()
+    other.set_weights(model.get_weights())
+    for m in (model, other):
+        m.compile(keras.optimizers.SGD(0.1), "mse")
+    if traced_before:  # fit, evaluate and predict have been traced with an exact phi
+        model.fit(x, x[:, :3], verbose=0)
+        model.evaluate(x, x[:, :3], verbose=0)
+        exact = model.predict(x, verbose=0)
+        other.set_weights(model.get_weights())
+    set_evaluation(model, coarse)
+    set_evaluation(other, coarse)
+    other.compile(keras.optimizers.SGD(0.1), "mse")  # nothing traced before
+    if traced_before:
+        assert np.abs(model.predict(x, verbose=0) - exact).max() > 1e-3
+    np.testing.assert_allclose(model.predict(x, verbose=0), other.predict(x, verbose=0), atol=1e-5)
+    losses = [m.fit(x, x[:, :3], shuffle=False, epochs=2, verbose=0).history["loss"] for m in (model, other)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    np.testing.assert_allclose(*(m.evaluate(x, x[:, :3], verbose=0) for m in (model, other)), rtol=1e-4)
+
+
+def test_switching_keeps_the_optimizer(rng):
+    model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :3], verbose=0)
+    before = [np.array(v) for v in model.optimizer.variables]
+    set_evaluation(model, "interpolated")
+    assert int(model.optimizer.iterations) == 2
+    assert all(np.array_equal(a, v) for a, v in zip(before, model.optimizer.variables, strict=True))
+    model.fit(x, x[:, :3], verbose=0)
+    assert int(model.optimizer.iterations) == 4
+
+
+def test_auto_interpolates_where_units_are_many():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(32, 3), TwoArgActivation(name="many")])
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(64))
+    model.add(TwoArgActivation(name="few"))
+    assert set_evaluation(model, "auto") == {"many": "interpolated", "few": "exact"}
+    sequence = keras.Sequential([keras.Input((None, 8)), TwoArgActivation(name="any length")])
+    assert set_evaluation(sequence, "auto") == {"any length": "interpolated"}
+    triples = keras.Sequential([keras.Input((900,)), TwoArgActivation(InnerNetwork(arity=3), name="triples")])
+    assert set_evaluation(triples, "auto") == {"triples": "exact"}
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="a SavedModel cannot be written from torch")
-def test_an_export_agrees(tmp_path, rng):
+def test_an_export_agrees_and_is_portable(tmp_path, rng):
     tensorflow = pytest.importorskip("tensorflow")
     model = shared_mlp()
-    for layer in model.layers[1::2]:
-        layer.evaluation = "interpolated"
+    set_evaluation(model, "interpolated")
     x = rng.normal(size=(5, 6)).astype("float32")
     expected = ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
     model.export(tmp_path / "exported", verbose=False)
     loaded = tensorflow.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(loaded.serve(x).numpy(), expected, atol=1e-5)
+    if BACKEND == "tensorflow":
+        assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere one path serves all")
+def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch):
+    compiled = []
+    original = interpolated._tensorflow_look_up
+    monkeypatch.setattr(interpolated, "_tensorflow_look_up", lambda *a: compiled.append(a) or original(*a))
+    model, x = shared_mlp(places=1), rng.normal(size=(5, 6)).astype("float32")
+    set_evaluation(model, "interpolated")
+    model(x)
+    assert not compiled
+    model.predict(x, verbose=0)
+    assert compiled
+    compiled.clear()
+    model.compile("sgd", "mse", steps_per_execution=2)
+    model.evaluate(x, x[:, :3], verbose=0)
+    assert compiled
 
 
 @pytest.mark.parametrize(

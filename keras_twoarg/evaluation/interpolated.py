@@ -92,9 +92,24 @@ def evaluate(
     tuples, weights = ops.cast(tuples, "float32"), [ops.cast(weight, "float32") for weight in weights]
     nodes = ops.convert_to_tensor(grid.nodes(arity))
     cells = make_cells(exact.evaluate(nodes, weights, activation, training), grid.resolution, arity)
-    if training and keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and (training or _in_a_step_of_keras()):
         return _tensorflow_look_up(grid, arity, frozen)(tuples, cells)[:, None]
     return look_up(tuples, cells, grid)[:, None]
+
+
+def _in_a_step_of_keras() -> bool:
+    """Return whether Keras traces a step of `fit`, `evaluate` or `predict`: graphs that no export will contain.
+
+    They may be compiled by XLA. In doubt the answer is no, which costs time and nothing else.
+    """
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if getattr(graph, "name", "").startswith(("one_step_on_data", "multi_step_on_data")):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
 
 
 def make_cells(values: Any, resolution: int, arity: int) -> Any:

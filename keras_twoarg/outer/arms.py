@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_twoarg.activation import TwoArgActivation
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 
 ARMS = {"two_arg": 2, "one_arg": 1}
@@ -47,9 +48,11 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
     return inner
 
 
-def unit(arm: str, inner: InnerNetwork | None, pairing: str) -> Any:
+def unit(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> Any:
     """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
-    return TwoArgActivation(inner, pairing=pairing) if inner is not None else keras.layers.Activation(arm)
+    if inner is None:
+        return keras.layers.Activation(arm)
+    return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
 
 
 def norm() -> Any:

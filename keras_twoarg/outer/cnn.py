@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer import arms
 
@@ -18,6 +19,7 @@ def cnn(
     dropout: float = 0.5,
     *,
     pairing: str = "adjacent",
+    evaluation: str | Interpolation = "auto",
     seed: int | None = None,
     name: str | None = None,
 ) -> Any:
@@ -36,6 +38,7 @@ def cnn(
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
+        evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
         name: Name of the model.
 
@@ -62,14 +65,14 @@ def cnn(
     for i, width in enumerate(widths[:-1], start=1):
         model.add(arms.convolution(arity * width, channels, seed, i))
         model.add(_joint_norm())
-        model.add(arms.unit(arm, inner, pairing))
+        model.add(arms.unit(arm, inner, pairing, evaluation))
         model.add(keras.layers.MaxPooling2D(2))
         model.add(arms.dropout(dropout, seed, i))
         channels = width
     model.add(keras.layers.Flatten())
     model.add(arms.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
     model.add(arms.norm())
-    model.add(arms.unit(arm, inner, pairing))
+    model.add(arms.unit(arm, inner, pairing, evaluation))
     model.add(arms.dropout(dropout, seed, len(widths)))
     model.add(arms.linear(classes, widths[-1], seed, 0, name="logits"))
     return model

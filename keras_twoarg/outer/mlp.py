@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer import arms
 
@@ -19,6 +20,7 @@ def mlp(
     dropout: float = 0.5,
     *,
     pairing: str = "adjacent",
+    evaluation: str | Interpolation = "auto",
     seed: int | None = None,
     name: str | None = None,
 ) -> Any:
@@ -35,6 +37,7 @@ def mlp(
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
+        evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
         name: Name of the model.
 
@@ -61,7 +64,7 @@ def mlp(
     for i, width in enumerate(widths, start=1):
         model.add(arms.linear(arity * width, fan_in, seed, i))
         model.add(arms.norm())
-        model.add(arms.unit(arm, inner, pairing))
+        model.add(arms.unit(arm, inner, pairing, evaluation))
         model.add(arms.dropout(dropout, seed, i))
         fan_in = width
     model.add(arms.linear(classes, fan_in, seed, 0, name="logits"))

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from keras_twoarg import outer, surfaces
+from keras_twoarg.activation import EVALUATIONS
 from keras_twoarg.analysis.density import density, inner_network, pre_activations
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.pretraining import predict, pretrain
@@ -54,6 +55,7 @@ class Configuration:
         learning_rate: Of Adam. Defaults to `1e-3`.
         dropout: Defaults to `0.5`.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        evaluation: How phi is evaluated: `"auto"`, `"exact"` or `"interpolated"`. Defaults to `"auto"`.
         pretraining_epochs: Passes over the grid in Session I; 0 to start from Glorot's initial weights. Defaults to
             `None`, the paper's for each arity.
         amplitude: Standard deviation of the random surface. Defaults to `None`, as in the paper: not scaled.
@@ -69,12 +71,15 @@ class Configuration:
     learning_rate: float = 1e-3
     dropout: float = 0.5
     pairing: str = "adjacent"
+    evaluation: str = "auto"
     pretraining_epochs: int | None = None
     amplitude: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         outer.check_arm(self.arm)
+        if self.evaluation not in EVALUATIONS:
+            raise ValueError(f"`evaluation` must be one of {EVALUATIONS}. Received: evaluation={self.evaluation!r}")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"`architecture` must be one of {tuple(ARCHITECTURES)}. Received: {self.architecture!r}")
         for name, least in (("epochs", 1), ("frozen_epochs", 0), ("batch_size", 1), ("seed", 0)):
@@ -217,6 +222,7 @@ class _Run:
             inner,
             configuration.dropout,
             pairing=configuration.pairing,
+            evaluation=configuration.evaluation,
             # Session III starts from other initial weights than Session II.
             seed=10 * configuration.seed + len(session),
         )
