@@ -111,8 +111,7 @@ class TwoArgActivation(keras.layers.Layer):
                 f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
             )
         self._evaluation = value
-        for model in self._callers:  # Keras keeps what it has traced; without it, it traces anew
-            model.train_function = model.test_function = model.predict_function = None
+        self._forget_traces()
 
     @property
     def evaluation_in_use(self) -> str | Interpolation:
@@ -155,6 +154,18 @@ class TwoArgActivation(keras.layers.Layer):
         model = self._get_call_context().entry_layer
         if isinstance(model, keras.Model):
             self._callers.add(model)
+        elif model is self:
+            self._maybe_reset_call_context()  # asking opened one, if `call` was called directly
+
+    def _forget_traces(self) -> None:
+        """Have Keras trace the models anew that have called this layer."""
+        for model in self._callers:
+            model.train_function = model.test_function = model.predict_function = None
+        if self._callers and keras.backend.backend() == "jax":
+            import jax
+
+            jax.clear_caches()  # JAX would find the old traces again by the model's methods
+        self._callers.clear()
 
     def _interpolate(self, tuples: Any, training: bool, grid: Interpolation) -> Any:
         inner = self.inner
