@@ -2,16 +2,21 @@
 
 from keras_twoarg._version import __version__
 from keras_twoarg.activation import TwoArgActivation, set_evaluation
+from keras_twoarg.baking import BakingReport, bake
+from keras_twoarg.evaluation.baked import BakedActivation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.sharing import assert_shared, clone_model, sharing_scope
 
 __all__ = [
+    "BakedActivation",
+    "BakingReport",
     "InnerNetwork",
     "Interpolation",
     "TwoArgActivation",
     "__version__",
     "assert_shared",
+    "bake",
     "clone_model",
     "set_evaluation",
     "sharing_scope",

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_twoarg import sharing
-from keras_twoarg.arguments import check_pairing, to_tuples, unit_count
+from keras_twoarg.arguments import check_pairing, join_masks, to_tuples, units_shape
 from keras_twoarg.evaluation import interpolated
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
@@ -129,18 +129,14 @@ class TwoArgActivation(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Build the inner network, unless another place has done so."""
         units = self.compute_output_shape(input_shape)[1:]
-        self._units = None if None in units else prod(units)
+        self._units = None if None in units else prod(size or 0 for size in units)
         if not self.inner.built:
             self.inner.build((None, self.arity))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
         self._remember_caller()
-        if isinstance(inputs, list | tuple):
-            self.compute_output_shape([tuple(x.shape) for x in inputs])
-            tuples = ops.stack(inputs, axis=-1)  # (..., n, arity)
-        else:
-            tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
+        tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
         evaluation = self.evaluation_in_use
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
@@ -176,25 +172,11 @@ class TwoArgActivation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each unit."""
-        if not _is_list_of_shapes(input_shape):
-            return (*input_shape[:-1], unit_count(input_shape, self.arity))
-        shapes = [tuple(shape) for shape in input_shape]
-        if len(shapes) != self.arity or len(set(shapes)) > 1:
-            raise ValueError(
-                f"An inner network of arity {self.arity} takes one tensor, or a list of {self.arity} tensors of one "
-                f"shape. Received: shapes={shapes}"
-            )
-        return shapes[0]
+        return units_shape(input_shape, self.arity)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Pass a mask on; of several arguments' masks, their conjunction."""
-        masks = [mask for mask in keras.tree.flatten(previous_mask) if mask is not None]
-        if not masks:
-            return None
-        combined = masks[0]
-        for mask in masks[1:]:
-            combined = ops.logical_and(combined, mask)
-        return combined
+        return join_masks(previous_mask)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
@@ -239,7 +221,3 @@ def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str
     for layer in places:
         layer.evaluation = evaluation
     return {layer.name: layer.evaluation_in_use for layer in places}
-
-
-def _is_list_of_shapes(shape: Any) -> bool:
-    return len(shape) > 0 and isinstance(shape[0], list | tuple)

@@ -7,8 +7,10 @@ A unit of arity a reads a entries of the last axis. Which ones is the *pairing*:
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
+import keras
 from keras import ops
 
 PAIRINGS = ("adjacent", "halves")
@@ -40,10 +42,32 @@ def unit_count(shape: Sequence[int | None], arity: int) -> int:
     return width // arity
 
 
+def units_shape(shape: Any, arity: int) -> tuple[int | None, ...]:
+    """Return the shape of the units' outputs, from the shape of one tensor or the shapes of several."""
+    if len(shape) == 0 or not isinstance(shape[0], list | tuple):
+        return (*shape[:-1], unit_count(shape, arity))
+    shapes = [tuple(one) for one in shape]
+    if len(shapes) != arity or len(set(shapes)) > 1:
+        raise ValueError(
+            f"An inner network of arity {arity} takes one tensor, or a list of {arity} tensors of one shape. "
+            f"Received: shapes={shapes}"
+        )
+    return shapes[0]
+
+
 def to_tuples(x: Any, arity: int, pairing: str) -> Any:
-    """Group the last axis into argument tuples: (..., arity * n) -> (..., n, arity)."""
+    """Group pre-activations into argument tuples: (..., arity * n), or a list of (..., n), -> (..., n, arity)."""
+    if isinstance(x, list | tuple):
+        units_shape([tuple(one.shape) for one in x], arity)
+        return ops.stack(x, axis=-1)
     shape = ops.shape(x)
     lead, units = shape[:-1], unit_count(x.shape, arity)
     if pairing == "adjacent":
         return ops.reshape(x, (*lead, units, arity))
     return ops.swapaxes(ops.reshape(x, (*lead, arity, units)), -1, -2)
+
+
+def join_masks(masks: Any) -> Any:
+    """Return the conjunction of the masks of a tensor or of several, or None where there are none."""
+    present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
+    return reduce(ops.logical_and, present) if present else None

@@ -96,12 +96,15 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
 @click.option("--pretraining-epochs", type=int, help="Session I; 0 starts from Glorot weights.  [default: the paper's]")
-@click.option("--amplitude", type=float, help="Standard deviation of the random surface.  [default: not scaled]")
+@click.option(
+    "--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled."
+)
 @one_line_errors
 def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> None:
     """Train one arm and seed: Sessions I, II and III."""
     from keras_twoarg.training import datasets, sessions
 
+    configuration["amplitude"] = configuration["amplitude"] or None
     dataset = datasets.load(data, data_dir=data_dir)
     with _progress() as progress:
         sessions.run_sessions(dataset, out, progress, **configuration)
@@ -151,6 +154,31 @@ def export(model: Path, out: Path, format_: str, seed: int) -> None:
         found = serving.compare(loaded, out, serving.random_inputs(loaded, seed))
         console.print(found.sentence)
     console.print(f"Export: {out}")
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", default="mnist5k", help="Data that the tables are chosen for, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=3e-3, help="Error, in phi's std.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
+@one_line_errors
+def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
+    """Replace phi by constant tables, and report what that changed; the report goes beside the model, as JSON."""
+    from keras_twoarg import baking, serving
+    from keras_twoarg.training import datasets, records
+
+    if out.suffix != ".keras":
+        raise ValueError(f"--out must end in .keras. Received: {out}")
+    validation = datasets.split(datasets.load(data, data_dir=data_dir), seed)
+    images, labels = validation.x_validation, validation.y_validation
+    baked, found = baking.bake(serving.load(model), images, tolerance, labels=labels)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    baked.save(out)
+    records.write_json(out.with_suffix(".json"), found.to_dict())
+    console.print(str(found), highlight=False, soft_wrap=True)
+    console.print(f"Baked model: {out}")
 
 
 def _print_report(*folders: Path, seed: int | None = None) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_twoarg.evaluation import exact
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.surfaces import EXTENT, NODES
 
@@ -125,8 +126,17 @@ def grid(surface: Callable[..., Any], arity: int) -> tuple[np.ndarray, np.ndarra
 
 
 def predict(inner: InnerNetwork, tuples: np.ndarray) -> np.ndarray:
-    """Evaluate phi at tuples `(N, arity)` in blocks: `(N, 1)`, without holding the hidden layers of all at once."""
-    blocks = [keras.ops.convert_to_numpy(inner(tuples[i : i + 65_536])) for i in range(0, len(tuples), 65_536)]
+    """Evaluate phi at tuples `(N, arity)` in blocks: `(N, 1)`, without holding the hidden layers of all at once.
+
+    It is evaluated exactly and in float32, whatever the network's dtype policy says.
+    """
+
+    def phi(block: np.ndarray) -> np.ndarray:
+        values = exact.evaluate(keras.ops.convert_to_tensor(block), inner.values(), inner.activation, training=False)
+        return np.asarray(keras.ops.convert_to_numpy(values))
+
+    tuples = np.asarray(tuples, "float32")
+    blocks = [phi(tuples[i : i + 65_536]) for i in range(0, len(tuples), 65_536)]
     return np.concatenate(blocks) if blocks else np.zeros((0, 1), "float32")
 
 

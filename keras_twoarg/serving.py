@@ -78,6 +78,8 @@ def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_mod
         raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}")
     if path.exists():
         raise ValueError(f"{path} exists already. Export to a new path, for a server the next version")
+    if keras.backend.backend() == "torch" and format != "onnx":
+        raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Some formats demand an ending, so the mark of an unfinished export goes in front.

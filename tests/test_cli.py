@@ -1,5 +1,6 @@
 """The command `twoarg`: what a user types, and one line with exit status 2 for every mistake."""
 
+import json
 import os
 import re
 import subprocess
@@ -41,6 +42,18 @@ def mistake(output):
     (line,) = [line for line in output.splitlines() if line.startswith("Error: ")]
     assert output.splitlines()[-1] == line
     return line
+
+
+def test_bake(run, data, tmp_path):
+    run("train", "--data", data, "--out", "run", *QUICK)
+    said = run("bake", "run/session2.keras", "--data", data, "--tolerance", "0.01", "--out", "baked/model.keras")
+    assert re.search(r"\d+ of \d+ predictions changed", said) and "accuracy" in said
+    assert json.loads((tmp_path / "baked" / "model.json").read_text())["tolerance"] == 0.01
+    if keras.backend.backend() != "torch":
+        assert "agrees with the model" in run("export", "baked/model.keras", "--out", "served/1").replace("\n", " ")
+    assert "must end in .keras" in mistake(run("bake", "run/session2.keras", "--data", data, "--out", "b", status=2))
+    said = mistake(run("bake", "baked/model.keras", "--data", data, "--out", "twice.keras", status=2))
+    assert "nothing to bake" in said
 
 
 def test_train_report_show_and_export(run, data, tmp_path):
@@ -87,7 +100,7 @@ MISTAKES = {
     "epochs": (["--epochs", "0"], "`epochs` must be an integer of at least 1"),
     "dropout": (["--dropout", "1"], r"`dropout` must be in \[0, 1\)"),
     "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be positive"),
-    "amplitude": (["--amplitude", "0"], "must be positive"),
+    "amplitude": (["--amplitude", "-1"], "-1.0 is not in the range"),
     "architecture": (["--architecture", "rnn"], "'rnn' is not one of 'mlp', 'cnn'"),
     "images too small": (["--architecture", "cnn"], "Images of 8x8 are too small for 3 layers"),
 }

@@ -234,7 +234,10 @@ def test_the_same_file_serves_both_and_keeps_the_choice(tmp_path, rng):
 
 @pytest.mark.parametrize("traced_before", [False, True])
 def test_the_evaluation_changes_at_any_time(traced_before, rng):
-    coarse, x = Interpolation(3.0, 2), 2 * rng.normal(size=(64, 6)).astype("float32")  # nodes so far apart that it shows
+    coarse, x = (
+        Interpolation(3.0, 2),
+        2 * rng.normal(size=(64, 6)).astype("float32"),
+    )  # nodes so far apart that it shows
     model, other = shared_mlp(), shared_mlp()
     other.set_weights(model.get_weights())
     for m in (model, other):
@@ -316,7 +319,7 @@ def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch
     [
         (lambda: Interpolation(extent=0.0), "`extent` must be positive"),
         (lambda: Interpolation(extent=np.inf), "`extent` must be positive and finite"),
-        (lambda: Interpolation(resolution=1), "`resolution` must be an integer of at least 2"),
+        (lambda: Interpolation(resolution=1), "`resolution` must be an integer from 2 to 4096"),
         (lambda: TwoArgActivation(InnerNetwork(arity=3), evaluation="interpolated"), "one or two arguments.*arity 3"),
     ],
 )

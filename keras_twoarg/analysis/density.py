@@ -117,8 +117,7 @@ def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]
 
     def recorder(layer: TwoArgActivation, call: Any) -> Any:
         def record(inputs: Any, **kwargs: Any) -> Any:
-            listed = isinstance(inputs, list | tuple)
-            tuples = keras.ops.stack(inputs, -1) if listed else to_tuples(inputs, layer.arity, layer.pairing)
+            tuples = to_tuples(inputs, layer.arity, layer.pairing)
             array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
             found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
             return call(inputs, **kwargs)

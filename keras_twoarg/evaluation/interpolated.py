@@ -47,8 +47,11 @@ class Interpolation:
     def __post_init__(self) -> None:
         if not 0 < self.extent < np.inf:
             raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
-        if not isinstance(self.resolution, int) or self.resolution < 2:
-            raise ValueError(f"`resolution` must be an integer of at least 2. Received: resolution={self.resolution!r}")
+        # Cells are counted in float32, which has all integers up to 4096 squared.
+        if not isinstance(self.resolution, int) or not 2 <= self.resolution <= 4096:
+            raise ValueError(
+                f"`resolution` must be an integer from 2 to 4096. Received: resolution={self.resolution!r}"
+            )
 
     @property
     def step(self) -> float:
@@ -94,7 +97,8 @@ def evaluate(
     cells = make_cells(exact.evaluate(nodes, weights, activation, training), grid.resolution, arity)
     if keras.backend.backend() == "tensorflow" and (training or _in_a_step_of_keras()):
         return _tensorflow_look_up(grid, arity, frozen)(tuples, cells)[:, None]
-    return look_up(tuples, cells, grid)[:, None]
+    through = _fused_look_up if keras.backend.backend() == "jax" else look_up
+    return through(tuples, cells, grid)[:, None]
 
 
 def _in_a_step_of_keras() -> bool:
@@ -123,9 +127,26 @@ def make_cells(values: Any, resolution: int, arity: int) -> Any:
 
 
 def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
-    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`."""
+    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
+    last = grid.resolution - 2
+    scaled = tuples * (1 / grid.step) + grid.extent / grid.step
+    cell = ops.clip(ops.floor(scaled), 0, last)
+    position, arity = scaled - cell, tuples.shape[-1]
+    row = cell[:, 0] if arity == 1 else cell[:, 0] * (last + 1) + cell[:, 1]
+    row = ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** arity - 1)  # once more, for what NaN becomes
+    # One gather of rows: where operations run one by one, four gathers of scalars take half as long again.
+    coefficients = ops.unstack(ops.take(cells, row, axis=0), axis=-1)
+    return _polynomial(coefficients, [position[:, argument] for argument in range(arity)])
+
+
+def _fused_look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    """Do the same as `look_up` with vectors `(N,)` throughout: a compiler fuses them into one pass over the tuples."""
     row, position = _locate(tuples, grid)
-    coefficients = _coefficients(cells, row)
+    return _polynomial(_coefficients(cells, row), position)
+
+
+def _polynomial(coefficients: Any, position: list[Any]) -> Any:
+    """Evaluate a cell's polynomial at positions in it."""
     if len(position) == 1:
         return coefficients[0] + position[0] * coefficients[1]
     (c0, c1, c2, twist), (f1, f2) = coefficients, position
@@ -147,7 +168,7 @@ def _locate(tuples: Any, grid: Interpolation) -> tuple[Any, list[Any]]:
 
 
 def _coefficients(cells: Any, row: Any) -> list[Any]:
-    """Return each coefficient by itself, `(N,)`: compilers fuse vectors into one pass, rows of four they do not."""
+    """Return each coefficient by itself, `(N,)`."""
     number = cells.shape[-1]
     flat = ops.reshape(cells, (-1,))
     return [ops.take(flat, number * row + k) for k in range(number)]
@@ -160,7 +181,7 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def forward(tuples: Any, cells: Any) -> Any:
-        return look_up(tuples, cells, grid)
+        return _fused_look_up(tuples, cells, grid)
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def backward(tuples: Any, cells: Any, upstream: Any) -> Any:

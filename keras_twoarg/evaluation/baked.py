@@ -1,0 +1,80 @@
+"""Baked evaluation: phi as a constant table, in a layer without an inner network."""
+
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.arguments import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.evaluation.interpolated import Interpolation, look_up, make_cells
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class BakedActivation(keras.layers.Layer):
+    """Activation layer that looks its units' arguments up in a constant table: what `bake` puts into a model.
+
+    It computes what `TwoArgActivation` computes with `evaluation=Interpolation(...)` of the same grid, from the values
+    that phi had when it was baked.
+
+    Args:
+        grid: The table's nodes, an `Interpolation`.
+        arity: Number of arguments, 1 or 2. Defaults to `2`.
+        pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        **kwargs: `name` and `dtype`, as for every Keras layer. The table is float32 always.
+
+    Input shape:
+        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+
+    Output shape:
+        `(batch, ..., n)`
+
+    Example:
+        >>> grid = Interpolation(extent=4.0, resolution=3)  # nodes at -4, 0 and 4
+        >>> layer = BakedActivation(grid)
+        >>> layer.build((None, 2))
+        >>> layer.fill(surfaces.product(*grid.nodes(arity=2).T))
+        >>> float(layer(np.array([[2.0, -3.0]], "float32"))[0, 0])
+        -6.0
+    """
+
+    def __init__(self, grid: Any, arity: int = 2, pairing: str = "adjacent", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.grid = grid if isinstance(grid, Interpolation) else Interpolation(**grid)
+        if arity not in (1, 2):
+            raise ValueError(f"A table takes one or two arguments. Received: arity={arity!r}")
+        self.arity, self.pairing = arity, check_pairing(pairing)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Create the table: for each cell the coefficients of its polynomial."""
+        self.compute_output_shape(input_shape)
+        cells = (self.grid.resolution - 1) ** self.arity
+        self.cells = self.add_weight(
+            name="cells", shape=(cells, 2**self.arity), dtype="float32", autocast=False, trainable=False
+        )
+
+    def fill(self, values: Any) -> None:
+        """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
+        values = ops.convert_to_tensor(np.asarray(values, "float32"))
+        self.cells.assign(make_cells(values, self.grid.resolution, self.arity))
+
+    def call(self, inputs: Any) -> Any:
+        """Look each unit's arguments up."""
+        tuples = to_tuples(inputs, self.arity, self.pairing)
+        flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
+        values = look_up(flat, ops.convert_to_tensor(self.cells), self.grid)
+        return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit."""
+        return units_shape(input_shape, self.arity)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Pass a mask on; of several arguments' masks, their conjunction."""
+        return join_masks(previous_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "grid": asdict(self.grid), "arity": self.arity, "pairing": self.pairing}
