@@ -96,9 +96,7 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
 @click.option("--pretraining-epochs", type=int, help="Session I; 0 starts from Glorot weights.  [default: the paper's]")
-@click.option(
-    "--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled."
-)
+@click.option("--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled.")
 @one_line_errors
 def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> None:
     """Train one arm and seed: Sessions I, II and III."""
@@ -150,9 +148,11 @@ def export(model: Path, out: Path, format_: str, seed: int) -> None:
 
     loaded = serving.load(model)
     serving.export(loaded, out, format=format_)
-    if format_ == "tf_saved_model":
-        found = serving.compare(loaded, out, serving.random_inputs(loaded, seed))
+    try:
+        found = serving.compare(loaded, out, serving.random_inputs(loaded, seed), format_)
         console.print(found.sentence)
+    except ImportError as error:
+        console.print(f"Not compared. {error}")
     console.print(f"Export: {out}")
 
 
@@ -179,6 +179,52 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     records.write_json(out.with_suffix(".json"), found.to_dict())
     console.print(str(found), highlight=False, soft_wrap=True)
     console.print(f"Baked model: {out}")
+
+
+@twoarg.command()
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32"]),
+    help="[default: all]",
+)
+@click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["pairs", "networks", "memory", "exports"]),
+    help="[default: all]",
+)
+@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="All times, as JSON.")
+@one_line_errors
+def bench(
+    networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
+) -> None:
+    """Measure what two arguments cost: exact, interpolated, baked, and other activations, side by side."""
+    from keras_twoarg import benchmark
+    from keras_twoarg.benchmark_table import tables
+    from keras_twoarg.training.records import write_json
+
+    if unknown := set(variants) - set(benchmark.VARIANTS):
+        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
+    with _progress() as progress:
+        found = benchmark.run(
+            networks or tuple(benchmark.NETWORKS),
+            variants or benchmark.VARIANTS,
+            rounds,
+            parts or benchmark.PARTS,
+            progress,
+            seed,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(out, found)
+    for table in tables(found):
+        console.print(table)
+    console.print(f"All times: {out}")
 
 
 def _print_report(*folders: Path, seed: int | None = None) -> None:

@@ -16,6 +16,7 @@ from keras_twoarg import (
     bake,
     clone_model,
     outer,
+    runtimes,
     set_evaluation,
 )
 from tests.conftest import phi_in_float64, shared_mlp
@@ -187,8 +188,6 @@ def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tm
     pytest.importorskip(EXPORTS[format])
     if format == "onnx":
         pytest.importorskip("tf2onnx")
-    from tests.runtimes import RUNTIMES
-
     build = {
         "mlp": lambda: outer.mlp((8, 8, 1), 10, widths=(24, 24)),
         "cnn": lambda: outer.cnn((12, 12, 1), 10, widths=(6, 8)),
@@ -198,7 +197,7 @@ def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tm
     baked, _ = bake(model, images)
     path = tmp_path / {"litert": "model.tflite", "onnx": "model.onnx", "openvino": "model.xml"}.get(format, "model")
     baked.export(str(path), format=format, verbose=False)
-    run = RUNTIMES[format](path)
+    run = runtimes.load(path, format)
     for batch in (1, 37):
         x = images[:batch]
         np.testing.assert_allclose(run(x), predictions(baked, x), atol=1e-4)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, outer
+from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, outer, surfaces
 from tests.conftest import inner_networks
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
@@ -40,10 +40,11 @@ def test_three_arguments():
     assert model.count_params() == 180_811
 
 
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu"])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "maxout", "xnor", "product"])
 def test_order_in_a_block_is_the_same_for_every_arm(arm):
     kinds = [type(layer).__name__ for layer in outer.cnn(CIFAR, 10, arm, (4, 4, 4)).layers]
-    unit = "TwoArgActivation" if arm in outer.ARMS else "Activation"
+    unit = {"two_arg": "TwoArgActivation", "one_arg": "TwoArgActivation", "prelu": "PReLU"}.get(arm)
+    unit = unit or ("Activation" if arm in ("relu", "gelu") else "PairActivation")
     convolution = ["Conv2D", "LayerNormalization", unit, "MaxPooling2D", "Dropout"]
     assert kinds == [*convolution * 2, "Flatten", "Dense", "LayerNormalization", unit, "Dropout", "Dense"]
     kinds = [type(layer).__name__ for layer in outer.mlp(CIFAR, 10, arm, (4, 4)).layers]
@@ -57,6 +58,18 @@ def test_norm_learns_nothing_and_runs_over_the_whole_sample(rng):
     y = keras.ops.convert_to_numpy(norm(rng.normal(2, 3, size=(5, 30, 30, 8))))
     np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("function", ["swiglu", "maxout", "xnor", "product"])
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_fixed_pairs_are_the_named_surfaces(function, pairing, rng, tmp_path):
+    x1, x2 = rng.normal(size=(2, 5, 3, 4))
+    joined = np.stack([x1, x2], -1).reshape(5, 3, 8) if pairing == "adjacent" else np.concatenate([x1, x2], -1)
+    model = keras.Sequential([keras.Input((3, 8)), outer.PairActivation(function, pairing)])
+    model.save(tmp_path / "model.keras")
+    y = keras.models.load_model(tmp_path / "model.keras").predict(joined, verbose=0)
+    np.testing.assert_allclose(y, getattr(surfaces, function)(x1, x2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outer.PairActivation(function)([x1, x2]), y, rtol=1e-5, atol=1e-6)
 
 
 def test_all_units_share_one_phi():
@@ -87,7 +100,7 @@ def test_dropout_of_two_layers_is_independent():
 
 @pytest.mark.parametrize("build", [outer.mlp, outer.cnn])
 @pytest.mark.parametrize("shape", [MNIST, CIFAR])
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu"])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu"])
 def test_matched_widths_match(build, shape, arm):
     reference = build(shape, 10)
     widths = outer.matched_widths(arm, reference)

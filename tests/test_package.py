@@ -71,8 +71,8 @@ print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
 def test_every_module_imports_downwards(name):
     layers = [
         ("arguments", "_version"), ("evaluation",), ("inner",), ("sharing",), ("activation",), ("surfaces",),
-        ("pretraining",), ("outer",), ("analysis",), ("baking",), ("training",), ("report_table", "serving"),
-        ("plots",), ("demo",), ("cli",),
+        ("pretraining",), ("outer",), ("analysis",), ("baking",), ("training",),
+        ("report_table", "runtimes", "serving"), ("plots",), ("demo", "benchmark"), ("benchmark_table",), ("cli",),
     ]  # fmt: skip
     rank = {part: i for i, parts in enumerate(layers) for part in parts}
     own = rank[name.split(".")[1]]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, outer, serving
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, bake, outer, serving
 from tests.conftest import shared_mlp
 
 if keras.backend.backend() == "torch":
@@ -68,13 +68,53 @@ def test_any_batch(exported, batch):
         np.testing.assert_allclose(loaded.serve(x).numpy(), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
 
 
+NEEDS = {
+    "onnx": ["onnxruntime", "tf2onnx"],
+    "openvino": ["openvino"],
+    "litert": ["ai_edge_litert"],
+    "tf_saved_model": [],
+}
+FORMATS = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite", "tf_saved_model": "model"}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("baked", [False, True])
+def test_every_format_agrees_in_its_own_runtime(format, baked, tmp_path, rng):
+    for package in NEEDS[format]:
+        pytest.importorskip(package)
+    model = outer.cnn((12, 12, 1), 3, widths=(4, 4), seed=0)
+    x = 3 * rng.normal(size=(37, 12, 12, 1)).astype("float32")
+    if baked:
+        model, _ = bake(model, x)
+    path = tmp_path / "exports" / FORMATS[format]
+    serving.export(model, path, format)
+    assert serving.compare(model, path, x, format).agrees
+    assert serving.compare(model, path, x[:1], format).agrees
+    assert not [file for file in path.parent.iterdir() if file.name.startswith("partial")]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="OpenVINO reads TensorFlow's graphs")
+@pytest.mark.parametrize("resolution", [2, 8, 9])
+def test_openvino_looks_baked_tables_up_with_grid_sample_inside_and_outside(resolution, tmp_path, rng):
+    openvino = pytest.importorskip("openvino")
+    grid = Interpolation(extent=2.0, resolution=resolution)
+    model, _ = bake(keras.Sequential([keras.Input((5, 6), name="x"), TwoArgActivation(evaluation=grid)]))
+    serving.export(model, tmp_path / "model.xml", "openvino")
+    x = rng.uniform(-4, 4, size=(20, 5, 6)).astype("float32")  # half of them outside of the table
+    assert serving.compare(model, tmp_path / "model.xml", x, "openvino").difference < 1e-5
+    read = openvino.Core().read_model(tmp_path / "model.xml")
+    assert [op.get_type_name() for op in read.get_ops()].count("GridSample") == 1
+    assert read.inputs[0].get_names() == {"x"}
+
+
 def test_errors(exported, tmp_path):
     model, path = exported
     with pytest.raises(ValueError, match="exists already"):
         serving.export(model, path)
     with pytest.raises(ValueError, match="`format` must be one of .*'pmml'"):
         serving.export(model, tmp_path / "x", format="pmml")
-    with pytest.raises(ValueError, match="There is no SavedModel"):
+    with pytest.raises(ValueError, match="is no readable export"):
         serving.compare(model, tmp_path, serving.random_inputs(model, seed=0))
     (tmp_path / "broken.keras").write_bytes(b"PK")
     with pytest.raises(ValueError, match="broken.keras is no readable .keras file"):

@@ -1,5 +1,7 @@
 """Baked evaluation: phi as a constant table, in a layer without an inner network."""
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +11,11 @@ from keras import ops
 
 from keras_twoarg.arguments import check_pairing, join_masks, to_tuples, units_shape
 from keras_twoarg.evaluation.interpolated import Interpolation, look_up, make_cells
+
+LookUp = Callable[[Any, Any, Interpolation], Any]
+
+look_up_in_use: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
+"""What baked layers look up with: an export may have something better for its runtime."""
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -64,7 +71,7 @@ class BakedActivation(keras.layers.Layer):
         """Look each unit's arguments up."""
         tuples = to_tuples(inputs, self.arity, self.pairing)
         flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
-        values = look_up(flat, ops.convert_to_tensor(self.cells), self.grid)
+        values = look_up_in_use.get()(flat, ops.convert_to_tensor(self.cells), self.grid)
         return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -8,16 +8,22 @@ import keras
 from keras_twoarg.activation import TwoArgActivation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.outer.pairs import FUNCTIONS, PairActivation
 
 ARMS = {"two_arg": 2, "one_arg": 1}
-"""Arms whose unit is a learned phi, with its arity. The other arms are Keras' activations, by name."""
+"""Arms whose unit is a learned phi, with its arity.
+
+The other arms are fixed functions of two arguments (`pairs.FUNCTIONS`), `"prelu"` with one learned slope for each unit
+or channel, and Keras' activations, by name.
+"""
 
 
 def check_arm(arm: str) -> str:
     """Return `arm`, or raise a ValueError that says what arms there are."""
-    if arm not in ARMS and arm not in fixed_arms():
+    own = (*ARMS, *FUNCTIONS, "prelu")
+    if arm not in own and arm not in fixed_arms():
         raise ValueError(
-            f"`arm` must be one of {tuple(ARMS)} or the name of a Keras activation such as 'relu'. "
+            f"`arm` must be one of {own} or the name of a Keras activation such as 'relu'. "
             f"Received: arm={arm!r}. Keras' activations: {', '.join(fixed_arms())}"
         )
     return arm
@@ -31,7 +37,12 @@ def fixed_arms() -> list[str]:
 
 def arity_of(arm: str) -> int:
     """Return the pre-activations for each unit."""
-    return ARMS.get(check_arm(arm), 1)
+    return 2 if arm in FUNCTIONS else ARMS.get(check_arm(arm), 1)
+
+
+def slopes(arm: str, width: int) -> int:
+    """Return the parameters that a fixed activation learns at a place of this width."""
+    return width if arm == "prelu" else 0
 
 
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
@@ -48,8 +59,15 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
     return inner
 
 
-def unit(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> Any:
+def unit(
+    arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation, convolutional: bool = False
+) -> Any:
     """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
+    if arm in FUNCTIONS:
+        return PairActivation(arm, pairing)
+    if arm == "prelu":
+        axes = [1, 2] if convolutional else None
+        return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=axes)
     if inner is None:
         return keras.layers.Activation(arm)
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)

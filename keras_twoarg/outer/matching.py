@@ -11,6 +11,7 @@ import keras
 from keras_twoarg.activation import TwoArgActivation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer import arms
+from keras_twoarg.outer.pairs import PairActivation
 
 TOLERANCE = 0.005
 """Models are matched when their numbers of parameters differ by no more than this share."""
@@ -25,9 +26,10 @@ class _Structure:
     widths: tuple[int, ...]
     convolutional: bool
 
-    def parameters(self, arity: int, widths: tuple[int, ...], inner: int) -> int:
-        """Count the parameters with other widths and another arity."""
-        total, fan_in = inner, self.input_shape[-1]
+    def parameters(self, arm: str, widths: tuple[int, ...], inner: int) -> int:
+        """Count the parameters with other widths and another arm."""
+        arity = arms.arity_of(arm)
+        total, fan_in = inner + sum(arms.slopes(arm, width) for width in widths), self.input_shape[-1]
         if not self.convolutional:
             fan_in = prod(self.input_shape)
         sizes = list(self.input_shape[:2])
@@ -70,7 +72,6 @@ def matched_widths(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
     """
     structure = _structure(reference)
-    arity = arms.arity_of(arm)
     inner_parameters = 0
     if network := arms.inner_for(arm, inner, seed=None):
         sizes = (network.arity, *network.hidden_units, 1)
@@ -78,7 +79,7 @@ def matched_widths(
     target = reference.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:
-        return structure.parameters(arity, widths, inner_parameters)
+        return structure.parameters(arm, widths, inner_parameters)
 
     widths = _nearest(structure.widths, parameters, target)
     difference = parameters(widths) / target - 1
@@ -138,11 +139,11 @@ def _fan_out(layer: Any) -> int:
 
 
 def _is_unit(layer: Any) -> bool:
-    return isinstance(layer, TwoArgActivation | keras.layers.Activation)
+    return isinstance(layer, TwoArgActivation | PairActivation | keras.layers.Activation | keras.layers.PReLU)
 
 
 def _arity(unit: Any) -> int:
-    return unit.arity if isinstance(unit, TwoArgActivation) else 1
+    return getattr(unit, "arity", 1)
 
 
 @dataclass(frozen=True)

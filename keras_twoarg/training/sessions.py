@@ -59,8 +59,8 @@ class Configuration:
         pretraining_epochs: Passes over the grid in Session I; 0 to start from Glorot's initial weights. Defaults to
             `None`, the paper's for each arity.
         amplitude: Standard deviation that the random surface is scaled to; `None` for no scaling, as in the paper
-            (about 0.05 for two arguments). Defaults to `0.01`: the LayerNorm behind takes the scale away, and a lower surface
-            is one that phi leaves sooner. On MNIST it ended higher in 4 of 5 seeds, by 0.15 points on average.
+            (about 0.05 for two arguments). Defaults to `0.01`: the LayerNorm behind takes the scale away, and a lower
+            surface is one that phi leaves sooner. On MNIST it ended higher in 4 of 5 seeds, by 0.15 points on average.
         seed: Defaults to `0`.
     """
 

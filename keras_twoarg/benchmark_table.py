@@ -1,0 +1,84 @@
+"""The tables of `twoarg bench`."""
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """Return one table for each part that was measured."""
+    machine = found["machine"]
+    caption = ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)
+    made = []
+    if "pairs" in found:
+        made.append(_pairs(found["pairs"]))
+    for name, variants in found.get("networks", {}).items():
+        made.append(_network(name, variants, found.get("memory", {}).get(name, {})))
+    if "networks" not in found:
+        made += [_network(name, {}, peaks) for name, peaks in found.get("memory", {}).items()]
+    made += [_exports(name, runtimes) for name, runtimes in found.get("exports", {}).items()]
+    if made:
+        made[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
+    return made
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _milliseconds(times: dict[str, Any] | None) -> str:
+    return f"{1e3 * times['median']:.1f} ± {1e3 * times['spread']:.1f}" if times else "-"
+
+
+def _ratio(times: dict[str, Any] | None, base: dict[str, Any] | None) -> str:
+    return f"{times['median'] / base['median']:.2f}" if times and base else "-"
+
+
+def _pairs(found: dict[str, Any]) -> Table:
+    table = _table(f"{found['number']:,} pairs, ns for each", "units", "forward", "forward and backward")
+    times = found["times"]
+    for variant, measured in times.items():
+        if variant == "nothing":
+            continue
+        cells = []
+        for task in ("predict", "training_step"):
+            if task in measured:
+                over = measured[task]["median"] - times["nothing"][task]["median"]
+                cells.append(f"{1e9 * over / found['number']:.1f}")
+            else:
+                cells.append("-")
+        table.add_row(variant, *cells)
+    return table
+
+
+def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Table:
+    columns = ("units", "parameters", "training step, ms", "× relu", "predict, ms", "× relu", "peak, MB", "× relu")
+    table = _table(name, *columns)
+    relu = variants.get("relu", {})
+    for variant in variants or peaks:
+        measured, peak = variants.get(variant, {}), peaks.get(variant)
+        step, predict = measured.get("training_step"), measured.get("predict")
+        table.add_row(
+            variant,
+            f"{measured['parameters']:,}" if measured else "-",
+            _milliseconds(step),
+            _ratio(step, relu.get("training_step")),
+            _milliseconds(predict),
+            _ratio(predict, relu.get("predict")),
+            f"{peak:,.0f}" if peak else "-",
+            f"{peak / peaks['relu']:.2f}" if peak and peaks.get("relu") else "-",
+        )
+    return table
+
+
+def _exports(name: str, runtimes: dict[str, Any]) -> Table:
+    table = _table(f"{name}, exported, one batch", "runtime", "relu, ms", "baked, ms", "× relu", "exact, ms", "× relu")
+    for runtime, times in runtimes.items():
+        relu, baked, exact = (times.get(variant) for variant in ("relu", "baked", "exact"))
+        cells = (_milliseconds(baked), _ratio(baked, relu), _milliseconds(exact), _ratio(exact, relu))
+        table.add_row(runtime, _milliseconds(relu), *cells)
+    return table
