@@ -112,7 +112,7 @@ def networks(
         progress(f"networks: {name}", rounds + 1, rounds + 1, "")
         found[name] = {
             variant: {
-                "parameters": two_arg_parameters(model),
+                "parameters": learned_parameters(model),
                 **{task: _summary(times[v, task]) for v, task in times if v == variant},
             }
             for variant, model in models.items()
@@ -120,7 +120,7 @@ def networks(
     return found
 
 
-def two_arg_parameters(model: Any) -> int:
+def learned_parameters(model: Any) -> int:
     """Return the number of learned parameters: tables are not learned."""
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 

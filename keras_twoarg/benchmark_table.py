@@ -31,7 +31,10 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _milliseconds(times: dict[str, Any] | None) -> str:
-    return f"{1e3 * times['median']:.1f} ± {1e3 * times['spread']:.1f}" if times else "-"
+    if not times:
+        return "-"
+    digits = 0 if times["median"] >= 0.1 else 1
+    return f"{1e3 * times['median']:.{digits}f} ± {1e3 * times['spread']:.{digits}f}"
 
 
 def _ratio(times: dict[str, Any] | None, base: dict[str, Any] | None) -> str:
@@ -56,8 +59,8 @@ def _pairs(found: dict[str, Any]) -> Table:
 
 
 def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Table:
-    columns = ("units", "parameters", "training step, ms", "× relu", "predict, ms", "× relu", "peak, MB", "× relu")
-    table = _table(name, *columns)
+    columns = ("units", "parameters", "step, ms", "× relu", "predict, ms", "× relu", "peak MB", "× relu")
+    table = _table(f"{name}: training step, predict, peak memory", *columns)
     relu = variants.get("relu", {})
     for variant in variants or peaks:
         measured, peak = variants.get(variant, {}), peaks.get(variant)

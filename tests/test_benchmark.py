@@ -1,0 +1,104 @@
+"""`twoarg bench`: every variant is measured, related to ReLU and put into a table. No time is judged."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import benchmark, outer
+from keras_twoarg.benchmark_table import tables
+from keras_twoarg.cli import twoarg
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small networks: what is tested is that they are measured, not how long they take."""
+
+    def mlp(shape, classes, arm="two_arg", widths=(48,), **kwargs):
+        return outer.mlp(shape, classes, arm, widths, **kwargs)
+
+    monkeypatch.setitem(benchmark.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
+    monkeypatch.setattr(benchmark, "PAIRS", 6400)
+
+
+def test_all_variants_but_the_baked_have_as_many_parameters():
+    for variant in benchmark.VARIANTS:
+        model = benchmark.build("mlp28", variant)
+        phi = 4417 if variant == "baked" else 0  # a table in its place
+        assert benchmark.learned_parameters(model) + phi == pytest.approx(18_849, rel=0.01), variant
+
+
+def test_plain_and_exact_compute_the_same(rng):
+    x = rng.normal(size=(3, 12, 12, 1)).astype("float32")
+    plain, exact = benchmark.build("mlp28", "plain"), benchmark.build("mlp28", "exact")
+    plain(x)
+    kernels = {w.shape: w for w in plain.weights}
+    assert {tuple(w.shape) for w in exact.weights} == {tuple(shape) for shape in kernels}
+    inner = next(layer for layer in exact.layers if hasattr(layer, "inner")).inner
+    dense = next(layer for layer in plain.layers if isinstance(layer, benchmark.Plain)).dense
+    for layer, kernel, bias in zip(dense, inner.get_weights()[::2], inner.get_weights()[1::2], strict=True):
+        layer.set_weights([kernel, bias])
+    for name in ("dense", "logits"):
+        ours, theirs = (next(layer for layer in m.layers if layer.name.startswith(name)) for m in (plain, exact))
+        ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(plain.predict(x, verbose=0), exact.predict(x, verbose=0), atol=1e-5)
+
+
+def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmark, "memory", lambda name, variants, progress: dict.fromkeys(variants, 100.0))
+    monkeypatch.setattr(benchmark.runtimes, "NAMES", {"tf_saved_model": "tf.saved_model"})
+    chosen = ["swiglu", "baked", "interpolated"]
+    asked = [part for variant in chosen for part in ("--variant", variant)]
+    result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert list(found["networks"]["mlp28"]) == ["relu", *chosen]
+    for variant, measured in found["networks"]["mlp28"].items():
+        assert measured["predict"]["median"] > 0
+        assert ("training_step" in measured) == (variant != "baked")
+    assert set(found["pairs"]["times"]) == {"nothing", *benchmark.VARIANTS}
+    assert found["exports"]["mlp28"]["tf.saved_model"].keys() == {"relu", "baked", "exact"}
+    assert found["machine"]["cores"] >= 1
+    for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory"):
+        assert word in result.output
+
+
+def test_ratios_are_to_relu():
+    def times(median):
+        return {"median": median, "spread": 0.0, "seconds": [median]}
+
+    variants = {
+        name: {"parameters": 10, "training_step": times(s), "predict": times(s / 2)}
+        for name, s in (("relu", 2.0), ("interpolated", 3.0))
+    }
+    (table,) = tables(
+        {"machine": {}, "networks": {"cnn32": variants}, "memory": {"cnn32": {"relu": 4, "interpolated": 5}}}
+    )
+    cells = [list(column.cells) for column in table.columns]
+    assert [column[1] for column in cells] == [
+        "interpolated",
+        "10",
+        "3000 ± 0",
+        "1.50",
+        "1500 ± 0",
+        "1.50",
+        "5",
+        "1.25",
+    ]
+
+
+def test_peak_memory_is_measured_in_a_process_of_its_own():
+    found = benchmark.memory("cnn28", ["relu", "baked"], lambda *_: None)
+    assert 10 < found["relu"] < 2000
+    assert "baked" not in found  # what is baked is not trained
+
+
+def test_unknown_variants_are_named():
+    result = CliRunner().invoke(twoarg, ["bench", "--variant", "tanh"])
+    assert result.exit_code == 2 and "Unknown variants: ['tanh']" in result.output
