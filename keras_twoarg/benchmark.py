@@ -100,7 +100,7 @@ def networks(
         for round_ in range(rounds + 1):
             progress(f"networks: {name}", round_, rounds + 1, "")
             for variant, model in models.items():
-                steps = 1 if variant in _SLOW and "cnn" in name else 8
+                steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
                 x, y = _data(name, steps, seed)
                 tasks: dict[str, Run] = {"predict": partial(model.predict, x, batch_size=batch, verbose=0)}
                 if variant != "baked":

@@ -24,7 +24,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
     return table
@@ -34,7 +34,7 @@ def _milliseconds(times: dict[str, Any] | None) -> str:
     if not times:
         return "-"
     digits = 0 if times["median"] >= 0.1 else 1
-    return f"{1e3 * times['median']:.{digits}f} ± {1e3 * times['spread']:.{digits}f}"
+    return f"{1e3 * times['median']:.{digits}f} ±{1e3 * times['spread']:.{digits}f}"
 
 
 def _ratio(times: dict[str, Any] | None, base: dict[str, Any] | None) -> str:
@@ -59,8 +59,8 @@ def _pairs(found: dict[str, Any]) -> Table:
 
 
 def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Table:
-    columns = ("units", "parameters", "step, ms", "× relu", "predict, ms", "× relu", "peak MB", "× relu")
-    table = _table(f"{name}: training step, predict, peak memory", *columns)
+    columns = ("units", "parameters", "step, ms", "× relu", "predict", "× relu", "MB", "× relu")
+    table = _table(f"{name}: training step and predict in ms, peak memory", *columns)
     relu = variants.get("relu", {})
     for variant in variants or peaks:
         measured, peak = variants.get(variant, {}), peaks.get(variant)

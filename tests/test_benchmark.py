@@ -84,9 +84,9 @@ def test_ratios_are_to_relu():
     assert [column[1] for column in cells] == [
         "interpolated",
         "10",
-        "3000 ± 0",
+        "3000 ±0",
         "1.50",
-        "1500 ± 0",
+        "1500 ±0",
         "1.50",
         "5",
         "1.25",

@@ -128,15 +128,17 @@ def make_cells(values: Any, resolution: int, arity: int) -> Any:
 
 def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
     """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
-    last = grid.resolution - 2
-    scaled = tuples * (1 / grid.step) + grid.extent / grid.step
-    cell = ops.clip(ops.floor(scaled), 0, last)
-    position, arity = scaled - cell, tuples.shape[-1]
-    row = cell[:, 0] if arity == 1 else cell[:, 0] * (last + 1) + cell[:, 1]
+    last, arity = grid.resolution - 2, tuples.shape[-1]
+    row: Any = 0
+    positions = []
+    # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
+    for argument in ops.unstack(tuples, axis=-1):
+        scaled = argument * (1 / grid.step) + grid.extent / grid.step
+        cell = ops.clip(ops.floor(scaled), 0, last)
+        positions.append(scaled - cell)
+        row = row * (last + 1) + cell
     row = ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** arity - 1)  # once more, for what NaN becomes
-    # One gather of rows: where operations run one by one, four gathers of scalars take half as long again.
-    coefficients = ops.unstack(ops.take(cells, row, axis=0), axis=-1)
-    return _polynomial(coefficients, [position[:, argument] for argument in range(arity)])
+    return _polynomial(ops.unstack(ops.take(cells, row, axis=0), axis=-1), positions)
 
 
 def _fused_look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
