@@ -167,7 +167,7 @@ class TwoArgActivation(keras.layers.Layer):
         inner = self.inner
         flat = ops.reshape(tuples, (-1, self.arity))
         frozen = not inner.trainable_weights
-        values = interpolated.evaluate(flat, inner.values(), inner.activation, training, grid, frozen)
+        values = interpolated.evaluate(flat, inner.values(), inner.evaluate, training, grid, frozen)
         return ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -1,14 +1,11 @@
 """What two arguments cost: everything side by side in one run, for `twoarg bench`.
 
 All variants take turns in one process, so that noise falls on all of them; reported are medians over the rounds, and
-half the distance between the quartiles. Peak memory is measured in a process for each variant.
+half the distance between the quartiles. Each part and network has a process of its own, and each peak of memory too.
 """
 
-import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,11 +17,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg import outer, runtimes, serving
+from keras_twoarg import children, outer, runtimes, serving
 from keras_twoarg.activation import TwoArgActivation, set_evaluation
 from keras_twoarg.arguments import to_tuples
 from keras_twoarg.baking import bake
+from keras_twoarg.children import Progress
 from keras_twoarg.sharing import clone_model
+from keras_twoarg.training import records
 from keras_twoarg.training.records import commit, versions
 
 NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {
@@ -42,7 +41,6 @@ PAIRS = 2_000_000
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 _SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are enough
 
-Progress = Callable[[str, int, int, str], None]
 Run = Callable[[], Any]
 
 
@@ -81,43 +79,39 @@ def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
     return Plain(dense) if isinstance(layer, TwoArgActivation) else layer.__class__.from_config(layer.get_config())
 
 
-def networks(
-    names: Sequence[str], variants: Sequence[str], rounds: int, progress: Progress, seed: int = 0
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Time a training step and `predict` of one batch, for networks and variants.
+def network(
+    name: str, variants: Sequence[str], rounds: int, progress: Progress, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Time a training step and `predict` of one batch of a network, for each variant.
 
     Returns:
-        For each network and variant `parameters`, and the times of a `training_step` and of `predict`. What is baked
-        is not trained.
+        For each variant `parameters`, and the times of a `training_step` and of `predict`. Baked ones are not trained.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in names:
-        batch = NETWORKS[name][2]
-        models = {variant: build(name, variant, seed) for variant in variants}
-        for model in models.values():
-            _compile(model)
-        times: dict[tuple[str, str], list[float]] = {}
-        for round_ in range(rounds + 1):
-            progress(f"networks: {name}", round_, rounds + 1, "")
-            for variant, model in models.items():
-                steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
-                x, y = _data(name, steps, seed)
-                tasks: dict[str, Run] = {"predict": partial(model.predict, x, batch_size=batch, verbose=0)}
-                if variant != "baked":
-                    tasks["training_step"] = partial(model.fit, x, y, batch_size=batch, verbose=0)
-                for task, run in tasks.items():
-                    seconds = _seconds(run) / steps
-                    if round_:  # the first round compiles
-                        times.setdefault((variant, task), []).append(seconds)
-        progress(f"networks: {name}", rounds + 1, rounds + 1, "")
-        found[name] = {
-            variant: {
-                "parameters": learned_parameters(model),
-                **{task: _summary(times[v, task]) for v, task in times if v == variant},
-            }
-            for variant, model in models.items()
+    batch = NETWORKS[name][2]
+    models = {variant: build(name, variant, seed) for variant in variants}
+    for model in models.values():
+        _compile(model)
+    times: dict[tuple[str, str], list[float]] = {}
+    for round_ in range(rounds + 1):
+        progress(f"networks: {name}", round_, rounds + 1, "")
+        for variant, model in models.items():
+            steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
+            x, y = _data(name, steps, seed)
+            tasks: dict[str, Run] = {"predict": partial(model.predict, x, batch_size=batch, verbose=0)}
+            if variant != "baked":
+                tasks["training_step"] = partial(model.fit, x, y, batch_size=batch, verbose=0)
+            for task, run in tasks.items():
+                seconds = _seconds(run) / steps
+                if round_:  # the first round compiles
+                    times.setdefault((variant, task), []).append(seconds)
+    progress(f"networks: {name}", rounds + 1, rounds + 1, "")
+    return {
+        variant: {
+            "parameters": learned_parameters(model),
+            **{task: _summary(times[v, task]) for v, task in times if v == variant},
         }
-    return found
+        for variant, model in models.items()
+    }
 
 
 def learned_parameters(model: Any) -> int:
@@ -189,28 +183,26 @@ class _Mean(keras.layers.Layer):
         return ops.mean(x, axis=-1, keepdims=True)
 
 
-def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float]:
+def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float | None]:
     """Return the peak memory of a training step in MB over what the process held before, for each variant."""
     found = {}
     for done, variant in enumerate(variants):
         progress(f"memory: {name}", done, len(variants), variant)
         if variant != "baked":
-            code = f"from keras_twoarg import benchmark; benchmark.print_peak({name!r}, {variant!r})"
-            ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-            found[variant] = json.loads(ran.stdout.splitlines()[-1]) if ran.returncode == 0 else float("nan")
+            found[variant] = children.call("keras_twoarg.benchmark:peak", progress, name, variant).result
     progress(f"memory: {name}", len(variants), len(variants), "")
     return found
 
 
-def print_peak(name: str, variant: str) -> None:
-    """Train three steps in this process, and print the peak memory over what was held before, in MB."""
+def peak(_: Progress, name: str, variant: str) -> float:
+    """Train three steps in this process, and return the peak memory over what was held before, in MB."""
     model = build(name, variant)
     _compile(model)
     x, y = _data(name, 3, seed=0)
     model.evaluate(x[:2], y[:2], verbose=0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     model.fit(x, y, batch_size=NETWORKS[name][2], verbose=0)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -266,29 +258,50 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 def run(
-    names: Sequence[str], variants: Sequence[str], rounds: int, parts: Sequence[str], progress: Progress, seed: int = 0
+    names: Sequence[str],
+    variants: Sequence[str],
+    rounds: int,
+    parts: Sequence[str],
+    out: Path,
+    progress: Progress,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure everything that is asked for.
+    """Measure everything that is asked for, each part and network in a process of its own.
 
     Args:
         names: Networks, of `NETWORKS`.
         variants: What fills their units, of `VARIANTS`; all are related to `"relu"`, which is always measured.
         rounds: Timed rounds.
         parts: Of `PARTS`.
+        out: JSON file, written after each part. Parts in it that were measured in the same way are kept.
         progress: Called with the part, the rounds done and in all, and a note.
         seed: Of weights and data.
 
     Returns:
-        One dictionary for JSON: for each part the results, and under `"machine"` what they were measured on.
+        What is in the file: for each part and network the results, and under `"machine"` what they were measured on.
     """
-    variants = ("relu", *(variant for variant in variants if variant != "relu"))
-    found: dict[str, Any] = {"machine": {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, **versions()}}
-    if "pairs" in parts:
-        found["pairs"] = {"number": PAIRS, "times": per_pair(PAIRS, rounds, progress, seed)}
-    if "networks" in parts:
-        found["networks"] = networks(names, variants, rounds, progress, seed)
-    if "memory" in parts:
-        found["memory"] = {name: memory(name, variants, progress) for name in names}
-    if "exports" in parts:
-        found["exports"] = {name: exports(name, rounds, progress, seed) for name in names}
+    variants = ["relu", *(variant for variant in variants if variant != "relu")]
+    machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
+    machine["variants"] = ", ".join(variants)
+    found: dict[str, Any] = records.read_json(out) if out.exists() else {}
+    if found.get("machine") != machine:
+        found = {"machine": machine}
+    for part in parts:
+        for name in [str(PAIRS)] if part == "pairs" else names:
+            done = found.setdefault(part, {})
+            if name not in done:
+                ended = children.call("keras_twoarg.benchmark:measure", progress, part, name, variants, rounds, seed)
+                done[name] = ended.result if not ended.status else {"failed": ended.reason}
+                records.write_json(out, found)
     return found
+
+
+def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> Any:
+    """Measure one part for one network, in this process."""
+    if part == "pairs":
+        return per_pair(int(name), rounds, progress, seed)
+    if part == "networks":
+        return network(name, variants, rounds, progress, seed)
+    if part == "memory":
+        return memory(name, variants, progress)
+    return exports(name, rounds, progress, seed)

@@ -7,18 +7,13 @@ from rich.table import Table
 
 
 def tables(found: dict[str, Any]) -> list[Table]:
-    """Return one table for each part that was measured."""
-    machine = found["machine"]
-    caption = ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)
-    made = []
-    if "pairs" in found:
-        made.append(_pairs(found["pairs"]))
-    for name, variants in found.get("networks", {}).items():
-        made.append(_network(name, variants, found.get("memory", {}).get(name, {})))
-    if "networks" not in found:
-        made += [_network(name, {}, peaks) for name, peaks in found.get("memory", {}).items()]
+    """Return one table for each network and part that was measured."""
+    times, peaks = found.get("networks", {}), found.get("memory", {})
+    made = [_pairs(int(number), measured) for number, measured in found.get("pairs", {}).items()]
+    made += [_network(name, times.get(name, {}), peaks.get(name, {})) for name in times | peaks]
     made += [_exports(name, runtimes) for name, runtimes in found.get("exports", {}).items()]
     if made:
+        caption = ", ".join(f"{key} {value}" for key, value in found["machine"].items() if value is not None)
         made[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
     return made
 
@@ -27,6 +22,12 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _failure(title: str, found: dict[str, Any]) -> Table:
+    table = _table(title, "failed")
+    table.add_row(found["failed"])
     return table
 
 
@@ -41,9 +42,10 @@ def _ratio(times: dict[str, Any] | None, base: dict[str, Any] | None) -> str:
     return f"{times['median'] / base['median']:.2f}" if times and base else "-"
 
 
-def _pairs(found: dict[str, Any]) -> Table:
-    table = _table(f"{found['number']:,} pairs, ns for each", "units", "forward", "forward and backward")
-    times = found["times"]
+def _pairs(number: int, times: dict[str, Any]) -> Table:
+    if "failed" in times:
+        return _failure(f"{number:,} pairs", times)
+    table = _table(f"{number:,} pairs, ns for each", "units", "forward", "forward and backward")
     for variant, measured in times.items():
         if variant == "nothing":
             continue
@@ -51,7 +53,7 @@ def _pairs(found: dict[str, Any]) -> Table:
         for task in ("predict", "training_step"):
             if task in measured:
                 over = measured[task]["median"] - times["nothing"][task]["median"]
-                cells.append(f"{1e9 * over / found['number']:.1f}")
+                cells.append(f"{1e9 * over / number:.1f}")
             else:
                 cells.append("-")
         table.add_row(variant, *cells)
@@ -61,6 +63,8 @@ def _pairs(found: dict[str, Any]) -> Table:
 def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Table:
     columns = ("units", "parameters", "step, ms", "× relu", "predict", "× relu", "MB", "× relu")
     table = _table(f"{name}: training step and predict in ms, peak memory", *columns)
+    if "failed" in variants:
+        return _failure(name, variants)
     relu = variants.get("relu", {})
     for variant in variants or peaks:
         measured, peak = variants.get(variant, {}), peaks.get(variant)
@@ -79,6 +83,8 @@ def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Tabl
 
 
 def _exports(name: str, runtimes: dict[str, Any]) -> Table:
+    if "failed" in runtimes:
+        return _failure(f"{name}, exported", runtimes)
     table = _table(f"{name}, exported, one batch", "runtime", "relu, ms", "baked, ms", "× relu", "exact, ms", "× relu")
     for runtime, times in runtimes.items():
         relu, baked, exact = (times.get(variant) for variant in ("relu", "baked", "exact"))

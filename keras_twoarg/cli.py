@@ -54,6 +54,10 @@ def _widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...
         raise click.BadParameter(f"expected whole numbers such as 64,64,64. Received: {value}") from None
 
 
+def _words(_context: Any, _parameter: Any, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(word.strip() for word in value.split(","))
+
+
 _OUT_HELP = "Folder for everything that comes out."
 
 
@@ -107,6 +111,36 @@ def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> N
     with _progress() as progress:
         sessions.run_sessions(dataset, out, progress, **configuration)
     _print_report(out)
+
+
+@twoarg.command()
+@click.argument("plan")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=_OUT_HELP)
+@click.option("--data", help="Other data than the plan's, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds, from 0.  [default: the plan's, as below]")
+@click.option("--arms", callback=_words, help="Arms, such as two_arg,relu.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of Session II.")
+@click.option("--frozen-epochs", type=click.IntRange(0), help="Epochs of Session III.")
+@click.option("--subset", type=click.IntRange(0), help="Training images, drawn at random; 0 for all.")
+@click.option("--widths", callback=_widths, help="Units of each hidden layer of two_arg; the others are matched.")
+@click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), help="Of phi.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
+@one_line_errors
+def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
+    """Run every arm and seed of PLAN, and report: demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, ... or a file.
+
+    The same command goes on where it was stopped. Plans are small TOML files; copy one to write your own.
+    """
+    from keras_twoarg import reproduce as job
+    from keras_twoarg.plots.report import write_report
+
+    chosen = job.read_plan(plan, **changes)
+    with _progress() as progress:
+        job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: _print_report(out))
+    _print_report(out, seed=seed)
+    console.print(f"Report: {write_report([out], out, seed=seed)}")
 
 
 @twoarg.command()
@@ -204,33 +238,31 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
 def bench(
     networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
 ) -> None:
-    """Measure what two arguments cost: exact, interpolated, baked, and other activations, side by side."""
+    """Measure what two arguments cost: exact, interpolated, baked, and other activations, side by side.
+
+    Every part that is done is in the file; the same command goes on with the next one.
+    """
     from keras_twoarg import benchmark
     from keras_twoarg.benchmark_table import tables
-    from keras_twoarg.training.records import write_json
 
     if unknown := set(variants) - set(benchmark.VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
-    with _progress() as progress:
-        found = benchmark.run(
-            networks or tuple(benchmark.NETWORKS),
-            variants or benchmark.VARIANTS,
-            rounds,
-            parts or benchmark.PARTS,
-            progress,
-            seed,
-        )
+    names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out, found)
+    with _progress() as progress:
+        found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
     for table in tables(found):
         console.print(table)
     console.print(f"All times: {out}")
 
 
 def _print_report(*folders: Path, seed: int | None = None) -> None:
-    from keras_twoarg.report_table import read_runs, runs_table
+    from keras_twoarg.report_table import paired_table, read_runs, runs_table
 
-    console.print(runs_table(read_runs(folders, seed=seed)))
+    found = read_runs(folders, seed=seed)
+    console.print(runs_table(found))
+    if (comparison := paired_table(found)) is not None:
+        console.print(comparison)
 
 
 @contextmanager

@@ -105,8 +105,11 @@ class InnerNetwork(keras.layers.Layer):
         self._check_last_axis(inputs.shape)
         lead = ops.shape(inputs)[:-1]
         tuples = ops.reshape(inputs, (-1, self.arity))
-        values = exact.evaluate(tuples, self.values(), self.activation, bool(training))
-        return ops.reshape(values, (*lead, 1))
+        return ops.reshape(self.evaluate(tuples, self.values(), bool(training)), (*lead, 1))
+
+    def evaluate(self, tuples: Any, values: list[Any], training: bool = False) -> Any:
+        """Evaluate phi exactly at tuples `(N, arity)`, `(N, 1)`, with these values of its weights."""
+        return exact.evaluate(tuples, values, self.activation, training)
 
     def values(self) -> list[Any]:
         """Return the values of each layer's kernel and bias, in the dtype of the running computation."""

@@ -18,7 +18,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_twoarg.evaluation import exact
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.surfaces import EXTENT, NODES
 
@@ -132,7 +131,7 @@ def predict(inner: InnerNetwork, tuples: np.ndarray) -> np.ndarray:
     """
 
     def phi(block: np.ndarray) -> np.ndarray:
-        values = exact.evaluate(keras.ops.convert_to_tensor(block), inner.values(), inner.activation, training=False)
+        values = inner.evaluate(keras.ops.convert_to_tensor(block), inner.values())
         return np.asarray(keras.ops.convert_to_numpy(values))
 
     tuples = np.asarray(tuples, "float32")

@@ -100,7 +100,7 @@ def test_dropout_of_two_layers_is_independent():
 
 @pytest.mark.parametrize("build", [outer.mlp, outer.cnn])
 @pytest.mark.parametrize("shape", [MNIST, CIFAR])
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu"])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "quadratic", "relu", "gelu", "prelu", "swiglu"])
 def test_matched_widths_match(build, shape, arm):
     reference = build(shape, 10)
     widths = outer.matched_widths(arm, reference)

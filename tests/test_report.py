@@ -64,7 +64,7 @@ def test_table_by_hand():
 def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     rows = text(runs_table([*RUNS, diverged]))
-    assert "1 never" in rows and "Diverged, and counted in seeds but in no accuracy: relu II seed 3." in rows
+    assert "1 never" in rows and "Counted in seeds but in no accuracy: relu II seed 3 (diverged)." in rows
 
 
 def test_threshold_is_one_that_every_run_reached():

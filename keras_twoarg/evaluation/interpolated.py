@@ -23,8 +23,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.evaluation import exact
-
 
 @dataclass(frozen=True)
 class Interpolation:
@@ -75,14 +73,14 @@ class Interpolation:
 
 
 def evaluate(
-    tuples: Any, weights: list[Any], activation: Callable[[Any], Any], training: bool, grid: Interpolation, frozen: bool
+    tuples: Any, weights: list[Any], phi: Callable[..., Any], training: bool, grid: Interpolation, frozen: bool
 ) -> Any:
     """Look argument tuples up in a table of phi.
 
     Args:
         tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
         weights: Values of the inner network's kernels and biases.
-        activation: The hidden layers' activation function.
+        phi: What evaluates phi exactly, from tuples, weights and whether gradients will be wanted.
         training: Whether gradients will be wanted.
         grid: The table's nodes.
         frozen: Whether no gradient to the weights is wanted.
@@ -94,7 +92,7 @@ def evaluate(
     # In half precision neighbouring nodes could not be told apart.
     tuples, weights = ops.cast(tuples, "float32"), [ops.cast(weight, "float32") for weight in weights]
     nodes = ops.convert_to_tensor(grid.nodes(arity))
-    cells = make_cells(exact.evaluate(nodes, weights, activation, training), grid.resolution, arity)
+    cells = make_cells(phi(nodes, weights, training), grid.resolution, arity)
     if keras.backend.backend() == "tensorflow" and (training or _in_a_step_of_keras()):
         return _tensorflow_look_up(grid, arity, frozen)(tuples, cells)[:, None]
     through = _fused_look_up if keras.backend.backend() == "jax" else look_up

@@ -9,9 +9,10 @@ from keras_twoarg.activation import TwoArgActivation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer.pairs import FUNCTIONS, PairActivation
+from keras_twoarg.quadratic import QuadraticNetwork
 
-ARMS = {"two_arg": 2, "one_arg": 1}
-"""Arms whose unit is a learned phi, with its arity.
+ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
+"""Arms whose unit is a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
 
 The other arms are fixed functions of two arguments (`pairs.FUNCTIONS`), `"prelu"` with one learned slope for each unit
 or channel, and Keras' activations, by name.
@@ -51,9 +52,14 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
         if inner is not None:
             raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
         return None
+    quadratic = arm == "quadratic"
     if inner is None:
         initializer = keras.initializers.GlorotUniform(seed=seed)
-        return InnerNetwork(arity=ARMS[arm], kernel_initializer=initializer)
+        if quadratic:
+            return QuadraticNetwork(kernel_initializer=initializer, name="phi")
+        return InnerNetwork(arity=ARMS[arm], kernel_initializer=initializer, name="phi")
+    if isinstance(inner, QuadraticNetwork) != quadratic:
+        raise ValueError(f"The arm {arm!r} does not take this inner network. Received: inner={inner!r}")
     if inner.arity != ARMS[arm]:
         raise ValueError(f"The arm {arm!r} needs an inner network of arity {ARMS[arm]}. Received: arity={inner.arity}")
     return inner

@@ -32,8 +32,8 @@ def cnn(
     Args:
         input_shape: `(height, width, channels)`.
         classes: Number of outputs.
-        arm: `"two_arg"`, `"one_arg"`, a fixed function of two arguments (`"swiglu"`, `"maxout"`, `"xnor"`,
-            `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
+        arm: `"two_arg"`, `"one_arg"`, `"quadratic"`, a fixed function of two arguments (`"swiglu"`, `"maxout"`,
+            `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
         widths: Units of each hidden layer: output channels of the convolutions, outputs of the linear layer.
             Defaults to `(60, 120, 120, 120)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.

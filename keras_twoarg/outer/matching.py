@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -74,8 +73,9 @@ def matched_widths(
     structure = _structure(reference)
     inner_parameters = 0
     if network := arms.inner_for(arm, inner, seed=None):
-        sizes = (network.arity, *network.hidden_units, 1)
-        inner_parameters = sum((a + 1) * b for a, b in pairwise(sizes))
+        if not network.built:
+            network.build((None, network.arity))
+        inner_parameters = network.count_params()
     target = reference.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:

@@ -23,7 +23,7 @@ def plot_learning_curves(records: Sequence[Record], *, key: str = "val_accuracy"
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
     lowest = []
-    for group, color in zip(group_runs(records), COLORS * len(records), strict=False):
+    for group, color in zip(group_runs([r for r in records if r.epochs]), COLORS * len(records), strict=False):
         length = min(len(record.epochs) for record in group.records)
         curves = np.array([record.curve(key)[:length] for record in group.records], float)
         epochs = np.arange(1, length + 1)

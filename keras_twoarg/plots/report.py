@@ -12,7 +12,17 @@ import numpy as np
 from keras_twoarg.plots.curves import plot_learning_curves
 from keras_twoarg.plots.style import pyplot, to_svg
 from keras_twoarg.plots.surface import SurfaceDisplay
-from keras_twoarg.report_table import columns, common_threshold, failures, group_runs, read_runs, table_rows
+from keras_twoarg.report_table import (
+    PAIRED_CAPTION,
+    PAIRED_COLUMNS,
+    columns,
+    common_threshold,
+    failures,
+    group_runs,
+    paired_rows,
+    read_runs,
+    table_rows,
+)
 from keras_twoarg.training.records import Record, write_whole
 
 
@@ -69,17 +79,19 @@ def _lead(runs: Sequence[Record]) -> str:
 def _test_error(runs: Sequence[Record]) -> str:
     """Return how far chance alone moves a test accuracy, so that nobody reads more into the table."""
     accuracy = float(np.mean([r.test_accuracy for r in runs if r.test_accuracy is not None] or [0.5]))
-    number = runs[0].splits["test"]
+    number = next((r.splits["test"] for r in runs if r.splits), 0)
+    if not number:
+        return ""
     error = 100 * (accuracy * (1 - accuracy) / number) ** 0.5
     return f"One standard error of an accuracy on {number:,} test images is {error:.1f} points."
 
 
 def _table(runs: Sequence[Record]) -> str:
     threshold = common_threshold(runs)
-    reference = runs[0].parameters
+    reference = next((r.parameters for group in group_runs(runs) for r in group.records if r.parameters), 1)
     rows = []
     for cells, group in zip(table_rows(runs, threshold), group_runs(runs), strict=True):
-        unmatched = any(abs(r.parameters / reference - 1) > 0.005 for r in group.records)
+        unmatched = any(abs(r.parameters / reference - 1) > 0.005 for r in group.records if r.parameters)
         classes = ["", " class=flag" if unmatched else "", *[""] * (len(cells) - 2)]
         row = "".join(f"<td{c}>{html.escape(t)}</td>" for c, t in zip(classes, cells, strict=True))
         rows.append(f"<tr>{row}</tr>")
@@ -93,7 +105,19 @@ def _table(runs: Sequence[Record]) -> str:
     )
     return (
         f"<h2>Arms side by side</h2><div class=scroll><table><tr>{head}</tr>{''.join(rows)}</table></div>"
-        f"<p class=note>{note}</p>"
+        f"<p class=note>{note}</p>{_paired(runs)}"
+    )
+
+
+def _paired(runs: Sequence[Record]) -> str:
+    rows = paired_rows(runs)
+    if not rows:
+        return ""
+    head = "".join(f"<th>{heading}</th>" for heading in PAIRED_COLUMNS)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
+    return (
+        f"<h2>two_arg minus each other arm</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>"
+        f"<p class=note>Accuracies in points. {html.escape(PAIRED_CAPTION)}</p>"
     )
 
 

@@ -11,7 +11,7 @@
 import gzip
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,23 @@ def scale(images: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8:
         return images.astype("float32") / np.float32(127.5) - 1
     return images.astype("float32") * 2 - 1
+
+
+def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
+    """Return a data set with some of its training images, drawn at random, and all test images.
+
+    Example:
+        >>> datasets.subset(datasets.load("mnist5k"), 500).y_train.shape
+        (500,)
+
+    Raises:
+        ValueError: If there are not so many training images.
+    """
+    if not 0 < number <= len(dataset.x_train):
+        raise ValueError(f"The subset must have from 1 to {len(dataset.x_train)} images. Received: {number}")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:number])
+    name = f"{dataset.name}, {number:,} training images"
+    return replace(dataset, name=name, x_train=dataset.x_train[chosen], y_train=dataset.y_train[chosen])
 
 
 def split(dataset: Dataset, seed: int) -> Split:

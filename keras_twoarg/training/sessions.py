@@ -239,8 +239,7 @@ class _Run:
 
     def _start_of_phi(self) -> InnerNetwork:
         configuration, arity = self.configuration, outer.ARMS[self.configuration.arm]
-        initializer = keras.initializers.GlorotUniform(seed=configuration.seed)
-        inner = InnerNetwork(arity=arity, kernel_initializer=initializer, name="phi")
+        inner: Any = outer.inner_for(configuration.arm, None, configuration.seed)
         inner.build((None, arity))
         if configuration.pretraining_epochs != 0:
             field = surfaces.random_field(configuration.seed, arity, amplitude=configuration.amplitude)
@@ -258,12 +257,12 @@ class _Run:
         return inner_network(model)
 
 
-def claim_folder(out: Path, configuration: dict[str, Any]) -> None:
+def claim_folder(out: Path, configuration: dict[str, Any], name: str = "run.json") -> None:
     """Make a folder for one configuration's results, or raise if it holds another's."""
     configuration = {key: list(v) if isinstance(v, tuple) else v for key, v in configuration.items()}
     if out.exists() and not out.is_dir():
         raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
-    file = out / "run.json"
+    file = out / name
     if file.exists():
         found = records.read_json(file)
         different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
@@ -272,7 +271,7 @@ def claim_folder(out: Path, configuration: dict[str, Any]) -> None:
             raise ValueError(f"{out} holds the results of another configuration: {changes}. Use another folder")
         return
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} holds other files and no run.json. Use an empty or new folder for the results")
+        raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
     out.mkdir(parents=True, exist_ok=True)
     records.write_json(file, configuration)
 
