@@ -81,7 +81,8 @@ def paired_table(records: Sequence[Record]) -> Table | None:
     rows = paired_rows(records)
     if not rows:
         return None
-    table = Table(title="two_arg minus ...", caption=PAIRED_CAPTION, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="two_arg II minus ...", caption=PAIRED_CAPTION, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
     for column in PAIRED_COLUMNS:
         table.add_column(column, justify="left" if column in PAIRED_COLUMNS[:2] else "right", no_wrap=True)
     for cells in rows:
@@ -91,7 +92,7 @@ def paired_table(records: Sequence[Record]) -> Table | None:
 
 PAIRED_COLUMNS = ("arm", "what", "difference", "95 % interval", "p", "d", "seeds")
 PAIRED_CAPTION = (
-    "Paired over seeds. Interval: bootstrap. p: Wilcoxon's signed-rank test; five seeds give 0.0625 at best.\n"
+    "Paired over seeds. Interval: bootstrap. p: Wilcoxon's signed-rank test; five seeds give 0.0625 at best. "
     "d: mean difference over the differences' standard deviation. Curve: mean validation accuracy over the epochs."
 )
 

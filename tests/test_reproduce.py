@@ -96,7 +96,7 @@ def test_the_command_runs_every_arm_and_seed_and_compares_them(plan, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"two_arg-0", "two_arg-1", "relu-0", "relu-1", "plan.json"}
     page = (tmp_path / "out" / "report.html").read_text()
     for text in (result.output, page):
-        assert "two_arg minus" in text and "test accuracy" in text
+        assert "two_arg II minus" in text and "test accuracy" in text
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("session*.json")}
     assert len(before) == 6
     again = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out"])

@@ -116,7 +116,7 @@ def _paired(runs: Sequence[Record]) -> str:
     head = "".join(f"<th>{heading}</th>" for heading in PAIRED_COLUMNS)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
     return (
-        f"<h2>two_arg minus each other arm</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>"
+        f"<h2>two_arg II minus each other arm</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>"
         f"<p class=note>Accuracies in points. {html.escape(PAIRED_CAPTION)}</p>"
     )
 
