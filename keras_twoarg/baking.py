@@ -27,7 +27,7 @@ _TIMED = 3
 
 @dataclass(frozen=True)
 class Place:
-    """What baking did at one place. Errors are those of the table against phi as the model evaluated it before.
+    """What baking did at one place. Errors are those of the table against the exact phi.
 
     Attributes:
         name: The layer's name.

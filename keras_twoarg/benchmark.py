@@ -289,7 +289,7 @@ def run(
     for part in parts:
         for name in [str(PAIRS)] if part == "pairs" else names:
             done = found.setdefault(part, {})
-            if name not in done:
+            if "failed" in done.get(name, ["failed"]):  # not there, or to be tried again
                 ended = children.call("keras_twoarg.benchmark:measure", progress, part, name, variants, rounds, seed)
                 done[name] = ended.result if not ended.status else {"failed": ended.reason}
                 records.write_json(out, found)
