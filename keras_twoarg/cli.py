@@ -99,7 +99,10 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--dropout", type=float, default=0.5)
 @click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
-@click.option("--pretraining-epochs", type=int, help="Session I; 0 starts from Glorot weights.  [default: the paper's]")
+@click.option(
+    "--start", default="random", help="Surface of Session I: random, product, xnor, maxout, swiglu, or glorot."
+)
+@click.option("--pretraining-epochs", type=int, help="Passes over the grid in Session I.  [default: the paper's]")
 @click.option("--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled.")
 @one_line_errors
 def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> None:
@@ -126,6 +129,7 @@ def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> N
 @click.option("--subset", type=click.IntRange(0), help="Training images, drawn at random; 0 for all.")
 @click.option("--widths", callback=_widths, help="Units of each hidden layer of two_arg; the others are matched.")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), help="Of phi.")
+@click.option("--start", help="Surface of Session I, as for train.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
 @one_line_errors
 def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:

@@ -36,6 +36,7 @@ class Plan:
         learning_rate: Of Adam.
         dropout: Dropout rate.
         evaluation: How phi is evaluated.
+        start: The surface of Session I, as in `sessions.Configuration`.
         pretraining_epochs: Passes over the grid in Session I. Defaults to the paper's.
         amplitude: Standard deviation of the random surface.
         widths: Units of each hidden layer of two_arg; the other arms are matched to it. Defaults to the paper's.
@@ -52,6 +53,7 @@ class Plan:
     learning_rate: float = 1e-3
     dropout: float = 0.5
     evaluation: str = "auto"
+    start: str = "random"
     pretraining_epochs: int | None = None
     amplitude: float | None = 0.01
     widths: tuple[int, ...] | None = None

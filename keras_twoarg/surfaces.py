@@ -8,6 +8,7 @@ Each surface is called with one array for each argument, broadcast against each 
 ()
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,23 @@ def swiglu(x1: Any, x2: Any) -> Array:
     """Gate: `x1 sigmoid(x1) x2` (Shazeer, arXiv 2002.05202)."""
     x1 = np.asarray(x1, float)
     return x1 * 0.5 * (1 + np.tanh(x1 / 2)) * np.asarray(x2, float)
+
+
+NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu}
+"""The functions of two arguments without parameters, by name."""
+
+
+def scaled(surface: Callable[..., Any], amplitude: float | None) -> Callable[..., Array]:
+    """Return a surface of two arguments, scaled to this standard deviation on Session I's grid; None: as it is.
+
+    Example:
+        >>> float(surfaces.scaled(surfaces.product, 0.01)(5.0, 5.0)) < 0.05
+        True
+    """
+    axis = np.linspace(-EXTENT, EXTENT, NODES)
+    deviation = np.std(surface(axis[:, None], axis[None, :]))
+    factor = 1.0 if amplitude is None else float(amplitude / deviation)
+    return lambda x1, x2: np.asarray(factor * surface(x1, x2))
 
 
 @dataclass(frozen=True)

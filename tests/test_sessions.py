@@ -67,7 +67,7 @@ def test_snapshots_show_maturation(finished):
         assert arrays["weight_0"].shape == (5, 2, 64)
         assert np.abs(np.diff(arrays["weight_0"], axis=0)).max((1, 2)).min() > 0
     with np.load(out / "session2-surface.npz") as arrays:
-        assert arrays["learned"].shape == arrays["start"].shape == arrays["density"].shape == (101, 101)
+        assert arrays["learned"].shape == arrays["start"].shape == arrays["counts"][0].shape == (101, 101)
         assert not np.allclose(arrays["learned"], arrays["start"])
 
 

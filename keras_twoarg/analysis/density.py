@@ -1,6 +1,6 @@
 """Where pre-activations fall on the plane of phi's arguments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +75,13 @@ def density(tuples: np.ndarray) -> Density:
         raise ValueError(f"Expected finite argument tuples of shape (N, arity). Received: shape={tuples.shape}")
     counts, _ = np.histogramdd(tuples, bins=[edges] * tuples.shape[1])
     return Density(counts / len(tuples), float(1 - counts.sum() / len(tuples)), len(tuples))
+
+
+def pool(parts: Sequence[Density]) -> Density:
+    """Return the density of all tuples together, from the densities of some of them each."""
+    number = sum(part.number for part in parts)
+    values = np.sum([part.values * part.number for part in parts], axis=0) / number
+    return Density(values, float(sum(part.outside * part.number for part in parts) / number), number)
 
 
 def pre_activations(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from keras_twoarg.report_table import (
     table_rows,
 )
 from keras_twoarg.training.records import Record, write_whole
+from keras_twoarg.training.trace import Trace
 
 
 def write_report(
@@ -176,29 +177,17 @@ def _surface_figures(surfaces: Sequence[tuple[Record, Path]]) -> str:
 
 def _maturation(run: tuple[Record, Path]) -> str:
     record, file = run
-    with np.load(file.with_name("session2-phi.npz")) as arrays:
-        epochs = arrays["epochs"]
-        weights = [arrays[f"weight_{i}"] for i in range(len(arrays.files) - 1)]
-    wanted = [e for e in dict.fromkeys((0, 1, 2, 5, 10, 20, int(epochs[-1]))) if e in epochs]
-    learned = SurfaceDisplay.from_file(file)
+    trace = Trace.read(file)
+    wanted = [e for e in dict.fromkeys((0, 1, 2, 5, 10, 20, max(trace.weights))) if e in trace.weights]
     figure, axes = pyplot().subplots(
         1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False
     )
     for ax, epoch in zip(axes[0], wanted, strict=True):
-        surface = _relu_network([w[list(epochs).index(epoch)] for w in weights], learned.density.nodes)
-        SurfaceDisplay(surface.reshape(101, 101), learned.density).plot(ax, title=f"epoch {epoch}", with_density=False)
+        SurfaceDisplay(trace.at(epoch), trace.density).plot(ax, title=f"epoch {epoch}", with_density=False)
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
     for ax in figure.axes[len(wanted) :]:  # each panel has its own colours; their scale is in the figure above
         ax.remove()
     return _figure(f"Maturation of phi, seed {record.seed}", figure, "phi over the first epochs of Session II.")
-
-
-def _relu_network(weights: list[np.ndarray], tuples: np.ndarray) -> np.ndarray:
-    hidden = tuples
-    *layers, kernel, bias = weights
-    for hidden_kernel, hidden_bias in zip(layers[::2], layers[1::2], strict=True):
-        hidden = np.maximum(hidden @ hidden_kernel + hidden_bias, 0)
-    return hidden @ kernel + bias
 
 
 def _origin(runs: Sequence[Record], command: str | None) -> str:

@@ -17,6 +17,7 @@ from keras_twoarg.analysis import (
 )
 from keras_twoarg.plots.style import pyplot
 from keras_twoarg.pretraining import predict
+from keras_twoarg.training.trace import Trace
 
 SHOWN = 3.0
 """Surfaces are drawn on [-SHOWN, SHOWN], where nearly all pre-activations fall."""
@@ -70,9 +71,8 @@ class SurfaceDisplay:
     @classmethod
     def from_file(cls, path: Path, key: str = "learned") -> "SurfaceDisplay":
         """Read what a run left in `session2-surface.npz`: the `"learned"` surface, or the one at the `"start"`."""
-        with np.load(path) as arrays:
-            found = Density(arrays["density"], float(arrays["outside"]), int(arrays["number"]))
-            return cls(arrays[key], found)
+        found = Trace.read(path)
+        return cls(found.learned if key == "learned" else np.asarray(found.start), found.density)
 
     def plot(self, ax: Any = None, *, with_density: bool = True, title: str | None = None, **kwargs: Any) -> Any:
         """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.

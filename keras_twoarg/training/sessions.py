@@ -7,9 +7,8 @@
 | III | phi of Session II is frozen, and a new outer network is trained |
 
 Arms without phi have Session II alone. The folder holds `run.json` (the configuration), and for each session
-`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss),
-`session2-phi.npz` (phi's weights over the epochs: its maturation) and `session2-surface.npz` (phi on a grid, and where
-its arguments fall).
+`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss) and what
+`keras_twoarg.training.trace` says of phi.
 """
 
 import os
@@ -19,20 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_twoarg import outer, surfaces
 from keras_twoarg.activation import EVALUATIONS
-from keras_twoarg.analysis.density import density, inner_network, pre_activations
+from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.inner import InnerNetwork
-from keras_twoarg.pretraining import predict, pretrain
+from keras_twoarg.pretraining import pretrain
 from keras_twoarg.training import records
 from keras_twoarg.training.datasets import Dataset, Split, split
 from keras_twoarg.training.fitting import Fit, compile_classifier, evaluate, fit
 from keras_twoarg.training.records import Record
+from keras_twoarg.training.trace import save_snapshots, save_surface
 
 ARCHITECTURES = {"mlp": outer.mlp, "cnn": outer.cnn}
 DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
+
+STARTS = ("random", "glorot", *surfaces.NAMED)
 
 _DENSITY_IMAGES = 500
 
@@ -56,9 +57,11 @@ class Configuration:
         dropout: Defaults to `0.5`.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"auto"`, `"exact"` or `"interpolated"`. Defaults to `"auto"`.
-        pretraining_epochs: Passes over the grid in Session I; 0 to start from Glorot's initial weights. Defaults to
-            `None`, the paper's for each arity.
-        amplitude: Standard deviation that the random surface is scaled to; `None` for no scaling, as in the paper
+        start: The surface of Session I: `"random"`, a random smooth surface; a named one of `STARTS`, such as
+            `"product"`, for two arguments; or `"glorot"`, Glorot's initial weights and no Session I. Defaults to
+            `"random"`.
+        pretraining_epochs: Passes over the grid in Session I. Defaults to `None`, the paper's for each arity.
+        amplitude: Standard deviation that the surface is scaled to; `None` for no scaling, as in the paper
             (about 0.05 for two arguments). Defaults to `0.01`: the LayerNorm behind takes the scale away, and a lower
             surface is one that phi leaves sooner. On MNIST it ended higher in 4 of 6 seeds, by 0.10 points on average.
         seed: Defaults to `0`.
@@ -74,6 +77,7 @@ class Configuration:
     dropout: float = 0.5
     pairing: str = "adjacent"
     evaluation: str = "auto"
+    start: str = "random"
     pretraining_epochs: int | None = None
     amplitude: float | None = 0.01
     seed: int = 0
@@ -88,9 +92,14 @@ class Configuration:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
+        if self.start not in STARTS or (self.start in surfaces.NAMED and outer.ARMS.get(self.arm, 2) != 2):
+            raise ValueError(
+                f"`start` must be one of {STARTS}, and the named surfaces have two arguments. "
+                f"Received: start={self.start!r} for the arm {self.arm!r}"
+            )
         for name in ("learning_rate", "amplitude", "pretraining_epochs"):
-            value, allowed = getattr(self, name), (0, None) if name == "pretraining_epochs" else (None,)
-            if value not in allowed and not value > 0:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
 
 
@@ -241,16 +250,21 @@ class _Run:
         configuration, arity = self.configuration, outer.ARMS[self.configuration.arm]
         inner: Any = outer.inner_for(configuration.arm, None, configuration.seed)
         inner.build((None, arity))
-        if configuration.pretraining_epochs != 0:
-            field = surfaces.random_field(configuration.seed, arity, amplitude=configuration.amplitude)
+        if configuration.start != "glorot":
             pretrain(
                 inner,
-                field,
+                self._surface_of_session_1(arity),
                 epochs=configuration.pretraining_epochs,
                 seed=configuration.seed,
                 progress=lambda done, steps: self.progress("I", done, steps, ""),
             )
         return inner
+
+    def _surface_of_session_1(self, arity: int) -> Callable[..., Any]:
+        start, amplitude = self.configuration.start, self.configuration.amplitude
+        if start == "random":
+            return surfaces.random_field(self.configuration.seed, arity, amplitude=amplitude)
+        return surfaces.scaled(surfaces.NAMED[start], amplitude)
 
     def _phi_of_session_2(self) -> InnerNetwork:
         model = keras.models.load_model(self.out / "session2.keras", compile=False)
@@ -274,25 +288,3 @@ def claim_folder(out: Path, configuration: dict[str, Any], name: str = "run.json
         raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
     out.mkdir(parents=True, exist_ok=True)
     records.write_json(file, configuration)
-
-
-def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]]) -> None:
-    """Write phi's weights over the epochs: `epochs`, and `weight_i` with one entry for each of them."""
-    arrays: dict[str, Any] = {
-        f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))
-    }
-    records.write_whole(path, lambda file: np.savez(file, epochs=np.array(list(snapshots)), **arrays))
-
-
-def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
-    """Write phi on the grid of Session I, where its arguments fall, and phi at the start if its weights are given."""
-    phi = inner_network(model)
-    found = density(np.concatenate(list(pre_activations(model, images).values())))
-    arrays: dict[str, Any] = {"learned": predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)}
-    if start is not None:
-        learned = phi.get_weights()
-        phi.set_weights(start)
-        arrays["start"] = predict(phi, found.nodes.astype("float32")).reshape(found.values.shape)
-        phi.set_weights(learned)
-    arrays |= {"density": found.values, "outside": np.array(found.outside), "number": np.array(found.number)}
-    records.write_whole(path, lambda file: np.savez(file, **arrays))
