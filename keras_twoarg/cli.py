@@ -143,7 +143,7 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     chosen = job.read_plan(plan, **changes)
     with _progress() as progress:
         job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: _print_report(out))
-    _print_report(out, seed=seed)
+    _print_findings(out, seed=seed)
     console.print(f"Report: {write_report([out], out, seed=seed)}")
 
 
@@ -156,7 +156,7 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
     """Rebuild table, figures and report.html from the records in folders."""
     from keras_twoarg.plots.report import write_report
 
-    _print_report(*folders, seed=seed)
+    _print_findings(*folders, seed=seed)
     console.print(f"Report: {write_report(folders, out or folders[0], seed=seed)}")
 
 
@@ -261,12 +261,28 @@ def bench(
 
 
 def _print_report(*folders: Path, seed: int | None = None) -> None:
-    from keras_twoarg.report_table import paired_table, read_runs, runs_table
+    from keras_twoarg.tables.groups import read_runs
+    from keras_twoarg.tables.runs import paired_table, runs_table
 
     found = read_runs(folders, seed=seed)
-    console.print(runs_table(found))
-    if (comparison := paired_table(found)) is not None:
-        console.print(comparison)
+    for table in (runs_table(found), paired_table(found)):
+        if table is not None:
+            console.print(table.rich())
+
+
+def _print_findings(*folders: Path, seed: int | None = None) -> None:
+    """Print all tables: also what takes some seconds to compute."""
+    from keras_twoarg.tables.groups import read_runs
+    from keras_twoarg.tables.runs import fairness_table
+    from keras_twoarg.tables.surfaces import read_surfaces, soft_xor_table, surface_table
+
+    if (costs := fairness_table(read_runs(folders, seed=seed))) is not None:
+        console.print(costs.rich())
+    _print_report(*folders, seed=seed)
+    surfaces = read_surfaces(folders, seed=seed)
+    for table in (surface_table(surfaces), soft_xor_table(surfaces)):
+        if table is not None:
+            console.print(table.rich())
 
 
 @contextmanager

@@ -203,6 +203,9 @@ def run_one(
 
 
 def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended: children.Outcome) -> None:
+    settings = {
+        key: configuration[key] for key in configuration if key not in ("arm", "architecture", "widths", "seed")
+    }
     record = Record(
         arm=configuration["arm"],
         session="II",
@@ -213,7 +216,7 @@ def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended
         parameters=0,
         norm="",
         splits={},
-        settings={"failure": ended.reason, "output": list(ended.output)},
+        settings={**settings, "failure": ended.reason, "output": list(ended.output)},
         status="failed",
         versions=records.versions(),
         commit=records.commit(),

@@ -45,8 +45,13 @@ def swiglu(x1: Any, x2: Any) -> Array:
     return x1 * 0.5 * (1 + np.tanh(x1 / 2)) * np.asarray(x2, float)
 
 
+def glu(x1: Any, x2: Any) -> Array:
+    """Gate with a sigmoid: `sigmoid(x1) x2` (Dauphin et al., arXiv 1612.08083)."""
+    return 0.5 * (1 + np.tanh(np.asarray(x1, float) / 2)) * np.asarray(x2, float)
+
+
 NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu}
-"""The functions of two arguments without parameters, by name."""
+"""Those of the functions that also fill the units of an arm, by its name."""
 
 
 def scaled(surface: Callable[..., Any], amplitude: float | None) -> Callable[..., Array]:
@@ -88,8 +93,8 @@ def quadratic(
 
 
 @dataclass(frozen=True)
-class RandomField:
-    """Values on a grid over [-5, 5] in each argument, multilinear between the nodes and constant outside.
+class GridSurface:
+    """A surface given on the nodes of Session I's grid, multilinear between them and constant outside.
 
     Attributes:
         values: Array of shape `(101,) * arity`.
@@ -110,9 +115,9 @@ class RandomField:
         return np.linspace(-EXTENT, EXTENT, NODES)
 
     def __call__(self, *arguments: Any) -> Array:
-        """Interpolate the field at `arity` arrays of arguments."""
+        """Interpolate at `arity` arrays of arguments."""
         if len(arguments) != self.arity:
-            raise ValueError(f"This field has {self.arity} arguments. Received: {len(arguments)} arrays")
+            raise ValueError(f"This surface has {self.arity} arguments. Received: {len(arguments)} arrays")
         position = [
             (np.clip(np.asarray(x, float), -EXTENT, EXTENT) + EXTENT) * (NODES - 1) / (2 * EXTENT) for x in arguments
         ]
@@ -126,7 +131,7 @@ class RandomField:
         return total
 
 
-def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: float | None = None) -> RandomField:
+def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: float | None = None) -> GridSurface:
     """Return a random smooth surface: uniform noise on a grid, blurred.
 
     Independent uniform noise on [-1, 1] at 101 nodes on [-5, 5] along each argument, convolved with a Gaussian whose
@@ -140,7 +145,7 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: f
             which leaves about 0.17, 0.05 and 0.014 for 1, 2 and 3 arguments.
 
     Returns:
-        A `RandomField`.
+        A `GridSurface`.
 
     Example:
         >>> field = surfaces.random_field(seed=1, amplitude=1.0)
@@ -165,4 +170,4 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: f
         values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
     if amplitude is not None:
         values *= amplitude / values.std()
-    return RandomField(values)
+    return GridSurface(values)

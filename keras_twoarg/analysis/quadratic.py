@@ -29,6 +29,19 @@ class QuadraticFit:
         return np.array([[2 * c[0], c[2]], [c[2], 2 * c[1]]])
 
 
+def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Return what the six coefficients multiply, `(..., 6)`."""
+    return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
+
+
+def least_squares(density: Density) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit."""
+    used = density.values > 0
+    root = np.sqrt(density.values[used] / density.values.sum())
+    inverse = np.linalg.pinv(features(*density.nodes[used.ravel()].T) * root[:, None]) * root
+    return lambda surface: np.asarray(inverse @ surface[used])
+
+
 def fit_quadratic(
     phi: Callable[[np.ndarray], Any], density: Density, *, mass: float = 1.0, weighted: bool = True
 ) -> QuadraticFit:
@@ -64,10 +77,9 @@ def fit_quadratic(
     weights = density.values.ravel()[used] if weighted else np.ones(len(nodes))
     weights = weights / weights.sum()
     x1, x2 = nodes.T
-    features = np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=1)
-    root = np.sqrt(weights)
-    coefficients, *_ = np.linalg.lstsq(features * root[:, None], values * root, rcond=None)
-    residual = weights @ (values - features @ coefficients) ** 2
+    columns, root = features(x1, x2), np.sqrt(weights)
+    coefficients, *_ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
+    residual = weights @ (values - columns @ coefficients) ** 2
     variance = weights @ (values - weights @ values) ** 2
     c0, c1, c2, c3, c4, c5 = (float(c) for c in coefficients)
     r2 = float(1 - residual / variance) if variance > 0 else float("nan")

@@ -62,13 +62,30 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Pa
     return Paired(mean, low, high, _wilcoxon(differences), 2.0 ** (1 - number), mean / deviation, number)
 
 
+def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
+    """Return the mean over seeds and its 95 % interval by percentile bootstrap; NaN for an interval of one seed.
+
+    Example:
+        >>> analysis.mean_interval([0.5, 0.5, 0.5])
+        (0.5, 0.5, 0.5)
+    """
+    found = np.asarray(values, float)
+    if found.ndim != 1 or len(found) == 0 or not np.isfinite(found).all():
+        raise ValueError(f"Expected one finite number for each seed. Received: {list(values)}")
+    mean = float(found.mean())
+    if len(found) == 1:
+        return mean, float("nan"), float("nan")
+    low, high = (mean, mean) if np.ptp(found) == 0 else _bootstrap(found, seed)
+    return mean, low, high
+
+
 def _wilcoxon(differences: np.ndarray) -> float:
-    stats = _scipy_stats()
+    stats = scipy_stats()
     return float(stats.wilcoxon(differences).pvalue)
 
 
 def _bootstrap(differences: np.ndarray, seed: int) -> tuple[float, float]:
-    stats = _scipy_stats()
+    stats = scipy_stats()
     found = stats.bootstrap(
         (differences,),
         np.mean,
@@ -79,9 +96,19 @@ def _bootstrap(differences: np.ndarray, seed: int) -> tuple[float, float]:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _scipy_stats() -> Any:
+def scipy_stats() -> Any:
+    """Return SciPy's statistics, or say how to install them."""
     try:
         from scipy import stats
     except ImportError as error:
         raise ImportError("Comparisons over seeds need SciPy: pip install 'keras_twoarg[analysis]'") from error
     return stats
+
+
+def scipy_optimize() -> Any:
+    """Return SciPy's optimizers, or say how to install them."""
+    try:
+        from scipy import optimize
+    except ImportError as error:
+        raise ImportError("Fits of named functions need SciPy: pip install 'keras_twoarg[analysis]'") from error
+    return optimize

@@ -8,6 +8,12 @@ from typing import Any
 COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
 
 
+def line_styles(number: int) -> list[tuple[str, str]]:
+    """Return a colour and a line style for each of some lines, all different as long as there are at most 28."""
+    styles = ("-", "--", ":", "-.")
+    return [(COLORS[i % len(COLORS)], styles[i // len(COLORS) % len(styles)]) for i in range(number)]
+
+
 def pyplot() -> Any:
     """Return matplotlib's pyplot, or raise an ImportError that says how to install it."""
     try:

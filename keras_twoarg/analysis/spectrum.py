@@ -1,0 +1,79 @@
+"""The angular power spectrum of a surface: how much of it is a dipole, a quadrupole, ..."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_twoarg.analysis.density import Density
+from keras_twoarg.surfaces import EXTENT, GridSurface
+
+ORDERS = 7
+_ANGLES = 128
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The power of each angular order, averaged over the radii at which the arguments fall.
+
+    On a circle of radius r the surface is a Fourier series in the angle, with coefficients `a_l(r)`. The power of order
+    l is `|a_0|^2` for 0 and `2 |a_l|^2` for others, so that all orders but 0 add up to the surface's variance on the
+    circle; it is averaged over the circles, weighted by the share of arguments at that radius.
+
+    Attributes:
+        power: Power of the orders 0 to 6: 0 is the mean over angles, 1 a dipole (a slope), 2 a quadrupole (a saddle).
+        angular: Power of all orders but 0.
+    """
+
+    power: np.ndarray
+    angular: float
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of the orders 1 to 6 in the angular power."""
+        return np.asarray(self.power[1:] / self.angular) if self.angular > 0 else np.full(ORDERS - 1, np.nan)
+
+    @property
+    def quadrupole(self) -> float:
+        """Share of order 2 in the angular power: 1 for a pure saddle."""
+        return float(self.shares[1])
+
+
+def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
+    """Return the angular power spectrum of a surface about the origin.
+
+    Args:
+        surface: Values on the nodes of Session I's grid, `(101, 101)`.
+        density: Where the arguments fall: it weights the radii.
+
+    Example:
+        >>> density = analysis.density(np.random.default_rng(0).normal(size=(10_000, 2)))
+        >>> axis = density.axis
+        >>> found = analysis.spectrum(surfaces.product(axis[:, None], axis[None, :]), density)
+        >>> round(found.quadrupole, 6)
+        1.0
+
+    Raises:
+        ValueError: If the surface or the density is not one of two arguments.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871) compare these powers; the weights of the
+          radii are ours, since the paper does not say its own.
+    """
+    if surface.ndim != 2 or surface.shape != density.values.shape:
+        raise ValueError(f"Expected a surface of two arguments on the density's nodes. Received: {surface.shape}")
+    radii, weights = _radii(density)
+    angles = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
+    values = GridSurface(surface)(radii[:, None] * np.cos(angles), radii[:, None] * np.sin(angles))
+    amplitudes = np.abs(np.fft.rfft(values, axis=1)) / _ANGLES
+    powers = weights @ (amplitudes**2 * np.where(np.arange(amplitudes.shape[1]) % (_ANGLES // 2) == 0, 1, 2))
+    return Spectrum(powers[:ORDERS], float(powers[1:].sum()))
+
+
+def _radii(density: Density) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middles of rings as wide as a cell, and the share of the arguments in each, within the circle."""
+    edges = np.linspace(0, EXTENT, len(density.axis) // 2 + 1)
+    distance = np.hypot(*np.meshgrid(density.axis, density.axis, indexing="ij"))
+    weights, _ = np.histogram(distance, bins=edges, weights=density.values)
+    if not weights.sum() > 0:
+        raise ValueError("No arguments fall within the circle of radius 5")
+    return (edges[1:] + edges[:-1]) / 2, weights / weights.sum()

@@ -1,0 +1,1 @@
+"""What finished runs say, as tables for the terminal and the report."""

@@ -1,0 +1,62 @@
+"""A table that is shown in a terminal and on a page."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text, with a title, headings and a caption.
+
+    Attributes:
+        title: What the table is of.
+        columns: Headings.
+        rows: Cells, one for each heading.
+        caption: What the reader must know to read it.
+        left: Headings of the columns that are aligned to the left, beside the first.
+        flagged: Row and column of the cells that are shown in red.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    left: tuple[str, ...] = ()
+    flagged: frozenset[tuple[int, int]] = frozenset()
+
+    def rich(self) -> Any:
+        """Return the table for a terminal."""
+        from rich import box
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+
+        made = RichTable(title=self.title, caption=self.caption or None, box=box.SIMPLE_HEAD, pad_edge=False)
+        made.padding = (0, 1, 0, 0)
+        for i, column in enumerate(self.columns):
+            made.add_column(column, justify="left" if i == 0 or column in self.left else "right", no_wrap=True)
+        for i, row in enumerate(self.rows):
+            cells = [f"[red]{escape(c)}[/red]" if (i, j) in self.flagged else escape(c) for j, c in enumerate(row)]
+            made.add_row(*cells)
+        return made
+
+    def html(self) -> str:
+        """Return the table for a page, with its title as a heading."""
+
+        def cell(i: int, j: int, text: str) -> str:
+            classes = [
+                name
+                for name, applies in (("flag", (i, j) in self.flagged), ("left", self.columns[j] in self.left))
+                if applies
+            ]
+            return f"<td{' class=' + repr(' '.join(classes)) if classes else ''}>{html.escape(text)}</td>"
+
+        head = "".join(f"<th{' class=left' if c in self.left else ''}>{html.escape(c)}</th>" for c in self.columns)
+        body = "".join(
+            "<tr>" + "".join(cell(i, j, text) for j, text in enumerate(row)) + "</tr>"
+            for i, row in enumerate(self.rows)
+        )
+        return (
+            f"<h2>{html.escape(self.title)}</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>"
+            f"<p class=note>{html.escape(self.caption)}</p>"
+        )
