@@ -3,14 +3,16 @@
 import io
 import re
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_twoarg import analysis, plots, surfaces
+from keras_twoarg import analysis, outer, plots, surfaces
 from keras_twoarg.plots.report import write_report
 from keras_twoarg.plots.surface import SHOWN, SurfaceDisplay
-from keras_twoarg.report_table import common_threshold, group_runs, read_runs, runs_table
+from keras_twoarg.tables.groups import common_threshold, group_runs, read_runs
+from keras_twoarg.tables.runs import fairness_table, paired_table, runs_table
 from keras_twoarg.training import sessions
 from keras_twoarg.training.records import Record
 from tests.data import blobs
@@ -45,31 +47,73 @@ RUNS = [
 
 def text(renderable):
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(renderable)
+    console.print(renderable.rich())
     return console.file.getvalue()
 
 
 def test_table_by_hand():
-    lines = text(runs_table(RUNS)).splitlines()
-    assert max(map(len, lines)) <= 80
-    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if "LayerNorm" in line]
-    assert rows == [
-        ["two_arg II", "1,000", "LayerNorm", "1", "98.00%", "1", "6 s"],
-        ["two_arg III", "1,000", "LayerNorm", "1", "97.00%", "1", "6 s"],
-        ["relu", "1,000", "LayerNorm", "2", "94.00% ± 2.83", "2", "6 s"],
+    table = runs_table(RUNS)
+    assert table.columns[1] == "to 90%"
+    assert table.rows == (
+        ("two_arg II", "1", "95.00%", "98.00%", "1"),
+        ("two_arg III", "1", "92.67%", "97.00%", "1"),
+        ("relu", "2", "74.67%", "94.00% ± 2.83", "2"),
+    )
+    assert max(map(len, text(table).splitlines())) <= 80
+
+
+def test_what_is_unfair_is_red():
+    costs = {"pre_activations": 16, "multiply_adds": 1000}
+    runs = [
+        record("two_arg", settings=costs),
+        record("maxout", parameters=1004, seconds=7.0, settings=costs),
+        record("relu", parameters=1006, norm="none", seconds=6.1, settings={**costs, "multiply_adds": 500}),
+        record("relu", seed=2, parameters=1006, accuracies=(0.5,), seconds=6.1, settings=costs),
     ]
-    assert any("to 90%" in line for line in lines)
+    table = fairness_table(runs)
+    assert table.rows[1] == ("maxout", "1,004 (+0.40%)", "8", "LayerNorm", "3", "1,000", "7 (×1.17)")
+    red = {(table.rows[i][0], table.columns[j]) for i, j in table.flagged}
+    assert red == {
+        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "norm"), ("relu", "multiply-adds"),
+    }  # fmt: skip
+    assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
+
+
+def test_runs_of_several_plans_are_told_apart_by_what_differs():
+    runs = [
+        record("two_arg", settings={"start": "random", "dropout": 0.5}),
+        record("two_arg", settings={"start": "product", "dropout": 0.5}),
+        record("relu", settings={"start": "random"}),
+        record("relu", seed=2, settings={"start": "product"}),
+    ]
+    names = ["two_arg II, start product", "two_arg II, start random", "relu"]
+    assert [g.name for g in group_runs(runs)] == names
+    deeper = [record("two_arg", widths=[8, 8]), record("two_arg"), record("relu", widths=[9, 9])]
+    assert [g.task[2] for g in group_runs(deeper)] == [1, 2, 2]
+
+
+def test_arms_are_compared_on_the_same_data_and_depth_only():
+    def runs(arm, dataset, better=0.0, **changes):
+        return [
+            record(arm, seed=s, dataset=dataset, accuracies=(0.9, 0.95 + better + s / 1000), **changes) for s in (1, 2)
+        ]
+
+    table = paired_table([*runs("two_arg", "a", 0.01), *runs("relu", "a"), *runs("two_arg", "b"), *runs("gelu", "b")])
+    rows = {row[0]: row for row in table.rows if row[1] == "test accuracy"}
+    assert set(rows) == {"relu, a", "gelu, b"}
+    assert rows["relu, a"][2] == "+1.00" and rows["gelu, b"][2] == "+0.00"
 
 
 def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
-    rows = text(runs_table([*RUNS, diverged]))
-    assert "1 never" in rows and "Counted in seeds but in no accuracy: relu II seed 3 (diverged)." in rows
+    table = runs_table([*RUNS, diverged])
+    assert table.rows[2][1:] == ("1 never", "74.67%", "94.00% ± 2.83", "3")
+    assert "Counted in seeds but in no accuracy: relu II seed 3 (diverged)." in table.caption
 
 
 def test_threshold_is_one_that_every_run_reached():
     assert common_threshold(RUNS) == 0.9
-    assert common_threshold([record(accuracies=(0.1,))]) == 0.5
+    assert common_threshold([record(accuracies=(0.1,))]) == 0.3
 
 
 def test_reading_filters_by_seed_and_names_empty_folders(tmp_path):
@@ -105,6 +149,14 @@ def display(surface=surfaces.product):
     return SurfaceDisplay(surface(*np.meshgrid(found.axis, found.axis, indexing="ij")), found)
 
 
+def test_sizes_draw_one_point_for_each_size():
+    runs = [record("relu", parameters=p, seed=s, accuracies=(0.9 + p / 1e5,)) for p in (1000, 2000) for s in (1, 2)]
+    ax = plots.plot_sizes(runs)
+    points = ax.containers[0].lines[0]
+    np.testing.assert_allclose(np.array(points.get_xdata(), float), [1000, 2000])
+    np.testing.assert_allclose(np.array(points.get_ydata(), float), [0.91, 0.92])
+
+
 def test_display_draws_the_surface_with_the_first_argument_to_the_right():
     shown = display(lambda x1, x2: x1)
     ax = shown.plot()
@@ -138,13 +190,38 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     sessions.run_sessions(blobs(), tmp_path / "b", arm="relu", widths=(200,), epochs=2)
     path = write_report([tmp_path], tmp_path / "out", command="twoarg <demo>", agreement="It agrees & more")
     page = path.read_text()
-    assert not re.search(r"""(src|href)=(?!["']?data:)""", page) and "http" not in re.sub(r"base64,[^']*", "", page)
-    for part in ("Arms side by side", "Learning curves", "The learned surface", "Maturation", "It agrees &amp; more"):
+    own = re.sub(r"<script.*?</script>", "", page, flags=re.S)  # plotly's script is in the page, and loads nothing
+    assert not re.search(r"""(src|href)=(?!["']?data:)""", own) and "http" not in re.sub(r"base64,[^']*", "", own)
+    assert not re.search(r"<script[^>]*\bsrc=", page)
+    for part in (
+        "What each arm costs", "Speed and end of learning", "Learning curves", "The learned surface", "Turn it",
+        "Maturation", "Angular power", "Is phi a soft XOR?", "It agrees &amp; more",
+    ):  # fmt: skip
         assert part in page
-    assert "twoarg &lt;demo&gt;" in page and "class=flag" in page
-    assert page.count("<img ") == 3
-    again = write_report([tmp_path], tmp_path / "again", command="twoarg <demo>", agreement="It agrees & more")
-    assert again.read_text() == page
+    assert "twoarg &lt;demo&gt;" in page and "class='flag'" in page
+    assert page.count("<img ") == 5
+
+
+def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    data = blobs()
+    model = outer.mlp(data.input_shape, data.classes, widths=(8,))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    monitor = plots.SurfaceMonitor(data.x_train[:50], str(tmp_path), every=2)
+    model.fit(data.x_train, data.y_train, epochs=4, verbose=0, callbacks=[monitor])
+    assert list(monitor.displays) == [0, 1, 2, 4]
+    now = SurfaceDisplay.from_model(model, data.x_train[:50])
+    np.testing.assert_array_equal(monitor.displays[4].surface, now.surface)
+    assert not np.array_equal(monitor.displays[0].surface, now.surface)
+    written = {}
+    for file in tmp_path.rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                written.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
+    np.testing.assert_allclose(list(written["phi/soft_xor"].values()), list(monitor.scores().values()), rtol=1e-5)
+    assert list(written["phi/surface"]) == [0, 1, 2, 4]
+    with pytest.raises(ValueError, match="`every` must be a positive integer"):
+        plots.SurfaceMonitor(data.x_train, every=0)
 
 
 def test_missing_matplotlib_names_the_extra(monkeypatch):
