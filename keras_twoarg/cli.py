@@ -1,6 +1,8 @@
 """The command `twoarg`. Each command is a thin skin over functions that can be imported."""
 
+import json
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -29,7 +32,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ValueError, TypeError, OSError, ImportError) as error:
+        except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             raise UserMistake(" ".join(str(error).split())) from error
@@ -56,6 +59,18 @@ def _widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...
 
 def _words(_context: Any, _parameter: Any, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(word.strip() for word in value.split(","))
+
+
+def _json(_context: Any, _parameter: Any, value: str | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    try:
+        found = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"this is no JSON ({error}): {value}") from None
+    if not isinstance(found, dict) or not all(isinstance(choices, list) for choices in found.values()):
+        raise click.BadParameter(f'expected lists of choices such as {{"depth": [2, 3]}}. Received: {value}')
+    return found
 
 
 _OUT_HELP = "Folder for everything that comes out."
@@ -90,6 +105,7 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=_OUT_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of split, weights and batches.")
+@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
 @click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
 @click.option("--widths", callback=_widths, help="Units of each hidden layer, such as 64,64,64.  [default: matched]")
 @click.option("--epochs", type=int, default=20, help="Epochs of Session II.")
@@ -104,16 +120,92 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 )
 @click.option("--pretraining-epochs", type=int, help="Passes over the grid in Session I.  [default: the paper's]")
 @click.option("--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled.")
+@click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
+@click.pass_context
 @one_line_errors
-def train(data: str, data_dir: str | None, out: Path, **configuration: Any) -> None:
+def train(
+    context: click.Context,
+    data: str,
+    data_dir: str | None,
+    subset: int,
+    out: Path,
+    hparams: Path | None,
+    **configuration: Any,
+) -> None:
     """Train one arm and seed: Sessions I, II and III."""
     from keras_twoarg.training import datasets, sessions
 
     configuration["amplitude"] = configuration["amplitude"] or None
+    if hparams is not None:
+        from keras_twoarg.tuning import read_hparams
+
+        chosen = {key for key in configuration if context.get_parameter_source(key) is ParameterSource.COMMANDLINE}
+        configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
     dataset = datasets.load(data, data_dir=data_dir)
+    if subset:
+        dataset = datasets.subset(dataset, subset)
     with _progress() as progress:
         sessions.run_sessions(dataset, out, progress, **configuration)
     _print_report(out)
+
+
+@twoarg.command()
+@click.option("--arm", "arms", multiple=True, help="As for train; give it once for each arm.")
+@click.option("--data", help="As for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=_OUT_HELP + " Shared, with workers.")
+@click.option("--tuner", type=click.Choice(["random", "bayesian", "hyperband", "grid"]), default="bayesian")
+@click.option("--trials", type=click.IntRange(1), default=20, help="For each arm.")
+@click.option("--epochs", type=click.IntRange(1), default=10, help="Of each trial; of the longest for hyperband.")
+@click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
+@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
+@click.option("--space", callback=_json, help='Other choices, as JSON: {"depth": [2, 3], "norm": ["layer"]}.')
+@click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
+@click.option("--pretraining-epochs", type=click.IntRange(1), help="As for train.  [default: the paper's]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of split, weights and search.")
+@click.option("--chief", "chief_at", metavar="HOST:PORT", help="Hand out trials to workers, listening here.")
+@click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
+@click.option("--name", help="Of this worker.  [default: host and process]")
+@click.option("--silence", type=float, default=60.0, help="Seconds after which a silent worker's trial moves on.")
+@click.option("--patience", type=float, default=1800.0, help="Seconds to wait for the other side.")
+@one_line_errors
+def tune(
+    out: Path,
+    data_dir: str | None,
+    chief_at: str | None,
+    worker_of: str | None,
+    name: str | None,
+    silence: float,
+    patience: float,
+    **settings: Any,
+) -> None:
+    """Search for the best hyperparameters of each arm, with the same number of parameters and the same budget.
+
+    The same command goes on where it was stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
+    On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
+    """
+    from keras_twoarg.tuning import Search, cluster
+    from keras_twoarg.tuning import tune as job
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False)
+
+    if worker_of is not None:
+        name = name or f"{platform.node()}-{os.getpid()}"
+        with _progress() as progress:
+            cluster.worker(out, worker_of, name, progress, patience=patience, data_dir=data_dir)
+        return
+    if not settings["arms"] or settings["data"] is None:
+        raise ValueError("Give --data and at least one --arm")
+    search = Search(**settings)
+    if chief_at is not None:
+        rows = cluster.chief(
+            search, out, chief_at, silence=silence, patience=patience, on_trial=_say_trial, say=say, data_dir=data_dir
+        )
+    else:
+        with _progress() as progress:
+            rows = job(search, out, progress, on_trial=_say_trial, data_dir=data_dir)
+    _print_search(rows, out)
 
 
 @twoarg.command()
@@ -258,6 +350,26 @@ def bench(
     for table in tables(found):
         console.print(table)
     console.print(f"All times: {out}")
+
+
+def _say_trial(row: dict[str, Any]) -> None:
+    """Print one line for a trial that has ended."""
+    score = "failed" if row["score"] is None else f"val {row['score']:.2%}"
+    values = "  ".join(
+        f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row["hyperparameters"].items()
+    )
+    arm, note = row["configuration"]["arm"], row["message"] or values
+    console.print(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}", highlight=False, soft_wrap=True)
+
+
+def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
+    from keras_twoarg.plots.searches import write_search_report
+    from keras_twoarg.tables.searches import search_table
+
+    console.print(search_table(rows).rich())
+    for arm in rows:
+        console.print(f"twoarg train --hparams {out / f'best-{arm}.json'} ...", highlight=False)
+    console.print(f"Report: {write_search_report(rows, out)}")
 
 
 def _print_report(*folders: Path, seed: int | None = None) -> None:

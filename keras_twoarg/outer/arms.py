@@ -19,6 +19,10 @@ or channel, and Keras' activations, by name.
 """
 
 
+NORMS = ("layer", "none")
+"""Normalizations in front of the units: LayerNorm without learned parameters, or none."""
+
+
 def check_arm(arm: str) -> str:
     """Return `arm`, or raise a ValueError that says what arms there are."""
     own = (*ARMS, *FUNCTIONS, "prelu")
@@ -82,6 +86,12 @@ def unit(
 def norm() -> Any:
     """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
+
+
+def check_norm(norm: str) -> None:
+    """Raise a ValueError unless the name of a normalization is known."""
+    if norm not in NORMS:
+        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}")
 
 
 def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any) -> Any:

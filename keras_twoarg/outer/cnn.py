@@ -18,6 +18,7 @@ def cnn(
     inner: InnerNetwork | None = None,
     dropout: float = 0.5,
     *,
+    norm: str = "layer",
     pairing: str = "adjacent",
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
@@ -38,6 +39,7 @@ def cnn(
             Defaults to `(60, 120, 120, 120)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
+        norm: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
@@ -58,6 +60,7 @@ def cnn(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
     arms.check_sizes(widths, classes, dropout)
+    arms.check_norm(norm)
     _check_image(tuple(input_shape), len(widths) - 1)
     arity = arms.arity_of(arm)
     inner = arms.inner_for(arm, inner, seed)
@@ -65,14 +68,16 @@ def cnn(
     channels = input_shape[-1]
     for i, width in enumerate(widths[:-1], start=1):
         model.add(arms.convolution(arity * width, channels, seed, i))
-        model.add(_joint_norm())
+        if norm == "layer":
+            model.add(_joint_norm())
         model.add(arms.unit(arm, inner, pairing, evaluation, convolutional=True))
         model.add(keras.layers.MaxPooling2D(2))
         model.add(arms.dropout(dropout, seed, i))
         channels = width
     model.add(keras.layers.Flatten())
     model.add(arms.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
-    model.add(arms.norm())
+    if norm == "layer":
+        model.add(arms.norm())
     model.add(arms.unit(arm, inner, pairing, evaluation))
     model.add(arms.dropout(dropout, seed, len(widths)))
     model.add(arms.linear(classes, widths[-1], seed, 0, name="logits"))

@@ -1,6 +1,6 @@
 """Fair comparisons: widths with which arms have the same number of parameters, and a table that shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -70,13 +70,56 @@ def matched_widths(
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
     """
-    structure = _structure(reference)
+    structure, target = _structure(reference), reference.count_params()
+    return _within(structure, arm, target, inner, tolerance)
+
+
+def widths_for_budget(
+    arm: str,
+    parameters: int,
+    proportions: Sequence[int],
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    architecture: str = "mlp",
+    inner: InnerNetwork | None = None,
+    tolerance: float = TOLERANCE,
+) -> tuple[int, ...]:
+    """Return the widths with which a network of an arm has a given number of parameters.
+
+    Args:
+        arm: The arm, as in `outer.mlp`.
+        parameters: Parameters of the whole network, the inner one included.
+        proportions: One number for each hidden layer: `(2, 1)` makes the first twice as wide as the second.
+        input_shape: Shape of one sample.
+        classes: Number of outputs.
+        architecture: `"mlp"` or `"cnn"`. Defaults to `"mlp"`.
+        inner: As in `matched_widths`.
+        tolerance: As in `matched_widths`.
+
+    Example:
+        >>> outer.widths_for_budget("two_arg", 122_187, (1, 1, 1), (28, 28, 1), 10)
+        (64, 64, 64)
+
+    Raises:
+        ValueError: If the arm or the architecture is unknown, or no widths come close enough to the number.
+    """
+    if architecture not in ("mlp", "cnn"):
+        raise ValueError(f"`architecture` must be 'mlp' or 'cnn'. Received: architecture={architecture!r}")
+    shape = tuple(input_shape)
+    # Whole numbers far from each other, so that rounding the widths to them costs nothing.
+    widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
+    return _within(_Structure(shape, classes, widths, architecture == "cnn"), arm, parameters, inner, tolerance)
+
+
+def _within(
+    structure: _Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
+) -> tuple[int, ...]:
     inner_parameters = 0
     if network := arms.inner_for(arm, inner, seed=None):
         if not network.built:
             network.build((None, network.arity))
         inner_parameters = network.count_params()
-    target = reference.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:
         return structure.parameters(arm, widths, inner_parameters)

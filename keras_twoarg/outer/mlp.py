@@ -19,6 +19,7 @@ def mlp(
     inner: InnerNetwork | None = None,
     dropout: float = 0.5,
     *,
+    norm: str = "layer",
     pairing: str = "adjacent",
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
@@ -37,6 +38,7 @@ def mlp(
         widths: Units of each hidden layer (outputs, not pre-activations). Defaults to `(64, 64, 64)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
+        norm: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
@@ -58,13 +60,15 @@ def mlp(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
     arms.check_sizes(widths, classes, dropout)
+    arms.check_norm(norm)
     arity = arms.arity_of(arm)
     inner = arms.inner_for(arm, inner, seed)
     model = keras.Sequential([keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()], name=name)
     fan_in = prod(input_shape)
     for i, width in enumerate(widths, start=1):
         model.add(arms.linear(arity * width, fan_in, seed, i))
-        model.add(arms.norm())
+        if norm == "layer":
+            model.add(arms.norm())
         model.add(arms.unit(arm, inner, pairing, evaluation))
         model.add(arms.dropout(dropout, seed, i))
         fan_in = width

@@ -55,6 +55,9 @@ class Configuration:
         batch_size: Defaults to `100`.
         learning_rate: Of Adam. Defaults to `1e-3`.
         dropout: Defaults to `0.5`.
+        norm: Normalization in front of the units, as in `outer.mlp`. Defaults to `"layer"`.
+        inner_units: Units of phi's hidden layers, for `two_arg` and `one_arg`. Defaults to `(64, 64)`, the paper's.
+        inner_activation: Activation of phi's hidden layers. Defaults to `"relu"`, the paper's.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"auto"`, `"exact"` or `"interpolated"`. Defaults to `"auto"`.
         start: The surface of Session I: `"random"`, a random smooth surface; a named one of `STARTS`, such as
@@ -75,6 +78,9 @@ class Configuration:
     batch_size: int = 100
     learning_rate: float = 1e-3
     dropout: float = 0.5
+    norm: str = "layer"
+    inner_units: tuple[int, ...] = (64, 64)
+    inner_activation: str = "relu"
     pairing: str = "adjacent"
     evaluation: str = "auto"
     start: str = "random"
@@ -86,6 +92,8 @@ class Configuration:
         outer.check_arm(self.arm)
         if self.evaluation not in EVALUATIONS:
             raise ValueError(f"`evaluation` must be one of {EVALUATIONS}. Received: evaluation={self.evaluation!r}")
+        if self.arm == "quadratic" and (self.inner_units, self.inner_activation) != ((64, 64), "relu"):
+            raise ValueError("The arm 'quadratic' has six coefficients, and no inner units or activation to choose")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"`architecture` must be one of {tuple(ARCHITECTURES)}. Received: {self.architecture!r}")
         for name, least in (("epochs", 1), ("frozen_epochs", 0), ("batch_size", 1), ("seed", 0)):
@@ -129,8 +137,9 @@ def run_sessions(
     known = {f.name for f in fields(Configuration)}
     if unknown := set(configuration) - known:
         raise ValueError(f"Unknown configuration: {sorted(unknown)}. Known: {sorted(known)}")
-    if isinstance(configuration.get("widths"), Sequence):
-        configuration["widths"] = tuple(configuration["widths"])
+    for name in ("widths", "inner_units"):
+        if isinstance(configuration.get(name), Sequence):
+            configuration[name] = tuple(configuration[name])
     return _Run(Configuration(**configuration), dataset, Path(out), progress or (lambda *_: None)).run()
 
 
@@ -187,7 +196,7 @@ class _Run:
                 images = self.split.x_validation[:_DENSITY_IMAGES]
                 save_surface(self.out / f"{stem}-surface.npz", model, images, state.snapshots.get(0))
         if state.snapshots:
-            save_snapshots(self.out / f"{stem}-phi.npz", state.snapshots)
+            save_snapshots(self.out / f"{stem}-phi.npz", state.snapshots, self.configuration.inner_activation)
         record.write(self.out / f"{stem}.json")  # last: it says that the session is whole
         (self.out / f"{stem}-checkpoint.npz").unlink(missing_ok=True)
         return record
@@ -232,6 +241,7 @@ class _Run:
             self.widths,
             inner,
             configuration.dropout,
+            norm=configuration.norm,
             pairing=configuration.pairing,
             evaluation=configuration.evaluation,
             # Session III starts from other initial weights than Session II.
@@ -244,31 +254,46 @@ class _Run:
         if arm == "two_arg":
             return widths
         build = ARCHITECTURES[architecture]
-        return outer.matched_widths(arm, build(self.dataset.input_shape, self.dataset.classes, widths=widths))
+        inner = make_phi(self.configuration) if arm in outer.ARMS else None
+        reference = build(self.dataset.input_shape, self.dataset.classes, widths=widths)
+        return outer.matched_widths(arm, reference, inner=inner)
 
     def _start_of_phi(self) -> InnerNetwork:
-        configuration, arity = self.configuration, outer.ARMS[self.configuration.arm]
-        inner: Any = outer.inner_for(configuration.arm, None, configuration.seed)
-        inner.build((None, arity))
-        if configuration.start != "glorot":
-            pretrain(
-                inner,
-                self._surface_of_session_1(arity),
-                epochs=configuration.pretraining_epochs,
-                seed=configuration.seed,
-                progress=lambda done, steps: self.progress("I", done, steps, ""),
-            )
+        inner = make_phi(self.configuration)
+        pretrain_phi(inner, self.configuration, lambda done, steps: self.progress("I", done, steps, ""))
         return inner
-
-    def _surface_of_session_1(self, arity: int) -> Callable[..., Any]:
-        start, amplitude = self.configuration.start, self.configuration.amplitude
-        if start == "random":
-            return surfaces.random_field(self.configuration.seed, arity, amplitude=amplitude)
-        return surfaces.scaled(surfaces.NAMED[start], amplitude)
 
     def _phi_of_session_2(self) -> InnerNetwork:
         model = keras.models.load_model(self.out / "session2.keras", compile=False)
         return inner_network(model)
+
+
+def make_phi(configuration: Configuration) -> InnerNetwork:
+    """Return the inner network that a configuration asks for, with its initial weights."""
+    if configuration.arm == "quadratic":
+        inner: Any = outer.inner_for("quadratic", None, configuration.seed)
+    else:
+        inner = InnerNetwork(
+            configuration.inner_units,
+            configuration.inner_activation,
+            outer.ARMS[configuration.arm],
+            kernel_initializer=keras.initializers.GlorotUniform(seed=configuration.seed),
+            name="phi",
+        )
+    inner.build((None, inner.arity))
+    return inner
+
+
+def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: Callable[[int, int], None]) -> None:
+    """Session I, if there is one."""
+    start, amplitude = configuration.start, configuration.amplitude
+    if start == "glorot":
+        return
+    if start == "random":
+        surface: Any = surfaces.random_field(configuration.seed, inner.arity, amplitude=amplitude)
+    else:
+        surface = surfaces.scaled(surfaces.NAMED[start], amplitude)
+    pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
 
 
 def claim_folder(out: Path, configuration: dict[str, Any], name: str = "run.json") -> None:

@@ -1,15 +1,17 @@
 """What a session leaves of phi: its weights over the epochs, its surface, and where its arguments fall at each place.
 
-`session2-phi.npz` holds `epochs` and `weight_i` with one entry for each of them; `session2-surface.npz` holds `learned`
-and, for Session II, `start`: phi on the grid of Session I; and for each place of phi in the network `places` (its
-layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in all).
+`session2-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `session2-surface.npz`
+holds `learned` and, for Session II, `start`: phi on the grid of Session I; and for each place of phi in the network
+`places` (its layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in all).
 """
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
@@ -26,12 +28,14 @@ class Trace:
         places: Where phi's arguments fall, for each place in the network, in the order of computation.
         start: phi before the session, on the same nodes; None in Session III, where it does not change.
         weights: phi's weights by epoch; epoch 0 is the start. Empty in Session III.
+        activation: Activation of phi's hidden layers.
     """
 
     learned: np.ndarray
     places: dict[str, Density]
     start: np.ndarray | None = None
     weights: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    activation: str = "relu"
 
     @property
     def density(self) -> Density:
@@ -41,12 +45,13 @@ class Trace:
     def at(self, epoch: int) -> np.ndarray:
         """Return phi on the grid after an epoch of Session II."""
         some = next(iter(self.places.values()))
-        return evaluate_weights(self.weights[epoch], some.nodes).reshape(some.values.shape)
+        return evaluate_weights(self.weights[epoch], some.nodes, self.activation).reshape(some.values.shape)
 
     @classmethod
     def read(cls, file: Path) -> "Trace":
         """Read `session2-surface.npz` and, where there is one, the `session2-phi.npz` beside it."""
         weights: dict[int, list[np.ndarray]] = {}
+        activation = "relu"
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
         try:
             with np.load(file) as arrays:
@@ -57,21 +62,21 @@ class Trace:
                 learned, start = arrays["learned"], arrays["start"] if "start" in arrays else None
             if snapshots.exists():
                 with np.load(snapshots) as arrays:
-                    parts = [arrays[f"weight_{i}"] for i in range(len(arrays.files) - 1)]
+                    parts = [arrays[name] for name in arrays.files if name.startswith("weight_")]
+                    activation = str(arrays["activation"]) if "activation" in arrays else activation
                     weights = {int(epoch): [p[i] for p in parts] for i, epoch in enumerate(arrays["epochs"])}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{file} is damaged or of an older version ({error}). Delete its folder to run this anew"
             ) from error
-        return cls(learned, places, start, weights)
+        return cls(learned, places, start, weights, activation)
 
 
-def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]]) -> None:
+def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activation: str) -> None:
     """Write phi's weights over the epochs."""
-    arrays: dict[str, Any] = {
-        f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))
-    }
-    write_whole(path, lambda file: np.savez_compressed(file, epochs=np.array(list(snapshots)), **arrays))
+    arrays: dict[str, Any] = {"epochs": np.array(list(snapshots))}
+    arrays |= {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
+    write_whole(path, lambda file: np.savez_compressed(file, activation=activation, **arrays))
 
 
 def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
@@ -91,16 +96,24 @@ def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndar
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def evaluate_weights(weights: list[np.ndarray], tuples: np.ndarray) -> np.ndarray:
-    """Evaluate phi from its weights alone: six coefficients of a quadratic, or kernels and biases of a ReLU network."""
+def evaluate_weights(weights: list[np.ndarray], tuples: np.ndarray, activation: str = "relu") -> np.ndarray:
+    """Evaluate phi from its weights alone: six coefficients of a quadratic, or kernels and biases of a network."""
     if len(weights) == 1:
         x1, x2 = tuples.T
         return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], -1) @ weights[0]
+    function = _activation(activation)
     hidden = tuples
     *layers, kernel, bias = weights
     for hidden_kernel, hidden_bias in zip(layers[::2], layers[1::2], strict=True):
-        hidden = np.maximum(hidden @ hidden_kernel + hidden_bias, 0)
+        hidden = function(hidden @ hidden_kernel + hidden_bias)
     return np.asarray(hidden @ kernel + bias)
+
+
+def _activation(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    if name == "relu":
+        return lambda values: np.maximum(values, 0)
+    function = keras.activations.get(name)
+    return lambda values: keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(values)))
 
 
 def _density(counts: np.ndarray, number: int) -> Density:
