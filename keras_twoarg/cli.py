@@ -269,21 +269,47 @@ def show(model: Path, data: str, out: Path, seed: int) -> None:
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder (or file) of the export.")
-@click.option("--format", "format_", default="tf_saved_model", help="As in Keras' Model.export.")
+@click.option("--format", "format_", default="tf_saved_model", help="tf_saved_model, onnx, openvino or litert.")
+@click.option("--softmax", is_flag=True, help="Serve probabilities instead of logits.")
+@click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
 @one_line_errors
-def export(model: Path, out: Path, format_: str, seed: int) -> None:
-    """Export a .keras file for serving, load the export again and compare outputs."""
+def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, seed: int) -> None:
+    """Export a .keras file for serving, load the export again and compare outputs.
+
+    Servers look for versions: --out served/NAME/1. The inputs and outputs that are compared go to recorded.npz
+    beside it, for `twoarg serve-check served/NAME`.
+    """
     from keras_twoarg import serving
 
-    loaded = serving.load(model)
+    loaded = serving.servable(serving.load(model), softmax=softmax, pixels=pixels)
     serving.export(loaded, out, format=format_)
+    inputs = serving.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
+    serving.record(loaded, out.parent / "recorded.npz", inputs)
     try:
-        found = serving.compare(loaded, out, serving.random_inputs(loaded, seed), format_)
+        found = serving.compare(loaded, out, inputs, format_)
         console.print(found.sentence)
     except ImportError as error:
         console.print(f"Not compared. {error}")
     console.print(f"Export: {out}")
+
+
+@twoarg.command("serve-check")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@one_line_errors
+def serve_check(folder: Path) -> None:
+    """Run the exports in FOLDER in processes without Keras, and compare them with what was recorded at export.
+
+    TensorFlow, its command-line tool and its C library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
+    Exit status 1 if anything does not agree.
+    """
+    from keras_twoarg import serve_check as job
+
+    with console.status("") as status:
+        found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
+    console.print(job.checks_table(found).rich())
+    if not all(check.agrees for check in found):
+        raise SystemExit(1)
 
 
 @twoarg.command()

@@ -1,6 +1,12 @@
-"""Load an export in its own runtime: a path becomes a function from inputs to outputs. Keras is not involved."""
+"""Load an export in its own runtime: a path becomes a function from inputs to outputs. Keras is not involved.
+
+As a program, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz`, it does so in a process that can import neither Keras
+nor this package, and measures: `twoarg serve-check` runs it.
+"""
 
 import os
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +55,12 @@ def _tensorflow(path: str) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
-    return lambda x: np.asarray(loaded.serve(tf.convert_to_tensor(x)))
+
+    def run(x: np.ndarray) -> np.ndarray:
+        found = loaded.serve(tf.convert_to_tensor(x))
+        return np.asarray(next(iter(found.values())) if isinstance(found, dict) else found)
+
+    return run
 
 
 def _onnx_runtime(path: str) -> Run:
@@ -85,3 +96,36 @@ def _litert(path: str) -> Run:
         return np.asarray(interpreter.get_tensor(found))
 
     return run
+
+
+def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:
+    """Return outputs for the inputs and for batches of 0, 1, 37 and 1000, latency and throughput.
+
+    Latency is the median time of a batch of 1, throughput samples per second in batches of 1000.
+    """
+    found: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy writes as well
+    for batch in (1, 37, 1000, 0):
+        samples = np.resize(x, (batch, *x.shape[1:]))
+        try:
+            found[f"batch_{batch}"] = run(samples)
+        except Exception as error:  # what a runtime refuses is a result, of whatever kind its error is
+            found[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
+    found["latency"] = np.array(_median_time(run, x[:1], seconds))
+    found["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))
+    return found
+
+
+def _median_time(run: Run, x: np.ndarray, seconds: float) -> float:
+    times: list[float] = []
+    run(x)
+    while sum(times) < seconds or len(times) < 3:
+        start = time.perf_counter()
+        run(x)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    sys.modules.update({"keras": None, "keras_twoarg": None})  # type: ignore[dict-item]  # importing them now fails
+    _path, _format, _given, _found = sys.argv[1:]
+    np.savez(_found, **measure(load(_path, _format), np.load(_given)["inputs"]))

@@ -13,6 +13,7 @@ import numpy as np
 from keras_twoarg import runtimes
 from keras_twoarg.evaluation import gridsample
 from keras_twoarg.sharing import assert_shared
+from keras_twoarg.training.records import write_whole
 
 FORMATS = ("tf_saved_model", "onnx", "openvino", "litert")
 _NEEDS = {
@@ -21,7 +22,7 @@ _NEEDS = {
     "litert": "pip install tensorflow-cpu",
     "tf_saved_model": "pip install 'keras_twoarg[tensorflow-cpu]'",
 }
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         """Whether outputs differ by rounding alone, and no prediction does."""
-        return self.difference <= _TOLERANCE * max(1.0, self.scale) and self.changed == 0
+        return self.difference <= TOLERANCE * max(1.0, self.scale) and self.changed == 0
 
     @property
     def sentence(self) -> str:
@@ -53,6 +54,44 @@ class Agreement:
             f"The reloaded export {verdict} the model: largest difference {self.difference:.1e} on outputs up to "
             f"{self.scale:.1f}, {self.changed} of {self.number} predictions changed"
         )
+
+
+def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
+    """Return a model as it is served: with a named output and, if wanted, what is in front of it and behind it.
+
+    Args:
+        model: A Keras model with one input and one output, such as `outer.mlp` gives.
+        softmax: Whether to add a softmax; the output is then called `probabilities`, else `logits`. Defaults to
+            `False`.
+        pixels: Whether the input are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
+            `False`.
+
+    Returns:
+        A Keras model; the weights are shared with the first. A model with several inputs or outputs, or that is
+        servable already, is returned as it is.
+
+    Example:
+        >>> served = serving.servable(outer.mlp((28, 28, 1), classes=10), softmax=True, pixels=True)
+        >>> {name: tuple(y.shape) for name, y in served(255 * np.ones((2, 28, 28, 1))).items()}
+        {'probabilities': (2, 10)}
+    """
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1 or len(model.outputs) != 1 or isinstance(getattr(model, "_outputs_struct", None), dict):
+        if softmax or pixels:
+            raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
+        return model
+    given = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
+    values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(given) if pixels else given
+    found = model(values)
+    if softmax:
+        return keras.Model(given, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(found)})
+    return keras.Model(given, {"logits": found})
+
+
+def record(model: Any, file: Path, x: np.ndarray) -> None:
+    """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it."""
+    outputs = _predict(model, x)
+    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs))
 
 
 def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_model") -> None:
@@ -84,6 +123,7 @@ def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_mod
     if keras.backend.backend() == "torch" and format != "onnx":
         raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
+    model = servable(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     _call_once(model)
     # Some formats demand an ending, so the mark of an unfinished export goes in front.
@@ -120,6 +160,13 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path} is no readable .keras file: {error}") from error
 
 
+def _predict(model: Any, x: np.ndarray) -> np.ndarray:
+    found = model(x, training=False)
+    if isinstance(found, dict):
+        (found,) = found.values()
+    return np.asarray(keras.ops.convert_to_numpy(found))
+
+
 def random_inputs(model: Any, seed: int, number: int = 64) -> np.ndarray:
     """Return inputs for a comparison, uniform within [-1, 1]."""
     shape = (number, *model.input_shape[1:])
@@ -140,7 +187,7 @@ def compare(model: Any, path: str | os.PathLike[str], x: np.ndarray, format: str
         ImportError: If the runtime is not installed.
     """
     run = runtimes.load(path, format)
-    expected = keras.ops.convert_to_numpy(model(x, training=False))
+    expected = _predict(model, x)
     found = run(x)
     return Agreement(
         float(np.abs(found - expected).max(initial=0.0)),

@@ -42,7 +42,7 @@ sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an erro
 import numpy as np, tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
-np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))["output_0"].numpy())
+np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))["logits"].numpy())
 """
 
 
@@ -63,9 +63,9 @@ def test_any_batch(exported, batch):
     model, path = exported
     loaded = tf.saved_model.load(str(path))
     x = serving.random_inputs(model, seed=3, number=batch)
-    assert loaded.serve(x).shape == (batch, 3)
+    assert loaded.serve(x)["logits"].shape == (batch, 3)
     if batch:  # TensorFlow's eager convolution takes no empty batch, the export does
-        np.testing.assert_allclose(loaded.serve(x).numpy(), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+        np.testing.assert_allclose(loaded.serve(x)["logits"].numpy(), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
 
 
 NEEDS = {
@@ -127,7 +127,7 @@ def test_missing_writer_names_the_package_and_leaves_nothing(tmp_path, monkeypat
     def missing(*_, **__):
         raise ImportError("tf2onnx")
 
-    monkeypatch.setattr(model, "export", missing)
+    monkeypatch.setattr(keras.Model, "export", missing)
     with pytest.raises(ImportError, match="'onnx' needs another package .*pip install tf2onnx onnx"):
         serving.export(model, tmp_path / "model.onnx", format="onnx")
     assert not list(tmp_path.iterdir())

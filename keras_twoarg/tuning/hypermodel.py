@@ -62,7 +62,8 @@ class OuterHyperModel(kt.HyperModel):
         arm: What fills the units, as in `outer.mlp`.
         input_shape: Shape of one sample.
         classes: Number of classes.
-        parameters: Parameters of every network, within 1 %, which a single unit can be. Defaults to `122_187`, the paper's perceptron on MNIST.
+        parameters: Parameters of every network, within 1 %, which a single unit can be. Defaults to `122_187`, those of
+            the paper's perceptron on MNIST.
         architecture: `"mlp"` or `"cnn"`; then the depth counts convolutions, and one dense layer follows. Defaults to
             `"mlp"`.
         space: Choices to put in the place of those in `SPACE`, by name; a single one is no choice.

@@ -1,0 +1,113 @@
+"""Make the models of this folder: train on the 5,000 MNIST digits, bake, export, and write their cards.
+
+python saved_models/make.py            # about 3 minutes; the commit must be clean, since the cards name it
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_twoarg import bake, serving
+from keras_twoarg.training import datasets, records, sessions
+
+HERE = Path(__file__).parent
+SEED, EPOCHS, DATA = 1, 50, "mnist5k"
+CARD = """# {name}
+{what}
+
+| | |
+|---|---|
+| data | {data}: {train:,} training, {validation:,} validation, {test:,} test images of handwritten digits (MNIST, CC BY-SA 3.0) |
+| command | `{command}`, then `python saved_models/make.py` |
+| seed, commit | {seed}, `{commit}` |
+| parameters | {parameters:,} |
+| test accuracy | {accuracy:.2%} of {test:,} images, {correct} correct; used once, after training |
+| input | `image`, float32 `(batch, 28, 28, 1)`, pixels within [0, 255] |
+| output | `probabilities`, float32 `(batch, 10)` |
+| licence | MIT, like the package |
+
+sha256 of every file: [card.json](card.json). `twoarg serve-check saved_models/{name}` runs it in every runtime here.
+
+## Python, without Keras
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load("saved_models/{name}/1")
+image = tf.zeros((1, 28, 28, 1))
+print(model.serve(image)["probabilities"])
+```
+
+## curl, from TensorFlow Serving (not run where this was made: there is no package of it)
+```
+docker run -p 8501:8501 -v $PWD/saved_models/{name}:/models/digits -e MODEL_NAME=digits tensorflow/serving
+python3 -c 'print({{"instances": [[[[0.0]] * 28] * 28]}})' | tr "'" '"' > request.json
+curl -d @request.json http://localhost:8501/v1/models/digits:predict
+```
+
+## C
+```c
+TF_Session* s = TF_LoadSessionFromSavedModel(options, NULL, "saved_models/{name}/1", tags, 1, graph, NULL, status);
+TF_Output in = {{TF_GraphOperationByName(graph, "serving_default_image"), 0}};
+TF_Output out = {{TF_GraphOperationByName(graph, "{operation}"), {index}}};
+TF_SessionRun(s, NULL, &in, &image, 1, &out, &probabilities, 1, NULL, 0, NULL, status);
+const float* p = TF_TensorData(probabilities);
+```
+"""
+
+
+def main() -> None:
+    """Make all three."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--out", type=Path, default=HERE)
+    options = parser.parse_args()
+    dataset = datasets.load(DATA)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {arm: train(dataset, Path(folder) / arm, arm, options.epochs) for arm in ("two_arg", "relu")}
+    two_arg, record = runs["two_arg"]
+    baked, report = bake(two_arg, datasets.split(dataset, SEED).x_validation)
+    write(options.out / "two_arg", two_arg, record, dataset, "Two-argument units, phi evaluated exactly.")
+    what = f"The same network with phi baked into tables of {report.nodes} x {report.nodes} nodes."
+    write(options.out / "two_arg_baked", baked, record, dataset, what)
+    write(options.out / "relu", *runs["relu"], dataset, "Its ReLU twin, with as many parameters.")
+
+
+def train(dataset, out, arm, epochs):
+    """Train one arm; return its model and record."""
+    settings = {"arm": arm, "seed": SEED, "epochs": epochs, "frozen_epochs": 0, "evaluation": "exact"}
+    (record,) = sessions.run_sessions(dataset, out, lambda *stage: print(arm, *stage, end="   \r"), **settings)
+    return serving.load(out / "session2.keras"), record
+
+
+def write(folder, model, record, dataset, what):
+    """Export a model, and write its card."""
+    from keras_twoarg.serve_check import names_of
+
+    shutil.rmtree(folder, ignore_errors=True)
+    served = serving.servable(model, softmax=True, pixels=True)
+    serving.export(served, folder / "1")
+    pixels = np.float32(255) * dataset.x_test if dataset.x_test.dtype != np.uint8 else dataset.x_test.astype("float32")
+    serving.record(served, folder / "recorded.npz", pixels[:64])
+    correct = int((np.asarray(served(pixels)["probabilities"]).argmax(-1) == dataset.y_test.ravel()).sum())
+    _, _, output = names_of(folder / "1")
+    operation, _, index = output.partition(":")
+    options = f"--seed {SEED} --epochs {record.settings['epochs']} --frozen-epochs 0 --evaluation exact"
+    card = {
+        "name": folder.name, "what": what, "data": DATA, **record.splits, "seed": SEED, "commit": records.commit(),
+        "command": f"twoarg train --arm {record.arm} --data {DATA} {options} --out runs/{record.arm}",
+        "parameters": int(model.count_params()), "accuracy": correct / len(pixels), "correct": correct,
+    }  # fmt: skip
+    (folder / "README.md").write_text(CARD.format(**card, operation=operation, index=index))
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    sums = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    records.write_json(folder / "card.json", {**card, "licence": "MIT", "sha256": sums})
+    print(json.dumps({key: card[key] for key in ("name", "parameters", "accuracy")}))
+
+
+if __name__ == "__main__":
+    main()
