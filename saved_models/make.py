@@ -22,7 +22,7 @@ CARD = """# {name}
 
 | | |
 |---|---|
-| data | {data}: {train:,} training, {validation:,} validation, {test:,} test images of handwritten digits (MNIST, CC BY-SA 3.0) |
+| data | {data}: {train:,} training, {validation:,} validation, {test:,} test images (MNIST, CC BY-SA 3.0) |
 | command | `{command}`, then `python saved_models/make.py` |
 | seed, commit | {seed}, `{commit}` |
 | parameters | {parameters:,} |
@@ -72,7 +72,8 @@ def main() -> None:
     two_arg, record = runs["two_arg"]
     baked, report = bake(two_arg, datasets.split(dataset, SEED).x_validation)
     write(options.out / "two_arg", two_arg, record, dataset, "Two-argument units, phi evaluated exactly.")
-    what = f"The same network with phi baked into tables of {report.nodes} x {report.nodes} nodes."
+    nodes = ", ".join(f"{place.resolution}²" for place in report.places)
+    what = f"The same network, phi baked into one table at each place, of {nodes} nodes."
     write(options.out / "two_arg_baked", baked, record, dataset, what)
     write(options.out / "relu", *runs["relu"], dataset, "Its ReLU twin, with as many parameters.")
 
