@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib import error, request
 
@@ -30,9 +31,11 @@ def server(tmp_path_factory):
     subprocess.run([sys.executable, str(MODEL), str(folder / "digits" / "1"), str(folder / "served")], check=True)
     port = 20_000 + os.getpid() % 20_000
     command = ["models", "serve", "-m", str(folder / "served"), "--env-manager", "local", "--port", str(port)]
+    # MLflow starts uvicorn by its name.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command], stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "mlflow", *command], stdout=log, stderr=log, start_new_session=True, env=environment
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -42,7 +45,8 @@ def server(tmp_path_factory):
             time.sleep(0.5)
         yield model, url
     finally:
-        os.killpg(process.pid, 9)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
 
 
 def answers(url):

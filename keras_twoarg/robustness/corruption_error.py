@@ -1,0 +1,81 @@
+"""mCE and its kin: how much corruptions cost a classifier, beside a reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEAST_RISE = 0.01
+"""A reference whose error rises by less than this, over all severities together, is no denominator."""
+
+
+@dataclass(frozen=True)
+class CorruptionError:
+    """Errors under corruption, relative to a reference's.
+
+    Attributes:
+        by_corruption: CE of each corruption: the error summed over severities, over the reference's.
+        relative_by_corruption: The same of the rise over the clean error; NaN where the reference's hardly rises.
+        mean_accuracy: Mean accuracy over all corruptions and severities.
+        unusable: Corruptions that are left out of the relative mCE for that reason.
+    """
+
+    by_corruption: dict[str, float]
+    relative_by_corruption: dict[str, float]
+    mean_accuracy: float
+    unusable: tuple[str, ...]
+
+    @property
+    def mce(self) -> float:
+        """Mean CE over the corruptions: 1 for the reference itself."""
+        return float(np.mean(list(self.by_corruption.values())))
+
+    @property
+    def relative_mce(self) -> float:
+        """Mean relative CE over the corruptions that have one."""
+        usable = [value for value in self.relative_by_corruption.values() if np.isfinite(value)]
+        return float(np.mean(usable)) if usable else float("nan")
+
+
+def corruption_error(
+    errors: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Sequence[float]],
+    clean_error: float,
+    reference_clean_error: float,
+) -> CorruptionError:
+    """Return mCE and relative mCE: means over corruptions of ratios of sums over severities.
+
+    Args:
+        errors: For each corruption the error, within [0, 1], at each severity.
+        reference: The same of the reference, for the same corruptions and severities.
+        clean_error: Error without corruption.
+        reference_clean_error: The reference's.
+
+    Example:
+        >>> found = robustness.corruption_error({"fog": [0.2, 0.4]}, {"fog": [0.25, 0.55]}, 0.1, 0.1)
+        >>> round(found.mce, 3), round(found.relative_mce, 3)
+        (0.75, 0.667)
+
+    Raises:
+        ValueError: If both do not have the same corruptions and severities, or the reference never errs.
+
+    References:
+        - [Hendrycks, Dietterich, 2019](https://arxiv.org/abs/1903.12261), section 4.
+    """
+    if not errors or {k: len(v) for k, v in errors.items()} != {k: len(v) for k, v in reference.items()}:
+        raise ValueError(
+            "Both need the same corruptions and severities. "
+            f"Received: { {k: len(v) for k, v in errors.items()} } and { {k: len(v) for k, v in reference.items()} }"
+        )
+    plain, relative, unusable = {}, {}, []
+    for name, own in errors.items():
+        theirs = reference[name]
+        if not sum(theirs) > 0:
+            raise ValueError(f"The reference makes no error under {name}: nothing can be divided by that")
+        plain[name] = float(sum(own) / sum(theirs))
+        rise = sum(theirs) - len(theirs) * reference_clean_error
+        if rise < LEAST_RISE:
+            unusable.append(name)
+        relative[name] = float((sum(own) - len(own) * clean_error) / rise) if rise >= LEAST_RISE else float("nan")
+    accuracy = float(np.mean([1 - e for own in errors.values() for e in own]))
+    return CorruptionError(plain, relative, accuracy, tuple(unusable))

@@ -1,0 +1,259 @@
+"""Attacks against closed forms, and corruptions against their statistics."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import outer, robustness, set_evaluation
+from keras_twoarg.robustness import corruptions
+from keras_twoarg.robustness.attacks import ATTACKS
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+pytest.importorskip("scipy")
+
+SHAPE = (4, 4, 1)
+
+
+def linear(classes=10, softmax=False):
+    """A linear classifier of pixels, and its weights and bias for them."""
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(classes)])
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(16, classes)), 0.1 * rng.normal(size=classes)
+    model.set_weights([kernel, bias])
+    if softmax:
+        model.add(keras.layers.Softmax())
+    return model, kernel, bias
+
+
+def points(model, number=120):
+    """Images far from black and white, with the model's own answers as labels."""
+    x = np.random.default_rng(1).uniform(0.35, 0.65, (number, *SHAPE)).astype("float32")
+    return x, keras.ops.convert_to_numpy(model(x)).argmax(-1)
+
+
+def margin(x, y, kernel, bias, norm):
+    """The distance from each image to the nearest plane behind which another class is."""
+    logits = x.reshape(len(x), -1) @ kernel + bias
+    differences = kernel[:, y].T[:, :, None] - kernel[None]
+    lengths = np.abs(differences).sum(1) if norm == "Linf" else np.sqrt((differences**2).sum(1))
+    gaps = logits[np.arange(len(x)), y][:, None] - logits
+    lengths[np.arange(len(x)), y] = 1
+    gaps[np.arange(len(x)), y] = np.inf
+    return (gaps / lengths).min(-1)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_a_linear_model_is_as_robust_as_its_planes_are_far(norm, softmax):
+    pytest.importorskip("pyautoattack")
+    model, kernel, bias = linear(softmax=softmax)
+    x, y = points(model)
+    far = margin(x, y, kernel, bias, norm)
+    eps = float(np.median(far))
+    clear = np.abs(far / eps - 1) > 0.02
+    names = ("apgd-ce", "apgd-t", "fab-t") if norm == "L2" or softmax else robustness.AUTOATTACK
+    found = robustness.attack(model, x, y, eps, names, norm=norm, bounds=(0, 1))
+    np.testing.assert_array_equal(found.robust[clear], (far > eps)[clear])
+    assert 0.1 < found.robust.mean() < 0.9 and found.accuracy["clean"] == 1.0
+    steps = [found.accuracy[name] for name in names]
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_fgsm_on_two_classes_is_exact_and_pgd_no_weaker_on_many():
+    model, kernel, bias = linear(classes=2)
+    x, y = points(model)
+    far = margin(x, y, kernel, bias, "Linf")
+    eps = float(np.median(far))
+    found = robustness.attack(model, x, y, eps, ("fgsm",), bounds=(0, 1))
+    clear = np.abs(far / eps - 1) > 0.02
+    np.testing.assert_array_equal(found.robust[clear], (far > eps)[clear])
+    assert "2 classes" in found.warnings[0]
+    model, kernel, bias = linear()
+    x, y = points(model)
+    eps = float(np.median(margin(x, y, kernel, bias, "Linf")))
+    found = robustness.attack(model, x, y, eps, ("fgsm", "pgd"), bounds=(0, 1))
+    assert found.accuracy["pgd"] <= found.accuracy["fgsm"] < 1
+
+
+def test_bounds_measure_the_perturbation_in_pixels():
+    pytest.importorskip("pyautoattack")
+    model, kernel, bias = linear()
+    scaled, *_ = linear()
+    scaled.set_weights([kernel / 2, bias + kernel.sum(0) / 2])  # takes images within [-1, 1]
+    x, y = points(model)
+    eps = float(np.median(margin(x, y, kernel, bias, "Linf")))
+    first = robustness.attack(model, x, y, eps, ("apgd-ce",), bounds=(0, 1))
+    second = robustness.attack(scaled, x, y, eps, ("apgd-ce",), bounds=(-1, 1))
+    np.testing.assert_array_equal(first.robust, second.robust)
+    assert 0 < first.robust.mean() < 1
+
+
+def test_a_dropout_network_is_attacked_in_inference_mode_and_goes_on_where_it_was():
+    pytest.importorskip("pyautoattack")
+    model = outer.mlp(SHAPE, 10, widths=(8,), dropout=0.5, seed=0)
+    x, _ = points(linear()[0])
+    y = keras.ops.convert_to_numpy(model(2 * x - 1)).argmax(-1)
+    whole = robustness.attack(model, x, y, 0.05, ("apgd-ce", "apgd-t"))
+    half = robustness.attack(model, x, y[:, None].astype("uint8"), 0.05, ("apgd-ce",))
+    seen = []
+    resumed = robustness.attack(
+        model,
+        x,
+        np.eye(10)[y],
+        0.05,
+        ("apgd-ce", "apgd-t"),
+        before=half,
+        on_attack=lambda a: seen.append(list(a.accuracy)),
+    )
+    assert resumed.accuracy == whole.accuracy and seen == [["clean", "apgd-ce", "apgd-t"]]
+    np.testing.assert_array_equal(resumed.images, whole.images)
+    assert np.abs(whole.images - x).max() <= 0.05 + 1e-6 and not whole.robust.all()
+
+
+def test_a_table_of_phi_hides_no_gradient():
+    pytest.importorskip("pyautoattack")
+    model = outer.mlp(SHAPE, 10, widths=(16,), seed=0)
+    x, _ = points(linear()[0])
+    y = keras.ops.convert_to_numpy(model(2 * x - 1)).argmax(-1)
+    exact = robustness.attack(model, x, y, 0.02, ("apgd-ce", "apgd-t"))
+    set_evaluation(model, "interpolated")
+    table = robustness.attack(model, x, y, 0.02, ("apgd-ce", "apgd-t"))
+    assert abs(exact.accuracy["apgd-t"] - table.accuracy["apgd-t"]) <= 0.03
+    assert not table.warnings and 0 < table.accuracy["apgd-t"] < 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eps": 8}, "give 8/255"),
+        ({"x": np.full((3, *SHAPE), 3.0)}, r"within \[0, 1\].*3 to 3"),
+        ({"x": np.zeros((3, 5, 5, 1))}, r"Expected images \(N, 4, 4, 1\)"),
+        ({"y": np.array([0, 1, 10])}, "from 0 to 9"),
+        ({"y": np.array([0, 1])}, "Expected 3 integer labels"),
+        ({"y": np.array([0, 1, 0.5])}, "must be integers"),
+        ({"attacks": ("deepfool",)}, "Attacks are"),
+        ({"norm": "L1"}, "`norm` must be one of"),
+        ({"bounds": (1, 0)}, "the lower one first"),
+        (
+            {"model": keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(1)])},
+            "classifier's",
+        ),
+    ],
+)
+def test_mistakes_are_told(changes, message):
+    given = {"model": linear()[0], "x": np.full((3, *SHAPE), 0.5), "y": np.zeros(3, int), "eps": 0.1, **changes}
+    with pytest.raises(ValueError, match=message):
+        robustness.attack(**given)
+
+
+def test_probabilities_whose_softmax_cannot_be_found_are_refused():
+    class Hidden(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.softmax(x)
+
+    model, *_ = linear()
+    model.add(Hidden())
+    with pytest.raises(ValueError, match="probabilities.*build the model without its softmax"):
+        robustness.attack(model, np.full((3, *SHAPE), 0.5), np.zeros(3, int), 0.1)
+
+
+def images(channels, number=24, size=32):
+    """Smooth pictures with edges and colours."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size
+    waves = rng.uniform(1, 8, (number, 2, channels))
+    found = np.sin(x[None, ..., None] * waves[:, None, None, 0] * 3 + y[None, ..., None] * waves[:, None, None, 1] * 3)
+    found = 0.5 + 0.35 * found
+    found[:, 8:20, 10:14] = rng.uniform(0.1, 0.9, (number, 1, 1, channels))
+    return np.round(255 * found).astype("uint8")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", corruptions.NAMES)
+def test_corruptions_are_seeded_and_keep_shape_and_type(name, channels):
+    if name == "frost":
+        pytest.importorskip("imagecorruptions", exc_type=ImportError)
+    given = images(channels, 6, 28 if channels == 1 else 32)
+    before = given.copy()
+    found = robustness.corrupt(given, name, 3, seed=1)
+    assert found.shape == given.shape and found.dtype == np.uint8
+    np.testing.assert_array_equal(given, before)
+    np.testing.assert_array_equal(found, robustness.corrupt(given, name, 3, seed=1))
+    change = np.abs(found.astype(int) - given).mean()
+    assert 0.3 < change < 90
+    if name not in ("zoom_blur", "defocus_blur", "brightness", "contrast", "pixelate", "jpeg_compression"):
+        assert (found != robustness.corrupt(given, name, 3, seed=2)).any()
+
+
+def test_noise_has_the_published_strength():
+    flat = np.full((200, 32, 32, 3), 128, "uint8")
+    x = 128 / 255
+    for severity in (1, 3, 5):
+        c = corruptions.SEVERITIES["gaussian_noise"][severity - 1]
+        found = robustness.corrupt(flat, "gaussian_noise", severity) / 255
+        np.testing.assert_allclose(found.std(), c, rtol=0.02)
+        np.testing.assert_allclose(found.mean(), x - 0.5 / 255, atol=3e-4)  # truncation takes half a grey level
+        c = corruptions.SEVERITIES["shot_noise"][severity - 1]
+        np.testing.assert_allclose(
+            robustness.corrupt(flat, "shot_noise", severity).std() / 255, (x / c) ** 0.5, rtol=0.02
+        )
+        c = corruptions.SEVERITIES["impulse_noise"][severity - 1]
+        found = robustness.corrupt(flat, "impulse_noise", severity)
+        np.testing.assert_allclose([(found == 255).mean(), (found == 0).mean()], c / 2, rtol=0.05)
+
+
+def test_brightness_and_contrast_are_exact():
+    given = images(3)
+    x = given / 255
+    raised = np.clip(x.max(-1, keepdims=True) + 0.15, 0, 1) / x.max(-1, keepdims=True)
+    np.testing.assert_allclose(
+        robustness.corrupt(given, "brightness", 3), np.floor(255 * np.minimum(x * raised, 1)), atol=1
+    )
+    flat = x.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(
+        robustness.corrupt(given, "contrast", 4), np.floor(255 * ((x - flat) * 0.3 + flat)), atol=1
+    )
+
+
+@pytest.mark.parametrize("name", ["defocus_blur", "motion_blur", "zoom_blur", "pixelate", "contrast"])
+def test_blurs_take_detail_away_more_at_the_highest_severity(name):
+    given = images(3)
+
+    def detail(pixels):
+        return np.abs(np.diff(pixels.astype(float), axis=2)).mean()
+
+    mild, strong = (detail(robustness.corrupt(given, name, severity)) for severity in (1, 5))
+    assert strong < mild <= detail(given) * 1.01
+
+
+def test_the_mce_is_a_mean_of_ratios_of_sums():
+    own, reference = {"fog": [0.1, 0.3], "snow": [0.2, 0.2]}, {"fog": [0.2, 0.6], "snow": [0.1, 0.1]}
+    found = robustness.corruption_error(own, reference, 0.05, 0.1)
+    assert found.by_corruption == {"fog": 0.5, "snow": 2.0}
+    np.testing.assert_allclose(found.mce, 1.25)
+    assert found.unusable == ("snow",)  # the reference's error does not rise under it
+    np.testing.assert_allclose(found.relative_mce, (0.4 - 0.1) / (0.8 - 0.2))
+    np.testing.assert_allclose(found.mean_accuracy, 0.8)
+    same = robustness.corruption_error(reference, reference, 0.05, 0.05)
+    assert same.mce == same.relative_mce == 1.0
+    with pytest.raises(ValueError, match="same corruptions and severities"):
+        robustness.corruption_error(own, {"fog": [0.1]}, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "severity"),
+    [
+        (np.zeros((1, 8, 8, 3)), "fog", 1),
+        (images(3, 1), "rain", 1),
+        (images(3, 1), "fog", 6),
+        (images(3, 1)[0], "fog", 1),
+    ],
+)
+def test_what_cannot_be_corrupted_is_told(given, name, severity):
+    with pytest.raises(ValueError, match="Received"):
+        robustness.corrupt(given, name, severity)
+
+
+def test_every_attack_is_offered():
+    assert set(robustness.AUTOATTACK) < set(ATTACKS)
