@@ -222,6 +222,8 @@ def tune(
 @click.option("--widths", callback=_widths, help="Units of each hidden layer of two_arg; the others are matched.")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), help="Of phi.")
 @click.option("--start", help="Surface of Session I, as for train.")
+@click.option("--robustness", is_flag=True, default=None, help="Measure corruptions and AutoAttack too.")
+@click.option("--points", type=click.IntRange(1), help="Test images for that.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
 @one_line_errors
 def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
@@ -292,6 +294,50 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, se
     except ImportError as error:
         console.print(f"Not compared. {error}")
     console.print(f"Export: {out}")
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", required=True, help="As for train; its test images are used.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option(
+    "--reference", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For mCE: a .keras file."
+)
+@click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
+@click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
+@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
+@click.option("--corruptions", callback=_words, help="Such as fog,snow; none for none.  [default: all 15]")
+@click.option("--attacks", callback=_words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
+@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=_OUT_HELP)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of points, corruptions and attacks.")
+@one_line_errors
+def robustness(
+    model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
+) -> None:
+    """Measure MODEL under the 15 corruptions of CIFAR-10-C, and AutoAttack; the same command goes on where it was."""
+    from keras_twoarg import serving
+    from keras_twoarg.plots.robustness import write_robustness_report
+    from keras_twoarg.robustness.evaluation import draw_points, evaluate
+    from keras_twoarg.tables.robustness import single_table
+    from keras_twoarg.training import datasets
+
+    for name in ("corruptions", "attacks"):
+        if settings[name] is None:
+            del settings[name]
+        elif settings[name] == ("none",):
+            settings[name] = ()
+    dataset = datasets.load(data, data_dir=data_dir)
+    with _progress() as progress:
+        compared = None
+        if reference is not None:
+            other = {**settings, "attacks": ()}
+            compared = evaluate(serving.load(reference), dataset, out / "reference", progress, points=points, **other)
+        found = evaluate(serving.load(model), dataset, out / "model", progress, points=points, **settings)
+    for table in single_table(found, compared):
+        console.print(table.rich())
+    pixels, _ = draw_points(dataset, points, settings["seed"])
+    console.print(f"Report: {write_robustness_report(found, compared, out / 'model', pixels)}")
 
 
 @twoarg.command("serve-check")
@@ -411,6 +457,7 @@ def _print_report(*folders: Path, seed: int | None = None) -> None:
 def _print_findings(*folders: Path, seed: int | None = None) -> None:
     """Print all tables: also what takes some seconds to compute."""
     from keras_twoarg.tables.groups import read_runs
+    from keras_twoarg.tables.robustness import read_robustness, robustness_table
     from keras_twoarg.tables.runs import fairness_table
     from keras_twoarg.tables.surfaces import read_surfaces, soft_xor_table, surface_table
 
@@ -418,7 +465,8 @@ def _print_findings(*folders: Path, seed: int | None = None) -> None:
         console.print(costs.rich())
     _print_report(*folders, seed=seed)
     surfaces = read_surfaces(folders, seed=seed)
-    for table in (surface_table(surfaces), soft_xor_table(surfaces)):
+    robust = robustness_table(read_robustness(folders, seed=seed))
+    for table in (surface_table(surfaces), soft_xor_table(surfaces), robust):
         if table is not None:
             console.print(table.rich())
 

@@ -8,13 +8,14 @@ leaves a record that says so, is counted in every table, and is tried again the 
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from keras_twoarg import children, outer
+from keras_twoarg import children, outer, serving
 from keras_twoarg.children import Progress
+from keras_twoarg.tables.robustness import FOLDER
 from keras_twoarg.training import datasets, records, sessions
 from keras_twoarg.training.records import Record
 
@@ -41,6 +42,8 @@ class Plan:
         amplitude: Standard deviation of the random surface.
         widths: Units of each hidden layer of two_arg; the other arms are matched to it. Defaults to the paper's.
         subset: Training images of the data set that are used, drawn once; 0 for all.
+        robustness: Whether Session II is also put to corruptions (convolutional networks) and to AutoAttack.
+        points: Test images for that.
     """
 
     data: str
@@ -58,6 +61,8 @@ class Plan:
     amplitude: float | None = 0.01
     widths: tuple[int, ...] | None = None
     subset: int = 0
+    robustness: bool = False
+    points: int = 1000
 
     def __post_init__(self) -> None:
         if not self.arms or len(set(self.arms)) != len(self.arms):
@@ -73,6 +78,9 @@ class Plan:
         """Return the configuration of one run."""
         own = {f.name for f in fields(sessions.Configuration)} - {"widths"}
         return {**{key: value for key, value in asdict(self).items() if key in own}, "arm": arm, "seed": seed}
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
 
 
 def read_plan(name: str, **changes: Any) -> Plan:
@@ -149,8 +157,9 @@ def run(
     dataset = load_data(plan, data_dir)  # what is wrong with it should show before anything runs
     widths = _widths(plan, dataset)
     settings = asdict(plan)
-    del settings["seeds"], settings["arms"]  # more of both may come later
-    sessions.claim_folder(out, {**settings, "fingerprint": dataset.fingerprint}, name="plan.json")
+    for later in ("seeds", "arms", "robustness", "points"):  # more of these may come later
+        del settings[later]
+    sessions.claim_folder(out, {**settings, "fingerprint": dataset.fingerprint}, "plan.json", _DEFAULTS)
     # All arms of a seed before the next one: what is there at any time can be compared.
     chosen = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
@@ -184,7 +193,10 @@ def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Prog
     def report(session: str, done: int, total: int, note: str) -> None:
         progress(f"{name} {session}", done, total, note)
 
-    settings = {"data": plan.data, "arms": plan.arms, "subset": plan.subset}
+    settings = {
+        "data": plan.data, "arms": plan.arms, "subset": plan.subset, "robustness": plan.robustness,
+        "points": plan.points,
+    }  # fmt: skip
     ended = children.call("keras_twoarg.reproduce:run_one", report, settings, configuration, str(folder), data_dir)
     if ended.status:
         _record_failure(failed, configuration, plan, ended)
@@ -198,8 +210,16 @@ def run_one(
     progress: Progress, plan: dict[str, Any], configuration: dict[str, Any], folder: str, data_dir: str | None
 ) -> None:
     """Run one arm and seed of a plan, in a child process."""
-    dataset = load_data(Plan(**plan), data_dir)
+    settings = Plan(**plan)
+    dataset = load_data(settings, data_dir)
     sessions.run_sessions(dataset, folder, progress, **configuration)
+    if settings.robustness and (Path(folder) / "session2.keras").exists():
+        from keras_twoarg.robustness import NAMES
+        from keras_twoarg.robustness.evaluation import evaluate
+
+        names = NAMES if configuration["architecture"] == "cnn" else ()
+        model = serving.load(Path(folder) / "session2.keras")
+        evaluate(model, dataset, Path(folder) / FOLDER, progress, points=settings.points, corruptions=names)
 
 
 def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended: children.Outcome) -> None:

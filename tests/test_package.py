@@ -72,7 +72,8 @@ def test_every_module_imports_downwards(name):
     layers = [
         ("arguments", "_version", "children"), ("evaluation",), ("inner",), ("quadratic",), ("sharing",),
         ("activation",), ("surfaces",), ("pretraining",), ("outer",), ("analysis",), ("baking",), ("training",),
-        ("tables", "runtimes", "serving"), ("plots",), ("demo", "benchmark", "reproduce"), ("benchmark_table",),
+        ("robustness", "tuning", "runtimes", "c_library", "serving"), ("tables",), ("serve_check", "plots"),
+        ("demo", "benchmark", "reproduce"), ("benchmark_table",),
         ("cli",),
     ]  # fmt: skip
     rank = {part: i for i, parts in enumerate(layers) for part in parts}

@@ -11,6 +11,7 @@ import numpy as np
 from keras_twoarg.plots.curves import curves_section, size_section
 from keras_twoarg.plots.learned import learned_section
 from keras_twoarg.tables.groups import group_runs, read_runs
+from keras_twoarg.tables.robustness import read_robustness, robustness_table
 from keras_twoarg.tables.runs import fairness_table, paired_table, runs_table
 from keras_twoarg.tables.surfaces import read_surfaces
 from keras_twoarg.training.records import Record, write_whole
@@ -44,6 +45,8 @@ def write_report(
     tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
     parts = [table.html() for table in tables if table is not None]
     parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces)]
+    if (robust := robustness_table(read_robustness(folders, seed))) is not None:
+        parts.append(robust.html())
     if agreement:
         parts.append(f"<h2>The served model</h2><p>{html.escape(agreement)}.</p>")
     parts.append(_origin(runs, command))

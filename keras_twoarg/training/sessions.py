@@ -152,7 +152,8 @@ class _Run:
 
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
-        claim_folder(self.out, {**asdict(self.configuration), "widths": self.widths, **data})
+        configuration = {**asdict(self.configuration), "widths": self.widths, **data}
+        claim_folder(self.out, configuration, defaults=asdict(Configuration()))
         has_phi = self.configuration.arm in outer.ARMS
         found = [self._session("II", self.configuration.epochs, self._start_of_phi if has_phi else None)]
         if has_phi and self.configuration.frozen_epochs:
@@ -296,14 +297,22 @@ def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: Ca
     pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
 
 
-def claim_folder(out: Path, configuration: dict[str, Any], name: str = "run.json") -> None:
-    """Make a folder for one configuration's results, or raise if it holds another's."""
-    configuration = {key: list(v) if isinstance(v, tuple) else v for key, v in configuration.items()}
+def claim_folder(
+    out: Path, configuration: dict[str, Any], name: str = "run.json", defaults: dict[str, Any] | None = None
+) -> None:
+    """Make a folder for one configuration's results, or raise if it holds another's.
+
+    `defaults` are what a folder of an older version meant where it does not say.
+    """
+    configuration, defaults = (
+        {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
+        for given in (configuration, defaults or {})
+    )
     if out.exists() and not out.is_dir():
         raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
     file = out / name
     if file.exists():
-        found = records.read_json(file)
+        found = {**defaults, **records.read_json(file)}
         different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
         if different:
             changes = ", ".join(f"{key}={found.get(key)!r} there, {configuration.get(key)!r} here" for key in different)
