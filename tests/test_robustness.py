@@ -3,10 +3,16 @@
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from keras_twoarg import outer, robustness, set_evaluation
+from keras_twoarg import cli, outer, robustness, set_evaluation
 from keras_twoarg.robustness import corruptions
 from keras_twoarg.robustness.attacks import ATTACKS
+from keras_twoarg.robustness.evaluation import Robustness
+from keras_twoarg.tables.robustness import FOLDER, read_robustness, robustness_table
+from keras_twoarg.training import records
+from tests.data import blobs
+from tests.test_report import record
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -257,3 +263,52 @@ def test_what_cannot_be_corrupted_is_told(given, name, severity):
 
 def test_every_attack_is_offered():
     assert set(robustness.AUTOATTACK) < set(ATTACKS)
+
+
+def test_the_command_measures_reports_and_goes_on(tmp_path):
+    data = blobs()
+    path = tmp_path / "blobs.npz"
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(path, **{name: getattr(data, name) for name in names})
+    model = outer.mlp(data.input_shape, data.classes, widths=(8,), seed=0)
+    model.save(tmp_path / "model.keras")
+
+    def run(*words):
+        out = ["--data", str(path), "--points", "20", "--out", str(tmp_path / "out")]
+        return CliRunner().invoke(cli.twoarg, ["robustness", str(tmp_path / "model.keras"), *out, *words])
+
+    same = ["--reference", str(tmp_path / "model.keras"), "--eps", "0.1"]
+    done = run(*same, "--attacks", "fgsm", "--corruptions", "brightness,contrast")
+    assert done.exit_code == 0, done.output
+    found = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert list(found.corrupted) == ["brightness", "contrast"] and len(found.corrupted["contrast"]) == 5
+    page = (tmp_path / "out" / "model" / "report.html").read_text()
+    assert "What the corruptions look like" in page and "100.0%" in page  # it is its own reference
+    before = found.seconds["fgsm"]
+    done = run(*same, "--attacks", "fgsm,pgd", "--corruptions", "brightness,contrast,pixelate")
+    assert done.exit_code == 0, done.output
+    found = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert found.seconds["fgsm"] == before and set(found.attacked) == {"clean", "fgsm", "pgd"}
+    assert len(found.corrupted) == 3
+    done = run("--eps", "8", "--attacks", "fgsm", "--corruptions", "none")
+    assert done.exit_code == 2 and "another configuration: eps=0.1 there, 8.0 here" in done.output
+    done = run("--attacks", "deepfool")
+    assert done.exit_code == 2 and "Received: ['deepfool']" in done.output
+
+
+def test_arms_are_compared_over_seeds(tmp_path):
+    for arm, lift in (("two_arg", 0.1), ("relu", 0.0)):
+        for seed in (0, 1):
+            folder = tmp_path / f"{arm}-{seed}"
+            (folder / FOLDER).mkdir(parents=True)
+            record(arm, seed=seed).write(folder / "session2.json")
+            settings = {"points": 10, "norm": "Linf", "eps": 0.1}
+            kept = Robustness(
+                settings, 0.9, {"fog": [0.5 + lift + seed / 100] * 5}, {"clean": 0.9, "apgd-ce": 0.2 + lift}
+            )
+            records.write_json(folder / FOLDER / "robustness.json", vars(kept))
+    table = robustness_table(read_robustness([tmp_path]))
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")
+    assert rows["relu"]["mCE"].startswith("100.0%") and rows["two_arg II"]["mCE"].startswith("79.8%")
+    assert rows["relu"]["two_arg minus it, corrupted"].startswith("+10.0")
