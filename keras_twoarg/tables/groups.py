@@ -11,7 +11,7 @@ from keras_twoarg.training.sessions import Configuration
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
-_OF_PHI = ("pairing", "evaluation", "start", "pretraining_epochs", "amplitude")
+_OF_PHI = ("inner_units", "inner_activation", "pairing", "evaluation", "start", "pretraining_epochs", "amplitude")
 _DEFAULTS = {f.name: f.default for f in fields(Configuration)}
 
 
@@ -22,26 +22,23 @@ class Group:
     Attributes:
         arm: The arm.
         session: `"II"` or `"III"`.
-        differences: The settings in which runs of this report differ, and their values here.
+        differences: The settings in which runs of this arm differ, and their values here.
         records: One record for each seed.
+        task: What must be the same for a comparison of arms to mean something: data and kind of network, and its depth
+            where an arm comes in several.
     """
 
     arm: str
     session: str
     differences: Mapping[str, Any]
     records: tuple[Record, ...]
+    task: tuple[Any, ...]
 
     @property
     def name(self) -> str:
         """Name in tables and legends."""
         name = f"{self.arm} {self.session}" if self.arm in ARMS else self.arm
         return ", ".join([name, *(_words(key, value) for key, value in self.differences.items())])
-
-    @property
-    def task(self) -> tuple[Any, ...]:
-        """What must be the same for a comparison of arms to mean something: data and depth of the network."""
-        first = self.records[0]
-        return first.dataset, first.architecture, len(first.widths)
 
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
@@ -57,16 +54,28 @@ def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
 def group_runs(records: Sequence[Record]) -> list[Group]:
     """Group records by arm, session, and the settings in which they differ; arms with phi first."""
     described = [(record, _settings(record)) for record in records]
-    names = dict.fromkeys(name for _, settings in described for name in settings)
-    differing = [name for name in names if len({repr(s[name]) for _, s in described if name in s}) > 1]
+    values: dict[tuple[str, str], set[str]] = {}
+    for record, settings in described:
+        for name, value in settings.items():
+            values.setdefault(_of(record, name), set()).add(repr(value))
+    several_depths = any(len(found) > 1 for (_, name), found in values.items() if name == "hidden layers")
     groups: dict[tuple[Any, ...], list[Record]] = {}
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record, settings in described:
-        differences = {name: settings[name] for name in differing if name in settings}
+        differences = {name: value for name, value in settings.items() if len(values[_of(record, name)]) > 1}
         key = (record.arm not in ARMS, record.arm != "two_arg", record.arm, record.session, repr(differences))
         groups.setdefault(key, []).append(record)
         found[key] = differences
-    return [Group(key[2], key[3], found[key], tuple(groups[key])) for key in sorted(groups)]
+    return [Group(k[2], k[3], found[k], tuple(groups[k]), _task(groups[k][0], several_depths)) for k in sorted(groups)]
+
+
+def _of(record: Record, name: str) -> tuple[str, str]:
+    """Return among whose runs a setting is looked at: data and network among all, others among the arm's."""
+    return "" if name in ("data", "network") else record.arm, name
+
+
+def _task(record: Record, with_depth: bool) -> tuple[Any, ...]:
+    return record.dataset, record.architecture, len(record.widths) if with_depth else None
 
 
 def common_threshold(records: Sequence[Record]) -> float:
@@ -101,4 +110,5 @@ def _settings(record: Record) -> dict[str, Any]:
 
 
 def _words(key: str, value: Any) -> str:
-    return str(value) if key in ("data", "network") else f"{key.replace('_', ' ')} {value}"
+    shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return shown if key in ("data", "network") else f"{key.replace('_', ' ')} {shown}"
