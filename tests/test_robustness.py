@@ -302,7 +302,7 @@ def test_arms_are_compared_over_seeds(tmp_path):
             folder = tmp_path / f"{arm}-{seed}"
             (folder / FOLDER).mkdir(parents=True)
             record(arm, seed=seed).write(folder / "session2.json")
-            settings = {"points": 10, "norm": "Linf", "eps": 0.1}
+            settings = {"data": "digits", "points": 10, "norm": "Linf", "eps": 0.1}
             kept = Robustness(
                 settings, 0.9, {"fog": [0.5 + lift + seed / 100] * 5}, {"clean": 0.9, "apgd-ce": 0.2 + lift}
             )

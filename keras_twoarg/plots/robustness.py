@@ -3,6 +3,7 @@
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def _adversarial(pixels: np.ndarray, moved: np.ndarray, broken: np.ndarray) -> s
     return figure_section("Adversarial images", figure, caption)
 
 
-def _show(ax, image: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+def _show(ax: Any, image: np.ndarray) -> None:
     ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

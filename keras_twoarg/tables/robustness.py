@@ -1,6 +1,6 @@
 """What corruptions and attacks leave, arm by arm: the paper's last two claims."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +97,14 @@ def robustness_table(found: Sequence[tuple[Record, Robustness]]) -> Table | None
             row += [_mean([e.mce for e in errors]), _mean([e.relative_mce for e in errors])]
             row += [_difference(base, group, kept, _corrupted)]
         rows.append(tuple(row))
-    settings = found[0][1].settings
+    measured = dict.fromkeys(
+        f"{s['data']}: {s['points']:,} test images, {s['norm']}, eps {s['eps']:.4g}"
+        for s in (r.settings for _, r in found)
+    )
     caption = (
-        f"{settings['points']:,} test images, the same for all. robust: accuracy after the whole AutoAttack, "
-        f"{settings['norm']}, eps {settings['eps']:.4g} of pixels within [0, 1]. corrupted: mean accuracy over 15 "
-        "corruptions at 5 severities. mCE: against relu of the same seed. Differences in points, paired over seeds, "
-        "with a bootstrap 95 % interval."
+        f"{'; '.join(measured)} of pixels within [0, 1]. robust: accuracy after the whole AutoAttack. corrupted: mean "
+        "accuracy over 15 corruptions at 5 severities. mCE: against relu of the same seed. Differences in points, "
+        "paired over seeds, with a bootstrap 95 % interval."
     )
     doubts = dict.fromkeys(f"{record.arm} seed {record.seed}: {w}" for record, r in found for w in r.warnings)
     if doubts:
@@ -126,7 +128,9 @@ def _mean(values: Sequence[float]) -> str:
     return f"{np.mean(finite):.1%}" + (f" ± {100 * np.std(finite, ddof=1):.1f}" if len(finite) > 1 else "")
 
 
-def _difference(base: Group | None, other: Group, kept: dict[int, Robustness], measure) -> str:  # type: ignore[no-untyped-def]
+def _difference(
+    base: Group | None, other: Group, kept: dict[int, Robustness], measure: Callable[[Robustness], float]
+) -> str:
     if base is None or base is other:
         return ""
     first, second = ({r.seed: measure(kept[id(r)]) for r in g.records} for g in (base, other))
