@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import keras_twoarg
-from keras_twoarg import analysis, outer, plots, pretraining, serving, surfaces
+from keras_twoarg import analysis, outer, plots, pretraining, robustness, serving, surfaces, tuning
 from keras_twoarg.training import datasets, sessions
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,8 @@ MODULES = sorted(
 NAMES = {
     **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
     "keras": keras, "np": np, "os": os, "analysis": analysis, "outer": outer, "plots": plots,
-    "pretraining": pretraining, "serving": serving, "surfaces": surfaces, "datasets": datasets, "sessions": sessions,
+    "pretraining": pretraining, "robustness": robustness, "serving": serving, "surfaces": surfaces, "tuning": tuning,
+    "datasets": datasets, "sessions": sessions, "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 
 
