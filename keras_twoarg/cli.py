@@ -342,18 +342,22 @@ def robustness(
 
 @twoarg.command("serve-check")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File for the results as JSON.")
 @one_line_errors
-def serve_check(folder: Path) -> None:
+def serve_check(folder: Path, out: Path | None) -> None:
     """Run the exports in FOLDER in processes without Keras, and compare them with what was recorded at export.
 
     TensorFlow, its command-line tool and its C library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
     Exit status 1 if anything does not agree.
     """
     from keras_twoarg import serve_check as job
+    from keras_twoarg.training import records
 
     with console.status("") as status:
         found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
     console.print(job.checks_table(found).rich())
+    if out is not None:
+        records.write_json(out, [vars(check) for check in found])
     if not all(check.agrees for check in found):
         raise SystemExit(1)
 

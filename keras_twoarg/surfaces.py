@@ -10,6 +10,7 @@ Each surface is called with one array for each argument, broadcast against each 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,13 @@ class GridSurface:
         return total
 
 
+@lru_cache(maxsize=8)
+def _gaussian(blur: float) -> Array:
+    axis = np.linspace(-EXTENT, EXTENT, NODES)
+    kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
+    return np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row holds the whole Gaussian
+
+
 def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: float | None = None) -> GridSurface:
     """Return a random smooth surface: uniform noise on a grid, blurred.
 
@@ -162,9 +170,7 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: f
         raise ValueError(f"`arity` must be 1, 2 or 3. Received: arity={arity!r}")
     if not blur > 0 or (amplitude is not None and not amplitude > 0):
         raise ValueError(f"`blur` and `amplitude` must be positive. Received: blur={blur!r}, amplitude={amplitude!r}")
-    axis = np.linspace(-EXTENT, EXTENT, NODES)
-    kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
-    kernel /= kernel[NODES // 2].sum()  # the middle row holds the whole Gaussian
+    kernel = _gaussian(blur)
     values = np.random.default_rng(seed).uniform(-1, 1, (NODES,) * arity)
     for dimension in range(arity):
         values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)

@@ -88,7 +88,8 @@ def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
 def test_help_of_every_command_names_seed_and_out(run):
     for name in twoarg.commands:
         said = run(name, "--help")
-        assert "--seed" in said and "--out" in said
+        assert "--out" in said
+        assert "--seed" in said or name == "serve-check"  # which draws nothing
 
 
 MISTAKES = {

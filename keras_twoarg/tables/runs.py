@@ -107,8 +107,8 @@ def paired_table(records: Sequence[Record]) -> Table | None:
         for other in others
         for row in _paired_rows(base, other, threshold)
     ]
-    columns = ("two_arg II minus", "what", "difference", "95 % interval", "p", "d", "seeds")
-    return Table("Paired over seeds", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
+    columns = ("arm", "what", "difference", "95 % interval", "p", "d", "seeds")
+    return Table("two_arg II minus each other arm", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
 
 
 def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:

@@ -205,7 +205,7 @@ class _Run:
     def _record(self, session: str, model: Any, state: Fit) -> Record:
         configuration, data = self.configuration, self.split
         (costs,) = outer.compare({configuration.arm: model})
-        settings = asdict(configuration)
+        settings: dict[str, Any] = {**asdict(configuration), "inner_units": list(configuration.inner_units)}
         for name in ("arm", "architecture", "widths", "seed"):
             del settings[name]
         return Record(
@@ -312,7 +312,7 @@ def claim_folder(
         raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
     file = out / name
     if file.exists():
-        found = {**defaults, **records.read_json(file)}
+        found = {**{k: v for k, v in defaults.items() if k in configuration}, **records.read_json(file)}
         different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
         if different:
             changes = ", ".join(f"{key}={found.get(key)!r} there, {configuration.get(key)!r} here" for key in different)
