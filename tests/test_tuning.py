@@ -155,13 +155,10 @@ def test_a_full_disk_ends_the_search_and_leaves_whole_files(tmp_path, data, monk
     assert [row["status"] for row in run(chosen, out, "relu")] == ["COMPLETED"] * 3
 
 
-def command(*words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_twoarg", "tune", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def command(log, *words):
+    # Into a file: a pipe that nobody reads stops whoever writes into it.
+    with open(log, "w") as file:
+        return subprocess.Popen([sys.executable, "-m", "keras_twoarg", "tune", *words], stdout=file, stderr=file)
 
 
 def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_path, data):
@@ -169,20 +166,19 @@ def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_p
     address = f"127.0.0.1:{port}"
     common = ["--out", str(out), "--patience", "120"]
     chief = command(
-        "--chief", address, *common, "--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4",
+        tmp_path / "chief", "--chief", address, *common, "--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4",
         "--epochs", "5", "--silence", "6", "--space", json.dumps({**SPACE, "learning_rate": [1e-4, 3e-4, 1e-3]}),
     )  # fmt: skip
-    workers = [command("--worker", address, *common, "--name", name) for name in ("first", "second")]
+    workers = [command(tmp_path / n, "--worker", address, *common, "--name", n) for n in ("first", "second")]
     try:
         until(lambda: "second" in ongoing(out) and len(ongoing(out)) == 2)
         workers[1].kill()
-        text, _ = chief.communicate(timeout=120)
-        assert chief.returncode == 0, text
+        assert chief.wait(timeout=120) == 0, (tmp_path / "chief").read_text()
         assert workers[0].wait(timeout=60) == 0
     finally:
         for process in (chief, *workers):
             process.kill()
-    assert "second has not been heard of" in text
+    assert "second has not been heard of" in (tmp_path / "chief").read_text()
     rows = json.loads((out / "relu" / "trials.json").read_text())
     assert [row["trial"] for row in rows] == list(range(4)) and {row["status"] for row in rows} == {"COMPLETED"}
 
