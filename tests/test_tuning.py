@@ -165,10 +165,9 @@ def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_p
     port, out = 20_000 + os.getpid() % 20_000, tmp_path / "s"
     address = f"127.0.0.1:{port}"
     common = ["--out", str(out), "--patience", "120"]
-    chief = command(
-        tmp_path / "chief", "--chief", address, *common, "--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4",
-        "--epochs", "5", "--silence", "6", "--space", json.dumps({**SPACE, "learning_rate": [1e-4, 3e-4, 1e-3]}),
-    )  # fmt: skip
+    options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4", "--epochs", "5", "--silence", "6"]
+    space = json.dumps({**SPACE, "learning_rate": [1e-4, 3e-4, 1e-3]})
+    chief = command(tmp_path / "chief", "--chief", address, *common, *options, "--space", space)
     workers = [command(tmp_path / n, "--worker", address, *common, "--name", n) for n in ("first", "second")]
     try:
         until(lambda: "second" in ongoing(out) and len(ongoing(out)) == 2)
