@@ -1,0 +1,127 @@
+"""What all commands share: the group, options, one-line errors, progress and tables."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from keras_twoarg import __version__
+
+console = Console()
+
+
+class UserMistake(click.ClickException):
+    """A mistake in what the user gave: one line, exit status 2."""
+
+    exit_code = 2
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+            if os.environ.get("TWOARG_DEBUG"):
+                raise
+            raise UserMistake(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            raise click.ClickException("Stopped. The same command goes on where this one was stopped.") from None
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="twoarg")
+def twoarg() -> None:
+    """Two-argument activation functions: train, look at, report and export."""
+
+
+def widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...] | None:
+    """Read whole numbers with commas between them."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(width) for width in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected whole numbers such as 64,64,64. Received: {value}") from None
+
+
+def words(_context: Any, _parameter: Any, value: str | None) -> tuple[str, ...] | None:
+    """Read words with commas between them."""
+    return None if value is None else tuple(word.strip() for word in value.split(","))
+
+
+def json_choices(_context: Any, _parameter: Any, value: str | None) -> dict[str, Any] | None:
+    """Read lists of choices by name."""
+    if value is None:
+        return None
+    try:
+        found = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"this is no JSON ({error}): {value}") from None
+    if not isinstance(found, dict) or not all(isinstance(choices, list) for choices in found.values()):
+        raise click.BadParameter(f'expected lists of choices such as {{"depth": [2, 3]}}. Received: {value}')
+    return found
+
+
+OUT_HELP = "Folder for everything that comes out."
+
+
+def print_report(*folders: Path, seed: int | None = None) -> None:
+    """Print what compares the arms."""
+    from keras_twoarg.tables.groups import read_runs
+    from keras_twoarg.tables.runs import paired_table, runs_table
+
+    found = read_runs(folders, seed=seed)
+    for table in (runs_table(found), paired_table(found)):
+        if table is not None:
+            console.print(table.rich())
+
+
+def print_findings(*folders: Path, seed: int | None = None) -> None:
+    """Print all tables: also what takes some seconds to compute."""
+    from keras_twoarg.tables.groups import read_runs
+    from keras_twoarg.tables.robustness import read_robustness, robustness_table
+    from keras_twoarg.tables.runs import fairness_table
+    from keras_twoarg.tables.surfaces import read_surfaces, soft_xor_table, surface_table
+
+    if (costs := fairness_table(read_runs(folders, seed=seed))) is not None:
+        console.print(costs.rich())
+    print_report(*folders, seed=seed)
+    surfaces = read_surfaces(folders, seed=seed)
+    robust = robustness_table(read_robustness(folders, seed=seed))
+    for table in (surface_table(surfaces), soft_xor_table(surfaces), robust):
+        if table is not None:
+            console.print(table.rich())
+
+
+@contextmanager
+def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
+    """Give a function that moves one bar for each stage."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as bars:
+
+        def progress(stage: str, done: int, total: int, note: str) -> None:
+            description = f"Session {stage}" if stage in ("I", "II", "III") else stage
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(description, total=total, note=note)
+            bars.update(tasks[stage], completed=done, note=note)
+
+        yield progress

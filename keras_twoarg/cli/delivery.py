@@ -1,0 +1,168 @@
+"""The commands for a trained model: export, bake, serve-check, robustness, bench."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, show_progress, twoarg, words
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder (or file) of the export.")
+@click.option("--format", "format_", default="tf_saved_model", help="tf_saved_model, onnx, openvino or litert.")
+@click.option("--softmax", is_flag=True, help="Serve probabilities instead of logits.")
+@click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
+@one_line_errors
+def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, seed: int) -> None:
+    """Export a .keras file for serving, load the export again and compare outputs.
+
+    Servers look for versions: --out served/NAME/1. The inputs and outputs that are compared go to recorded.npz
+    beside it, for `twoarg serve-check served/NAME`.
+    """
+    from keras_twoarg import serving
+
+    loaded = serving.servable(serving.load(model), softmax=softmax, pixels=pixels)
+    serving.export(loaded, out, format=format_)
+    inputs = serving.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
+    serving.record(loaded, out.parent / "recorded.npz", inputs)
+    try:
+        found = serving.compare(loaded, out, inputs, format_)
+        console.print(found.sentence)
+    except ImportError as error:
+        console.print(f"Not compared. {error}")
+    console.print(f"Export: {out}")
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", default="mnist5k", help="Data that the tables are chosen for, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=3e-3, help="Error, in phi's std.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
+@one_line_errors
+def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
+    """Replace phi by constant tables, and report what that changed; the report goes beside the model, as JSON."""
+    from keras_twoarg import baking, serving
+    from keras_twoarg.training import datasets, records
+
+    if out.suffix != ".keras":
+        raise ValueError(f"--out must end in .keras. Received: {out}")
+    validation = datasets.split(datasets.load(data, data_dir=data_dir), seed)
+    images, labels = validation.x_validation, validation.y_validation
+    baked, found = baking.bake(serving.load(model), images, tolerance, labels=labels)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    baked.save(out)
+    records.write_json(out.with_suffix(".json"), found.to_dict())
+    console.print(str(found), highlight=False, soft_wrap=True)
+    console.print(f"Baked model: {out}")
+
+
+@twoarg.command("serve-check")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File for the results as JSON.")
+@one_line_errors
+def serve_check(folder: Path, out: Path | None) -> None:
+    """Run the exports in FOLDER in processes without Keras, and compare them with what was recorded at export.
+
+    TensorFlow, its command-line tool and its C library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
+    Exit status 1 if anything does not agree.
+    """
+    from keras_twoarg import serve_check as job
+    from keras_twoarg.training import records
+
+    with console.status("") as status:
+        found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
+    console.print(job.checks_table(found).rich())
+    if out is not None:
+        records.write_json(out, [vars(check) for check in found])
+    if not all(check.agrees for check in found):
+        raise SystemExit(1)
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", required=True, help="As for train; its test images are used.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option(
+    "--reference", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For mCE: a .keras file."
+)
+@click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
+@click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
+@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
+@click.option("--corruptions", callback=words, help="Such as fog,snow; none for none.  [default: all 15]")
+@click.option("--attacks", callback=words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
+@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of points, corruptions and attacks.")
+@one_line_errors
+def robustness(
+    model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
+) -> None:
+    """Measure MODEL under the 15 corruptions of CIFAR-10-C, and AutoAttack; the same command goes on where it was."""
+    from keras_twoarg import serving
+    from keras_twoarg.plots.robustness import write_robustness_report
+    from keras_twoarg.robustness.evaluation import draw_points, evaluate
+    from keras_twoarg.tables.robustness import single_table
+    from keras_twoarg.training import datasets
+
+    for name in ("corruptions", "attacks"):
+        if settings[name] is None:
+            del settings[name]
+        elif settings[name] == ("none",):
+            settings[name] = ()
+    dataset = datasets.load(data, data_dir=data_dir)
+    with show_progress() as progress:
+        compared = None
+        if reference is not None:
+            other = {**settings, "attacks": ()}
+            compared = evaluate(serving.load(reference), dataset, out / "reference", progress, points=points, **other)
+        found = evaluate(serving.load(model), dataset, out / "model", progress, points=points, **settings)
+    for table in single_table(found, compared):
+        console.print(table.rich())
+    pixels, _ = draw_points(dataset, points, settings["seed"])
+    console.print(f"Report: {write_robustness_report(found, compared, out / 'model', pixels)}")
+
+
+@twoarg.command()
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32"]),
+    help="[default: all]",
+)
+@click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["pairs", "networks", "memory", "exports"]),
+    help="[default: all]",
+)
+@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="All times, as JSON.")
+@one_line_errors
+def bench(
+    networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
+) -> None:
+    """Measure what two arguments cost: exact, interpolated, baked, and other activations, side by side.
+
+    Every part that is done is in the file; the same command goes on with the next one.
+    """
+    from keras_twoarg import benchmark
+    from keras_twoarg.benchmark_table import tables
+
+    if unknown := set(variants) - set(benchmark.VARIANTS):
+        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
+    names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with show_progress() as progress:
+        found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
+    for table in tables(found):
+        console.print(table)
+    console.print(f"All times: {out}")

@@ -1,0 +1,89 @@
+"""The command that searches hyperparameters: tune."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, show_progress, twoarg
+
+
+@twoarg.command()
+@click.option("--arm", "arms", multiple=True, help="As for train; give it once for each arm.")
+@click.option("--data", help="As for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared, with workers.")
+@click.option("--tuner", type=click.Choice(["random", "bayesian", "hyperband", "grid"]), default="bayesian")
+@click.option("--trials", type=click.IntRange(1), default=20, help="For each arm.")
+@click.option("--epochs", type=click.IntRange(1), default=10, help="Of each trial; of the longest for hyperband.")
+@click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
+@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
+@click.option("--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "norm": ["layer"]}.')
+@click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
+@click.option("--pretraining-epochs", type=click.IntRange(1), help="As for train.  [default: the paper's]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of split, weights and search.")
+@click.option("--chief", "chief_at", metavar="HOST:PORT", help="Hand out trials to workers, listening here.")
+@click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
+@click.option("--name", help="Of this worker.  [default: host and process]")
+@click.option("--silence", type=float, default=60.0, help="Seconds after which a silent worker's trial moves on.")
+@click.option("--patience", type=float, default=1800.0, help="Seconds to wait for the other side.")
+@one_line_errors
+def tune(
+    out: Path,
+    data_dir: str | None,
+    chief_at: str | None,
+    worker_of: str | None,
+    name: str | None,
+    silence: float,
+    patience: float,
+    **settings: Any,
+) -> None:
+    """Search for the best hyperparameters of each arm, with the same number of parameters and the same budget.
+
+    The same command goes on where it was stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
+    On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
+    """
+    from keras_twoarg.tuning import Search, cluster
+    from keras_twoarg.tuning import tune as job
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False)
+
+    if worker_of is not None:
+        name = name or f"{platform.node()}-{os.getpid()}"
+        with show_progress() as progress:
+            cluster.worker(out, worker_of, name, progress, patience=patience, data_dir=data_dir)
+        return
+    if not settings["arms"] or settings["data"] is None:
+        raise ValueError("Give --data and at least one --arm")
+    search = Search(**settings)
+    if chief_at is not None:
+        rows = cluster.chief(
+            search, out, chief_at, silence=silence, patience=patience, on_trial=_say_trial, say=say, data_dir=data_dir
+        )
+    else:
+        with show_progress() as progress:
+            rows = job(search, out, progress, on_trial=_say_trial, data_dir=data_dir)
+    _print_search(rows, out)
+
+
+def _say_trial(row: dict[str, Any]) -> None:
+    """Print one line for a trial that has ended."""
+    score = "failed" if row["score"] is None else f"val {row['score']:.2%}"
+    values = "  ".join(
+        f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row["hyperparameters"].items()
+    )
+    arm, note = row["configuration"]["arm"], row["message"] or values
+    console.print(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}", highlight=False, soft_wrap=True)
+
+
+def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
+    from keras_twoarg.plots.searches import write_search_report
+    from keras_twoarg.tables.searches import search_table
+
+    console.print(search_table(rows).rich())
+    for arm in rows:
+        console.print(f"twoarg train --hparams {out / f'best-{arm}.json'} ...", highlight=False)
+    console.print(f"Report: {write_search_report(rows, out)}")
