@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg import InnerNetwork, TwoArgActivation, outer
 
 testing = pytest.importorskip("keras.src.testing", reason="this Keras ships no test harness")
 
@@ -49,5 +49,20 @@ def test_inner_network(harness, arity):
         expected_num_non_trainable_weights=0,
         expected_num_seed_generators=0,
         expected_num_losses=2,
+        supports_masking=True,
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4, 4, 3)])
+def test_joint_layer_normalization(harness, shape):
+    harness.run_layer_test(
+        outer.JointLayerNormalization,
+        init_kwargs={"epsilon": 1e-4},
+        input_shape=shape,
+        expected_output_shape=shape,
+        expected_num_trainable_weights=0,
+        expected_num_non_trainable_weights=0,
+        expected_num_seed_generators=0,
+        expected_num_losses=0,
         supports_masking=True,
     )

@@ -8,6 +8,7 @@ import keras
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer import arms
+from keras_twoarg.outer.norm import JointLayerNormalization
 
 
 def cnn(
@@ -69,7 +70,7 @@ def cnn(
     for i, width in enumerate(widths[:-1], start=1):
         model.add(arms.convolution(arity * width, channels, seed, i))
         if norm == "layer":
-            model.add(_joint_norm())
+            model.add(JointLayerNormalization())
         model.add(arms.unit(arm, inner, pairing, evaluation, convolutional=True))
         model.add(keras.layers.MaxPooling2D(2))
         model.add(arms.dropout(dropout, seed, i))
@@ -82,10 +83,6 @@ def cnn(
     model.add(arms.dropout(dropout, seed, len(widths)))
     model.add(arms.linear(classes, widths[-1], seed, 0, name="logits"))
     return model
-
-
-def _joint_norm() -> Any:
-    return keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False, epsilon=1e-5)
 
 
 def _check_image(shape: tuple[int, ...], convolutions: int) -> None:
