@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from math import prod
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import keras
 from keras import ops
@@ -17,6 +17,8 @@ from keras_twoarg.inner import InnerNetwork
 EVALUATIONS = ("auto", "exact", "interpolated")
 AUTO_UNITS = 256
 """Units of a place (in one sample) from which `"auto"` interpolates: fewer do not pay for a table of 6,561 nodes."""
+
+_tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -135,23 +137,30 @@ class TwoArgActivation(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
-        self._remember_caller()
+        tables = self._enter()
         tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
         evaluation = self.evaluation_in_use
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
         else:
             grid = evaluation if isinstance(evaluation, Interpolation) else Interpolation()
-            values = self._interpolate(tuples, bool(training), grid)
+            values = self._interpolate(tuples, bool(training), grid, tables)
         return ops.cast(ops.squeeze(values, axis=-1), self.compute_dtype)  # (..., n)
 
-    def _remember_caller(self) -> None:
-        """Keep the model that is being called, to tell it when it has to trace anew."""
-        model = self._get_call_context().entry_layer
+    def _enter(self) -> dict[Any, Any]:
+        """Remember the model that is being called, to tell it when it has to trace anew; return its places' tables.
+
+        They are shared within one call of a sequential or functional model. Only there is it certain that nothing
+        comes between the places: no new weights, no other gradient tape.
+        """
+        call = self._get_call_context()
+        model = call.entry_layer
         if isinstance(model, keras.Model):
             self._callers.add(model)
         elif model is self:
             self._maybe_reset_call_context()  # asking opened one, if `call` was called directly
+        of_keras = type(model).__module__.startswith("keras.") and self in getattr(model, "layers", ())
+        return _tables.setdefault(call, {}) if of_keras and self._remat_mode is None else {}
 
     def _forget_traces(self) -> None:
         """Have Keras trace the models anew that have called this layer."""
@@ -163,11 +172,13 @@ class TwoArgActivation(keras.layers.Layer):
             jax.clear_caches()  # JAX would find the old traces again by the model's methods
         self._callers.clear()
 
-    def _interpolate(self, tuples: Any, training: bool, grid: Interpolation) -> Any:
+    def _interpolate(self, tuples: Any, training: bool, grid: Interpolation, tables: dict[Any, Any]) -> Any:
         inner = self.inner
-        flat = ops.reshape(tuples, (-1, self.arity))
-        frozen = not inner.trainable_weights
-        values = interpolated.evaluate(flat, inner.values(), inner.evaluate, training, grid, frozen)
+        key = (id(inner), grid, training, self.compute_dtype)
+        if key not in tables:
+            tables[key] = interpolated.make_table(inner.values(), inner.evaluate, grid, self.arity, training)
+        flat, frozen = ops.reshape(tuples, (-1, self.arity)), not inner.trainable_weights
+        values = interpolated.evaluate(flat, tables[key], grid, training, frozen)
         return ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

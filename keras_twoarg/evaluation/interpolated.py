@@ -80,31 +80,42 @@ class Interpolation:
         return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
 
 
-def evaluate(
-    tuples: Any, weights: list[Any], phi: Callable[..., Any], training: bool, grid: Interpolation, frozen: bool
-) -> Any:
+def evaluate(tuples: Any, cells: Any, grid: Interpolation, training: bool, frozen: bool) -> Any:
     """Look argument tuples up in a table of phi.
 
     Args:
         tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
-        weights: Values of the inner network's kernels and biases.
-        phi: What evaluates phi exactly, from tuples, weights and whether gradients will be wanted.
+        cells: The table, as from `make_table`.
+        grid: Its nodes.
         training: Whether gradients will be wanted.
-        grid: The table's nodes.
-        frozen: Whether no gradient to the weights is wanted.
+        frozen: Whether no gradient to the table is wanted.
 
     Returns:
         A tensor of shape `(N, 1)`, in float32.
     """
-    arity = tuples.shape[-1]
-    # In half precision neighbouring nodes could not be told apart.
-    tuples, weights = ops.cast(tuples, "float32"), [ops.cast(weight, "float32") for weight in weights]
-    nodes = ops.convert_to_tensor(grid.nodes(arity))
-    cells = make_cells(phi(nodes, weights, training), grid.resolution, arity)
+    tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
     if may_compile(training):
-        return _tensorflow_look_up(grid, arity, frozen)(tuples, cells)[:, None]
+        return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
     through = _fused_look_up if keras.backend.backend() == "jax" else look_up
     return through(tuples, cells, grid)[:, None]
+
+
+def make_table(weights: list[Any], phi: Callable[..., Any], grid: Interpolation, arity: int, training: bool) -> Any:
+    """Evaluate phi at the nodes and return the cells' coefficients.
+
+    Args:
+        weights: Values of the inner network's kernels and biases.
+        phi: What evaluates phi exactly, from tuples, weights and whether gradients will be wanted.
+        grid: The table's nodes.
+        arity: Arguments of phi, 1 or 2.
+        training: Whether gradients will be wanted.
+
+    Returns:
+        A tensor of shape `(cells, 2 ** arity)`, in float32.
+    """
+    weights = [ops.cast(weight, "float32") for weight in weights]
+    nodes = ops.convert_to_tensor(grid.nodes(arity))
+    return make_cells(phi(nodes, weights, training), grid.resolution, arity)
 
 
 def make_cells(values: Any, resolution: int, arity: int) -> Any:
