@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_twoarg import runtimes
+from keras_twoarg.baking import bake
 from keras_twoarg.evaluation import gridsample
 from keras_twoarg.sharing import assert_shared
 from keras_twoarg.training.records import write_whole
@@ -94,7 +95,15 @@ def record(model: Any, file: Path, x: np.ndarray) -> None:
     write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs))
 
 
-def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_model") -> None:
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str = "tf_saved_model",
+    *,
+    softmax: bool = False,
+    pixels: bool = False,
+    baked: bool = False,
+) -> None:
     """Export a model for inference. The export needs neither keras_twoarg nor Keras.
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
@@ -105,9 +114,13 @@ def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_mod
         model: A built Keras model.
         path: Folder for a SavedModel (servers look for versions: `.../name/1`), else a file. It must not exist yet.
         format: `"tf_saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. Defaults to `"tf_saved_model"`.
+        softmax: As in `servable`. Defaults to `False`.
+        pixels: As in `servable`. Defaults to `False`.
+        baked: Whether to replace phi by tables at the default tolerance, as `bake` does. With data for its
+            calibration call `bake` yourself, and export what it returns. Defaults to `False`.
 
     Example:
-        >>> serving.export(outer.mlp((28, 28, 1), classes=10), "exported/digits/1")
+        >>> serving.export(outer.mlp((28, 28, 1), classes=10), "exported/digits/1", baked=True)
         >>> sorted(os.listdir("exported/digits/1"))
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
@@ -123,7 +136,9 @@ def export(model: Any, path: str | os.PathLike[str], format: str = "tf_saved_mod
     if keras.backend.backend() == "torch" and format != "onnx":
         raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
-    model = servable(model)
+    if baked:
+        model, _ = bake(model)
+    model = servable(model, softmax=softmax, pixels=pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
     _call_once(model)
     # Some formats demand an ending, so the mark of an unfinished export goes in front.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_twoarg import bake, serving
+from keras_twoarg.benchmark import learned_parameters
 from keras_twoarg.training import datasets, records, sessions
 
 HERE = Path(__file__).parent
@@ -73,7 +74,9 @@ def main() -> None:
     baked, report = bake(two_arg, datasets.split(dataset, SEED).x_validation)
     write(options.out / "two_arg", two_arg, record, dataset, "Two-argument units, phi evaluated exactly.")
     nodes = ", ".join(f"{place.resolution}²" for place in report.places)
-    what = f"The same network, phi baked into one table at each place, of {nodes} nodes."
+    what = (
+        f"The same network, phi baked into one table at each place, of {nodes} nodes, which are not learned parameters."
+    )
     write(options.out / "two_arg_baked", baked, record, dataset, what)
     write(options.out / "relu", *runs["relu"], dataset, "Its ReLU twin, with as many parameters.")
 
@@ -101,7 +104,7 @@ def write(folder, model, record, dataset, what):
     card = {
         "name": folder.name, "what": what, "data": DATA, **record.splits, "seed": SEED, "commit": records.commit(),
         "command": f"twoarg train --arm {record.arm} --data {DATA} {options} --out runs/{record.arm}",
-        "parameters": int(model.count_params()), "accuracy": correct / len(pixels), "correct": correct,
+        "parameters": learned_parameters(model), "accuracy": correct / len(pixels), "correct": correct,
     }  # fmt: skip
     (folder / "README.md").write_text(CARD.format(**card, operation=operation, index=index))
     files = sorted(p for p in folder.rglob("*") if p.is_file())

@@ -14,17 +14,22 @@ from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, show_pro
 @click.option("--format", "format_", default="tf_saved_model", help="tf_saved_model, onnx, openvino or litert.")
 @click.option("--softmax", is_flag=True, help="Serve probabilities instead of logits.")
 @click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
+@click.option("--bake", "baked", is_flag=True, help="Replace phi by tables first, as `twoarg bake` does with data.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
 @one_line_errors
-def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, seed: int) -> None:
+def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, baked: bool, seed: int) -> None:
     """Export a .keras file for serving, load the export again and compare outputs.
 
     Servers look for versions: --out served/NAME/1. The inputs and outputs that are compared go to recorded.npz
     beside it, for `twoarg serve-check served/NAME`.
     """
-    from keras_twoarg import serving
+    from keras_twoarg import baking, serving
 
-    loaded = serving.servable(serving.load(model), softmax=softmax, pixels=pixels)
+    loaded = serving.load(model)
+    if baked:
+        loaded, report = baking.bake(loaded)
+        console.print(str(report), highlight=False, soft_wrap=True)
+    loaded = serving.servable(loaded, softmax=softmax, pixels=pixels)
     serving.export(loaded, out, format=format_)
     inputs = serving.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
     serving.record(loaded, out.parent / "recorded.npz", inputs)
