@@ -222,6 +222,37 @@ def test_brightness_and_contrast_are_exact():
     )
 
 
+CHANGE = {
+    "gaussian_noise": (8.13, 12.21, 16.24, 18.19, 20.14),
+    "shot_noise": (6.21, 8.82, 13.84, 15.85, 19.29),
+    "impulse_noise": (1.26, 2.55, 3.74, 6.46, 8.84),
+    "defocus_blur": (1.38, 3.49, 5.35, 6.69, 10.46),
+    "glass_blur": (21.43, 21.54, 21.69, 39.64, 39.23),
+    "motion_blur": (13.03, 19.69, 26.90, 25.97, 30.74),
+    "zoom_blur": (19.78, 20.00, 23.88, 27.38, 31.29),
+    "snow": (11.29, 25.02, 26.85, 38.81, 55.83),
+    "frost": (30.95, 45.08, 49.77, 46.67, 42.39),
+    "fog": (11.95, 23.48, 29.96, 35.01, 41.54),
+    "brightness": (8.43, 17.53, 26.56, 32.87, 40.73),
+    "contrast": (14.15, 28.30, 33.96, 39.63, 48.12),
+    "elastic_transform": (42.77, 35.75, 34.27, 30.62, 23.33),
+    "pixelate": (3.17, 5.53, 7.31, 11.22, 13.43),
+    "jpeg_compression": (12.28, 14.40, 15.18, 16.47, 18.05),
+}
+"""Mean absolute change in grey levels of `images(3)` at severities 1 to 5, mean of three seeds."""
+SPREAD = {"impulse_noise": 0.1, "motion_blur": 0.15, "snow": 0.1, "frost": 0.2, "fog": 0.05, "elastic_transform": 0.15}
+"""What another seed may change of it, relatively; else 2 %."""
+
+
+@pytest.mark.parametrize("name", corruptions.NAMES)
+def test_the_strength_of_each_corruption_at_each_severity(name):
+    if name == "frost":
+        pytest.importorskip("imagecorruptions", exc_type=ImportError)
+    given = images(3)
+    found = [np.abs(robustness.corrupt(given, name, s, seed=7).astype(int) - given).mean() for s in range(1, 6)]
+    np.testing.assert_allclose(found, CHANGE[name], rtol=SPREAD.get(name, 0.02))
+
+
 @pytest.mark.parametrize("name", ["defocus_blur", "motion_blur", "zoom_blur", "pixelate", "contrast"])
 def test_blurs_take_detail_away_more_at_the_highest_severity(name):
     given = images(3)
