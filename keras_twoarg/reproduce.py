@@ -219,7 +219,8 @@ def run_one(
 
         names = NAMES if configuration["architecture"] == "cnn" else ()
         model = serving.load(Path(folder) / "session2.keras")
-        evaluate(model, dataset, Path(folder) / FOLDER, progress, points=settings.points, corruptions=names)
+        out, points = Path(folder) / FOLDER, settings.points
+        evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
 
 
 def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended: children.Outcome) -> None:

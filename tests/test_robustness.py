@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from keras_twoarg import cli, outer, robustness, set_evaluation
-from keras_twoarg.robustness import corruptions
+from keras_twoarg.robustness import corruptions, published
 from keras_twoarg.robustness.attacks import ATTACKS
-from keras_twoarg.robustness.evaluation import Robustness
+from keras_twoarg.robustness.evaluation import Robustness, evaluate
 from keras_twoarg.tables.robustness import FOLDER, read_robustness, robustness_table
-from keras_twoarg.training import records
+from keras_twoarg.training import datasets, records
 from tests.data import blobs
 from tests.test_report import record
 
@@ -325,6 +325,26 @@ def test_the_command_measures_reports_and_goes_on(tmp_path):
     assert done.exit_code == 2 and "another configuration: eps=0.1 there, 8.0 here" in done.output
     done = run("--attacks", "deepfool")
     assert done.exit_code == 2 and "Received: ['deepfool']" in done.output
+
+
+def test_the_published_images_are_used_where_they_are_prepared(tmp_path, monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    assert not published.prepared(str(tmp_path))
+    with pytest.raises(ValueError, match="has not been prepared for 'fog' at severity 2"):
+        published.published("fog", 2, 10, seed=0, data_dir=str(tmp_path))
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
+    asked = []
+    original = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name, **kwargs: asked.append(name) or original(name, **kwargs))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 32, 32, 3)).astype("uint8")
+    data = datasets.Dataset("cifar10, 5 training images", pixels, np.arange(30) % 10, pixels, np.arange(30) % 10, 10)
+    model = outer.mlp(data.input_shape, 10, widths=(4,), seed=0)
+    with tfds.testing.mock_data(num_examples=12):
+        found = evaluate(model, data, tmp_path / "out", points=10, corruptions=["glass_blur", "fog"], attacks=())
+    assert found.settings["corrupted"] == "cifar10_corrupted" and found.settings["eps"] == 8 / 255
+    assert {len(accuracies) for accuracies in found.corrupted.values()} == {5}
+    assert {"cifar10_corrupted/frosted_glass_blur_3", "cifar10_corrupted/elastic_5"} <= set(asked)
 
 
 def test_arms_are_compared_over_seeds(tmp_path):

@@ -119,7 +119,7 @@ def robustness(
             del settings[name]
         elif settings[name] == ("none",):
             settings[name] = ()
-    dataset = datasets.load(data, data_dir=data_dir)
+    dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
     with show_progress() as progress:
         compared = None
         if reference is not None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras_twoarg.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attac
 from keras_twoarg.robustness.classifier import PixelClassifier, check_images
 from keras_twoarg.robustness.corruption_error import CorruptionError, corruption_error
 from keras_twoarg.robustness.corruptions import NAMES, corrupt
+from keras_twoarg.robustness.published import prepared, published
 from keras_twoarg.training import records
 from keras_twoarg.training.datasets import Dataset
 from keras_twoarg.training.sessions import claim_folder
@@ -72,6 +74,7 @@ def evaluate(
     attacks: Sequence[str] = AUTOATTACK,
     bounds: tuple[float, float] = (-1.0, 1.0),
     seed: int = 0,
+    data_dir: str | None = None,
 ) -> Robustness:
     """Measure a classifier on test images, and write `robustness.json` after each corruption and attack.
 
@@ -87,6 +90,8 @@ def evaluate(
         attacks: Among `attacks.ATTACKS`; empty for none. Defaults to the standard AutoAttack.
         bounds: As in `attack`.
         seed: Seed of the points, the corruptions and the attacks. Defaults to `0`.
+        data_dir: Folder of prepared TensorFlow Datasets. Where it has all of `cifar10_corrupted`, as many of the
+            published images as `points` are used for `"cifar10"`; others are made here. Defaults to theirs.
 
     Returns:
         A `Robustness`.
@@ -99,7 +104,7 @@ def evaluate(
         raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
     if points < 1:
         raise ValueError(f"`points` must be at least 1. Received: points={points}")
-    name = Path(dataset.name).stem
+    name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
     classifier = PixelClassifier(model, bounds)
@@ -109,11 +114,15 @@ def evaluate(
         "model": _fingerprint(model), "data": name, "fingerprint": dataset.fingerprint, "points": len(labels),
         "eps": eps, "norm": norm, "bounds": list(bounds), "seed": seed,
     }  # fmt: skip
+    made = partial(_made, pixels, labels, seed)
+    if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
+        settings["corrupted"] = "cifar10_corrupted"
+        made = partial(published, number=points, seed=seed, data_dir=data_dir)
     claim_folder(out, settings, name="settings.json")
     file = out / "robustness.json"
     found = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": records.commit()})
     found.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
-    _corruptions(classifier, pixels, labels, found, corruptions, seed, file, progress)
+    _corruptions(classifier, made, found, corruptions, file, progress)
     _attacks(model, pixels, labels, found, attacks, file, progress)
     records.write_json(file, vars(found))
     return found
@@ -135,21 +144,23 @@ def _fingerprint(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def _made(pixels: np.ndarray, labels: np.ndarray, seed: int, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
+    return corrupt(pixels, name, severity, seed), labels
+
+
 def _corruptions(
     classifier: PixelClassifier,
-    pixels: np.ndarray,
-    labels: np.ndarray,
+    made: Callable[[str, int], tuple[np.ndarray, np.ndarray]],
     found: Robustness,
     names: Sequence[str],
-    seed: int,
     file: Path,
     progress: Progress,
 ) -> None:
     for done, name in enumerate(names):
         progress("corruptions", done, len(names), name)
         if name not in found.corrupted:
-            changed = (corrupt(pixels, name, severity, seed) for severity in SEVERITIES)
-            found.corrupted[name] = [float(classifier.correct(c / np.float32(255), labels).mean()) for c in changed]
+            changed = (made(name, severity) for severity in SEVERITIES)
+            found.corrupted[name] = [float(classifier.correct(x / np.float32(255), y).mean()) for x, y in changed]
             records.write_json(file, vars(found))
     if names:
         progress("corruptions", len(names), len(names), "")
