@@ -35,7 +35,9 @@ NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {
 """The paper's networks: what builds them, the images' shape, and the batch."""
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
 PHI = ("interpolated", "baked", "exact", "plain")
-VARIANTS = (*FIXED, *PHI)
+KERAS_NORM = "relu_keras_norm"
+"""ReLU behind Keras' LayerNormalization, where the others have `outer.JointLayerNormalization`: convolutions alone."""
+VARIANTS = (*FIXED, KERAS_NORM, *PHI)
 PARTS = ("pairs", "networks", "memory", "exports")
 PAIRS = 2_000_000
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
@@ -66,6 +68,8 @@ def build(network: str, variant: str, seed: int = 0) -> Any:
     two_arg = make(shape, 10, seed=seed)
     if variant in FIXED:
         return make(shape, 10, variant, outer.matched_widths(variant, two_arg), seed=seed)
+    if variant == KERAS_NORM:
+        return clone_model(build(network, "relu", seed), clone_function=_with_keras_norm)
     if variant == "baked":
         return bake(two_arg)[0]
     if variant == "plain":
@@ -73,6 +77,13 @@ def build(network: str, variant: str, seed: int = 0) -> Any:
         return clone_model(two_arg, clone_function=lambda layer: _plainly(layer, dense))
     set_evaluation(two_arg, variant)
     return two_arg
+
+
+def _with_keras_norm(layer: Any) -> Any:
+    if isinstance(layer, outer.JointLayerNormalization):
+        axes = list(range(1, len(layer.input.shape)))
+        return keras.layers.LayerNormalization(axis=axes, center=False, scale=False, epsilon=layer.epsilon)
+    return layer.__class__.from_config(layer.get_config())
 
 
 def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
@@ -128,7 +139,7 @@ def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict
     x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
     models: dict[str, Any] = {}
     times: dict[tuple[str, str], list[float]] = {}
-    for variant in ("nothing", *VARIANTS):
+    for variant in ("nothing", *FIXED, *PHI):
         features = columns if variant in ("nothing", "relu", "gelu", "prelu") else 2 * columns
         layers = [keras.Input((features,)), _Scale(), *_unit(variant), _Mean()]
         models[variant] = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
@@ -300,6 +311,8 @@ def measure(progress: Progress, part: str, name: str, variants: Sequence[str], r
     """Measure one part for one network, in this process."""
     if part == "pairs":
         return per_pair(int(name), rounds, progress, seed)
+    if "mlp" in name:
+        variants = [variant for variant in variants if variant != KERAS_NORM]
     if part == "networks":
         return network(name, variants, rounds, progress, seed)
     if part == "memory":

@@ -56,6 +56,18 @@ def test_plain_and_exact_compute_the_same(rng):
     np.testing.assert_allclose(plain.predict(x, verbose=0), exact.predict(x, verbose=0), atol=1e-5)
 
 
+def test_keras_norm_is_the_same_network(rng, monkeypatch):
+    def cnn(shape, classes, arm="two_arg", widths=(6, 8, 8), **kwargs):
+        return outer.cnn(shape, classes, arm, widths, **kwargs)
+
+    monkeypatch.setitem(benchmark.NETWORKS, "cnn28", (cnn, (14, 14, 1), 8))
+    ours, keras_norm = (benchmark.build("cnn28", variant) for variant in ("relu", benchmark.KERAS_NORM))
+    assert not any(isinstance(layer, outer.JointLayerNormalization) for layer in keras_norm.layers)
+    keras_norm.set_weights(ours.get_weights())
+    x = rng.normal(size=(3, 14, 14, 1)).astype("float32")
+    np.testing.assert_allclose(keras_norm.predict(x, verbose=0), ours.predict(x, verbose=0), atol=1e-5)
+
+
 def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(benchmark.runtimes, "NAMES", {"tf_saved_model": "tf.saved_model"})
@@ -68,7 +80,7 @@ def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatc
     for variant, measured in found["networks"]["mlp28"].items():
         assert measured["predict"]["median"] > 0
         assert ("training_step" in measured) == (variant != "baked")
-    assert set(found["pairs"]["6400"]) == {"nothing", *benchmark.VARIANTS}
+    assert set(found["pairs"]["6400"]) == {"nothing", *benchmark.FIXED, *benchmark.PHI}
     assert found["exports"]["mlp28"]["tf.saved_model"].keys() == {"relu", "baked", "exact"}
     assert found["machine"]["cores"] >= 1
     for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory"):
