@@ -62,16 +62,15 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def forward(inputs: Any) -> Any:
-        flat = _flatten(inputs)
-        centered = flat - tf.reduce_mean(flat, axis=1, keepdims=True)
-        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centered), axis=1, keepdims=True) + epsilon)
+        rows = _rows(inputs)
+        centered = rows - _mean(rows)
+        scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
         return tf.reshape(centered * scale, tf.shape(inputs)), scale
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def backward(normalized: Any, scale: Any, upstream: Any) -> Any:
-        flat, gradient = _flatten(normalized), _flatten(upstream)
-        along = tf.reduce_mean(gradient * flat, axis=1, keepdims=True)
-        found = scale * (gradient - tf.reduce_mean(gradient, axis=1, keepdims=True) - flat * along)
+        rows, gradient = _rows(normalized), _rows(upstream)
+        found = scale * (gradient - _mean(gradient) - rows * _mean(gradient * rows))
         return tf.reshape(found, tf.shape(normalized))
 
     @tf.custom_gradient
@@ -82,5 +81,11 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
     return differentiable
 
 
-def _flatten(samples: Any) -> Any:
-    return ops.reshape(samples, (ops.shape(samples)[0], -1))
+def _rows(samples: Any) -> Any:
+    """Reshape to (batch, pixels, channels)."""
+    return ops.reshape(samples, (ops.shape(samples)[0], -1, samples.shape[-1]))
+
+
+def _mean(rows: Any) -> Any:
+    """Return each sample's mean, `(batch, 1, 1)`; over pixels first, which XLA does for many channels at once."""
+    return ops.mean(ops.mean(rows, axis=1, keepdims=True), axis=2, keepdims=True)
