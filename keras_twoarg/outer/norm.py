@@ -46,7 +46,8 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         """Subtract each sample's mean and divide by its standard deviation."""
         if not may_compile(training):
             return super().call(inputs)
-        normalized = _tensorflow_norm(self.epsilon)(ops.cast(inputs, "float32"))
+        rows = ops.reshape(ops.cast(inputs, "float32"), (ops.shape(inputs)[0], -1, inputs.shape[-1]))
+        normalized = ops.reshape(_tensorflow_norm(self.epsilon)(rows), ops.shape(inputs))
         return ops.cast(normalized, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -57,33 +58,25 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
 
 @lru_cache(maxsize=8)
 def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
-    """Return the normalization with its own gradient, each half compiled by XLA."""
+    """Return the normalization of rows `(batch, pixels, channels)` with its own gradient, compiled by XLA."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, reduce_retracing=True)
-    def forward(inputs: Any) -> Any:
-        rows = _rows(inputs)
+    def forward(rows: Any) -> Any:
         centered = rows - _mean(rows)
         scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
-        return tf.reshape(centered * scale, tf.shape(inputs)), scale
+        return centered * scale, scale
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def backward(normalized: Any, scale: Any, upstream: Any) -> Any:
-        rows, gradient = _rows(normalized), _rows(upstream)
-        found = scale * (gradient - _mean(gradient) - rows * _mean(gradient * rows))
-        return tf.reshape(found, tf.shape(normalized))
+        return scale * (upstream - _mean(upstream) - normalized * _mean(upstream * normalized))
 
     @tf.custom_gradient
-    def differentiable(inputs: Any) -> Any:
-        normalized, scale = forward(inputs)
+    def differentiable(rows: Any) -> Any:
+        normalized, scale = forward(rows)
         return normalized, lambda upstream: backward(normalized, scale, upstream)
 
     return differentiable
-
-
-def _rows(samples: Any) -> Any:
-    """Reshape to (batch, pixels, channels)."""
-    return ops.reshape(samples, (ops.shape(samples)[0], -1, samples.shape[-1]))
 
 
 def _mean(rows: Any) -> Any:
