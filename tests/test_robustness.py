@@ -1,5 +1,8 @@
 """Attacks against closed forms, and corruptions against their statistics."""
 
+import runpy
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -363,3 +366,12 @@ def test_arms_are_compared_over_seeds(tmp_path):
     assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")
     assert rows["relu"]["mCE"].startswith("100.0%") and rows["two_arg II"]["mCE"].startswith("79.8%")
     assert rows["relu"]["two_arg minus it, corrupted"].startswith("+10.0")
+
+
+def test_the_penalty_on_curvature_is_that_of_a_product_and_of_a_plane():
+    script = runpy.run_path(str(Path(__file__).parents[1] / "results" / "smooth_phi.py"))
+    axis = np.linspace(-5, 5, 21)
+    for phi, curvature in ((lambda x: x[:, :1] * x[:, 1:], 2 / np.mean(axis**2) ** 2), (lambda x: x[:, :1], 0.0)):
+        layer = script["CurvaturePenalty"](phi, 0.5)
+        layer(np.zeros((1, 2), "float32"))
+        np.testing.assert_allclose(float(layer.losses[0]), 0.5 * curvature, rtol=1e-4, atol=1e-6)
