@@ -61,6 +61,9 @@ def test_train_report_show_and_export(run, data, tmp_path):
     run("train", "--data", data, "--out", "runs/b", "--arm", "relu", *QUICK)
     assert "relu" in run("report", "runs", "--out", "page")
     assert (tmp_path / "page" / "report.html").stat().st_size > 50_000
+    figures = {file.name: file.read_bytes() for file in (tmp_path / "page" / "figures").iterdir()}
+    assert {"learning-curves.svg", "the-learned-surface.svg", "maturation-of-phi.svg"} <= set(figures)
+    assert all(b"</svg>" in figure for figure in figures.values())
     assert "relu" not in run("report", "runs/a", "--seed", "0")
     said = run("show", "runs/a/session2.keras", "--data", data, "--out", "surface.png")
     assert re.search(r"soft XOR \(score [+-]\d\.\d\d|flat", said)

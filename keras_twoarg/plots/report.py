@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_twoarg.plots.curves import curves_section, size_section
 from keras_twoarg.plots.learned import learned_section
+from keras_twoarg.plots.markup import figures_of
 from keras_twoarg.tables.groups import group_runs, read_runs
 from keras_twoarg.tables.robustness import read_robustness, robustness_table
 from keras_twoarg.tables.runs import fairness_table, paired_table, runs_table
@@ -26,6 +27,8 @@ def write_report(
     agreement: str | None = None,
 ) -> Path:
     """Write `report.html`: table, learning curves, surfaces, verdicts, and how all of it was made.
+
+    Its figures are also written one by one, as `figures/learning-curves.svg` and the like.
 
     Args:
         folders: Folders with finished runs, at any depth.
@@ -58,6 +61,9 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
     write_whole(path, lambda file: file.write(text.encode()))
+    (out / "figures").mkdir(exist_ok=True)
+    for name, figure in figures_of(text).items():
+        (out / "figures" / f"{name}.svg").write_bytes(figure)
     return path
 
 
