@@ -1,13 +1,30 @@
 """When TensorFlow may compile a part of a model with XLA: never in a graph that could be exported."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 
+_promised: ContextVar[bool] = ContextVar("_promised", default=False)
+
 
 def may_compile(training: Any) -> bool:
     """Return whether what is being called now runs under TensorFlow, and in a graph that no export will contain."""
-    return keras.backend.backend() == "tensorflow" and (bool(training) or _in_a_step_of_keras())
+    if keras.backend.backend() != "tensorflow":
+        return False
+    return bool(training) or _promised.get() or _in_a_step_of_keras()
+
+
+@contextmanager
+def not_for_export() -> Iterator[None]:
+    """Promise that nothing which is traced within will be exported."""
+    token = _promised.set(True)
+    try:
+        yield
+    finally:
+        _promised.reset(token)
 
 
 def _in_a_step_of_keras() -> bool:

@@ -6,7 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
-_BATCH = 500
+from keras_twoarg.evaluation.xla import not_for_export
+
+_SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""Batches are filled up to these: attacks give up image by image, and each new size would be compiled anew."""
 
 
 class PixelClassifier:
@@ -44,12 +47,16 @@ class PixelClassifier:
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Return logits `(N, classes)`."""
-        parts = [self._forward(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
+        batch = _SIZES[-1]
+        parts = [_filled(self._forward, pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), "float32")
 
     def pulled_back(self, pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the gradient, in pixels, of logits summed with weights `(N, classes)`."""
-        return np.asarray(self._gradient(pixels, weights))
+        batch = _SIZES[-1]
+        parts = (slice(i, i + batch) for i in range(0, len(pixels), batch))
+        found = [_filled(self._gradient, pixels[part], weights[part]) for part in parts]
+        return np.concatenate(found) if found else np.zeros_like(pixels)
 
     def correct(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return whether each image is classified correctly."""
@@ -57,7 +64,16 @@ class PixelClassifier:
         return np.asarray((found.argmax(-1) == labels) & np.isfinite(found).all(-1))
 
     def _scaled_logits(self, pixels: Any) -> Any:
-        return self._logits(pixels * self._span + self._low)
+        with not_for_export():
+            return self._logits(pixels * self._span + self._low)
+
+
+def _filled(function: Callable[..., np.ndarray], *rows: np.ndarray) -> np.ndarray:
+    """Call a function with rows repeated up to one of the sizes, and return what it gives for the first ones."""
+    number = len(rows[0])
+    size = next(size for size in _SIZES if size >= number)
+    index = np.minimum(np.arange(size), number - 1)
+    return np.asarray(function(*(row[index] for row in rows)))[:number]
 
 
 def check_images(pixels: np.ndarray, labels: np.ndarray, classifier: PixelClassifier) -> tuple[np.ndarray, np.ndarray]:
