@@ -21,8 +21,8 @@ def published(
     builder = _builder(name, severity, data_dir)
     if builder is None:
         raise ValueError(f"cifar10_corrupted has not been prepared for {name!r} at severity {severity}")
-    data = builder.as_dataset(split="test", batch_size=-1)
-    images, labels = (np.asarray(data[key]) for key in ("image", "label"))
+    batches = list(builder.as_dataset(split="test", batch_size=1000).as_numpy_iterator())
+    images, labels = (np.concatenate([batch[key] for batch in batches]) for key in ("image", "label"))
     chosen = np.random.default_rng(seed).permutation(len(images))[:number]
     return images[chosen], labels[chosen]
 
