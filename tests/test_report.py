@@ -88,6 +88,8 @@ def test_runs_of_several_plans_are_told_apart_by_what_differs():
     ]
     names = ["two_arg II, start product", "two_arg II, start random", "relu"]
     assert [g.name for g in group_runs(runs)] == names
+    older = [record("two_arg"), record("two_arg", seed=2, settings={"inner_units": [64, 64]})]
+    assert [g.name for g in group_runs(older)] == ["two_arg II"]  # it was the same before records said so
     deeper = [record("two_arg", widths=[8, 8]), record("two_arg"), record("relu", widths=[9, 9])]
     assert [g.task[2] for g in group_runs(deeper)] == [1, 2, 2]
 

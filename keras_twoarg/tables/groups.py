@@ -103,7 +103,8 @@ def _settings(record: Record) -> dict[str, Any]:
             continue
         if name == "frozen_epochs" and record.session == "II":
             continue
-        found[name] = record.settings.get(name, default)
+        value = record.settings.get(name, default)
+        found[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
     if record.arm == "two_arg":  # the other arms' widths follow from it
         found["widths"] = "-".join(map(str, record.widths))
     return found
