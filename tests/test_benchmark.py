@@ -57,7 +57,7 @@ def test_plain_and_exact_compute_the_same(rng):
 
 
 def test_keras_norm_is_the_same_network(rng, monkeypatch):
-    def cnn(shape, classes, arm="two_arg", widths=(6, 8, 8), **kwargs):
+    def cnn(shape, classes, arm="two_arg", widths=(24, 32, 64), **kwargs):
         return outer.cnn(shape, classes, arm, widths, **kwargs)
 
     monkeypatch.setitem(benchmark.NETWORKS, "cnn28", (cnn, (14, 14, 1), 8))

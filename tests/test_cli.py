@@ -80,7 +80,8 @@ def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
     said = run(*arguments)
     assert "two_arg III" in said and "relu" in said and "phi of seed 2: " in said
     assert "agrees with the model" in " ".join(said.split()) and "demo/report.html" in said
-    assert {f.name for f in (tmp_path / "demo").iterdir()} == {"model.keras", "report.html", "runs", "saved_model"}
+    left = {"figures", "model.keras", "report.html", "runs", "saved_model"}
+    assert {f.name for f in (tmp_path / "demo").iterdir()} == left
     assert keras.models.load_model(tmp_path / "demo" / "model.keras").count_params() > 0
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "agrees with the model" in page and "twoarg demo --seed 1 --seeds 2" in page
