@@ -92,11 +92,9 @@ def network(weights, tuples):
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the gradient written for TensorFlow")
 @pytest.mark.parametrize("arity", [1, 2])
-@pytest.mark.parametrize("smallest_part", [1, interpolated.SMALLEST_PART])
-def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, smallest_part, rng, monkeypatch):
+def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
     import tensorflow as tf
 
-    monkeypatch.setattr(interpolated, "SMALLEST_PART", smallest_part)  # 1: 500 tuples fill some parts and not others
     grid = Interpolation(extent=3.0, resolution=25)
     x = rng.normal(0, 2, (500, arity))
     cells, upstream = rng.normal(size=(24**arity, 2**arity)), rng.normal(size=500)

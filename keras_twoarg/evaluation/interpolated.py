@@ -17,7 +17,6 @@ of each cell, then through the nodes' exact evaluations. If phi is frozen, that 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import keras
@@ -25,11 +24,6 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg.evaluation.xla import may_compile
-
-PARTS = 16
-"""Parts in which TensorFlow sums the gradient to a table: as many cores can work on it."""
-SMALLEST_PART = 16384
-"""Tuples in a part: fewer do not pay for starting it."""
 
 
 @dataclass(frozen=True)
@@ -188,50 +182,31 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
         return _fused_look_up(tuples, cells, grid)
 
     @tf.function(jit_compile=True, reduce_retracing=True)
-    def to_tuples(tuples: Any, cells: Any, upstream: Any) -> Any:
+    def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
         row, position = _locate(tuples, grid)
         coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
         if arity == 1:
-            return scaled * coefficients[1]
-        (_, c1, c2, twist), (f1, f2) = coefficients, position
-        return _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-
-    @tf.function(jit_compile=True, reduce_retracing=True)
-    def to_cells(tuples: Any, upstream: Any) -> Any:
-        row, position = _locate(tuples, grid)
-        monomials = [upstream, *(upstream * f for f in position)]
-        if arity == 2:
-            monomials.append(upstream * position[0] * position[1])
-        cells = (grid.resolution - 1) ** arity
-        return tf.stack([tf.math.unsorted_segment_sum(monomial, row, cells) for monomial in monomials], axis=-1)
+            by_tuple, monomials = scaled * coefficients[1], [upstream, upstream * position[0]]
+        else:
+            (_, c1, c2, twist), (f1, f2) = coefficients, position
+            by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
+            monomials = [upstream, upstream * f1, upstream * f2, upstream * f1 * f2]
+        if frozen:
+            return by_tuple
+        sums = [tf.math.unsorted_segment_sum(monomial, row, cells.shape[0]) for monomial in monomials]
+        return by_tuple, tf.stack(sums, axis=-1)
 
     @tf.custom_gradient
     def differentiable(tuples: Any, cells: Any) -> Any:
         def gradient(upstream: Any) -> Any:
-            by_tuple = to_tuples(tuples, cells, upstream)
+            found = backward(tuples, cells, upstream)
+            by_tuple, by_cell = (found, None) if frozen else found
             by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
-            return by_tuple, None if frozen else _in_parts(to_cells, tuples, upstream)
+            return by_tuple, by_cell
 
         return forward(tuples, cells), gradient
 
     return differentiable
-
-
-def _in_parts(sums: Callable[[Any, Any], Any], tuples: Any, upstream: Any) -> Any:
-    """Sum over many tuples part by part: XLA adds up one part on one core, TensorFlow takes the parts side by side.
-
-    The parts do not depend on the number of cores, nor does the result.
-    """
-    import tensorflow as tf
-
-    number = tf.shape(upstream)[0]
-
-    def by_part() -> Any:
-        size = -(-number // (16 * PARTS)) * 16  # such parts are read where they lie; others would be copied
-        begins = [tf.minimum(part * size, number) for part in range(PARTS + 1)]
-        return tf.add_n([sums(tuples[i:j], upstream[i:j]) for i, j in pairwise(begins)])
-
-    return tf.cond(number < PARTS * SMALLEST_PART, lambda: sums(tuples, upstream), by_part)
 
 
 def _pack(first: Any, second: Any) -> Any:

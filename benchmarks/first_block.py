@@ -1,0 +1,76 @@
+"""What each layer of the first block of the paper's CNN costs, alone: forward, and forward and backward. TensorFlow.
+
+    python benchmarks/first_block.py            # batch 128, a minute
+
+All take turns; medians, and the fastest round.
+"""
+
+import argparse
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_twoarg import TwoArgActivation, outer
+
+SHAPE = (30, 30, 120)
+
+
+def block(layer, shape):
+    """Return a layer as two compiled functions of a batch: forward, and forward and backward."""
+    layer.build((None, *shape))
+
+    @tf.function
+    def forward(x):
+        return layer(x, training=True)
+
+    @tf.function
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return tape.gradient(y, [x, *layer.trainable_weights], output_gradients=tf.ones_like(y))
+
+    return forward, both
+
+
+def layers():
+    """Return the layers by name."""
+    return {
+        "convolution 3x3, 3 -> 120": keras.layers.Conv2D(120, 3),
+        "LayerNorm, Keras'": keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False),
+        "LayerNorm, compiled": outer.JointLayerNormalization(),
+        "two_arg, interpolated": TwoArgActivation(evaluation="interpolated"),
+        "relu": keras.layers.ReLU(),
+        "swiglu": outer.PairActivation("swiglu"),
+    }
+
+
+def main():
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=14)
+    options = parser.parse_args()
+    x = tf.constant(np.random.default_rng(0).normal(size=(options.batch, *SHAPE)).astype("float32"))
+    images = tf.constant(np.random.default_rng(0).normal(size=(options.batch, 32, 32, 3)).astype("float32"))
+    inputs = {name: images if name.startswith("convolution") else x for name in layers()}
+    runs = {name: block(layer, inputs[name].shape[1:]) for name, layer in layers().items()}
+    for name in runs:  # traced and compiled
+        for run in runs[name]:
+            run(inputs[name])
+    times = {(name, i): [] for name in runs for i in (0, 1)}
+    for _ in range(options.rounds):
+        for name, i in times:
+            start = time.perf_counter()
+            found = runs[name][i](inputs[name])
+            tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), found)
+            times[name, i].append(1e3 * (time.perf_counter() - start))
+    print(f"{'ms':32s} {'forward':>16s} {'and backward':>16s}")
+    for name in runs:
+        print(f"{name:32s}", *(f"{np.median(times[name, i]):8.1f} ({min(times[name, i]):5.1f})" for i in (0, 1)))
+
+
+if __name__ == "__main__":
+    main()
