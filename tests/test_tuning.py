@@ -111,9 +111,8 @@ def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_p
 
 
 def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data):
-    rows = run(
-        settings(data, space={**SPACE, "learning_rate": [1e-3, 1e38]}, trials=8, tuner="grid"), tmp_path / "some"
-    )
+    space = {**SPACE, "depth": [1], "dropout": [0.0], "learning_rate": [1e-3, 1e38]}
+    rows = run(settings(data, space=space, trials=8, tuner="grid"), tmp_path / "some")
     statuses = {row["configuration"]["learning_rate"]: row["status"] for row in rows}
     assert statuses == {1e-3: "COMPLETED", 1e38: "FAILED"}
     assert "no longer finite" in next(row["message"] for row in rows if row["status"] == "FAILED")
@@ -192,6 +191,49 @@ def until(happened, seconds=120):
     while not happened():
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.1)
+
+
+def test_a_worker_without_work_waits_for_trials_that_another_may_lose():
+    oracle = oracles.make_oracle("random", 2, 1, seed=0)
+    hp = kt.HyperParameters()
+    hp.Choice("rate", [1, 2, 3])
+    oracle.update_space(hp)
+    oracle.save = oracle._save_trial = lambda *_: None
+    done, lost = oracle.create_trial("stays"), oracle.create_trial("dies")
+    done.status = "COMPLETED"
+    oracle.update_trial(done.trial_id, {oracles.OBJECTIVE: 0.5})
+    oracle.end_trial(done)
+    assert oracle.create_trial("stays").status == "IDLE"  # KerasTuner says STOPPED: nobody would be left for the other
+    oracle.last_heard()["dies"] -= 60
+    assert oracle.drop_silent(30) == ["dies"]
+    retried = oracle.create_trial("stays")
+    assert (retried.trial_id, retried.status) == (lost.trial_id, "RUNNING")
+    retried.status = "COMPLETED"
+    oracle.update_trial(retried.trial_id, {oracles.OBJECTIVE: 0.5})
+    oracle.end_trial(retried)
+    assert oracle.create_trial("stays").status == "STOPPED"
+
+
+def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_path, data):
+    port, out = 20_000 + (os.getpid() + 11) % 20_000, tmp_path / "s"
+    address = f"127.0.0.1:{port}"
+    common = ["--out", str(out), "--patience", "120"]
+    options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "3", "--epochs", "5"]
+    start = ["--chief", address, *common, *options, "--space", json.dumps(SPACE)]
+    chief = command(tmp_path / "chief", *start)
+    worker = command(tmp_path / "worker", "--worker", address, *common, "--name", "only")
+    try:
+        until(lambda: (out / "relu" / "trials.json").exists())  # a trial has ended, another one runs
+        chief.kill()
+        chief.wait()
+        chief = command(tmp_path / "again", *start)
+        assert chief.wait(timeout=120) == 0, (tmp_path / "again").read_text()
+        assert worker.wait(timeout=60) == 0, (tmp_path / "worker").read_text()
+    finally:
+        for process in (chief, worker):
+            process.kill()
+    rows = json.loads((out / "relu" / "trials.json").read_text())
+    assert [row["trial"] for row in rows] == list(range(3)) and {row["status"] for row in rows} == {"COMPLETED"}
 
 
 def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, data):

@@ -36,7 +36,11 @@ class _Durable(kt.Oracle):
     def create_trial(self, tuner_id: str) -> Any:
         """Give a worker its next trial, and note that it lives."""
         self.last_heard()[tuner_id] = time.monotonic()
-        return super().create_trial(tuner_id)
+        trial = super().create_trial(tuner_id)
+        if trial.status == kt.engine.trial.TrialStatus.STOPPED and self.ongoing_trials:
+            trial.status = kt.engine.trial.TrialStatus.IDLE  # it will be needed if another worker is lost
+            self.tuner_ids.add(tuner_id)
+        return trial
 
     def get_trial(self, trial_id: str) -> Any:
         """Return a trial; workers ask for theirs after every epoch, which shows that they live."""
