@@ -13,6 +13,8 @@ import numpy as np
 from keras_twoarg import runtimes
 from keras_twoarg.baking import bake
 from keras_twoarg.evaluation import gridsample
+from keras_twoarg.evaluation.baked import looking_up_with
+from keras_twoarg.evaluation.interpolated import look_up, look_up_by_columns
 from keras_twoarg.sharing import assert_shared
 from keras_twoarg.training.records import write_whole
 
@@ -107,8 +109,8 @@ def export(
     """Export a model for inference. The export needs neither keras_twoarg nor Keras.
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
-    leaves a whole export or none, and gives OpenVINO a baked model's look-ups as its own GridSample, which is several
-    times faster.
+    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample
+    and in the operations that LiteRT is fastest at: two to four times faster.
 
     Args:
         model: A built Keras model.
@@ -147,7 +149,8 @@ def export(
         if format == "openvino" and gridsample.applies(model):
             gridsample.export(model, partial)
         else:
-            model.export(str(partial), format=format, verbose=False)
+            with looking_up_with(look_up_by_columns if format == "litert" else look_up):
+                model.export(str(partial), format=format, verbose=False)
         if format == "openvino":  # the weights, in a second file
             os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
         os.replace(partial, path)

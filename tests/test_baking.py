@@ -17,6 +17,7 @@ from keras_twoarg import (
     clone_model,
     outer,
     runtimes,
+    serving,
     set_evaluation,
 )
 from tests.conftest import phi_in_float64, shared_mlp
@@ -196,11 +197,14 @@ def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tm
     images = rng.normal(size=(37, *model.input_shape[1:])).astype("float32")
     baked, _ = bake(model, images)
     path = tmp_path / {"litert": "model.tflite", "onnx": "model.onnx", "openvino": "model.xml"}.get(format, "model")
-    baked.export(str(path), format=format, verbose=False)
+    serving.export(baked, path, format)
     run = runtimes.load(path, format)
     for batch in (1, 37):
         x = images[:batch]
         np.testing.assert_allclose(run(x), predictions(baked, x), atol=1e-4)
+    images[3] = np.nan  # neither a stopped server nor other samples' outputs
+    found, others = run(images), np.arange(len(images)) != 3
+    np.testing.assert_allclose(found[others], predictions(baked, images)[others], atol=1e-4)
 
 
 def test_a_saved_model_holds_tables_and_no_phi(model, images, tmp_path):

@@ -1,6 +1,7 @@
 """Baked evaluation: phi as a constant table, in a layer without an inner network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +15,17 @@ from keras_twoarg.evaluation.interpolated import Interpolation, look_up, make_ce
 
 LookUp = Callable[[Any, Any, Interpolation], Any]
 
-look_up_in_use: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
-"""What baked layers look up with: an export may have something better for its runtime."""
+_look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
+
+
+@contextmanager
+def looking_up_with(function: LookUp) -> Iterator[None]:
+    """Have baked layers that are traced within look up with what an export's runtime is fastest at."""
+    token = _look_up.set(function)
+    try:
+        yield
+    finally:
+        _look_up.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -71,7 +81,7 @@ class BakedActivation(keras.layers.Layer):
         """Look each unit's arguments up."""
         tuples = to_tuples(inputs, self.arity, self.pairing)
         flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
-        values = look_up_in_use.get()(flat, ops.convert_to_tensor(self.cells), self.grid)
+        values = _look_up.get()(flat, ops.convert_to_tensor(self.cells), self.grid)
         return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -5,8 +5,6 @@ is continued to twice its extent; only beyond that do the two differ.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -22,7 +20,7 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
     from openvino.frontend.tensorflow import ConversionExtension
 
     signature = [_specification(tensor) for tensor in model.inputs]
-    with _marked_look_ups():
+    with baked.looking_up_with(_mark):  # each look-up one operation, which the converter hands to `_grid_sample`
         traced = _trace(model, signature)
     converted = openvino.convert_model(traced, extension=[ConversionExtension("PyFuncStateless", _grid_sample)])
     for given, tensor in zip(converted.inputs, model.inputs, strict=True):
@@ -44,16 +42,6 @@ def _trace(model: Any, signature: list[Any]) -> Any:
         return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
 
     return tf.function(infer, input_signature=signature).get_concrete_function()
-
-
-@contextmanager
-def _marked_look_ups() -> Iterator[None]:
-    """Trace each look-up in two arguments as one operation that the converter hands to `_grid_sample`."""
-    token = baked.look_up_in_use.set(_mark)
-    try:
-        yield
-    finally:
-        baked.look_up_in_use.reset(token)
 
 
 def _mark(tuples: Any, cells: Any, grid: Interpolation) -> Any:
