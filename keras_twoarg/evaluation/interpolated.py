@@ -188,10 +188,7 @@ def _coefficients(cells: Any, row: Any) -> list[Any]:
 
 @lru_cache(maxsize=32)
 def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
-    """Return the look-up with its own gradient, compiled by XLA.
-
-    Slopes and sums are compiled apart: while one core adds, the others go on with the rest of the backward pass.
-    """
+    """Return the look-up with its own gradient, each half compiled by XLA."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, reduce_retracing=True)
@@ -199,50 +196,41 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
         return _fused_look_up(tuples, cells, grid)
 
     @tf.function(jit_compile=True, reduce_retracing=True)
-    def slopes(tuples: Any, cells: Any, upstream: Any) -> Any:
+    def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
         row, position = _locate(tuples, grid)
         coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
         if arity == 1:
-            return scaled * coefficients[1]
-        (_, c1, c2, twist), (f1, f2) = coefficients, position
-        return _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-
-    @tf.function(jit_compile=True, reduce_retracing=True)
-    def sums(tuples: Any, upstream: Any) -> Any:
-        return _sum_over_cells(tuples, upstream, grid)
+            by_tuple = scaled * coefficients[1]
+        else:
+            (_, c1, c2, twist), (f1, f2) = coefficients, position
+            by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
+        return by_tuple if frozen else (by_tuple, _sum_over_cells(row, position, upstream, cells.shape[0]))
 
     @tf.custom_gradient
     def differentiable(tuples: Any, cells: Any) -> Any:
         def gradient(upstream: Any) -> Any:
-            by_tuple = slopes(tuples, cells, upstream)
+            found = backward(tuples, cells, upstream)
+            by_tuple, by_cell = (found, None) if frozen else found
             by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
-            return by_tuple, None if frozen else sums(tuples, upstream)
+            return by_tuple, by_cell
 
         return forward(tuples, cells), gradient
 
     return differentiable
 
 
-_PARTS = 8
-"""What is added to cells is prepared in so many parts, one after another: memory for one suffices."""
-
-
-def _sum_over_cells(tuples: Any, upstream: Any, grid: Interpolation) -> Any:
+def _sum_over_cells(row: Any, position: list[Any], upstream: Any, cells: int) -> Any:
     """Return the gradient to the cells' coefficients, `(cells, 2 ** arity)`.
 
     Two sums are one of complex numbers, which XLA adds in less time than two of real ones.
     """
     import tensorflow as tf
 
-    number, arity = tf.shape(upstream)[0], tuples.shape[-1]
-    found = [tf.zeros([(grid.resolution - 1) ** arity], tf.complex64) for _ in range(arity)]
-    for part in range(_PARTS):
-        start, end = number // _PARTS * part, number if part == _PARTS - 1 else number // _PARTS * (part + 1)
-        row, (f1, *f2) = _locate(tuples[start:end], grid)
-        factors = [upstream[start:end], *(upstream[start:end] * f for f in f2)]
-        for i, factor in enumerate(factors):
-            found[i] = tf.tensor_scatter_nd_add(found[i], row[:, None], tf.complex(factor, factor * f1))
-    return tf.stack([take(one) for one in found for take in (tf.math.real, tf.math.imag)], axis=-1)
+    f1, *f2 = position
+    factors = [upstream, *(upstream * f for f in f2)]
+    pairs = [tf.complex(factor, factor * f1) for factor in factors]
+    sums = [tf.math.unsorted_segment_sum(pair, row, cells) for pair in pairs]
+    return tf.stack([take(one) for one in sums for take in (tf.math.real, tf.math.imag)], axis=-1)
 
 
 def _pack(first: Any, second: Any) -> Any:
