@@ -98,7 +98,7 @@ def network(
     Returns:
         For each variant `parameters`, and the times of a `training_step` and of `predict`. Baked ones are not trained.
     """
-    batch = NETWORKS[name][2]
+    x, y = _data(name, 1, seed)
     models = {variant: build(name, variant, seed) for variant in variants}
     for model in models.values():
         _compile(model)
@@ -107,12 +107,12 @@ def network(
         progress(f"networks: {name}", round_, rounds + 1, "")
         for variant, model in models.items():
             steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
-            x, y = _data(name, steps, seed)
-            tasks: dict[str, Run] = {"predict": partial(model.predict, x, batch_size=batch, verbose=0)}
+            # Not `fit` and `predict`: at their end tf.data may wait as long again as they took.
+            tasks: dict[str, Run] = {"predict": partial(model.predict_on_batch, x)}
             if variant != "baked":
-                tasks["training_step"] = partial(model.fit, x, y, batch_size=batch, verbose=0)
+                tasks["training_step"] = partial(model.train_on_batch, x, y)
             for task, run in tasks.items():
-                seconds = _seconds(run) / steps
+                seconds = _seconds(run, steps)
                 if round_:  # the first round compiles
                     times.setdefault((variant, task), []).append(seconds)
     progress(f"networks: {name}", rounds + 1, rounds + 1, "")
@@ -262,10 +262,12 @@ def _summary(seconds: Sequence[float]) -> dict[str, Any]:
     return {"median": float(np.median(seconds)), "spread": float(high - low) / 2, "seconds": list(seconds)}
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _seconds(run: Callable[[], Any], times: int = 1) -> float:
+    """Return how long one of several runs takes."""
     start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
 
 
 def run(
