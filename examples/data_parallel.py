@@ -1,7 +1,7 @@
 """Train one model on several devices of one machine: here two virtual CPUs, in earnest the GPUs that there are.
 
 python examples/data_parallel.py
-For several machines, use the JAX backend with keras.distribution: see docs/search-and-serve.md.
+For several machines: data_parallel_jax.py.
 """
 
 import argparse

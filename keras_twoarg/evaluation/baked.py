@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg.arguments import check_pairing, join_masks, to_tuples, units_shape
-from keras_twoarg.evaluation.interpolated import Interpolation, look_up, make_cells
+from keras_twoarg.evaluation.interpolated import Interpolation, compiled_look_up, look_up, make_cells
+from keras_twoarg.evaluation.xla import may_compile
 
 LookUp = Callable[[Any, Any, Interpolation], Any]
 
@@ -77,11 +78,15 @@ class BakedActivation(keras.layers.Layer):
         values = ops.convert_to_tensor(np.asarray(values, "float32"))
         self.cells.assign(make_cells(values, self.grid.resolution, self.arity))
 
-    def call(self, inputs: Any) -> Any:
-        """Look each unit's arguments up."""
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
         tuples = to_tuples(inputs, self.arity, self.pairing)
         flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
-        values = _look_up.get()(flat, ops.convert_to_tensor(self.cells), self.grid)
+        cells = ops.convert_to_tensor(self.cells.value)
+        if not training and may_compile(False):
+            values = compiled_look_up(self.grid, self.arity)(flat, cells)
+        else:
+            values = _look_up.get()(flat, cells, self.grid)
         return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -187,13 +187,25 @@ def _coefficients(cells: Any, row: Any) -> list[Any]:
 
 
 @lru_cache(maxsize=32)
+def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Any, Any], Any]:
+    """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, arity]), tf.TensorSpec([None, 2**arity])]
+
+    @tf.function(jit_compile=True, input_signature=signature)
+    def compiled(tuples: Any, cells: Any) -> Any:
+        return _fused_look_up(tuples, cells, grid)
+
+    return compiled
+
+
+@lru_cache(maxsize=32)
 def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
     """Return the look-up with its own gradient, each half compiled by XLA."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
-    def forward(tuples: Any, cells: Any) -> Any:
-        return _fused_look_up(tuples, cells, grid)
+    forward = compiled_look_up(grid, arity)
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
