@@ -25,7 +25,7 @@ if options.process is None:  # nobody has started us on each machine: start all 
     common = [sys.executable, __file__, "--coordinator", address, "--processes", str(options.processes)]
     common += ["--epochs", str(options.epochs)]
     started = [subprocess.Popen([*common, "--process", str(i)]) for i in range(options.processes)]
-    sys.exit(max(process.wait() for process in started))
+    sys.exit(any([process.wait() for process in started]))
 
 os.environ["KERAS_BACKEND"] = "jax"
 import jax  # noqa: E402  the backend is chosen first

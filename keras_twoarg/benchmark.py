@@ -22,6 +22,7 @@ from keras_twoarg.activation import TwoArgActivation, set_evaluation
 from keras_twoarg.arguments import to_tuples
 from keras_twoarg.baking import bake
 from keras_twoarg.children import Progress
+from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.sharing import clone_model
 from keras_twoarg.training import records
 from keras_twoarg.training.records import commit, versions
@@ -34,7 +35,9 @@ NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {
 }
 """The paper's networks: what builds them, the images' shape, and the batch."""
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
-PHI = ("interpolated", "baked", "exact", "plain")
+COARSE = "interpolated_41"
+"""A table of 41 x 41 nodes instead of 81 x 81: what suits small networks."""
+PHI = ("interpolated", COARSE, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU behind Keras' LayerNormalization, where the others have `outer.JointLayerNormalization`: convolutions alone."""
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
@@ -75,8 +78,12 @@ def build(network: str, variant: str, seed: int = 0) -> Any:
     if variant == "plain":
         dense = _dense()
         return clone_model(two_arg, clone_function=lambda layer: _plainly(layer, dense))
-    set_evaluation(two_arg, variant)
+    set_evaluation(two_arg, _evaluation(variant))
     return two_arg
+
+
+def _evaluation(variant: str) -> str | Interpolation:
+    return Interpolation(resolution=41) if variant == COARSE else variant
 
 
 def _with_keras_norm(layer: Any) -> Any:
@@ -168,7 +175,7 @@ def _unit(variant: str) -> list[Any]:
         return [keras.layers.PReLU() if variant == "prelu" else keras.layers.Activation(variant)]
     if variant == "plain":
         return [Plain(_dense())]
-    return [TwoArgActivation(evaluation="exact" if variant == "baked" else variant)]
+    return [TwoArgActivation(evaluation="exact" if variant == "baked" else _evaluation(variant))]
 
 
 def _dense() -> list[Any]:
