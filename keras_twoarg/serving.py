@@ -109,8 +109,8 @@ def export(
     """Export a model for inference. The export needs neither keras_twoarg nor Keras.
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
-    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample
-    and in the operations that LiteRT is fastest at: two to four times faster.
+    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
+    and for LiteRT in the operations that it is fastest at.
 
     Args:
         model: A built Keras model.
