@@ -194,7 +194,7 @@ def _heartbeat(tuner: Any) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(HEARTBEAT)  # not for ever: its last question may wait for a chief that has gone home
 
 
 @contextmanager
