@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -22,7 +24,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
 kt = pytest.importorskip("keras_tuner")
 from keras_twoarg import tuning  # noqa: E402
-from keras_twoarg.tuning import oracles, search  # noqa: E402
+from keras_twoarg.tuning import cluster, oracles, search  # noqa: E402
 
 SPACE = {
     "depth": [1, 2], "taper": [1.0], "dropout": [0.0, 0.5], "batch_size": [50], "norm": ["layer"], "inner_units": [4],
@@ -212,6 +214,16 @@ def test_a_worker_without_work_waits_for_trials_that_another_may_lose():
     oracle.update_trial(retried.trial_id, {oracles.OBJECTIVE: 0.5})
     oracle.end_trial(retried)
     assert oracle.create_trial("stays").status == "STOPPED"
+
+
+def test_a_workers_last_heartbeat_does_not_keep_it_waiting(monkeypatch):
+    monkeypatch.setattr(cluster, "HEARTBEAT", 0.05)
+    asked, answered = threading.Event(), threading.Event()
+    oracle = SimpleNamespace(get_trial=lambda _: asked.set() or answered.wait(60))  # a chief that has gone home
+    with cluster._heartbeat(SimpleNamespace(running="0", oracle=oracle)):
+        assert asked.wait(30)
+    assert not answered.is_set()  # and yet we are here
+    answered.set()
 
 
 def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_path, data):
