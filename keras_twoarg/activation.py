@@ -21,6 +21,16 @@ AUTO_UNITS = 256
 _tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
 
 
+class _Parameters(int):
+    """A number of parameters that Keras' `summary`, which formats it by `:,`, prints with a remark behind it."""
+
+    remark = ""
+
+    def __format__(self, spec: str) -> str:
+        plain = format(int(self), spec)
+        return f"{plain} ({self.remark})" if spec == "," else plain
+
+
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class TwoArgActivation(keras.layers.Layer):
     """Activation layer whose units take several arguments, by an inner network that all of them share.
@@ -188,6 +198,12 @@ class TwoArgActivation(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Pass a mask on; of several arguments' masks, their conjunction."""
         return join_masks(previous_mask)
+
+    def count_params(self) -> int:
+        """Return the inner network's number of parameters. Keras' `summary` prints the evaluation in use behind it."""
+        number = _Parameters(super().count_params())
+        number.remark = "exact" if self.evaluation_in_use == "exact" else "interpol."  # its column is 13 wide
+        return number
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""

@@ -183,7 +183,7 @@ def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[Any]) -
 
 def _read(file: Path, inner: InnerNetwork) -> list[np.ndarray] | None:
     try:
-        with np.load(file) as arrays:
+        with open(file, "rb") as opened, np.load(opened) as arrays:  # np.load leaves a damaged file open
             weights = [arrays[f"arr_{i}"] for i in range(len(inner.weights))]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # absent or damaged: fit again

@@ -262,7 +262,7 @@ def test_switching_keeps_the_optimizer(rng):
     model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
     model.compile("adam", "mse")
     model.fit(x, x[:, :3], verbose=0)
-    before = [np.array(v) for v in model.optimizer.variables]
+    before = [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]
     set_evaluation(model, "interpolated")
     assert int(model.optimizer.iterations) == 2
     assert all(np.array_equal(a, v) for a, v in zip(before, model.optimizer.variables, strict=True))
