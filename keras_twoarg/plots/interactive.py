@@ -25,7 +25,8 @@ def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
         for i, s in enumerate(surfaces)
     ]
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.08, "yanchor": "top"}
-    axes = {"xaxis_title": "x1 (basal)", "yaxis_title": "x2 (apical)", "zaxis_title": "phi"}
+    camera = {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}, "center": {"z": -0.15}}  # all of the box fits
+    axes = {"xaxis_title": "x1 (basal)", "yaxis_title": "x2 (apical)", "zaxis_title": "phi", "camera": camera}
     figure.update_layout(
         height=560, margin={"l": 0, "r": 0, "t": 40, "b": 0}, scene=axes, updatemenus=[menu] if surfaces[1:] else []
     )
