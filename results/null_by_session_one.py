@@ -1,0 +1,65 @@
+"""Does Session I change how often a random surface is a saddle? The null of claim c, with phi fitted and without.
+
+    python results/null_by_session_one.py --surfaces 100 --out results/null_by_session_one.json      # 20 minutes
+    python results/null_by_session_one.py --surfaces 3 --epochs 5                                    # a look
+
+Reports take as chance the share of saddles among 1,000 random surfaces. A run starts from such a surface as phi learns
+it in Session I. Both are fitted here with a quadratic where phi's arguments fell in runs of this folder, and compared
+surface by surface. A surface that is in --out is not fitted again. Needs: pip install 'keras_twoarg[tensorflow-cpu]'
+"""
+
+import argparse
+from pathlib import Path
+
+from keras_twoarg import analysis, surfaces
+from keras_twoarg.pretraining import predict
+from keras_twoarg.training import records, sessions
+from keras_twoarg.training.trace import Trace
+
+RUNS = ("mlp-mnist/two_arg-0", "mlp-fashion/two_arg-0", "cnn-fashion/two_arg-0")
+"""Where arguments fall is taken from these."""
+FIRST_SEED = 10**6
+"""That of the surfaces which reports take as the null; far from those of usual runs."""
+
+
+def compare(seed, epochs, densities):
+    """Return the scores of one random surface, and of phi after Session I, over each density."""
+    settings = sessions.Configuration(seed=seed, pretraining_epochs=epochs)
+    phi = sessions.make_phi(settings)
+    sessions.pretrain_phi(phi, settings, lambda done, steps: None)
+    field = surfaces.random_field(seed, amplitude=settings.amplitude)
+
+    def score(function, density):
+        return float(analysis.soft_xor(analysis.fit_quadratic(function, density)).score)
+
+    return {
+        "seed": seed,
+        "surface": {name: score(lambda nodes: field(*nodes.T), where) for name, where in densities.items()},
+        "phi": {name: score(lambda nodes: predict(phi, nodes), where) for name, where in densities.items()},
+        "commit": records.commit(),
+    }
+
+
+def main():
+    """Run what is not in the file yet, and print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--surfaces", type=int, default=100)
+    parser.add_argument("--epochs", type=int, help="Passes over the grid in Session I; default: the paper's 500")
+    parser.add_argument("--out", type=Path, default=Path("null_by_session_one.json"))
+    options = parser.parse_args()
+    here = Path(__file__).parent
+    densities = {run: Trace.read(here / run / "session2-surface.npz").density for run in RUNS}
+    found = records.read_json(options.out) if options.out.exists() else []
+    for seed in range(FIRST_SEED + len(found), FIRST_SEED + options.surfaces):
+        found.append(compare(seed, options.epochs, densities))
+        records.write_json(options.out, found)
+        print(f"{len(found)} of {options.surfaces} surfaces", flush=True)
+    for run in RUNS:
+        surface, phi = ([r[what][run] > 0 for r in found] for what in ("surface", "phi"))
+        same = sum(a == b for a, b in zip(surface, phi, strict=True))
+        number = len(found)
+        print(f"{run}: saddles {sum(surface)} of {number}, after Session I {sum(phi)}; the same in {same}")
+
+
+if __name__ == "__main__":
+    main()
