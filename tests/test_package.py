@@ -19,6 +19,8 @@ from keras_twoarg import analysis, outer, plots, pretraining, robustness, servin
 from keras_twoarg.training import datasets, sessions
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("docs", "examples", "tuning", "benchmarks", "saved_models", "results")
+PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(keras_twoarg.__path__, "keras_twoarg.") if "__main__" not in m.name
 )
@@ -47,10 +49,11 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch):
     keras_twoarg.assert_shared(scope["model"])
 
 
-def test_files_named_in_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
-    assert links and all((ROOT / link).exists() for link in links)
+@pytest.mark.parametrize("page", sorted(str(page.relative_to(ROOT)) for page in PAGES))
+def test_files_named_on_a_page_exist(page):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
+    missing = [link for link in links if not link.startswith("http") and not ((ROOT / page).parent / link).exists()]
+    assert not missing
 
 
 def test_importing_brings_keras_and_numpy_and_does_nothing():
@@ -91,3 +94,14 @@ def test_examples_run(example):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d\d\.\d\d% of", done.stdout.splitlines()[-1])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
+def test_the_null_of_claim_c_goes_on_where_it_was_stopped(tmp_path):
+    script, out = ROOT / "results" / "null_by_session_one.py", tmp_path / "null.json"
+    for number in (1, 2):
+        command = [sys.executable, str(script), "--surfaces", str(number), "--epochs", "1", "--out", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == 0, done.stderr
+        assert len(re.findall(f"saddles [0-9] of {number}, after Session I", done.stdout)) == 3
+    assert [found["seed"] for found in json.loads(out.read_text())] == [10**6, 10**6 + 1]
