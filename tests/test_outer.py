@@ -72,6 +72,25 @@ def test_fixed_pairs_are_the_named_surfaces(function, pairing, rng, tmp_path):
     np.testing.assert_allclose(outer.PairActivation(function)([x1, x2]), y, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere one path serves all")
+@pytest.mark.parametrize("function", ["swiglu", "maxout", "xnor", "product"])
+def test_fixed_pairs_and_their_gradients_are_the_same_compiled(function, rng):
+    import tensorflow as tf
+
+    layer, x = outer.PairActivation(function), tf.constant(rng.normal(size=(5, 3, 8)).astype("float32"))
+    weights = tf.constant(rng.normal(size=(5, 3, 4)).astype("float32"))
+    found = []
+    for training in (True, False):  # compiled, and operation by operation
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+        found.append((y, tape.gradient(y, x, output_gradients=weights)))
+    for compiled, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)
+    graph = tf.function(lambda x: layer(x, training=False)).get_concrete_function(x).graph.as_graph_def()
+    assert b"_XlaMustCompile" not in graph.SerializeToString()
+
+
 def test_all_units_share_one_phi():
     for model in (outer.mlp(MNIST, 10), outer.cnn(MNIST, 10)):
         assert len(inner_networks(model)) == 1
