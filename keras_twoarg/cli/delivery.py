@@ -18,10 +18,10 @@ from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, show_pro
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
 @one_line_errors
 def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, baked: bool, seed: int) -> None:
-    """Export a .keras file for serving, load the export again and compare outputs.
+    """Export a .keras file for serving.
 
-    Servers look for versions: --out served/NAME/1. The inputs and outputs that are compared go to recorded.npz
-    beside it, for `twoarg serve-check served/NAME`.
+    The export is loaded again and its outputs are compared. Servers look for versions: --out served/NAME/1. The
+    inputs and outputs of the comparison go to recorded.npz beside it, for `twoarg serve-check served/NAME`.
     """
     from keras_twoarg import baking, serving
 
@@ -50,7 +50,10 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
 @one_line_errors
 def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
-    """Replace phi by constant tables, and report what that changed; the report goes beside the model, as JSON."""
+    """Replace phi by constant tables.
+
+    What that changed is printed, and goes beside the model as JSON.
+    """
     from keras_twoarg import baking, serving
     from keras_twoarg.training import datasets, records
 
@@ -71,9 +74,10 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results as JSON.")
 @one_line_errors
 def serve_check(folder: Path, out: Path | None) -> None:
-    """Run the exports in FOLDER in processes without Keras, and compare them with what was recorded at export.
+    """Run exports in processes without Keras.
 
-    TensorFlow, its command-line tool and its C library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
+    All in FOLDER, compared with what was recorded at export: by TensorFlow, its command-line tool and its C
+    library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
     Exit status 1 if anything does not agree.
     """
     from keras_twoarg import serve_check as job
@@ -107,7 +111,10 @@ def serve_check(folder: Path, out: Path | None) -> None:
 def robustness(
     model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
 ) -> None:
-    """Measure MODEL under the 15 corruptions of CIFAR-10-C, and AutoAttack; the same command goes on where it was."""
+    """Measure MODEL under corruptions and AutoAttack.
+
+    The 15 corruptions of CIFAR-10-C. The same command goes on where it was stopped.
+    """
     from keras_twoarg import serving
     from keras_twoarg.plots.robustness import write_robustness_report
     from keras_twoarg.robustness.evaluation import draw_points, evaluate
@@ -155,9 +162,10 @@ def robustness(
 def bench(
     networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
 ) -> None:
-    """Measure what two arguments cost: exact, interpolated, baked, and other activations, side by side.
+    """Measure what two arguments cost.
 
-    Every part that is done is in the file; the same command goes on with the next one.
+    Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
+    file; the same command goes on with the next one.
     """
     from keras_twoarg import benchmark
     from keras_twoarg.benchmark_table import tables

@@ -28,7 +28,10 @@ from keras_twoarg.cli.common import (
 @click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
 @one_line_errors
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
-    """Run the main job on real digits: two-argument units against matched ReLU, and a report."""
+    """Run the main job on real digits.
+
+    Two-argument units against matched ReLU, an export, and a report.
+    """
     from keras_twoarg import demo as job
 
     with show_progress() as progress:
@@ -43,7 +46,11 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 
 
 @twoarg.command()
-@click.option("--arm", default="two_arg", help="two_arg, one_arg, or a Keras activation such as relu.")
+@click.option(
+    "--arm",
+    default="two_arg",
+    help="two_arg, one_arg, quadratic, swiglu, maxout, xnor, product, prelu, or a Keras activation.",
+)
 @click.option("--data", required=True, help="mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
@@ -111,9 +118,10 @@ def train(
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
 @one_line_errors
 def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
-    """Run every arm and seed of PLAN, and report: demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, ... or a file.
+    """Run every arm and seed of PLAN, and report.
 
-    The same command goes on where it was stopped. Plans are small TOML files; copy one to write your own.
+    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, or a file. The same
+    command goes on where it was stopped. Plans are small TOML files; copy one to write your own.
     """
     from keras_twoarg import reproduce as job
     from keras_twoarg.plots.report import write_report
@@ -131,7 +139,10 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
 @click.option("--seed", type=int, help="Report this seed alone.")
 @one_line_errors
 def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> None:
-    """Rebuild table, figures and report.html from the records in folders."""
+    """Rebuild tables, figures and report.html.
+
+    From the records in FOLDERS alone, without training; several folders are compared.
+    """
     from keras_twoarg.plots.report import write_report
 
     print_findings(*folders, seed=seed)
@@ -145,7 +156,10 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
 @one_line_errors
 def show(model: Path, data: str, out: Path, seed: int) -> None:
-    """Draw the learned surface, the density on it and its quadratic fit, and say whether it is a soft XOR."""
+    """Draw phi, and say whether it is a soft XOR.
+
+    With the density of its arguments and the quadratic fit.
+    """
     from keras_twoarg.plots.surface import show_model
 
     console.print(show_model(model, data, out, seed))

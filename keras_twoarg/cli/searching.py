@@ -40,9 +40,10 @@ def tune(
     patience: float,
     **settings: Any,
 ) -> None:
-    """Search for the best hyperparameters of each arm, with the same number of parameters and the same budget.
+    """Search for the best hyperparameters of each arm.
 
-    The same command goes on where it was stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
+    Every arm has the same number of parameters and the same budget. The same command goes on where it was
+    stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
     """
     from keras_twoarg.tuning import Search, cluster
