@@ -13,7 +13,7 @@ demo: .venv/demo-installed
 test: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_activation.py tests/test_keras_harness.py \
-		tests/test_sharing.py tests/test_exact.py tests/test_interpolated.py tests/test_pretraining.py tests/test_analysis.py tests/test_serving.py
+		tests/test_sharing.py tests/test_exact.py tests/test_interpolated.py tests/test_pretraining.py tests/test_analysis.py tests/test_serving.py tests/test_pooling.py
 
 lint: .venv/dev-installed
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from keras_twoarg.baking import BakingReport, bake
 from keras_twoarg.evaluation.baked import BakedActivation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
+from keras_twoarg.pooling import TwoArgMaxPooling2D
 from keras_twoarg.sharing import assert_shared, clone_model, sharing_scope
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "InnerNetwork",
     "Interpolation",
     "TwoArgActivation",
+    "TwoArgMaxPooling2D",
     "__version__",
     "assert_shared",
     "bake",

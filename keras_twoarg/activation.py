@@ -140,7 +140,8 @@ class TwoArgActivation(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Build the inner network, unless another place has done so."""
-        units = self.compute_output_shape(input_shape)[1:]
+        self.compute_output_shape(input_shape)  # raises if it does not fit
+        units = units_shape(input_shape, self.arity)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         if not self.inner.built:
             self.inner.build((None, self.arity))
@@ -153,8 +154,10 @@ class TwoArgActivation(keras.layers.Layer):
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
         else:
-            grid = evaluation if isinstance(evaluation, Interpolation) else Interpolation()
-            values = self._interpolate(tuples, bool(training), grid, tables)
+            cells, grid, frozen = self._table(tables, bool(training))
+            flat = ops.reshape(tuples, (-1, self.arity))
+            values = interpolated.evaluate(flat, cells, grid, bool(training), frozen)
+            values = ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
         return ops.cast(ops.squeeze(values, axis=-1), self.compute_dtype)  # (..., n)
 
     def _enter(self) -> dict[Any, Any]:
@@ -182,14 +185,14 @@ class TwoArgActivation(keras.layers.Layer):
             jax.clear_caches()  # JAX would find the old traces again by the model's methods
         self._callers.clear()
 
-    def _interpolate(self, tuples: Any, training: bool, grid: Interpolation, tables: dict[Any, Any]) -> Any:
-        inner = self.inner
+    def _table(self, tables: dict[Any, Any], training: bool) -> tuple[Any, Interpolation, bool]:
+        """Return phi's table, made once in a call of a model, its grid, and whether phi is frozen."""
+        inner, used = self.inner, self.evaluation_in_use
+        grid = used if isinstance(used, Interpolation) else Interpolation()
         key = (id(inner), grid, training, self.compute_dtype)
         if key not in tables:
             tables[key] = interpolated.make_table(inner.values(), inner.evaluate, grid, self.arity, training)
-        flat, frozen = ops.reshape(tuples, (-1, self.arity)), not inner.trainable_weights
-        values = interpolated.evaluate(flat, tables[key], grid, training, frozen)
-        return ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
+        return tables[key], grid, not inner.trainable_weights
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each unit."""

@@ -243,8 +243,9 @@ def _rebuild(model: Any, grids: dict[str, Interpolation]) -> Any:
     def copy(layer: Any) -> Any:
         if isinstance(layer, TwoArgActivation):
             made = BakedActivation(
-                grids[layer.name], layer.arity, layer.pairing, name=layer.name, dtype=layer.dtype_policy
-            )
+                grids[layer.name], layer.arity, layer.pairing, getattr(layer, "pool_size", None),
+                name=layer.name, dtype=layer.dtype_policy,
+            )  # fmt: skip
         else:
             made = layer.__class__.from_config(layer.get_config())
         copies.append((layer, made))

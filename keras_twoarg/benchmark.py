@@ -53,16 +53,17 @@ Run = Callable[[], Any]
 class Plain(keras.layers.Layer):
     """The obvious way: reshape, then three Dense layers that all places share."""
 
-    def __init__(self, dense: Sequence[Any], **kwargs: Any) -> None:
+    def __init__(self, dense: Sequence[Any], pool_size: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dense = dense
+        self.dense, self.pool_size = dense, pool_size
 
     def call(self, inputs: Any) -> Any:
         """Apply the Dense layers to all pairs."""
         hidden = to_tuples(inputs, 2, "adjacent")
         for dense in self.dense:
             hidden = dense(hidden)
-        return ops.squeeze(hidden, -1)
+        outputs = ops.squeeze(hidden, -1)
+        return outputs if self.pool_size is None else ops.max_pool(outputs, self.pool_size, self.pool_size)
 
 
 def build(network: str, variant: str, seed: int = 0) -> Any:
@@ -94,7 +95,9 @@ def _with_keras_norm(layer: Any) -> Any:
 
 
 def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
-    return Plain(dense) if isinstance(layer, TwoArgActivation) else layer.__class__.from_config(layer.get_config())
+    if isinstance(layer, TwoArgActivation):
+        return Plain(dense, getattr(layer, "pool_size", None))
+    return layer.__class__.from_config(layer.get_config())
 
 
 def network(

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, outer
+from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgMaxPooling2D, outer
 
 testing = pytest.importorskip("keras.src.testing", reason="this Keras ships no test harness")
 
@@ -35,6 +35,21 @@ def test_activation(harness, arity, pairing, lead):
         expected_num_seed_generators=0,
         expected_num_losses=0,
         supports_masking=True,
+    )
+
+
+@pytest.mark.parametrize("arity", [1, 2, 3])
+def test_max_pooling(harness, arity):
+    harness.run_layer_test(
+        TwoArgMaxPooling2D,
+        init_kwargs={"inner": InnerNetwork(hidden_units=(4, 4), arity=arity), "pool_size": (2, 3)},
+        input_shape=(2, 4, 7, 4 * arity),
+        expected_output_shape=(2, 2, 2, 4),
+        expected_num_trainable_weights=6,
+        expected_num_non_trainable_weights=0,
+        expected_num_seed_generators=0,
+        expected_num_losses=0,
+        supports_masking=False,
     )
 
 

@@ -45,7 +45,8 @@ def test_order_in_a_block_is_the_same_for_every_arm(arm):
     kinds = [type(layer).__name__ for layer in outer.cnn(CIFAR, 10, arm, (4, 4, 4)).layers]
     unit = {"two_arg": "TwoArgActivation", "one_arg": "TwoArgActivation", "prelu": "PReLU"}.get(arm)
     unit = unit or ("Activation" if arm in ("relu", "gelu") else "PairActivation")
-    convolution = ["Conv2D", "JointLayerNormalization", unit, "MaxPooling2D", "Dropout"]
+    pooled = ["TwoArgMaxPooling2D"] if unit == "TwoArgActivation" else [unit, "MaxPooling2D"]
+    convolution = ["Conv2D", "JointLayerNormalization", *pooled, "Dropout"]
     assert kinds == [*convolution * 2, "Flatten", "Dense", "LayerNormalization", unit, "Dropout", "Dense"]
     kinds = [type(layer).__name__ for layer in outer.mlp(CIFAR, 10, arm, (4, 4)).layers]
     assert kinds == ["Flatten", *["Dense", "LayerNormalization", unit, "Dropout"] * 2, "Dense"]

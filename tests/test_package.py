@@ -75,7 +75,8 @@ print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
 def test_every_module_imports_downwards(name):
     layers = [
         ("arguments", "_version", "children"), ("evaluation",), ("inner",), ("quadratic",), ("sharing",),
-        ("activation",), ("surfaces",), ("pretraining",), ("outer",), ("analysis",), ("baking",), ("training",),
+        ("activation",), ("pooling",), ("surfaces",), ("pretraining",), ("outer",), ("analysis",), ("baking",),
+        ("training",),
         ("robustness", "tuning", "runtimes", "c_library", "serving"), ("tables",), ("serve_check", "plots"),
         ("demo", "benchmark", "reproduce"), ("benchmark_table",),
         ("cli",),

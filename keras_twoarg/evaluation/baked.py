@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_twoarg.arguments import check_pairing, join_masks, to_tuples, units_shape
 from keras_twoarg.evaluation.interpolated import Interpolation, compiled_look_up, look_up, make_cells
+from keras_twoarg.evaluation.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.evaluation.xla import may_compile
 
 LookUp = Callable[[Any, Any, Interpolation], Any]
@@ -40,13 +41,14 @@ class BakedActivation(keras.layers.Layer):
         grid: The table's nodes, an `Interpolation`.
         arity: Number of arguments, 1 or 2. Defaults to `2`.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        pool_size: As in `TwoArgMaxPooling2D`, to take the largest output of each window; or `None`. Defaults to `None`.
         **kwargs: `name` and `dtype`, as for every Keras layer. The table is float32 always.
 
     Input shape:
         `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
 
     Output shape:
-        `(batch, ..., n)`
+        `(batch, ..., n)`, pooled if there is a `pool_size`
 
     Example:
         >>> grid = Interpolation(extent=4.0, resolution=3)  # nodes at -4, 0 and 4
@@ -57,13 +59,16 @@ class BakedActivation(keras.layers.Layer):
         -6.0
     """
 
-    def __init__(self, grid: Any, arity: int = 2, pairing: str = "adjacent", **kwargs: Any) -> None:
+    def __init__(
+        self, grid: Any, arity: int = 2, pairing: str = "adjacent", pool_size: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.grid = grid if isinstance(grid, Interpolation) else Interpolation(**grid)
         if arity not in (1, 2):
             raise ValueError(f"A table takes one or two arguments. Received: arity={arity!r}")
         self.arity, self.pairing = arity, check_pairing(pairing)
-        self.supports_masking = True
+        self.pool_size = None if pool_size is None else check_pool_size(pool_size)
+        self.supports_masking = pool_size is None
 
     def build(self, input_shape: Any) -> None:
         """Create the table: for each cell the coefficients of its polynomial."""
@@ -87,11 +92,13 @@ class BakedActivation(keras.layers.Layer):
             values = compiled_look_up(self.grid, self.arity)(flat, cells)
         else:
             values = _look_up.get()(flat, cells, self.grid)
-        return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+        values = ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+        return values if self.pool_size is None else max_pool(values, self.pool_size)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return the shape of the outputs: one entry for each unit."""
-        return units_shape(input_shape, self.arity)
+        """Return the shape of the outputs: one entry for each unit, or each unit and window."""
+        shape = units_shape(input_shape, self.arity)
+        return shape if self.pool_size is None else pooled_shape(shape, self.pool_size)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Pass a mask on; of several arguments' masks, their conjunction."""
@@ -99,4 +106,5 @@ class BakedActivation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "grid": asdict(self.grid), "arity": self.arity, "pairing": self.pairing}
+        own = {"arity": self.arity, "pairing": self.pairing, "pool_size": self.pool_size}
+        return {**super().get_config(), "grid": asdict(self.grid), **own}

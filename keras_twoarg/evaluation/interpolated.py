@@ -201,11 +201,13 @@ def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Any, Any], An
 
 
 @lru_cache(maxsize=32)
-def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
-    """Return the look-up with its own gradient, each half compiled by XLA."""
-    import tensorflow as tf
+def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any, Any], Any]:
+    """Return the look-up's gradients, compiled by XLA on TensorFlow: to the tuples, packed, and to the table.
 
-    forward = compiled_look_up(grid, arity)
+    They are `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`), and `(cells, 2 ** arity)`, or
+    None if phi is frozen.
+    """
+    import tensorflow as tf
 
     @tf.function(jit_compile=True, reduce_retracing=True)
     def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
@@ -216,13 +218,22 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
         else:
             (_, c1, c2, twist), (f1, f2) = coefficients, position
             by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-        return by_tuple if frozen else (by_tuple, _sum_over_cells(row, position, upstream, cells.shape[0]))
+        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, cells.shape[0])
+
+    return backward
+
+
+@lru_cache(maxsize=32)
+def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
+    """Return the look-up with its own gradient, each half compiled by XLA."""
+    import tensorflow as tf
+
+    forward, backward = compiled_look_up(grid, arity), compiled_gradients(grid, arity, frozen)
 
     @tf.custom_gradient
     def differentiable(tuples: Any, cells: Any) -> Any:
         def gradient(upstream: Any) -> Any:
-            found = backward(tuples, cells, upstream)
-            by_tuple, by_cell = (found, None) if frozen else found
+            by_tuple, by_cell = backward(tuples, cells, upstream)
             by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
             return by_tuple, by_cell
 

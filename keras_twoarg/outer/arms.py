@@ -9,6 +9,7 @@ from keras_twoarg.activation import TwoArgActivation
 from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.outer.pairs import FUNCTIONS, PairActivation
+from keras_twoarg.pooling import TwoArgMaxPooling2D
 from keras_twoarg.quadratic import QuadraticNetwork
 
 ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
@@ -69,15 +70,26 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
     return inner
 
 
+def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Any]:
+    """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
+    if inner is not None:
+        return [TwoArgMaxPooling2D(inner, 2, pairing=pairing, evaluation=evaluation)]
+    return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2)]
+
+
 def unit(
-    arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation, convolutional: bool = False
+    arm: str,
+    inner: InnerNetwork | None,
+    pairing: str,
+    evaluation: str | Interpolation,
+    shared_axes: list[int] | None = None,
 ) -> Any:
     """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
     if arm in FUNCTIONS:
         return PairActivation(arm, pairing)
     if arm == "prelu":
-        axes = [1, 2] if convolutional else None
-        return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=axes)
+        slope = keras.initializers.Constant(0.25)
+        return keras.layers.PReLU(alpha_initializer=slope, shared_axes=shared_axes)
     if inner is None:
         return keras.layers.Activation(arm)
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)

@@ -29,7 +29,8 @@ def cnn(
 
     For each width but the last: convolution 3x3 without padding -> LayerNorm -> unit -> max-pooling 2x2 -> dropout.
     For the last: linear -> LayerNorm -> unit -> dropout. Then linear. A unit reads channels at one pixel; the
-    LayerNorm runs jointly over height, width and channels and learns nothing. The output is logits.
+    LayerNorm runs jointly over height, width and channels and learns nothing. Learned phis have their max-pooling in
+    the same layer, `TwoArgMaxPooling2D`, at a smaller price. The output is logits.
 
     Args:
         input_shape: `(height, width, channels)`.
@@ -71,8 +72,8 @@ def cnn(
         model.add(arms.convolution(arity * width, channels, seed, i))
         if norm == "layer":
             model.add(JointLayerNormalization())
-        model.add(arms.unit(arm, inner, pairing, evaluation, convolutional=True))
-        model.add(keras.layers.MaxPooling2D(2))
+        for layer in arms.pooled_units(arm, inner, pairing, evaluation):
+            model.add(layer)
         model.add(arms.dropout(dropout, seed, i))
         channels = width
     model.add(keras.layers.Flatten())

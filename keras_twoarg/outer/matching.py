@@ -265,6 +265,7 @@ def _costs(model: Any) -> tuple[int, int, str, int]:
     for layer in model.layers:
         outputs = prod(layer.output.shape[1:])
         if _is_unit(layer):
+            outputs = prod(layer.input.shape[1:]) // _arity(layer)  # before any pooling
             units += outputs
             pre_activations += outputs * _arity(layer)
             places += 1
