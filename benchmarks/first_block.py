@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_twoarg import TwoArgActivation, outer
+from keras_twoarg import TwoArgActivation, TwoArgMaxPooling2D, outer
 
 SHAPE = (30, 30, 120)
 
@@ -42,9 +42,17 @@ def layers():
         "LayerNorm, Keras'": keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False),
         "LayerNorm, compiled": outer.JointLayerNormalization(),
         "two_arg, interpolated": TwoArgActivation(evaluation="interpolated"),
+        "two_arg, then max-pooling": _pooled(TwoArgActivation(evaluation="interpolated")),
+        "two_arg, max-pooling in one": TwoArgMaxPooling2D(evaluation="interpolated"),
         "relu": keras.layers.ReLU(),
+        "relu, then max-pooling": _pooled(keras.layers.ReLU()),
         "swiglu": outer.PairActivation("swiglu"),
+        "swiglu, then max-pooling": _pooled(outer.PairActivation("swiglu")),
     }
+
+
+def _pooled(layer):
+    return keras.Sequential([layer, keras.layers.MaxPooling2D(2)])
 
 
 def main():

@@ -18,7 +18,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
     """`TwoArgActivation` and `keras.layers.MaxPooling2D` behind it as one layer, the same to within rounding.
 
     With an interpolated phi on TensorFlow a training step computes gradients for the largest output of each window
-    alone: the paper's CNN then takes a seventh less time for a step, and a quarter less memory. Elsewhere it does one
+    alone: the paper's CNN then takes an eighth less time for a step, and a quarter less memory. Elsewhere it does one
     after the other.
 
     Args:
