@@ -11,9 +11,10 @@ from rich.console import Console
 from keras_twoarg import analysis, outer, plots, surfaces
 from keras_twoarg.plots.report import write_report
 from keras_twoarg.plots.surface import SHOWN, SurfaceDisplay
+from keras_twoarg.robustness.evaluation import Robustness
 from keras_twoarg.tables.groups import common_threshold, group_runs, read_runs
 from keras_twoarg.tables.runs import fairness_table, paired_table, runs_table
-from keras_twoarg.training import sessions
+from keras_twoarg.training import records, sessions
 from keras_twoarg.training.records import Record
 from tests.data import blobs
 
@@ -135,6 +136,31 @@ def test_records_with_numbers_that_are_not_finite_are_valid_json(tmp_path):
     record(test_loss=float("nan")).write(tmp_path / "session2.json")
     assert "NaN" not in (tmp_path / "session2.json").read_text()
     assert Record.read(tmp_path / "session2.json").test_loss is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "suits"),
+    [
+        (None, "best_epoch test_accuracy test_loss commit clean"),
+        ("oops", "arm session dataset architecture norm status commit"),
+        (-1.5, "test_accuracy test_loss seconds clean"),
+        (True, ""),
+        ([1], "widths"),
+        ({"a": "b"}, "settings versions"),
+        ("absent", ""),
+    ],
+)
+@pytest.mark.parametrize("whole", [record(), Robustness({}, 0.9, {"fog": [0.5] * 5}, {"square": 0.1})])
+def test_one_wrong_value_in_a_record_is_an_error_that_names_file_and_key(whole, wrong, suits, tmp_path):
+    for key, value in vars(whole).items():
+        if key in suits.split() and not (key == "seconds" and isinstance(value, dict)):
+            continue
+        data = {**vars(whole), key: wrong}
+        if wrong == "absent":
+            del data[key]
+        records.write_json(tmp_path / "kept.json", data)
+        with pytest.raises(ValueError, match=f"kept.json is no record.*{key}"):
+            type(whole).read(tmp_path / "kept.json")
 
 
 def test_learning_curves_draw_means_and_bands():

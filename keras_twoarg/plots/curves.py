@@ -8,10 +8,10 @@ import numpy as np
 from keras_twoarg.plots.markup import figure_section
 from keras_twoarg.plots.style import line_styles, pyplot
 from keras_twoarg.tables.groups import group_runs
-from keras_twoarg.training.records import Record
+from keras_twoarg.training.records import Quantity, Record
 
 
-def plot_learning_curves(records: Sequence[Record], *, key: str = "val_accuracy", ax: Any = None) -> Any:
+def plot_learning_curves(records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: Any = None) -> Any:
     """Draw a quantity over the epochs: for each arm and session the mean over seeds, and a band from least to most.
 
     Args:

@@ -55,10 +55,7 @@ class Robustness:
     @classmethod
     def read(cls, file: Path) -> "Robustness":
         """Read what `evaluate` has written."""
-        found = records.read_json(file)
-        if not isinstance(found, dict) or set(found) != set(cls.__dataclass_fields__):
-            raise ValueError(f"{file} is no record of robustness, or of another version")
-        return cls(**found)
+        return records.read_as(cls, file, "record of robustness")
 
 
 def evaluate(

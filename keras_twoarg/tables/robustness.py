@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
+from keras_twoarg.robustness.attacks import AUTOATTACK
+from keras_twoarg.robustness.corruptions import NAMES
 from keras_twoarg.robustness.evaluation import Robustness
 from keras_twoarg.tables.groups import Group, group_runs
 from keras_twoarg.tables.table import Table
@@ -91,7 +93,7 @@ def robustness_table(found: Sequence[tuple[Record, Robustness]]) -> Table | None
                 kept[id(r)].against(kept[id(o)])
                 for r in group.records
                 for o in (relu.records if relu else ())
-                if o.seed == r.seed and kept[id(r)].corrupted and kept[id(o)].corrupted
+                if o.seed == r.seed and np.isfinite([_corrupted(kept[id(r)]), _corrupted(kept[id(o)])]).all()
             ]
             row += [_mean([_corrupted(r) for r in own])]
             row += [_mean([e.mce for e in errors]), _mean([e.relative_mce for e in errors])]
@@ -113,12 +115,14 @@ def robustness_table(found: Sequence[tuple[Record, Robustness]]) -> Table | None
 
 
 def _robust(found: Robustness) -> float:
-    values = [a for name, a in found.attacked.items() if name not in ("fgsm", "pgd")]
-    return min(values) if values else float("nan")
+    """Return what the whole AutoAttack left; what is attacked in part only does not compare."""
+    parts = [found.attacked.get(name, float("nan")) for name in AUTOATTACK]
+    return float(np.min(parts))
 
 
 def _corrupted(found: Robustness) -> float:
-    return float(np.mean(list(found.corrupted.values()))) if found.corrupted else float("nan")
+    """Return the mean over all corruptions; nothing if some are still to come."""
+    return float(np.mean([found.corrupted.get(name, [float("nan")] * 5) for name in NAMES]))
 
 
 def _mean(values: Sequence[float]) -> str:

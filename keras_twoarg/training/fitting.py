@@ -19,11 +19,11 @@ import numpy as np
 from keras_twoarg.inner import InnerNetwork
 from keras_twoarg.pretraining import steps_a_call
 from keras_twoarg.training.datasets import Split
-from keras_twoarg.training.records import write_whole
+from keras_twoarg.training.records import Epoch, write_whole
 
 _EVALUATION_BATCH = 1000
 
-OnEpoch = Callable[[int, dict[str, float]], None]
+OnEpoch = Callable[[int, Epoch], None]
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Fit:
         snapshots: phi's weights by epoch; epoch 0 is the start.
     """
 
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
     snapshots: dict[int, list[np.ndarray]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def evaluate(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _epoch(model: Any, split: Split, batch_size: int, rng: np.random.Generator) -> dict[str, float]:
+def _epoch(model: Any, split: Split, batch_size: int, rng: np.random.Generator) -> Epoch:
     start = time.perf_counter()
     order = rng.permutation(len(split.x_train))
     history = model.fit(split.x_train[order], split.y_train[order], batch_size=batch_size, shuffle=False, verbose=0)

@@ -6,16 +6,30 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 import keras
 import numpy as np
 
 from keras_twoarg._version import __version__
+
+T = TypeVar("T")
+Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+
+
+class Epoch(TypedDict):
+    """What is kept of one epoch; numbers that are not finite are null in the file."""
+
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
 
 
 @dataclass
@@ -34,7 +48,7 @@ class Record:
         norm: Normalization in front of the units.
         splits: Images for training, validation and test.
         settings: Everything else that the run depends on.
-        epochs: For each epoch `loss`, `accuracy`, `val_loss`, `val_accuracy` and `seconds`.
+        epochs: What each epoch came to, in order.
         status: `"finished"`, or `"diverged"` when the loss was no longer finite.
         best_epoch: The epoch with the lowest validation loss, from 1; its weights were tested. None if there is none.
         test_accuracy: Share of test images classified correctly, within [0, 1]; used once, after training.
@@ -54,7 +68,7 @@ class Record:
     norm: str
     splits: dict[str, int]
     settings: dict[str, Any]
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
     status: str = "finished"
     best_epoch: int | None = None
     test_accuracy: float | None = None
@@ -63,7 +77,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
 
-    def curve(self, key: str) -> list[float]:
+    def curve(self, key: Quantity) -> list[float]:
         """Return one quantity over the epochs, such as `"val_accuracy"`."""
         return [epoch[key] for epoch in self.epochs]
 
@@ -78,11 +92,7 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Read a record, or raise a ValueError that names the file."""
-        data = read_json(path)
-        known = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or not known <= set(data):
-            raise ValueError(f"{path} is no record of a run: it lacks {sorted(known - set(data))}")
-        return cls(**{key: data[key] for key in known})
+        return read_as(cls, path, "record of a run")
 
 
 def write_whole(path: Path, write: Callable[[Any], None]) -> None:
@@ -111,6 +121,37 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it to make it anew") from error
+
+
+def read_as(kind: type[T], path: Path, what: str) -> T:
+    """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it."""
+    data, wanted = read_json(path), get_type_hints(kind)
+    problem = f"expected an object. Received: {type(data).__name__}"
+    if isinstance(data, dict):
+        wrong = [key for key in wanted if key in data and not _fits(data[key], wanted[key])]
+        problem = f"it lacks {', '.join(missing)}" if (missing := sorted(set(wanted) - set(data))) else ""
+        problem = problem or "; ".join(f"its `{key}` is {str(data[key])[:60]!r}" for key in wrong)
+    if problem:
+        raise ValueError(f"{path} is no {what}, or of another version: {problem}. Delete it to make it anew")
+    return kind(**{key: data[key] for key in wanted})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value from a JSON file is of an annotation's type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if is_typeddict(kind):
+        types = get_type_hints(kind)
+        known = isinstance(value, dict) and set(types) <= set(value)
+        return known and all(value[key] is None or _fits(value[key], types[key]) for key in types)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
 
 
 def _finite(data: Any) -> Any:

@@ -312,7 +312,10 @@ def claim_folder(
         raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
     file = out / name
     if file.exists():
-        found = {**{k: v for k, v in defaults.items() if k in configuration}, **records.read_json(file)}
+        kept = records.read_json(file)
+        if not isinstance(kept, dict):
+            raise ValueError(f"{file} is damaged: expected an object. Received: {type(kept).__name__}")
+        found = {**{k: v for k, v in defaults.items() if k in configuration}, **kept}
         different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
         if different:
             changes = ", ".join(f"{key}={found.get(key)!r} there, {configuration.get(key)!r} here" for key in different)
