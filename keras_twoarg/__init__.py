@@ -1,5 +1,6 @@
 """Two-argument activation functions for Keras (Yoon, Orhan, Kim, Pitkow, arXiv 2110.06871)."""
 
+from keras_twoarg import outer  # also registers the layers of its networks, so that their files load
 from keras_twoarg._version import __version__
 from keras_twoarg.activation import TwoArgActivation, set_evaluation
 from keras_twoarg.baking import BakingReport, bake
@@ -20,6 +21,7 @@ __all__ = [
     "assert_shared",
     "bake",
     "clone_model",
+    "outer",
     "set_evaluation",
     "sharing_scope",
 ]

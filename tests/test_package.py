@@ -71,6 +71,19 @@ print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_importing_is_all_that_a_file_of_any_arm_needs(tmp_path):
+    for arm in (*outer.ARMS, "relu", "prelu", "swiglu"):
+        outer.cnn((28, 28, 1), 10, arm, widths=(4, 4, 4, 4)).save(tmp_path / f"{arm}.keras")
+    code = """
+import sys, keras, keras_twoarg
+for file in sys.argv[1:]:
+    keras.models.load_model(file)
+"""
+    command = [sys.executable, "-c", code, *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert len(command) > 6 and done.returncode == 0, done.stderr[-500:]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_imports_downwards(name):
     layers = [
