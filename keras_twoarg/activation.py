@@ -15,8 +15,8 @@ from keras_twoarg.evaluation.interpolated import Interpolation
 from keras_twoarg.inner import InnerNetwork
 
 EVALUATIONS = ("auto", "exact", "interpolated")
-AUTO_UNITS = 256
-"""Units of a place (in one sample) from which `"auto"` interpolates: fewer do not pay for a table of 6,561 nodes."""
+AUTO_BATCH = 128
+"""A batch for which `"auto"` decides: a table pays where its units are at least as many as the table's nodes."""
 
 _tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
 
@@ -46,8 +46,9 @@ class TwoArgActivation(keras.layers.Layer):
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"exact"`; `"interpolated"` or an `Interpolation` with settings of its own,
             by a table of phi that is made anew at each step (arity 1 and 2); or `"auto"`, which interpolates where
-            there are at least 256 units in a sample, and is exact elsewhere. It can be set at any time, on a loaded or
-            compiled model too (see `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
+            128 samples have at least as many units as the table has nodes, 6,561 (52 units in a sample) or, for one
+            argument, 81, and is exact elsewhere. It can be set at any time, on a loaded or compiled model too (see
+            `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
             `trainable` acts on the inner network, and so on all the places that share it.
 
@@ -130,8 +131,10 @@ class TwoArgActivation(keras.layers.Layer):
         """How phi is evaluated: what `"auto"` comes to, once the layer is built."""
         if self._evaluation != "auto":
             return self._evaluation
-        many = self._units is None or self._units >= AUTO_UNITS
-        return "interpolated" if self.built and many and self.arity <= 2 else "exact"
+        if not self.built or not self.inner.worth_a_table or self.arity > 2:
+            return "exact"
+        many = self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
+        return "interpolated" if many else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer, after making sure that a rebuilt graph still shares one phi."""
@@ -245,7 +248,7 @@ def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str
     Example:
         >>> model = outer.cnn((28, 28, 1), classes=10)
         >>> list(set_evaluation(model, "auto").values())
-        ['interpolated', 'interpolated', 'interpolated', 'exact']
+        ['interpolated', 'interpolated', 'interpolated', 'interpolated']
     """
     places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
     for layer in places:

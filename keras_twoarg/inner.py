@@ -56,6 +56,9 @@ class InnerNetwork(keras.layers.Layer):
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.
     """
 
+    worth_a_table = True
+    """Whether evaluating it costs so much more than a look-up that `evaluation="auto"` may interpolate it."""
+
     def __init__(
         self,
         hidden_units: Sequence[int] = (64, 64),
@@ -86,18 +89,21 @@ class InnerNetwork(keras.layers.Layer):
         self._check_last_axis(input_shape)
         sizes = (self.arity, *self.hidden_units, 1)
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-            self.add_weight(
+            kernel = self.add_weight(
                 name=f"kernel_{i}",
                 shape=(fan_in, fan_out),
                 initializer=_for_layer(self.kernel_initializer, i),
                 regularizer=self.kernel_regularizer,
             )
-            self.add_weight(
+            bias = self.add_weight(
                 name=f"bias_{i}",
                 shape=(fan_out,),
                 initializer=_for_layer(self.bias_initializer, i),
                 regularizer=self.bias_regularizer,
             )
+            # Attributes, because tf.saved_model.save and tf.train.Checkpoint find variables by them alone.
+            setattr(self, f"kernel_{i}", kernel)
+            setattr(self, f"bias_{i}", bias)
         self._claim_share_key()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

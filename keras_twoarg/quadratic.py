@@ -35,6 +35,8 @@ class QuadraticNetwork(InnerNetwork):
         6.5
     """
 
+    worth_a_table = False
+
     def __init__(
         self,
         *,
@@ -56,7 +58,7 @@ class QuadraticNetwork(InnerNetwork):
     def build(self, input_shape: Any) -> None:
         """Create the coefficients."""
         self._check_last_axis(input_shape)
-        self.add_weight(
+        self.coefficients = self.add_weight(
             name="coefficients",
             shape=(6, 1),
             initializer=self.kernel_initializer,

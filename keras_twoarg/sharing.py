@@ -4,14 +4,14 @@ What goes wrong without this. Keras saves each layer by its config. When three a
 network, it is written three times, and a naive layer comes back with three networks: more parameters, and outputs
 that drift apart with training. `TwoArgActivation` writes the network's identity into its config, so `.keras` files,
 `pickle` and `copy.deepcopy` keep one phi. Keras has no notion of identity in `keras.models.clone_model`,
-`from_config` and `model_from_json`. For those:
+`from_config`, `model_from_json` and legacy HDF5 files. For those:
 
 >>> inner = InnerNetwork()
 >>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
 >>> copy = clone_model(model)                           # instead of keras.models.clone_model
 >>> copy.count_params() == model.count_params()
 True
->>> with sharing_scope():                               # around from_config and model_from_json
+>>> with sharing_scope():                               # around from_config and the others
 ...     copy = keras.Sequential.from_config(model.get_config())
 >>> assert_shared(copy)
 
@@ -31,7 +31,8 @@ from keras_twoarg.inner import InnerNetwork
 
 _REMEDY = (
     "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
-    "keras.models.clone_model, and `with keras_twoarg.sharing_scope():` around from_config or model_from_json."
+    "keras.models.clone_model, and `with keras_twoarg.sharing_scope():` around from_config, model_from_json, or "
+    "load_model of an HDF5 file."
 )
 
 # config key -> network, within the innermost sharing_scope

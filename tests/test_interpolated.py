@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.evaluation import interpolated
+from keras_twoarg.quadratic import QuadraticNetwork
 from tests.conftest import phi_in_float64, shared_mlp
 from tests.test_exact import gradients
 
@@ -270,12 +271,16 @@ def test_switching_keeps_the_optimizer(rng):
     assert int(model.optimizer.iterations) == 4
 
 
-def test_auto_interpolates_where_units_are_many():
-    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(32, 3), TwoArgActivation(name="many")])
-    model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dense(64))
-    model.add(TwoArgActivation(name="few"))
-    assert set_evaluation(model, "auto") == {"many": "interpolated", "few": "exact"}
+def test_auto_interpolates_where_128_samples_have_more_units_than_the_table_has_nodes():
+    model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(104), TwoArgActivation(name="52 units")])
+    model.add(keras.layers.Dense(102))
+    model.add(TwoArgActivation(name="51 units"))
+    model.add(TwoArgActivation(InnerNetwork(arity=1), name="one argument"))
+    model.add(keras.layers.Dense(500))
+    model.add(TwoArgActivation(QuadraticNetwork(), name="six coefficients"))
+    assert set_evaluation(model, "auto") == {
+        "52 units": "interpolated", "51 units": "exact", "one argument": "interpolated", "six coefficients": "exact",
+    }  # fmt: skip
     sequence = keras.Sequential([keras.Input((None, 8)), TwoArgActivation(name="any length")])
     assert set_evaluation(sequence, "auto") == {"any length": "interpolated"}
     triples = keras.Sequential([keras.Input((900,)), TwoArgActivation(InnerNetwork(arity=3), name="triples")])

@@ -100,6 +100,18 @@ def test_all_units_share_one_phi():
     assert inner_networks(outer.mlp(MNIST, 10, inner=inner)) == [inner]
 
 
+def test_images_have_their_channels_last_whatever_keras_is_set_to():
+    expected = outer.cnn((20, 24, 3), 10, widths=(4, 4, 4), seed=1)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = outer.cnn((20, 24, 3), 10, widths=(4, 4, 4), seed=1)
+        assert found.output_shape == (None, 10) and found.count_params() == expected.count_params()
+        relu = outer.cnn((20, 24, 3), 10, "relu", widths=(4, 4, 4))
+        assert relu.layers[0].output.shape == (None, 18, 22, 4) and relu.output_shape == (None, 10)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 def test_a_seed_gives_the_same_weights_and_each_layer_its_own():
     first, second, third = (outer.mlp((16,), 3, widths=(8, 8, 8), seed=s).get_weights() for s in (5, 5, 6))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import tempfile
 import warnings
 
 import keras
@@ -124,6 +125,40 @@ def save_and_load(model, tmp_path):
     return keras.models.load_model(tmp_path / "model.keras")
 
 
+def a_folder(model, tmp_path):
+    folder = tempfile.mkdtemp(dir=tmp_path)
+    model.save(folder, zipped=False)
+    return keras.models.load_model(folder)
+
+
+def legacy_hdf5(model, tmp_path):
+    if isinstance(model, Subclassed):
+        pytest.skip("HDF5 does not find classes by their registered names")
+    model.save(tmp_path / "model.h5")
+    with sharing_scope():
+        return keras.models.load_model(tmp_path / "model.h5")
+
+
+def checkpoint_of_tensorflow(model, tmp_path):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("for TensorFlow's variables")
+    if isinstance(model, Subclassed):
+        pytest.skip("TensorFlow does not look into a Keras model's list of layers")
+    import tensorflow as tf
+
+    fresh = BUILDERS[id(model)](InnerNetwork(hidden_units=(5, 5)))
+    path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+    tf.train.Checkpoint(model=fresh).restore(path).assert_existing_objects_matched()
+    return fresh
+
+
+def weights_in_shards(model, tmp_path):
+    model.save_weights(tmp_path / "model.weights.json", max_shard_size=1e-6)
+    fresh = BUILDERS[id(model)](InnerNetwork(hidden_units=(5, 5)))
+    fresh.load_weights(tmp_path / "model.weights.json")
+    return fresh
+
+
 def weights_file(model, tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     fresh = BUILDERS[id(model)](InnerNetwork(hidden_units=(5, 5)))
@@ -153,6 +188,10 @@ OPERATIONS = {
     "pickle": lambda model, tmp_path: pickle.loads(pickle.dumps(model)),
     "deepcopy": lambda model, tmp_path: copy.deepcopy(model),
     "weights": weights_file,
+    "weights in shards": weights_in_shards,
+    "folder": a_folder,
+    "HDF5": legacy_hdf5,
+    "tf.train.Checkpoint": checkpoint_of_tensorflow,
     "from_config": from_config,
     "to_json": to_json,
     "clone_model": lambda model, tmp_path: with_weights(clone_model(model), model),
@@ -204,6 +243,19 @@ def test_saved_model_holds_phi_once_and_agrees(model, tmp_path, x):
     loaded = tensorflow.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(loaded.serve(x).numpy(), expected, atol=1e-6)
     assert sum(int(np.prod(v.shape)) for v in loaded.variables) == OUTER + INNER
+
+
+def test_saved_models_of_tensorflow_itself_agree(model, tmp_path, x):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.saved_model.save takes TensorFlow's variables")
+    import tensorflow as tf
+
+    expected = keras.ops.convert_to_numpy(model(x))
+    tf.saved_model.save(model, tmp_path / "saved")
+    serve = tf.saved_model.load(tmp_path / "saved").signatures["serving_default"]
+    (name,) = serve.structured_input_signature[1]
+    (found,) = serve(**{name: tf.constant(x)}).values()
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
 def test_a_compiled_model_goes_on_training_after_loading(tmp_path, x):

@@ -12,6 +12,8 @@ from keras_twoarg.outer.pairs import FUNCTIONS, PairActivation
 from keras_twoarg.pooling import TwoArgMaxPooling2D
 from keras_twoarg.quadratic import QuadraticNetwork
 
+FORMAT = "channels_last"
+"""Of all images, whatever Keras is set to: a unit's arguments are channels next to each other."""
 ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
 """Arms whose unit is a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
 
@@ -74,7 +76,7 @@ def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation:
     """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
     if inner is not None:
         return [TwoArgMaxPooling2D(inner, 2, pairing=pairing, evaluation=evaluation)]
-    return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2)]
+    return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2, data_format=FORMAT)]
 
 
 def unit(
@@ -116,7 +118,7 @@ def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any)
 
 def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Any:
     """Return a convolution 3x3 without padding, initialized like `linear`."""
-    return keras.layers.Conv2D(filters, 3, **_uniform(9 * fan_in, seed, index))
+    return keras.layers.Conv2D(filters, 3, data_format=FORMAT, **_uniform(9 * fan_in, seed, index))
 
 
 def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, Any]:

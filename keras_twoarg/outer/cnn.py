@@ -76,7 +76,7 @@ def cnn(
             model.add(layer)
         model.add(arms.dropout(dropout, seed, i))
         channels = width
-    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Flatten(data_format=arms.FORMAT))
     model.add(arms.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
     if norm == "layer":
         model.add(arms.norm())
