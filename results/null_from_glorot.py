@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_twoarg import analysis
-from keras_twoarg.tables.surfaces import _glorot_surface, read_surfaces
+from keras_twoarg.tables.surfaces import glorot_surface, read_surfaces
 
 NETWORKS = 300
 
@@ -25,6 +25,6 @@ def is_saddle(surface: np.ndarray, density: analysis.Density) -> bool:
 for folder in map(Path, sys.argv[1:]):
     learned = [s for s in read_surfaces([folder]) if s.record.settings["start"] == "glorot"]
     density = analysis.pool([surface.density for surface in learned])
-    share = np.mean([is_saddle(_glorot_surface(seed, density), density) for seed in range(NETWORKS)])
+    share = np.mean([is_saddle(glorot_surface(seed, density), density) for seed in range(NETWORKS)])
     became = sum(is_saddle(surface.trace.learned, surface.density) for surface in learned)
     print(f"{folder}: {share:.0%} of {NETWORKS} at the start; learned {became} of {len(learned)}")

@@ -169,12 +169,13 @@ def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
         "learned": np.array([surface.spectrum.shares for surface in members]),
         "after Session I": np.array([analysis.spectrum(start, density).shares for start, density in starts]),
         "Glorot's weights": np.array(
-            [analysis.spectrum(_glorot_surface(i, pooled), pooled).shares for i in range(_GLOROT_NETWORKS)]
+            [analysis.spectrum(glorot_surface(i, pooled), pooled).shares for i in range(_GLOROT_NETWORKS)]
         ),
     }
 
 
-def _glorot_surface(seed: int, density: Density) -> np.ndarray:
+def glorot_surface(seed: int, density: Density) -> np.ndarray:
+    """Return phi with Glorot's initial weights on a density's grid."""
     rng = np.random.default_rng(seed)
     weights: list[np.ndarray] = []
     for fan_in, fan_out in ((2, 64), (64, 64), (64, 1)):
