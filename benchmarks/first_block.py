@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_twoarg import TwoArgActivation, TwoArgMaxPooling2D, outer
+from keras_twoarg import TwoArgActivation, TwoArgMaxPooling2D, models
 
 SHAPE = (30, 30, 120)
 
@@ -40,14 +40,14 @@ def layers():
     return {
         "convolution 3x3, 3 -> 120": keras.layers.Conv2D(120, 3),
         "LayerNorm, Keras'": keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False),
-        "LayerNorm, compiled": outer.JointLayerNormalization(),
+        "LayerNorm, compiled": models.JointLayerNormalization(),
         "two_arg, interpolated": TwoArgActivation(evaluation="interpolated"),
         "two_arg, then max-pooling": _pooled(TwoArgActivation(evaluation="interpolated")),
         "two_arg, max-pooling in one": TwoArgMaxPooling2D(evaluation="interpolated"),
         "relu": keras.layers.ReLU(),
         "relu, then max-pooling": _pooled(keras.layers.ReLU()),
-        "swiglu": outer.PairActivation("swiglu"),
-        "swiglu, then max-pooling": _pooled(outer.PairActivation("swiglu")),
+        "swiglu": models.PairActivation("swiglu"),
+        "swiglu, then max-pooling": _pooled(models.PairActivation("swiglu")),
     }
 
 

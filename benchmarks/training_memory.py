@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_twoarg import InnerNetwork, TwoArgActivation
-from keras_twoarg.evaluation import exact
-from keras_twoarg.training.records import commit, versions
+from keras_twoarg.ops import exact
+from keras_twoarg.utils.versions import commit, versions
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")

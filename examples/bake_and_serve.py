@@ -9,26 +9,27 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_twoarg import bake, outer, serve_check, serving
-from keras_twoarg.training import datasets, fitting
+from keras_twoarg import bake, models
+from keras_twoarg.experiments.training import datasets, training_loop
+from keras_twoarg.export import formats, verify
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--epochs", type=int, default=20)
 options = parser.parse_args()
 
 data = datasets.split(datasets.load("mnist5k"), seed=0)
-model = outer.mlp((28, 28, 1), classes=10, seed=0)
-fitting.compile_classifier(model, learning_rate=1e-3)
+model = models.mlp((28, 28, 1), classes=10, seed=0)
+training_loop.compile_classifier(model, learning_rate=1e-3)
 model.fit(data.x_train, data.y_train, epochs=options.epochs, verbose=0)
 
 baked, report = bake(model, data.x_validation, labels=data.y_validation)
 print(report)
 
 with tempfile.TemporaryDirectory() as folder:
-    served = serving.servable(baked, softmax=True)  # input "image", output "probabilities"
-    serving.export(served, Path(folder) / "digits" / "1")
-    serving.record(served, Path(folder) / "digits" / "recorded.npz", data.x_test[:64])
-    for check in serve_check.check(Path(folder) / "digits"):
+    served = formats.servable(baked, softmax=True)  # input "image", output "probabilities"
+    formats.export(served, Path(folder) / "digits" / "1")
+    formats.record(served, Path(folder) / "digits" / "recorded.npz", data.x_test[:64])
+    for check in verify.check(Path(folder) / "digits"):
         print(f"{check.runtime}: {'agrees' if check.agrees else check.problem or 'DIFFERS'}")
     loaded = tf.saved_model.load(str(Path(folder) / "digits" / "1"))
     found = loaded.serve(data.x_test)["probabilities"].numpy().argmax(-1)

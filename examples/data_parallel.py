@@ -18,15 +18,15 @@ if not tf.config.list_physical_devices("GPU"):
 
 import keras  # noqa: E402  the devices are chosen before Keras looks at them
 
-from keras_twoarg import outer  # noqa: E402
-from keras_twoarg.training import datasets  # noqa: E402
+from keras_twoarg import models  # noqa: E402
+from keras_twoarg.experiments.training import datasets  # noqa: E402
 
 data = datasets.split(datasets.load("mnist5k"), seed=0)
 devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
 print(f"{strategy.num_replicas_in_sync} replicas")
 with strategy.scope():
-    model = outer.mlp((28, 28, 1), classes=10, seed=0)
+    model = models.mlp((28, 28, 1), classes=10, seed=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 model.fit(data.x_train, data.y_train, batch_size=100, epochs=options.epochs, verbose=0)

@@ -34,12 +34,12 @@ import keras  # noqa: E402
 keras.distribution.initialize(options.coordinator, options.processes, options.process)
 keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
-from keras_twoarg import outer  # noqa: E402
-from keras_twoarg.training import datasets  # noqa: E402
+from keras_twoarg import models  # noqa: E402
+from keras_twoarg.experiments.training import datasets  # noqa: E402
 
 data = datasets.split(datasets.load("mnist5k"), seed=0)
 mine = slice(options.process, None, options.processes)  # each process reads its own part of the images
-model = outer.mlp((28, 28, 1), classes=10, seed=0)
+model = models.mlp((28, 28, 1), classes=10, seed=0)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 batch = 100 // options.processes  # of this process; all together 100

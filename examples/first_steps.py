@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared
-from keras_twoarg.training import datasets
+from keras_twoarg.experiments.training import datasets
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=30, help="epochs to train")

@@ -8,8 +8,8 @@ import tempfile
 
 import keras_tuner
 
-from keras_twoarg.training import datasets
-from keras_twoarg.tuning import OuterHyperModel
+from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.tuning import OuterHyperModel
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--epochs", type=int, default=10)

@@ -11,9 +11,10 @@ import argparse
 import keras
 import numpy as np
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, surfaces
-from keras_twoarg.pretraining import pretrain
-from keras_twoarg.training import datasets
+from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.pretraining import pretrain
+from keras_twoarg.experiments.training import datasets
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=10, help="epochs to train")

@@ -11,10 +11,11 @@ surface by surface. A surface that is in --out is not fitted again. Needs: pip i
 import argparse
 from pathlib import Path
 
-from keras_twoarg import analysis, surfaces
-from keras_twoarg.pretraining import predict
-from keras_twoarg.training import records, sessions
-from keras_twoarg.training.trace import Trace
+from keras_twoarg import analysis
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.training import sessions
+from keras_twoarg.experiments.training.phi_snapshots import Trace
+from keras_twoarg.utils import files, versions
 
 RUNS = ("mlp-mnist/two_arg-0", "mlp-fashion/two_arg-0", "cnn-fashion/two_arg-0")
 """Where arguments fall is taken from these."""
@@ -35,8 +36,8 @@ def compare(seed, epochs, densities):
     return {
         "seed": seed,
         "surface": {name: score(lambda nodes: field(*nodes.T), where) for name, where in densities.items()},
-        "phi": {name: score(lambda nodes: predict(phi, nodes), where) for name, where in densities.items()},
-        "commit": records.commit(),
+        "phi": {name: score(phi.predict, where) for name, where in densities.items()},
+        "commit": versions.commit(),
     }
 
 
@@ -49,10 +50,10 @@ def main():
     options = parser.parse_args()
     here = Path(__file__).parent
     densities = {run: Trace.read(here / run / "session2-surface.npz").density for run in RUNS}
-    found = records.read_json(options.out) if options.out.exists() else []
+    found = files.read_json(options.out) if options.out.exists() else []
     for seed in range(FIRST_SEED + len(found), FIRST_SEED + options.surfaces):
         found.append(compare(seed, options.epochs, densities))
-        records.write_json(options.out, found)
+        files.write_json(options.out, found)
         print(f"{len(found)} of {options.surfaces} surfaces", flush=True)
     for run in RUNS:
         surface, phi = ([r[what][run] > 0 for r in found] for what in ("surface", "phi"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_twoarg import analysis
-from keras_twoarg.tables.surfaces import glorot_surface, read_surfaces
+from keras_twoarg.experiments.reports.surface_tables import glorot_surface, read_surfaces
 
 NETWORKS = 300
 

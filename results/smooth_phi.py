@@ -15,9 +15,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg import Interpolation, outer, robustness
-from keras_twoarg.robustness.evaluation import EPS, draw_points
-from keras_twoarg.training import datasets, records, sessions
+from keras_twoarg import Interpolation, models
+from keras_twoarg.experiments import robustness
+from keras_twoarg.experiments.robustness.measure import EPS, draw_points
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.utils import files, versions
 
 NODES = (81, 9, 5, 3)
 """Along each argument, on [-5, 5]; 81 is the usual table."""
@@ -49,7 +51,7 @@ def train(data, seed, nodes, penalty, epochs):
     phi = sessions.make_phi(settings)
     sessions.pretrain_phi(phi, settings, lambda done, steps: None)
     grid = Interpolation(extent=5.0, resolution=nodes)
-    network = outer.mlp(data.x_train.shape[1:], 10, inner=phi, evaluation=grid, seed=seed)
+    network = models.mlp(data.x_train.shape[1:], 10, inner=phi, evaluation=grid, seed=seed)
     trained = keras.Sequential([network.inputs[0], network])
     if penalty:
         trained = keras.Sequential([network.inputs[0], CurvaturePenalty(phi, penalty), network])
@@ -72,7 +74,7 @@ def run(dataset, seed, nodes, penalty, options):
     found = robustness.attack(model, pixels, labels, eps, options.attacks.split(","), seed=0)
     return {
         "nodes": nodes, "penalty": penalty, "seed": seed, "eps": eps, "points": len(labels), "epochs": options.epochs,
-        "data": dataset.name, "test_accuracy": clean, **found.accuracy, "commit": records.commit(),
+        "data": dataset.name, "test_accuracy": clean, **found.accuracy, "commit": versions.commit(),
     }  # fmt: skip
 
 
@@ -91,13 +93,13 @@ def main():
     dataset = datasets.load(options.data)
     if options.subset:
         dataset = datasets.subset(dataset, options.subset)
-    found = records.read_json(options.out) if options.out.exists() else []
+    found = files.read_json(options.out) if options.out.exists() else []
     variants = [(nodes, 0.0) for nodes in NODES] + [(NODES[0], penalty) for penalty in PENALTIES]
     for seed in range(options.seeds):
         for nodes, penalty in variants:
             if not any((r["nodes"], r["penalty"], r["seed"]) == (nodes, penalty, seed) for r in found):
                 found.append(run(dataset, seed, nodes, penalty, options))
-                records.write_json(options.out, found)
+                files.write_json(options.out, found)
     for nodes, penalty in variants:
         runs = [r for r in found if (r["nodes"], r["penalty"]) == (nodes, penalty)]
         mean = {k: np.mean([r[k] for r in runs]) for k in ("test_accuracy", options.attacks.split(",")[-1])}

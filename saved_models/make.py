@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_twoarg import bake, serving
-from keras_twoarg.benchmark import learned_parameters
-from keras_twoarg.training import datasets, records, sessions
+from keras_twoarg import bake
+from keras_twoarg.experiments.benchmark import learned_parameters
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.export import formats
+from keras_twoarg.utils import versions
 
 HERE = Path(__file__).parent
 SEED, EPOCHS, DATA = 1, 50, "mnist5k"
@@ -85,31 +87,31 @@ def train(dataset, out, arm, epochs):
     """Train one arm; return its model and record."""
     settings = {"arm": arm, "seed": SEED, "epochs": epochs, "frozen_epochs": 0, "evaluation": "exact"}
     (record,) = sessions.run_sessions(dataset, out, lambda *stage: print(arm, *stage, end="   \r"), **settings)
-    return serving.load(out / "session2.keras"), record
+    return formats.load(out / "session2.keras"), record
 
 
 def write(folder, model, record, dataset, what):
     """Export a model, and write its card."""
-    from keras_twoarg.serve_check import names_of
+    from keras_twoarg.export.verify import names_of
 
     shutil.rmtree(folder, ignore_errors=True)
-    served = serving.servable(model, softmax=True, pixels=True)
-    serving.export(served, folder / "1")
+    served = formats.servable(model, softmax=True, pixels=True)
+    formats.export(served, folder / "1")
     pixels = np.float32(255) * dataset.x_test if dataset.x_test.dtype != np.uint8 else dataset.x_test.astype("float32")
-    serving.record(served, folder / "recorded.npz", pixels[:64])
+    formats.record(served, folder / "recorded.npz", pixels[:64])
     correct = int((np.asarray(served(pixels)["probabilities"]).argmax(-1) == dataset.y_test.ravel()).sum())
     _, _, output = names_of(folder / "1")
     operation, _, index = output.partition(":")
     options = f"--seed {SEED} --epochs {record.settings['epochs']} --frozen-epochs 0 --evaluation exact"
     card = {
-        "name": folder.name, "what": what, "data": DATA, **record.splits, "seed": SEED, "commit": records.commit(),
+        "name": folder.name, "what": what, "data": DATA, **record.splits, "seed": SEED, "commit": versions.commit(),
         "command": f"twoarg train --arm {record.arm} --data {DATA} {options} --out runs/{record.arm}",
         "parameters": learned_parameters(model), "accuracy": correct / len(pixels), "correct": correct,
     }  # fmt: skip
     (folder / "README.md").write_text(CARD.format(**card, operation=operation, index=index))
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-    records.write_json(folder / "card.json", {**card, "licence": "MIT", "sha256": sums})
+    files.write_json(folder / "card.json", {**card, "licence": "MIT", "sha256": sums})
     print(json.dumps({key: card[key] for key in ("name", "parameters", "accuracy")}))
 
 

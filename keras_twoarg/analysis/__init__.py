@@ -1,13 +1,15 @@
-"""What phi has learned, in numbers: arrays in, dataclass out, no drawing."""
+"""What phi has learned: its surface, where its arguments fall, and whether it is a soft XOR."""
 
-from keras_twoarg.analysis.curvature import CurvatureTest, curvature_test, null_share
+from keras_twoarg.analysis.convergence import distance, settled
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
-from keras_twoarg.analysis.maturation import distance, settled
-from keras_twoarg.analysis.nearest import Nearest, nearest
-from keras_twoarg.analysis.quadratic import QuadraticFit, fit_quadratic
+from keras_twoarg.analysis.nearest_function import Nearest, nearest
+from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
+from keras_twoarg.analysis.saddle_test import CurvatureTest, curvature_test, null_share
 from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
 from keras_twoarg.analysis.spectrum import Spectrum, spectrum
 from keras_twoarg.analysis.statistics import Paired, mean_interval, paired
+from keras_twoarg.analysis.surface_callback import SurfaceCallback
+from keras_twoarg.analysis.surface_display import SurfaceDisplay
 
 __all__ = [
     "CurvatureTest",
@@ -17,6 +19,8 @@ __all__ = [
     "QuadraticFit",
     "SoftXOR",
     "Spectrum",
+    "SurfaceCallback",
+    "SurfaceDisplay",
     "curvature_test",
     "density",
     "distance",

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_twoarg.activation import TwoArgActivation
-from keras_twoarg.arguments import to_tuples
-from keras_twoarg.inner import InnerNetwork
-from keras_twoarg.surfaces import EXTENT, NODES
+from keras_twoarg.analysis.surfaces import EXTENT, NODES
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.ops.pairing import to_tuples
 
 _BATCH = 250
 
@@ -95,7 +95,7 @@ def pre_activations(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
         For each place, by the layer's name and in the order of computation, an array `(N, arity)`.
 
     Example:
-        >>> model = outer.mlp((28, 28, 1), classes=10)
+        >>> model = models.mlp((28, 28, 1), classes=10)
         >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
         [(320, 2), (320, 2), (320, 2)]
     """

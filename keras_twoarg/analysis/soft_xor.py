@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_twoarg.analysis.quadratic import QuadraticFit
+from keras_twoarg.analysis.quadratic_fit import QuadraticFit
 
 GOOD_FIT = 0.5
 """A quadratic that explains less of phi's variance than this says little about phi."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_twoarg.analysis.density import Density
-from keras_twoarg.surfaces import EXTENT, GridSurface
+from keras_twoarg.analysis.surfaces import EXTENT, GridSurface
 
 ORDERS = 7
 _ANGLES = 128

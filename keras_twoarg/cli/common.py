@@ -79,8 +79,8 @@ OUT_HELP = "Folder for everything that comes out."
 
 def print_report(*folders: Path, seed: int | None = None) -> None:
     """Print what compares the arms."""
-    from keras_twoarg.tables.groups import read_runs
-    from keras_twoarg.tables.runs import paired_table, runs_table
+    from keras_twoarg.experiments.reports.run_groups import read_runs
+    from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 
     found = read_runs(folders, seed=seed)
     for table in (runs_table(found), paired_table(found)):
@@ -90,10 +90,10 @@ def print_report(*folders: Path, seed: int | None = None) -> None:
 
 def print_findings(*folders: Path, seed: int | None = None) -> None:
     """Print all tables: also what takes some seconds to compute."""
-    from keras_twoarg.tables.groups import read_runs
-    from keras_twoarg.tables.robustness import read_robustness, robustness_table
-    from keras_twoarg.tables.runs import fairness_table
-    from keras_twoarg.tables.surfaces import read_surfaces, soft_xor_table, surface_table
+    from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+    from keras_twoarg.experiments.reports.run_groups import read_runs
+    from keras_twoarg.experiments.reports.run_tables import fairness_table
+    from keras_twoarg.experiments.reports.surface_tables import read_surfaces, soft_xor_table, surface_table
 
     if (costs := fairness_table(read_runs(folders, seed=seed))) is not None:
         console.print(costs.rich())

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, show_progress, twoarg, words
+from keras_twoarg.utils import files
 
 
 @twoarg.command()
@@ -23,18 +24,18 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
     The export is loaded again and its outputs are compared. Servers look for versions: --out served/NAME/1. The
     inputs and outputs of the comparison go to recorded.npz beside it, for `twoarg serve-check served/NAME`.
     """
-    from keras_twoarg import baking, serving
+    from keras_twoarg.export import bake, formats
 
-    loaded = serving.load(model)
+    loaded = formats.load(model)
     if baked:
-        loaded, report = baking.bake(loaded)
+        loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
-    loaded = serving.servable(loaded, softmax=softmax, pixels=pixels)
-    serving.export(loaded, out, format=format_)
-    inputs = serving.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
-    serving.record(loaded, out.parent / "recorded.npz", inputs)
+    loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
+    formats.export(loaded, out, format=format_)
+    inputs = formats.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
+    formats.record(loaded, out.parent / "recorded.npz", inputs)
     try:
-        found = serving.compare(loaded, out, inputs, format_)
+        found = formats.compare(loaded, out, inputs, format_)
         console.print(found.sentence)
     except ImportError as error:
         console.print(f"Not compared. {error}")
@@ -54,17 +55,17 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
 
     What that changed is printed, and goes beside the model as JSON.
     """
-    from keras_twoarg import baking, serving
-    from keras_twoarg.training import datasets, records
+    from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.export import bake, formats
 
     if out.suffix != ".keras":
         raise ValueError(f"--out must end in .keras. Received: {out}")
     validation = datasets.split(datasets.load(data, data_dir=data_dir), seed)
     images, labels = validation.x_validation, validation.y_validation
-    baked, found = baking.bake(serving.load(model), images, tolerance, labels=labels)
+    baked, found = bake.bake(formats.load(model), images, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
     baked.save(out)
-    records.write_json(out.with_suffix(".json"), found.to_dict())
+    files.write_json(out.with_suffix(".json"), found.to_dict())
     console.print(str(found), highlight=False, soft_wrap=True)
     console.print(f"Baked model: {out}")
 
@@ -80,14 +81,13 @@ def serve_check(folder: Path, out: Path | None) -> None:
     library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
     Exit status 1 if anything does not agree.
     """
-    from keras_twoarg import serve_check as job
-    from keras_twoarg.training import records
+    from keras_twoarg.export import verify as job
 
     with console.status("") as status:
         found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
     console.print(job.checks_table(found).rich())
     if out is not None:
-        records.write_json(out, [vars(check) for check in found])
+        files.write_json(out, [vars(check) for check in found])
     if not all(check.agrees for check in found):
         raise SystemExit(1)
 
@@ -115,11 +115,11 @@ def robustness(
 
     The 15 corruptions of CIFAR-10-C. The same command goes on where it was stopped.
     """
-    from keras_twoarg import serving
-    from keras_twoarg.plots.robustness import write_robustness_report
-    from keras_twoarg.robustness.evaluation import draw_points, evaluate
-    from keras_twoarg.tables.robustness import single_table
-    from keras_twoarg.training import datasets
+    from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
+    from keras_twoarg.experiments.reports.robustness_tables import single_table
+    from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
+    from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.export import formats
 
     for name in ("corruptions", "attacks"):
         if settings[name] is None:
@@ -131,8 +131,8 @@ def robustness(
         compared = None
         if reference is not None:
             other = {**settings, "attacks": ()}
-            compared = evaluate(serving.load(reference), dataset, out / "reference", progress, points=points, **other)
-        found = evaluate(serving.load(model), dataset, out / "model", progress, points=points, **settings)
+            compared = evaluate(formats.load(reference), dataset, out / "reference", progress, points=points, **other)
+        found = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
     for table in single_table(found, compared):
         console.print(table.rich())
     pixels, _ = draw_points(dataset, points, settings["seed"])
@@ -167,8 +167,8 @@ def bench(
     Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
     file; the same command goes on with the next one.
     """
-    from keras_twoarg import benchmark
-    from keras_twoarg.benchmark_table import tables
+    from keras_twoarg.experiments import benchmark
+    from keras_twoarg.experiments.benchmark_table import tables
 
     if unknown := set(variants) - set(benchmark.VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")

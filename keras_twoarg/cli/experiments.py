@@ -32,7 +32,7 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 
     Two-argument units against matched ReLU, an export, and a report.
     """
-    from keras_twoarg import demo as job
+    from keras_twoarg.experiments import demo as job
 
     with show_progress() as progress:
         chosen = list(range(first_seed, first_seed + seeds))
@@ -83,11 +83,11 @@ def train(
     **configuration: Any,
 ) -> None:
     """Train one arm and seed: Sessions I, II and III."""
-    from keras_twoarg.training import datasets, sessions
+    from keras_twoarg.experiments.training import datasets, sessions
 
     configuration["amplitude"] = configuration["amplitude"] or None
     if hparams is not None:
-        from keras_twoarg.tuning import read_hparams
+        from keras_twoarg.experiments.tuning import read_hparams
 
         chosen = {key for key in configuration if context.get_parameter_source(key) is ParameterSource.COMMANDLINE}
         configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
@@ -123,8 +123,8 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, or a file. The same
     command goes on where it was stopped. Plans are small TOML files; copy one to write your own.
     """
-    from keras_twoarg import reproduce as job
-    from keras_twoarg.plots.report import write_report
+    from keras_twoarg.experiments import plan as job
+    from keras_twoarg.experiments.reports.page import write_report
 
     chosen = job.read_plan(plan, **changes)
     with show_progress() as progress:
@@ -143,7 +143,7 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
 
     From the records in FOLDERS alone, without training; several folders are compared.
     """
-    from keras_twoarg.plots.report import write_report
+    from keras_twoarg.experiments.reports.page import write_report
 
     print_findings(*folders, seed=seed)
     console.print(f"Report: {write_report(folders, out or folders[0], seed=seed)}")
@@ -160,7 +160,7 @@ def show(model: Path, data: str, out: Path, seed: int) -> None:
 
     With the density of its arguments and the quadratic fit.
     """
-    from keras_twoarg.plots.surface import show_model
+    from keras_twoarg.experiments.show import show_model
 
     console.print(show_model(model, data, out, seed))
     console.print(f"Picture: {out}")

@@ -46,8 +46,8 @@ def tune(
     stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
     """
-    from keras_twoarg.tuning import Search, cluster
-    from keras_twoarg.tuning import tune as job
+    from keras_twoarg.experiments.tuning import Search, cluster
+    from keras_twoarg.experiments.tuning import tune as job
 
     def say(text: str) -> None:
         console.print(text, highlight=False)
@@ -81,8 +81,8 @@ def _say_trial(row: dict[str, Any]) -> None:
 
 
 def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
-    from keras_twoarg.plots.searches import write_search_report
-    from keras_twoarg.tables.searches import search_table
+    from keras_twoarg.experiments.reports.search_page import write_search_report
+    from keras_twoarg.experiments.reports.search_tables import search_table
 
     console.print(search_table(rows).rich())
     for arm in rows:

@@ -1,0 +1,120 @@
+"""The named function that a surface comes nearest to, up to affine maps of its arguments and of its output."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.analysis.density import Density
+from keras_twoarg.analysis.quadratic_fit import least_squares
+from keras_twoarg.analysis.statistics import scipy_optimize
+
+FUNCTIONS: dict[str, Callable[[Any, Any], np.ndarray]] = {
+    "product": surfaces.product,
+    "maxout": surfaces.maxout,
+    "xnor": surfaces.xnor,
+    "glu": surfaces.glu,
+    "swiglu": surfaces.swiglu,
+}
+"""What is compared, beside the general `"quadratic"`; the simpler ones, which others can imitate, come first."""
+
+_STARTS = 8
+_NODES = 800
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """How well named functions describe a surface.
+
+    Attributes:
+        r2: For each function, the share of the surface's variance over the density that
+            `a f(A x + b) + c` explains, with the best A (2x2), b, a and c found. The quadratic has its six coefficients
+            and no maps beside: it holds the product, and every bowl and ridge.
+    """
+
+    r2: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """The simplest function that explains all but a percent of what the best one explains."""
+        best = max(self.r2.values())
+        return next(name for name in (*FUNCTIONS, "quadratic") if self.r2[name] >= best - 0.01)
+
+
+def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
+    """Fit every named function to a surface, where its arguments fall.
+
+    Args:
+        surface: Values on the nodes of Session I's grid, `(101, 101)`.
+        density: Where the arguments fall.
+        seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes that they use. Defaults to `0`.
+
+    Example:
+        >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
+        >>> axis = density.axis
+        >>> found = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)
+        >>> found.name, round(found.r2["maxout"], 3)
+        ('maxout', 1.0)
+
+    Raises:
+        ValueError: If the surface is not one of two arguments, or is flat.
+        ImportError: If SciPy is not installed.
+    """
+    if surface.ndim != 2 or surface.shape != density.values.shape:
+        raise ValueError(f"Expected a surface of two arguments on the density's nodes. Received: {surface.shape}")
+    rng = np.random.default_rng(seed)
+    occupied = np.flatnonzero(density.values)
+    weights = density.values.ravel()[occupied]
+    # Nodes drawn by the density stand for all of them: the fit's cost does not grow with the data.
+    drawn = rng.choice(occupied, min(_NODES, len(occupied)), replace=False, p=weights / weights.sum())
+    weights = np.full(len(drawn), 1 / len(drawn)) if len(drawn) < len(occupied) else weights / weights.sum()
+    nodes, values = density.nodes[drawn], surface.ravel()[drawn]
+    deviation = np.sqrt(weights @ (values - weights @ values) ** 2)
+    if not deviation > 0:
+        raise ValueError("A flat surface is near every function")
+    problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
+    found = {name: problem.best_r2(function, rng) for name, function in FUNCTIONS.items()}
+    return Nearest({**found, "quadratic": _quadratic_r2(surface, density)})
+
+
+@dataclass(frozen=True)
+class _Problem:
+    nodes: np.ndarray
+    values: np.ndarray
+    root: np.ndarray
+
+    def best_r2(self, function: Callable[[Any, Any], np.ndarray], rng: np.random.Generator) -> float:
+        optimize = scipy_optimize()
+        lowest = 1.0
+        for start in _starts(rng):
+            found = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
+            lowest = min(lowest, 2 * found.cost)
+            if lowest < 1e-6:
+                break
+        return float(1 - lowest)
+
+    def residual(self, function: Callable[[Any, Any], np.ndarray], maps: np.ndarray) -> np.ndarray:
+        """Return the weighted residual with the best map of the output, which is a linear problem."""
+        x1, x2 = np.clip(self.nodes @ maps[:4].reshape(2, 2) + maps[4:], -1e3, 1e3).T
+        columns = np.stack([function(x1, x2), np.ones_like(x1)], -1) * self.root[:, None]
+        solved, *_ = np.linalg.lstsq(columns, self.values * self.root, rcond=None)
+        return np.asarray(columns @ solved - self.values * self.root)
+
+
+def _starts(rng: np.random.Generator) -> list[np.ndarray]:
+    """Return maps of the arguments: rotations and mirror images of several sizes, a little moved."""
+    found = []
+    for i in range(_STARTS):
+        angle, size = 2 * np.pi * (i + rng.uniform()) / _STARTS, (0.5, 1.0, 2.0)[i % 3]
+        rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        found.append(np.concatenate([(rotation * [1, (-1) ** i]).ravel(), 0.3 * rng.normal(size=2)]))
+    return found
+
+
+def _quadratic_r2(surface: np.ndarray, density: Density) -> float:
+    weights = density.values / density.values.sum()
+    fit = surfaces.Quadratic(tuple(least_squares(density)(surface)))
+    residual = surface - fit(density.axis[:, None], density.axis[None, :])
+    return float(1 - (weights * residual**2).sum() / (weights * (surface - (weights * surface).sum()) ** 2).sum())

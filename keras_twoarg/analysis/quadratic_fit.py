@@ -1,0 +1,86 @@
+"""The quadratic surface that comes nearest to phi where its pre-activations fall."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis.density import Density
+from keras_twoarg.analysis.surfaces import Quadratic
+
+
+@dataclass(frozen=True)
+class QuadraticFit:
+    """`c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`, by weighted least squares.
+
+    Attributes:
+        surface: The polynomial, as a function of two arrays.
+        r2: Share of phi's variance over the weights that it explains.
+    """
+
+    surface: Quadratic
+    r2: float
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """The matrix of second derivatives, `(2, 2)`, the same everywhere."""
+        c = self.surface.coefficients
+        return np.array([[2 * c[0], c[2]], [c[2], 2 * c[1]]])
+
+
+def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Return what the six coefficients multiply, `(..., 6)`."""
+    return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
+
+
+def least_squares(density: Density) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit."""
+    used = density.values > 0
+    root = np.sqrt(density.values[used] / density.values.sum())
+    inverse = np.linalg.pinv(features(*density.nodes[used.ravel()].T) * root[:, None]) * root
+    return lambda surface: np.asarray(inverse @ surface[used])
+
+
+def fit_quadratic(
+    phi: Callable[[np.ndarray], Any], density: Density, *, mass: float = 1.0, weighted: bool = True
+) -> QuadraticFit:
+    """Fit a quadratic to a function of two arguments, where its arguments fall.
+
+    Args:
+        phi: Function from argument tuples `(N, 2)` to values `(N,)` or `(N, 1)`, such as
+            `inner.predict`.
+        density: Where the arguments fall.
+        mass: Share of the density to use: the densest cells that hold it. Defaults to `1.0`, all.
+        weighted: Whether cells count by their density. `mass=0.9, weighted=False` is the paper's way.
+            Defaults to `True`.
+
+    Returns:
+        A `QuadraticFit`.
+
+    Example:
+        >>> plane = np.stack(np.meshgrid(*[np.linspace(-2, 2, 41)] * 2), -1).reshape(-1, 2)
+        >>> fit = analysis.fit_quadratic(lambda t: 3 * t[:, 0] * t[:, 1] + 1, analysis.density(plane))
+        >>> [round(c, 3) + 0.0 for c in fit.surface.coefficients], round(fit.r2, 6)
+        ([0.0, 0.0, 3.0, 0.0, 0.0, 1.0], 1.0)
+
+    Raises:
+        ValueError: If the density is not one of two arguments, or leaves fewer than six cells.
+    """
+    if density.values.ndim != 2:
+        raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
+    used = (density.support(mass) & (density.values > 0)).ravel()
+    if np.count_nonzero(used) < 6:
+        raise ValueError(f"A quadratic needs at least 6 occupied cells. Received: {np.count_nonzero(used)}")
+    nodes = density.nodes[used]
+    values = np.asarray(phi(nodes.astype("float32")), "float64").reshape(-1)
+    weights = density.values.ravel()[used] if weighted else np.ones(len(nodes))
+    weights = weights / weights.sum()
+    x1, x2 = nodes.T
+    columns, root = features(x1, x2), np.sqrt(weights)
+    coefficients, *_ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
+    residual = weights @ (values - columns @ coefficients) ** 2
+    variance = weights @ (values - weights @ values) ** 2
+    c0, c1, c2, c3, c4, c5 = (float(c) for c in coefficients)
+    r2 = float(1 - residual / variance) if variance > 0 else float("nan")
+    return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2)

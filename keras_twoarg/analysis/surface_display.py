@@ -1,0 +1,124 @@
+"""The learned surface, with the density of the pre-activations on it."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis.density import Density, density, inner_network, pre_activations
+from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
+from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
+from keras_twoarg.utils.figures import pyplot
+
+SHOWN = 3.0
+"""Surfaces are drawn on [-SHOWN, SHOWN], where nearly all pre-activations fall."""
+
+
+class SurfaceDisplay:
+    """phi over the plane of its arguments, where they fall, and the quadratic that comes nearest.
+
+    In the manner of scikit-learn's displays: `from_model` computes and keeps the arrays, `plot` draws.
+
+    Args:
+        surface: phi on the nodes of `density`: `(101, 101)`, or `(101,)` for one argument.
+        density: Where phi's arguments fall.
+
+    Attributes:
+        surface: As given.
+        density: As given.
+        quadratic: The density-weighted quadratic fit, or None for one argument.
+        soft_xor: The verdict on that fit, or None for one argument.
+        ax_: The axes of the last `plot`.
+        figure_: The figure of the last `plot`.
+
+    Example:
+        >>> model = models.mlp((8, 8, 1), classes=3, widths=(32, 32))
+        >>> display = analysis.SurfaceDisplay.from_model(model, np.random.default_rng(0).normal(size=(50, 8, 8, 1)))
+        >>> display.surface.shape
+        (101, 101)
+        >>> ax = display.plot()
+    """
+
+    def __init__(self, surface: np.ndarray, density: Density) -> None:
+        if surface.shape != density.values.shape or surface.ndim > 2:
+            raise ValueError(
+                "A display needs a surface of one or two arguments on the density's nodes. "
+                f"Received: surface of shape {surface.shape}, density of shape {density.values.shape}"
+            )
+        self.surface, self.density = surface, density
+        self.quadratic: QuadraticFit | None = None
+        self.soft_xor: SoftXOR | None = None
+        if surface.ndim == 2:
+            self.quadratic = fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+            self.soft_xor = soft_xor(self.quadratic)
+
+    @classmethod
+    def from_model(cls, model: Any, data: np.ndarray) -> "SurfaceDisplay":
+        """Compute phi on the grid and, from inputs of the model, where its arguments fall, all places pooled."""
+        found = density(np.concatenate(list(pre_activations(model, data).values())))
+        surface = inner_network(model).predict(found.nodes.astype("float32")).reshape(found.values.shape)
+        return cls(surface, found)
+
+    def plot(self, ax: Any = None, *, with_density: bool = True, title: str | None = None, **kwargs: Any) -> Any:
+        """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.
+
+        Args:
+            ax: Axes to draw on. Defaults to new ones.
+            with_density: Whether to draw the contours. Defaults to `True`.
+            title: Title of the axes.
+            **kwargs: Passed to `pcolormesh`, or to `plot` for one argument.
+
+        Returns:
+            The axes.
+        """
+        ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
+        self.ax_, self.figure_ = ax, ax.figure
+        if self.surface.ndim == 1:
+            self._plot_curve(ax, **kwargs)
+        else:
+            self._plot_plane(ax, self.surface, with_density, **kwargs)
+        if title:
+            ax.set_title(title, fontsize=10)
+        return ax
+
+    def plot_quadratic(self, ax: Any = None, *, title: str | None = None) -> Any:
+        """Draw the quadratic fit in the colours of phi."""
+        if self.quadratic is None:
+            raise ValueError("A quadratic surface has two arguments. Received: a curve of one argument")
+        ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
+        self.ax_, self.figure_ = ax, ax.figure
+        x1, x2 = np.meshgrid(self.density.axis, self.density.axis, indexing="ij")
+        self._plot_plane(ax, self.quadratic.surface(x1, x2), with_density=True)
+        if title:
+            ax.set_title(title, fontsize=10)
+        return ax
+
+    def _plot_plane(self, ax: Any, values: np.ndarray, with_density: bool, **kwargs: Any) -> None:
+        axis, shown = self.density.axis, np.abs(self.density.axis) <= SHOWN
+        weights = self.density.values / self.density.values.sum()
+        centre = float((weights * self.surface).sum())
+        # Colours cover phi where its arguments fall; centred on its mean there.
+        span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max()) or 1.0
+        options = {"cmap": "RdBu_r", "vmin": centre - span, "vmax": centre + span, "shading": "gouraud", **kwargs}
+        mesh = ax.pcolormesh(axis[shown], axis[shown], values.T[shown][:, shown], rasterized=True, **options)
+        ax.figure.colorbar(mesh, ax=ax, fraction=0.046, pad=0.03)
+        if with_density:
+            smooth = self.density.blurred(0.2).values
+            levels = sorted({float(smooth[_support(smooth, mass)].min()) for mass in (0.5, 0.9, 0.99)})
+            ax.contour(axis, axis, smooth.T, levels=levels, colors="k", linewidths=0.8, alpha=0.65)
+        ax.axhline(0, color="k", linewidth=0.4, alpha=0.5)
+        ax.axvline(0, color="k", linewidth=0.4, alpha=0.5)
+        ax.set(
+            xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)"
+        )
+
+    def _plot_curve(self, ax: Any, **kwargs: Any) -> None:
+        axis = self.density.axis
+        ax.plot(axis, self.surface, **{"color": "#0072B2", **kwargs})
+        behind = ax.twinx()
+        behind.fill_between(axis, self.density.values, color="k", alpha=0.12, linewidth=0)
+        behind.set_yticks([])
+        ax.set(xlim=(-SHOWN, SHOWN), xlabel="$x$", ylabel=r"$\phi(x)$")
+
+
+def _support(values: np.ndarray, mass: float) -> np.ndarray:
+    return Density(values, 0.0, 0).support(mass)

@@ -1,1 +1,0 @@
-"""How phi is applied to millions of argument tuples, on each backend."""

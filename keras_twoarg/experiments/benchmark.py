@@ -1,0 +1,337 @@
+"""What two arguments cost: everything side by side in one run, for `twoarg bench`.
+
+All variants take turns in one process, so that noise falls on all of them; reported are medians over the rounds, and
+half the distance between the quartiles. Each part and network has a process of its own, and each peak of memory too.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg import models
+from keras_twoarg.export import formats, runtimes
+from keras_twoarg.export.bake import bake
+from keras_twoarg.layers.sharing import clone_model
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
+from keras_twoarg.ops.pairing import to_tuples
+from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils import files, subprocesses
+from keras_twoarg.utils.subprocesses import Progress
+from keras_twoarg.utils.versions import commit, versions
+
+NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {
+    "mlp28": (models.mlp, (28, 28, 1), 200),
+    "mlp32": (models.mlp, (32, 32, 3), 200),
+    "cnn28": (models.cnn, (28, 28, 1), 128),
+    "cnn32": (models.cnn, (32, 32, 3), 128),
+}
+"""The paper's networks: what builds them, the images' shape, and the batch."""
+FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
+COARSE = "interpolated_41"
+"""A table of 41 x 41 nodes instead of 81 x 81: what suits small networks."""
+PHI = ("interpolated", COARSE, "baked", "exact", "plain")
+KERAS_NORM = "relu_keras_norm"
+"""ReLU behind Keras' LayerNormalization, where the others have `models.JointLayerNormalization`: convolutions alone."""
+VARIANTS = (*FIXED, KERAS_NORM, *PHI)
+PARTS = ("pairs", "networks", "memory", "exports")
+PAIRS = 2_000_000
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
+_SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are enough
+
+Run = Callable[[], Any]
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
+class Plain(keras.layers.Layer):
+    """The obvious way: reshape, then three Dense layers that all places share."""
+
+    def __init__(self, dense: Sequence[Any], pool_size: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense, self.pool_size = dense, pool_size
+
+    def call(self, inputs: Any) -> Any:
+        """Apply the Dense layers to all pairs."""
+        hidden = to_tuples(inputs, 2, "adjacent")
+        for dense in self.dense:
+            hidden = dense(hidden)
+        outputs = ops.squeeze(hidden, -1)
+        return outputs if self.pool_size is None else ops.max_pool(outputs, self.pool_size, self.pool_size)
+
+
+def build(network: str, variant: str, seed: int = 0) -> Any:
+    """Return one of the paper's networks with one way to fill its units; all have as many parameters."""
+    make, shape, _ = NETWORKS[network]
+    two_arg = make(shape, 10, seed=seed)
+    if variant in FIXED:
+        return make(shape, 10, variant, models.matched_widths(variant, two_arg), seed=seed)
+    if variant == KERAS_NORM:
+        return clone_model(build(network, "relu", seed), clone_function=_with_keras_norm)
+    if variant == "baked":
+        return bake(two_arg)[0]
+    if variant == "plain":
+        dense = _dense()
+        return clone_model(two_arg, clone_function=lambda layer: _plainly(layer, dense))
+    set_evaluation(two_arg, _evaluation(variant))
+    return two_arg
+
+
+def _evaluation(variant: str) -> str | Interpolation:
+    return Interpolation(resolution=41) if variant == COARSE else variant
+
+
+def _with_keras_norm(layer: Any) -> Any:
+    if isinstance(layer, models.JointLayerNormalization):
+        axes = list(range(1, len(layer.input.shape)))
+        return keras.layers.LayerNormalization(axis=axes, center=False, scale=False, epsilon=layer.epsilon)
+    return layer.__class__.from_config(layer.get_config())
+
+
+def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
+    if isinstance(layer, TwoArgActivation):
+        return Plain(dense, getattr(layer, "pool_size", None))
+    return layer.__class__.from_config(layer.get_config())
+
+
+def network(
+    name: str, variants: Sequence[str], rounds: int, progress: Progress, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Time a training step and `predict` of one batch of a network, for each variant.
+
+    Returns:
+        For each variant `parameters`, and the times of a `training_step` and of `predict`. Baked ones are not trained.
+    """
+    x, y = _data(name, 1, seed)
+    models = {variant: build(name, variant, seed) for variant in variants}
+    for model in models.values():
+        _compile(model)
+    times: dict[tuple[str, str], list[float]] = {}
+    for round_ in range(rounds + 1):
+        progress(f"networks: {name}", round_, rounds + 1, "")
+        for variant, model in models.items():
+            steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
+            # Not `fit` and `predict`: at their end tf.data may wait as long again as they took.
+            tasks: dict[str, Run] = {"predict": partial(model.predict_on_batch, x)}
+            if variant != "baked":
+                tasks["training_step"] = partial(model.train_on_batch, x, y)
+            for task, run in tasks.items():
+                seconds = _seconds(run, steps)
+                if round_:  # the first round compiles
+                    times.setdefault((variant, task), []).append(seconds)
+    progress(f"networks: {name}", rounds + 1, rounds + 1, "")
+    return {
+        variant: {
+            "parameters": learned_parameters(model),
+            **{task: _summary(times[v, task]) for v, task in times if v == variant},
+        }
+        for variant, model in models.items()
+    }
+
+
+def learned_parameters(model: Any) -> int:
+    """Return the number of learned parameters: tables are not learned."""
+    return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
+
+
+def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Time one place on many pairs, `predict` and `training_step`: what it takes over a model without the place.
+
+    Units of one argument read one value for each pair.
+    """
+    rows, columns = 64, pairs // 64
+    x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
+    models: dict[str, Any] = {}
+    times: dict[tuple[str, str], list[float]] = {}
+    for variant in ("nothing", *FIXED, *PHI):
+        features = columns if variant in ("nothing", "relu", "gelu", "prelu") else 2 * columns
+        layers = [keras.Input((features,)), _Scale(), *_unit(variant), _Mean()]
+        models[variant] = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
+        models[variant].compile("sgd", "mse")
+    for round_ in range(rounds + 1):
+        progress("pairs", round_, rounds + 1, "")
+        for variant, model in models.items():
+            given = x[:, : model.input_shape[1]]
+            tasks = {"predict": partial(model.predict_on_batch, given)}
+            if variant != "baked":
+                tasks["training_step"] = partial(model.train_on_batch, given, given[:, :1])
+            for task, run in tasks.items():
+                seconds = _seconds(run)
+                if round_:
+                    times.setdefault((variant, task), []).append(seconds)
+    progress("pairs", rounds + 1, rounds + 1, "")
+    return {variant: {task: _summary(times[v, task]) for v, task in times if v == variant} for variant in models}
+
+
+def _unit(variant: str) -> list[Any]:
+    if variant == "nothing":
+        return []
+    if variant in ("swiglu", "maxout"):
+        return [models.PairActivation(variant)]
+    if variant in FIXED:
+        return [keras.layers.PReLU() if variant == "prelu" else keras.layers.Activation(variant)]
+    if variant == "plain":
+        return [Plain(_dense())]
+    return [TwoArgActivation(evaluation="exact" if variant == "baked" else _evaluation(variant))]
+
+
+def _dense() -> list[Any]:
+    return [keras.layers.Dense(units, activation) for units, activation in ((64, "relu"), (64, "relu"), (1, None))]
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
+class _Scale(keras.layers.Layer):
+    """A learned factor in front, so that gradients to the pre-activations are needed."""
+
+    def build(self, _: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
+class _Mean(keras.layers.Layer):
+    """One output for each sample."""
+
+    def call(self, x: Any) -> Any:
+        return ops.mean(x, axis=-1, keepdims=True)
+
+
+def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float | None]:
+    """Return the peak memory of a training step in MB over what the process held before, for each variant."""
+    found = {}
+    for done, variant in enumerate(variants):
+        progress(f"memory: {name}", done, len(variants), variant)
+        if variant != "baked":
+            found[variant] = subprocesses.call(
+                "keras_twoarg.experiments.benchmark:peak", progress, name, variant
+            ).result
+    progress(f"memory: {name}", len(variants), len(variants), "")
+    return found
+
+
+def peak(_: Progress, name: str, variant: str) -> float:
+    """Train three steps in this process, and return the peak memory over what was held before, in MB."""
+    model = build(name, variant)
+    _compile(model)
+    x, y = _data(name, 3, seed=0)
+    model.evaluate(x[:2], y[:2], verbose=0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.fit(x, y, batch_size=NETWORKS[name][2], verbose=0)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Time one batch in each runtime that is installed, for the exported ReLU, baked and exact networks."""
+    variants = ("relu", "baked", "exact")
+    x, _ = _data(name, 1, seed)
+    runs: dict[tuple[str, str], runtimes.Run] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for done, (format, runtime) in enumerate(runtimes.NAMES.items()):
+            for variant in variants:
+                progress(f"exports: {name}", done, len(runtimes.NAMES), f"{runtime}, {variant}")
+                path = Path(folder) / f"{variant}-{format}{_SUFFIXES.get(format, '')}"
+                try:
+                    formats.export(build(name, variant, seed), path, format)
+                    runs[runtime, variant] = runtimes.load(path, format)
+                except ImportError:
+                    break
+        progress(f"exports: {name}", len(runtimes.NAMES), len(runtimes.NAMES), "")
+        times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+        for round_ in range(rounds + 1):
+            progress(f"exports, timed: {name}", round_, rounds + 1, "")
+            for key, run in runs.items():
+                seconds = _seconds(partial(run, x))
+                if round_:
+                    times[key].append(seconds)
+    progress(f"exports, timed: {name}", rounds + 1, rounds + 1, "")
+    found: dict[str, dict[str, Any]] = {}
+    for (runtime, variant), each in times.items():
+        found.setdefault(runtime, {})[variant] = _summary(each)
+    return found
+
+
+def _compile(model: Any) -> None:
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def _data(name: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    _, shape, batch = NETWORKS[name]
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(steps * batch, *shape)).astype("float32"), rng.integers(0, 10, steps * batch)
+
+
+def _summary(seconds: Sequence[float]) -> dict[str, Any]:
+    """Return the median, half the distance between the quartiles, and every time, in seconds."""
+    low, high = np.quantile(seconds, [0.25, 0.75])
+    return {"median": float(np.median(seconds)), "spread": float(high - low) / 2, "seconds": list(seconds)}
+
+
+def _seconds(run: Callable[[], Any], times: int = 1) -> float:
+    """Return how long one of several runs takes."""
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
+
+
+def run(
+    names: Sequence[str],
+    variants: Sequence[str],
+    rounds: int,
+    parts: Sequence[str],
+    out: Path,
+    progress: Progress,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure everything that is asked for, each part and network in a process of its own.
+
+    Args:
+        names: Networks, of `NETWORKS`.
+        variants: What fills their units, of `VARIANTS`; all are related to `"relu"`, which is always measured.
+        rounds: Timed rounds.
+        parts: Of `PARTS`.
+        out: JSON file, written after each part. Parts in it that were measured in the same way are kept.
+        progress: Called with the part, the rounds done and in all, and a note.
+        seed: Of weights and data.
+
+    Returns:
+        What is in the file: for each part and network the results, and under `"machine"` what they were measured on.
+    """
+    variants = ["relu", *(variant for variant in variants if variant != "relu")]
+    machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
+    machine["variants"] = ", ".join(variants)
+    found: dict[str, Any] = files.read_json(out) if out.exists() else {}
+    if found.get("machine") != machine:
+        found = {"machine": machine}
+    for part in parts:
+        for name in [str(PAIRS)] if part == "pairs" else names:
+            done = found.setdefault(part, {})
+            if "failed" in done.get(name, ["failed"]):  # not there, or to be tried again
+                ended = subprocesses.call(
+                    "keras_twoarg.experiments.benchmark:measure", progress, part, name, variants, rounds, seed
+                )
+                done[name] = ended.result if not ended.status else {"failed": ended.reason}
+                files.write_json(out, found)
+    return found
+
+
+def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> Any:
+    """Measure one part for one network, in this process."""
+    if part == "pairs":
+        return per_pair(int(name), rounds, progress, seed)
+    if "mlp" in name:
+        variants = [variant for variant in variants if variant != KERAS_NORM]
+    if part == "networks":
+        return network(name, variants, rounds, progress, seed)
+    if part == "memory":
+        return memory(name, variants, progress)
+    return exports(name, rounds, progress, seed)

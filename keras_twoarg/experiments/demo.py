@@ -1,0 +1,116 @@
+"""The main job: two-argument units against matched ReLU on real digits, from Session I to a served model."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg import models
+from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.experiments.reports.page import write_report
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training.phi_snapshots import Trace
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.export import formats
+from keras_twoarg.utils import files
+
+ARMS = ("two_arg", "relu")
+
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the main job found.
+
+    Attributes:
+        records: The records of all runs.
+        soft_xor: For each seed, whether phi of Session II is a soft XOR, in words.
+        agreement: What comparing the reloaded export with the model gave, in words.
+        report: Path of the report.
+    """
+
+    records: list[Record]
+    soft_xor: dict[int, str]
+    agreement: str | None
+    report: Path
+
+
+def run(
+    out: Path,
+    seeds: Sequence[int],
+    data: str,
+    progress: Progress,
+    *,
+    epochs: int = 50,
+    pretraining_epochs: int | None = None,
+) -> Findings:
+    """Run every arm and seed, export the best two-argument model, and write `report.html`.
+
+    Args:
+        out: Folder for everything. Runs that are finished in it are not run again.
+        seeds: Seeds.
+        data: Name or path of a data set.
+        progress: Called with the stage, what is done and in all, and a note.
+        epochs: Epochs of Sessions II and III. Defaults to `50`.
+        pretraining_epochs: Epochs of Session I. Defaults to `None`, the paper's.
+
+    Returns:
+        The `Findings`.
+    """
+    dataset = datasets.load(data)
+    found: list[Record] = []
+    for seed in seeds:
+        for arm in ARMS:
+            found += sessions.run_sessions(
+                dataset,
+                out / "runs" / f"{arm}-{seed}",
+                _stages(progress, arm, seed),
+                arm=arm,
+                seed=seed,
+                epochs=epochs,
+                frozen_epochs=epochs,
+                pretraining_epochs=pretraining_epochs,
+            )
+    agreement = _export(out, dataset, found)
+    command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
+    if pretraining_epochs is not None:
+        command += f" --pretraining-epochs {pretraining_epochs}"
+    report = write_report([out / "runs"], out, command=command, agreement=agreement)
+    return Findings(found, _verdicts(out, seeds), agreement, report)
+
+
+def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:
+    files = {seed: out / "runs" / f"two_arg-{seed}" / "session2-surface.npz" for seed in seeds}
+    traces = {seed: Trace.read(file) for seed, file in files.items() if file.exists()}
+    displays = {seed: SurfaceDisplay(trace.learned, trace.density) for seed, trace in traces.items()}
+    return {seed: display.soft_xor.verdict for seed, display in displays.items() if display.soft_xor}
+
+
+def _stages(progress: Progress, arm: str, seed: int) -> Progress:
+    def name_stage(session: str, done: int, total: int, note: str) -> None:
+        progress(f"seed {seed}: {arm} {session}" if arm in models.ARMS else f"seed {seed}: {arm}", done, total, note)
+
+    return name_stage
+
+
+def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str | None:
+    """Put the two-argument model that is best in validation into `out`, as .keras and as a SavedModel."""
+    candidates = [r for r in runs if r.arm == "two_arg" and r.best_epoch]
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda r: min(r.curve("val_loss")))
+    model = formats.load(out / "runs" / f"two_arg-{best.seed}" / f"session{len(best.session)}.keras")
+    partial = out / ".partial.keras"
+    model.save(partial)
+    partial.replace(out / "model.keras")
+    served = out / "saved_model" / "1"
+    if not served.exists():
+        formats.export(model, served)
+    images = datasets.scale(dataset.x_test)
+    found = formats.compare(model, served, images)
+    summary: dict[str, Any] = {"seed": best.seed, "session": best.session, **vars(found), "agrees": found.agrees}
+    files.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
+    return found.sentence

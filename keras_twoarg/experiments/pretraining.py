@@ -1,0 +1,186 @@
+"""Session I: pretrain phi on a surface, most often a random smooth one.
+
+A second call with the same network, surface and settings takes the weights from a cache on disk instead of fitting
+again. The cache lies in `$KERAS_TWOARG_CACHE`, else in `keras_twoarg` within Keras' own folder (`$KERAS_HOME` or
+`~/.keras`), and may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.analysis.surfaces import EXTENT, NODES
+from keras_twoarg.layers.inner_network import InnerNetwork
+
+# Passes over the grid. The paper's for 2 and 3 arguments; for 1 argument the paper's number of steps, 100,000.
+EPOCHS = {1: 50_000, 2: 500, 3: 200}
+_STEPS_AT_A_TIME = 1000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What Session I did.
+
+    Attributes:
+        mse: Mean squared error on the grid.
+        r2: Share of the surface's variance that phi explains.
+        steps: Gradient steps.
+        cached: Whether the weights came from the cache.
+    """
+
+    mse: float
+    r2: float
+    steps: int
+    cached: bool
+
+
+def pretrain(
+    inner: InnerNetwork,
+    surface: Callable[..., Any],
+    *,
+    epochs: int | None = None,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Pretraining:
+    """Fit phi to a surface on the grid of 101 nodes on [-5, 5] along each argument.
+
+    Adam on the mean squared error, in shuffled batches. The network keeps its initial weights as the start.
+
+    Args:
+        inner: The `InnerNetwork` to pretrain, in place.
+        surface: Function of one array for each argument: `surfaces.random_field(seed)`, `surfaces.product`, ...
+        epochs: Passes over the grid. Defaults to the paper's: 500 for two arguments (51,500 steps, about 15 seconds
+            on two cores), 50,000 for one (100,000 steps), 200 for three (2 million steps).
+        batch_size: Grid nodes for each step. Defaults to `100`.
+        learning_rate: Learning rate of Adam. Defaults to `1e-3`.
+        seed: Seed of the order of the batches. Defaults to `0`.
+        cache: Whether to take the weights from the cache, or leave them there. Defaults to `True`.
+        progress: Called with the steps done and the steps in all, now and then.
+
+    Returns:
+        A `Pretraining`: the error on the grid, and whether the weights came from the cache.
+
+    Example:
+        >>> inner = InnerNetwork(hidden_units=(16,))
+        >>> pretraining.pretrain(inner, surfaces.product, epochs=1, cache=False).steps
+        103
+
+    Raises:
+        ValueError: If the surface is not finite on the grid, or an argument is out of range.
+    """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("learning_rate", learning_rate)):
+        if value is not None and not value > 0:
+            raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
+    epochs = epochs or EPOCHS.get(inner.arity, 200)
+    tuples, targets = grid(surface, inner.arity)
+    if not inner.built:
+        inner.build((None, inner.arity))
+    batches = -(-len(tuples) // batch_size)
+    file = _cache_file(inner, targets, [epochs, batch_size, learning_rate, seed])
+    weights = _read(file, inner) if cache else None
+    if weights is not None:
+        inner.set_weights(weights)
+    else:
+        model = keras.Sequential([keras.Input((inner.arity,)), inner])
+        model.compile(keras.optimizers.Adam(learning_rate), "mse", steps_per_execution=steps_a_call(min(100, batches)))
+        order = _batches(len(tuples), epochs, batch_size, np.random.default_rng(seed))
+        _fit(model, tuples, targets, order, batch_size, epochs * batches, progress)
+        if cache:
+            _write(file, inner)
+    mse = float(np.mean((inner.predict(tuples) - targets) ** 2))
+    variance = float(targets.var())
+    return Pretraining(mse, 1 - mse / variance if variance else float("nan"), epochs * batches, weights is not None)
+
+
+def steps_a_call(number: int) -> int:
+    """Return how many steps Keras may take in one call into the backend: short steps gain by it, torch knows only 1."""
+    return 1 if keras.backend.backend() == "torch" else number
+
+
+def grid(surface: Callable[..., Any], arity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grid's nodes, `(101 ** arity, arity)`, and the surface on them, `(101 ** arity, 1)`, in float32."""
+    axis = np.linspace(-EXTENT, EXTENT, NODES)
+    tuples = np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+    targets = np.asarray(surface(*tuples.T), dtype="float32")
+    if targets.shape != (len(tuples),) or not np.isfinite(targets).all():
+        raise ValueError(
+            f"A surface must give one finite value for each of {len(tuples)} nodes. Received: shape={targets.shape}, "
+            f"{np.count_nonzero(~np.isfinite(targets))} of the values not finite"
+        )
+    return tuples.astype("float32"), targets[:, None]
+
+
+def _batches(rows: int, epochs: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the indices of each batch: every row once an epoch, in a new order; the last batch wraps around."""
+    padding = -rows % batch_size
+    for _ in range(epochs):
+        order = rng.permutation(rows)
+        yield from np.resize(order, rows + padding).reshape(-1, batch_size)
+
+
+def _fit(
+    model: Any,
+    tuples: np.ndarray,
+    targets: np.ndarray,
+    batches: Iterator[np.ndarray],
+    batch_size: int,
+    steps: int,
+    progress: Progress | None,
+) -> None:
+    done = 0
+    while done < steps:
+        number = min(_STEPS_AT_A_TIME, steps - done)
+        rows = np.concatenate([next(batches) for _ in range(number)])
+        model.fit(tuples[rows], targets[rows], batch_size=batch_size, shuffle=False, verbose=0)
+        done += number
+        if progress:
+            progress(done, steps)
+
+
+def _cache_folder() -> Path:
+    if folder := os.environ.get("KERAS_TWOARG_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras_twoarg"
+
+
+def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[Any]) -> Path:
+    """Name the file by everything that the fitted weights depend on, the initial weights included."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([keras.activations.serialize(inner.activation), settings]).encode())
+    for array in (targets, *inner.get_weights()):
+        digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return _cache_folder() / f"pretrained-{digest.hexdigest()[:32]}.npz"
+
+
+def _read(file: Path, inner: InnerNetwork) -> list[np.ndarray] | None:
+    try:
+        with open(file, "rb") as opened, np.load(opened) as arrays:  # np.load leaves a damaged file open
+            weights = [arrays[f"arr_{i}"] for i in range(len(inner.weights))]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # absent or damaged: fit again
+    fits = all(w.shape == tuple(v.shape) for w, v in zip(weights, inner.weights, strict=True))
+    return weights if fits else None
+
+
+def _write(file: Path, inner: InnerNetwork) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as partial:
+            np.savez(partial, *inner.get_weights())
+        os.replace(partial.name, file)
+    except OSError:
+        pass  # a cache that cannot be written costs time, not results

@@ -1,0 +1,154 @@
+"""The part of a report that shows phi: surfaces, verdicts, maturation, spectrum."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.surface_tables import (
+    Surface,
+    group_surfaces,
+    soft_xor_table,
+    spectra,
+    surface_table,
+)
+from keras_twoarg.experiments.reports.turnable_surfaces import turnable_surfaces
+from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
+
+_SURFACES_CAPTION = (
+    "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
+    "pre-activations of 500 validation images, all layers pooled. The nearest quadratic is "
+    "c0 x1² + c1 x2² + c2 x1x2 + c3 x1 + c4 x2 + c5, weighted by that density; it is a soft XOR when its principal "
+    "curvatures have opposite signs."
+)
+
+
+def learned_section(surfaces: Sequence[Surface]) -> str:
+    """Return everything that is shown of phi as a part of a page, or nothing where no phi has two arguments."""
+    if not surfaces:
+        return ""
+    tables = "".join(table.html() for table in (soft_xor_table(surfaces), surface_table(surfaces)) if table is not None)
+    networks = [s for s in surfaces if s.record.arm == "two_arg"]
+    figures = _surface_figure(networks) + turnable_surfaces(networks) + _verdicts(networks) if networks else ""
+    return tables + figures + _maturation(surfaces) + _spectrum(surfaces)
+
+
+def _surface_figure(surfaces: Sequence[Surface]) -> str:
+    figure, axes = pyplot().subplots(
+        len(surfaces), 3, figsize=(11, 3.4 * len(surfaces)), layout="constrained", squeeze=False
+    )
+    ordered = [(group, s) for group, members in group_surfaces(surfaces) for s in members]
+    for row, (group, surface) in zip(axes, ordered, strict=True):
+        learned = SurfaceDisplay(surface.trace.learned, surface.density)
+        if surface.trace.start is not None:
+            start = SurfaceDisplay(surface.trace.start, surface.density)
+            start.plot(row[0], title=f"{group.name}, seed {surface.record.seed}: at the start", with_density=False)
+        learned.plot(row[1], title="phi learned, and where its arguments fall")
+        learned.plot_quadratic(row[2], title=f"nearest quadratic, score {surface.soft_xor.score:+.2f}")
+    return figure_section("The learned surface", figure, _SURFACES_CAPTION)
+
+
+def _verdicts(surfaces: Sequence[Surface]) -> str:
+    lines = []
+    for surface in surfaces:
+        learned = SurfaceDisplay(surface.trace.learned, surface.density)
+        if learned.quadratic is not None:
+            c = ", ".join(f"{value:+.3g}" for value in learned.quadratic.surface.coefficients)
+            lines.append(
+                f"<li>Seed {surface.record.seed}: {html.escape(surface.soft_xor.verdict)}. <span class=note>c0 … c5 = "
+                f"{c}; {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of [-5, 5].</span>"
+            )
+    return f"<ul class=verdicts>{'</li>'.join(lines)}</li></ul>"
+
+
+def plot_maturation(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
+    """Draw how far phi is from its final shape over the epochs, a thin line for each seed and a thick one for the mean.
+
+    Args:
+        surfaces: From `tables.surfaces.read_surfaces`.
+        ax: Axes to draw on. Defaults to new ones.
+
+    Returns:
+        The axes.
+    """
+    ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
+    groups = [(g, [s for s in members if s.distances]) for g, members in group_surfaces(surfaces)]
+    groups = [(g, members) for g, members in groups if members]
+    for (group, members), (color, style) in zip(groups, line_styles(len(groups)), strict=True):
+        for surface in members:
+            ax.plot(list(surface.distances), list(surface.distances.values()), color=color, alpha=0.3, linewidth=0.8)
+        shared = sorted(set.intersection(*(set(s.distances) for s in members)))
+        mean = [np.mean([s.distances[epoch] for s in members]) for epoch in shared]
+        label = f"{group.name} ({len(members)} seeds)"
+        ax.plot(shared, mean, color=color, linestyle=style, linewidth=2, label=label)
+    ax.axhline(0.1, color="k", linewidth=0.6, linestyle=":")
+    ax.set(xlabel="epoch of Session II", ylabel="share of the final surface not yet there", ylim=(0, 1.02))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _maturation(surfaces: Sequence[Surface]) -> str:
+    if not any(surface.distances for surface in surfaces):
+        return ""
+    caption = (
+        "1 - r² for the correlation r of phi with phi at the best epoch, over the density of its arguments; epoch 0 is "
+        "the start. Dotted: 0.1, below which it counts as settled. The paper saw it settle after 1 to 5 epochs."
+    )
+    section = figure_section("Maturation of phi", plot_maturation(surfaces).figure, caption)
+    shown = next((s for s in surfaces if s.record.arm == "two_arg" and s.trace.weights), None)
+    return section + (_film(shown) if shown else "")
+
+
+def _film(surface: Surface) -> str:
+    trace = surface.trace
+    wanted = [e for e in dict.fromkeys((0, 1, 2, 5, 10, 20, max(trace.weights))) if e in trace.weights]
+    figure, axes = pyplot().subplots(
+        1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False
+    )
+    for ax, epoch in zip(axes[0], wanted, strict=True):
+        SurfaceDisplay(trace.at(epoch), surface.density).plot(ax, title=f"epoch {epoch}", with_density=False)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+    for ax in figure.axes[len(wanted) :]:  # each panel has its own colours; their scale is in the figure above
+        ax.remove()
+    return figure_section(f"phi over the epochs, seed {surface.record.seed}", figure, "Each in its own colours.")
+
+
+def plot_spectrum(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
+    """Draw the shares of the angular orders: learned, after Session I, and of Glorot's initial weights.
+
+    Args:
+        surfaces: From `tables.surfaces.read_surfaces`.
+        ax: Axes to draw on. Defaults to new ones.
+
+    Returns:
+        The axes.
+    """
+    ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
+    shown = {name: shares for name, shares in spectra(surfaces).items() if len(shares)}
+    orders, width = np.arange(1, 7), 0.8 / len(shown)
+    for i, ((name, shares), color) in enumerate(zip(shown.items(), COLORS[::2], strict=False)):
+        places = orders + (i - (len(shown) - 1) / 2) * width
+        ax.bar(places, shares.mean(0), width * 0.92, color=color, label=f"{name} ({len(shares)})")
+        spread = np.std(shares, axis=0, ddof=1) if len(shares) > 1 else np.zeros(6)
+        ax.errorbar(places, shares.mean(0), spread, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
+    ax.set(xlabel="angular order (1 dipole, 2 quadrupole)", ylabel="share of the angular power", ylim=(0, 1))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _spectrum(surfaces: Sequence[Surface]) -> str:
+    networks = [s for s in surfaces if s.record.arm == "two_arg"]
+    if not networks:
+        return ""
+    caption = (
+        "phi on circles about the origin, as a Fourier series in the angle, averaged over the radii at which its "
+        "arguments fall. Bars: mean; lines: standard deviation over surfaces, whose number is in brackets."
+    )
+    return figure_section("Angular power spectrum of phi", plot_spectrum(networks).figure, caption)

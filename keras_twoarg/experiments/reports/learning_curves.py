@@ -1,0 +1,102 @@
+"""Learning curves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.run_groups import group_runs
+from keras_twoarg.experiments.training.run_record import Quantity, Record
+from keras_twoarg.utils.figures import line_styles, pyplot
+
+
+def plot_learning_curves(records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: Any = None) -> Any:
+    """Draw a quantity over the epochs: for each arm and session the mean over seeds, and a band from least to most.
+
+    Args:
+        records: Records of runs.
+        key: A quantity of `Record.epochs`. Defaults to `"val_accuracy"`.
+        ax: Axes to draw on. Defaults to new ones.
+
+    Returns:
+        The axes.
+    """
+    ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
+    lowest = []
+    groups = group_runs([r for r in records if r.epochs])
+    for group, (color, style) in zip(groups, line_styles(len(groups)), strict=True):
+        length = min(len(record.epochs) for record in group.records)
+        curves = np.array([record.curve(key)[:length] for record in group.records], float)
+        epochs = np.arange(1, length + 1)
+        ax.plot(
+            epochs,
+            curves.mean(0),
+            color=color,
+            linestyle=style,
+            label=f"{group.name} ({len(curves)} seeds)",
+            linewidth=1.8,
+        )
+        ax.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.12, linewidth=0)
+        lowest.append(curves.mean(0)[length // 3])
+    ax.set_xlabel("epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_ylabel({"val_accuracy": "validation accuracy", "val_loss": "validation loss"}.get(key, key))
+    if key.endswith("accuracy"):
+        ax.set_ylim(max(0.0, min(lowest) - 0.15), 1.0)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    place = "lower right" if key.endswith("accuracy") else "upper right"
+    ax.legend(frameon=False, loc=place, fontsize="small" if len(groups) > 5 else None)
+    return ax
+
+
+def curves_section(records: Sequence[Record]) -> str:
+    """Return the learning curves as a part of a page: accuracy and loss, in validation."""
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4), layout="constrained")
+    plot_learning_curves(records, ax=left)
+    plot_learning_curves(records, key="val_loss", ax=right)
+    right.set_yscale("log")
+    for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+        axis_format(lambda value, _: f"{value:g}")
+    caption = "Mean over seeds, and the range from the lowest to the highest seed."
+    return figure_section("Learning curves", figure, caption)
+
+
+def plot_sizes(records: Sequence[Record], *, ax: Any = None) -> Any:
+    """Draw test accuracy against parameters: one line for each arm and session, one point for each size.
+
+    Args:
+        records: Records of runs, of networks of several sizes (Fig. 6 of the paper: one to four hidden layers).
+        ax: Axes to draw on. Defaults to new ones.
+
+    Returns:
+        The axes.
+    """
+    ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
+    tested = [r for r in records if r.test_accuracy is not None]
+    lines = dict.fromkeys(sorted((r.arm, r.session) for r in tested))
+    for (arm, session), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
+        own = [r for r in tested if (r.arm, r.session) == (arm, session)]
+        sizes = sorted({r.parameters for r in own})
+        accuracies = [[float(r.test_accuracy or 0) for r in own if r.parameters == size] for size in sizes]
+        means = [np.mean(a) for a in accuracies]
+        spread = [np.std(a, ddof=1) if len(a) > 1 else 0.0 for a in accuracies]
+        ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=f"{arm} {session}")
+    ax.set(xlabel="parameters", ylabel="test accuracy")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return ax
+
+
+def size_section(records: Sequence[Record]) -> str:
+    """Return accuracy against parameters as a part of a page, or nothing where all networks have one depth."""
+    tested = [r for r in records if r.test_accuracy is not None]
+    if len({len(r.widths) for r in tested}) < 2 or len({(r.dataset, r.architecture) for r in tested}) > 1:
+        return ""
+    ax = plot_sizes(tested)
+    return figure_section("Parameters and accuracy", ax.figure, "Mean over seeds ± standard deviation.")

@@ -1,0 +1,109 @@
+"""One self-contained HTML file, made from the records and arrays of finished runs alone."""
+
+import html
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.html import figures_of
+from keras_twoarg.experiments.reports.learned_surfaces import learned_section
+from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
+from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
+from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
+from keras_twoarg.experiments.reports.surface_tables import read_surfaces
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.utils.files import write_whole
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    seed: int | None = None,
+    command: str | None = None,
+    agreement: str | None = None,
+) -> Path:
+    """Write `report.html`: table, learning curves, surfaces, verdicts, and how all of it was made.
+
+    Its figures are also written one by one, as `figures/learning-curves.svg` and the like.
+
+    Args:
+        folders: Folders with finished runs, at any depth.
+        out: Folder of the report.
+        seed: Report this seed alone. Defaults to `None`, all.
+        command: The command that made the runs, for the reader. Defaults to `None`.
+        agreement: What comparing the served model with the model gave. Defaults to `None`.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ValueError: If there are no records in the folders.
+    """
+    runs = read_runs(folders, seed=seed)
+    surfaces = read_surfaces(folders, seed)
+    tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
+    parts = [table.html() for table in tables if table is not None]
+    parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces)]
+    if (robust := robustness_table(read_robustness(folders, seed))) is not None:
+        parts.append(robust.html())
+    if agreement:
+        parts.append(f"<h2>The served model</h2><p>{html.escape(agreement)}.</p>")
+    parts.append(_origin(runs, command))
+    data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in runs))
+    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text())
+    text = template.substitute(
+        title=f"Two-argument units on {html.escape(data)}", lead=_lead(runs), body="\n".join(parts)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "report.html"
+    write_whole(path, lambda file: file.write(text.encode()))
+    (out / "figures").mkdir(exist_ok=True)
+    for name, figure in figures_of(text).items():
+        (out / "figures" / f"{name}.svg").write_bytes(figure)
+    return path
+
+
+def _lead(runs: Sequence[Record]) -> str:
+    means = {
+        group.name: float(np.mean(tested))
+        for group in group_runs(runs)
+        if (tested := [r.test_accuracy for r in group.records if r.test_accuracy is not None])
+    }
+    ordered = sorted(means.items(), key=lambda item: -item[1])
+    return "Test accuracy, mean over seeds: " + "; ".join(f"{html.escape(n)} {a:.2%}" for n, a in ordered) + "."
+
+
+def _test_error(runs: Sequence[Record]) -> str:
+    """Return how far chance alone moves a test accuracy, so that nobody reads more into the table."""
+    accuracy = float(np.mean([r.test_accuracy for r in runs if r.test_accuracy is not None] or [0.5]))
+    number = next((r.splits["test"] for r in runs if r.splits), 0)
+    if not number:
+        return ""
+    error = 100 * (accuracy * (1 - accuracy) / number) ** 0.5
+    return f"<p class=note>One standard error of an accuracy on {number:,} test images is {error:.1f} points.</p>"
+
+
+def _origin(runs: Sequence[Record], command: str | None) -> str:
+    first = runs[0]
+    splits = ", ".join(f"{number:,} {part}" for part, number in first.splits.items())
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in first.settings.items()
+        if value is not None and key not in ("multiply_adds", "pre_activations")
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in first.versions.items() if name != "backend")
+    widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))
+    shown = f"<pre>{html.escape(command)}</pre>" if command else ""
+    lines = [
+        f"Data: {Path(first.dataset).name}: {splits} images.",
+        f"Outer networks: {first.architecture}, units in each hidden layer: {widths}.",
+        f"Settings: {settings}.",
+        f"Seeds: {', '.join(str(s) for s in dict.fromkeys(r.seed for r in runs))}.",
+        f"Computed with {versions}; commit {first.commit or 'unknown'}.",
+    ]
+    return f"<h2>How this was made</h2>{shown}" + "".join(f"<p class=note>{html.escape(line)}</p>" for line in lines)

@@ -1,0 +1,142 @@
+"""The tables that compare arms: what each costs, how fast each learns, where each ends, and how sure that is."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis.statistics import paired
+from keras_twoarg.experiments.reports.run_groups import Group, common_threshold, failures, group_runs
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.models.blocks import arity_of
+from keras_twoarg.models.matching import TOLERANCE
+from keras_twoarg.utils.table import Table
+
+PAIRED_CAPTION = (
+    "Paired over seeds; accuracies in points. Interval: bootstrap. p: Wilcoxon's signed-rank test; five seeds give "
+    "0.0625 at best. d: mean difference over the differences' standard deviation. Curve: mean validation accuracy over "
+    "the epochs."
+)
+
+
+def fairness_table(records: Sequence[Record]) -> Table | None:
+    """Return what each arm costs, with all that differs by more than 0.5 % from the first arm's in red."""
+    whole = [r for r in records if r.parameters]
+    if not whole:
+        return None
+    groups = group_runs(whole)
+    columns = ("arm", "parameters", "units", "norm", "epochs", "multiply-adds", "seconds")
+    rows, flagged = [], set()
+    for i, group in enumerate(groups):
+        costs, base = _costs(group), _costs(next(g for g in groups if g.task == group.task))
+        rows.append((group.name, *(_cost_cell(name, costs[name], base[name]) for name in columns[1:])))
+        flagged |= {(i, j) for j, name in enumerate(columns) if j and name != "units" and _differs(name, costs, base)}
+    caption = (
+        "For one sample and one run; × relative to the first arm of the same task. In red: more than 0.5 % (seconds: "
+        "10 %) from that, or another norm. Arms differ in units because parameters are what is matched. Multiply-adds "
+        "count phi once for each unit; evaluated by a table it takes less. Seconds: mean of Session II or III, on a "
+        "machine that may have been busy."
+    )
+    return Table("What each arm costs", columns, tuple(rows), caption, ("norm",), frozenset(flagged))
+
+
+def _costs(group: Group) -> dict[str, Any]:
+    first = group.records[0]
+    return {
+        "parameters": first.parameters,
+        "units": first.settings.get("pre_activations", 0) // arity_of(group.arm),
+        "norm": " / ".join(dict.fromkeys(r.norm for r in group.records)),
+        "epochs": max(len(r.epochs) for r in group.records),
+        "multiply-adds": first.settings.get("multiply_adds", 0),
+        "seconds": float(np.mean([r.seconds for r in group.records])),
+    }
+
+
+def _cost_cell(name: str, value: Any, base: Any) -> str:
+    if name in ("norm", "epochs"):
+        return str(value)
+    if name == "parameters":
+        return f"{value:,} ({value / base - 1:+.2%})" if value != base else f"{value:,}"
+    if name == "units":
+        return f"{value:,}"
+    return f"{value:,.0f} (×{value / base:.2f})" if value != base and base else f"{value:,.0f}"
+
+
+def _differs(name: str, costs: dict[str, Any], base: dict[str, Any]) -> bool:
+    if name in ("norm", "epochs"):
+        return bool(costs[name] != base[name])
+    return abs(costs[name] - base[name]) > (0.1 if name == "seconds" else TOLERANCE) * base[name]
+
+
+def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
+    """Return speed of learning and end of each arm."""
+    threshold = common_threshold(records)
+    caption = (
+        "II: phi and the outer network trained jointly; III: phi frozen, a new outer network. "
+        f"to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
+        "accuracy over the epochs. test accuracy: at the best epoch by validation loss, mean ± standard deviation over "
+        "seeds; the test images were used once."
+    )
+    if failed := failures(records):
+        caption += f" {failed}"
+    data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in records))
+    columns = ("arm", f"to {threshold:.0%}", "curve", "test accuracy", "seeds")
+    rows = tuple(_row(group, threshold) for group in group_runs(records))
+    return Table(title or data, columns, rows, caption)
+
+
+def _row(group: Group, threshold: float) -> tuple[str, ...]:
+    runs = group.records
+    tested = [r.test_accuracy for r in runs if r.test_accuracy is not None and r.status == "finished"]
+    reached = [r.epochs_to(threshold) for r in runs]
+    epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
+    areas = [_area(r) for r in runs if r.status == "finished"]
+    accuracy = f"{np.mean(tested):.2%}" if tested else "-"
+    if len(tested) > 1:
+        accuracy += f" ± {100 * np.std(tested, ddof=1):.2f}"
+    return group.name, epochs, f"{np.mean(areas):.2%}" if areas else "-", accuracy, f"{len({r.seed for r in runs})}"
+
+
+def paired_table(records: Sequence[Record]) -> Table | None:
+    """Return how two_arg differs from each other arm over the seeds that both ran, or None if there is nothing."""
+    threshold = common_threshold(records)
+    rows = [
+        row
+        for base, others in _comparisons(group_runs(records))
+        for other in others
+        for row in _paired_rows(base, other, threshold)
+    ]
+    columns = ("arm", "what", "difference", "95 % interval", "p", "d", "seeds")
+    return Table("two_arg II minus each other arm", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
+
+
+def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
+    """Return the first two_arg II of each task, and what is compared with it."""
+    bases: dict[tuple[Any, ...], Group] = {}
+    for group in groups:
+        if (group.arm, group.session) == ("two_arg", "II"):
+            bases.setdefault(group.task, group)
+    return [(base, [g for g in groups if g.task == task and g is not base]) for task, base in bases.items()]
+
+
+def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str, ...]]:
+    measures: dict[str, tuple[Callable[[Record], float | None], Callable[[float], str]]] = {
+        "test accuracy": (lambda r: r.test_accuracy, lambda value: f"{100 * value:+.2f}"),
+        f"epochs to {threshold:.0%}": (lambda r: r.epochs_to(threshold), lambda value: f"{value:+.1f}"),
+        "curve": (_area, lambda value: f"{100 * value:+.2f}"),
+    }
+    rows: list[tuple[str, ...]] = []
+    for what, (measure, show) in measures.items():
+        first, second = ({r.seed: measure(r) for r in g.records if r.status == "finished"} for g in (base, other))
+        pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
+        if len(pairs) > 1:
+            found = paired([a for a, _ in pairs], [b for _, b in pairs])
+            interval = f"{show(found.low)} to {show(found.high)}"
+            numbers = (show(found.difference), interval, f"{found.p:.3f}", f"{found.effect:+.1f}", f"{found.number}")
+            rows.append((other.name, what, *numbers))
+    return rows
+
+
+def _area(record: Record) -> float:
+    return float(np.mean(record.curve("val_accuracy")))

@@ -1,0 +1,99 @@
+"""What a search has found, as pictures: parallel coordinates, and what mattered."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.search_tables import search_table, trials_table
+from keras_twoarg.utils.figures import COLORS, pyplot
+from keras_twoarg.utils.files import write_whole
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def write_search_report(rows: Mapping[str, Rows], out: Path) -> Path:
+    """Write `report.html` of a search: tables, parallel coordinates and importance for each arm."""
+    parts = [search_table(rows).html()]
+    for arm, trials in rows.items():
+        done = [row for row in trials if row["status"] == "COMPLETED"]
+        parts.append(trials_table(arm, trials).html())
+        if len(done) > 1 and any(row["hyperparameters"] for row in done):
+            coordinates = plot_parallel_coordinates(done).figure
+            parts.append(figure_section(f"{arm}: every trial a line", coordinates, "Yellow: high accuracy."))
+            if len(done) >= 8:
+                parts.append(figure_section(f"{arm}: what mattered", plot_importance(done).figure, _CAUTION))
+    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text())
+    title = f"Search of {', '.join(rows)}"
+    text = template.substitute(title=title, lead="The same budget for every arm.", body="\n".join(parts))
+    path = out / "report.html"
+    write_whole(path, lambda file: file.write(text.encode()))
+    return path
+
+
+_CAUTION = (
+    "How much a random forest's prediction of the accuracy suffers when a hyperparameter is shuffled; mean and "
+    "standard deviation over 20 shuffles. With few trials this is a hint and no more."
+)
+
+
+def plot_parallel_coordinates(rows: Rows, *, ax: Any = None) -> Any:
+    """Draw every trial as a line through its hyperparameters to its accuracy, coloured by that."""
+    ax = pyplot().figure(figsize=(11, 4.2)).gca() if ax is None else ax
+    names = _names(rows)
+    places, labels = zip(*(_places(rows, name) for name in names), strict=True)
+    scores = np.array([row["score"] for row in rows])
+    low, span = scores.min(), np.ptp(scores) or 1.0
+    heights = np.column_stack([*places, (scores - low) / span])
+    colours = pyplot().get_cmap("viridis")((scores - low) / span)
+    for i in np.argsort(scores):
+        ax.plot(range(len(names) + 1), heights[i], color=colours[i], alpha=0.8, linewidth=1.4)
+    for j, marks in enumerate((*labels, [(0.0, f"{low:.2%}"), (1.0, f"{scores.max():.2%}")])):
+        ax.axvline(j, color="k", linewidth=0.6)
+        for height, label in marks:
+            ax.text(j + 0.03, height, label, fontsize=8, va="center", backgroundcolor=(1, 1, 1, 0.6))
+    ax.set_xticks(range(len(names) + 1), [*(n.replace("_", " ") for n in names), "val accuracy"], fontsize=9)
+    ax.set(yticks=[], xlim=(-0.1, len(names) + 0.4), ylim=(-0.08, 1.08))
+    ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    return ax
+
+
+def plot_importance(rows: Rows, *, ax: Any = None, seed: int = 0) -> Any:
+    """Draw how much each hyperparameter helps a random forest to predict the accuracy."""
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+
+    ax = pyplot().figure(figsize=(7, 3.6)).gca() if ax is None else ax
+    names = _names(rows)
+    features = np.column_stack([_places(rows, name)[0] for name in names])
+    scores = np.array([row["score"] for row in rows])
+    forest = RandomForestRegressor(200, random_state=seed).fit(features, scores)
+    found = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
+    order = np.argsort(found.importances_mean)
+    ax.barh(range(len(names)), found.importances_mean[order], xerr=found.importances_std[order], color=COLORS[0])
+    ax.set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order])
+    ax.set_xlabel("loss of R² when shuffled")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _names(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+
+
+def _places(rows: Rows, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    """Return each trial's place on a hyperparameter's axis, within [0, 1], and the axis' labels; absent is below."""
+    values = [row["hyperparameters"].get(name) for row in rows]
+    present = sorted({v for v in values if v is not None}, key=lambda v: (str(type(v)), v))
+    if len(present) > 6 and all(isinstance(v, float) for v in present):
+        low, high = np.log(present[0]), np.log(present[-1])
+        places = [-0.05 if v is None else (np.log(v) - low) / (high - low) for v in values]
+        return np.array(places), [(0.0, f"{present[0]:.2g}"), (1.0, f"{present[-1]:.2g}")]
+    step = max(1, len(present) - 1)
+    where = {v: i / step for i, v in enumerate(present)}
+    labels = [(p, f"{v:.3g}" if isinstance(v, float) else str(v)) for v, p in where.items()]
+    return np.array([-0.05 if v is None else where[v] for v in values]), labels

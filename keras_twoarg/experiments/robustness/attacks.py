@@ -1,0 +1,308 @@
+"""Adversarial attacks on any Keras classifier: the original AutoAttack, and FGSM and PGD.
+
+AutoAttack is the authors' own code (`pyautoattack`). It runs on torch; the Keras model stands behind one function that
+torch differentiates through, on whatever backend it runs.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+
+AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
+"""The parts of the standard AutoAttack, in its order."""
+ATTACKS = ("fgsm", "pgd", *AUTOATTACK)
+NORMS = ("Linf", "L2")
+_PGD_STEPS = 40
+_BATCH = 250
+_SLACK = 1e-5
+
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass
+class Attacked:
+    """What attacks left of a classifier.
+
+    Attributes:
+        eps: Largest perturbation, in pixels within [0, 1].
+        norm: Its norm.
+        robust: Whether each image is still classified correctly after all attacks so far.
+        images: The adversarial images; those that no attack changed the verdict on are as they were.
+        accuracy: Accuracy by name: `"clean"`, then after each attack. FGSM and PGD stand for themselves; the parts of
+            AutoAttack add up, each attacking what the ones before left.
+        seconds: Time of each attack.
+        warnings: What casts doubt on the numbers.
+    """
+
+    eps: float
+    norm: str
+    robust: np.ndarray
+    images: np.ndarray
+    accuracy: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def attack(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    eps: float,
+    attacks: Sequence[str] = AUTOATTACK,
+    *,
+    norm: str = "Linf",
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    seed: int = 0,
+    before: Attacked | None = None,
+    on_attack: Callable[[Attacked], None] = lambda so_far: None,
+    progress: Progress = lambda stage, done, total, note: None,
+) -> Attacked:
+    """Attack a classifier, in pixel space and in inference mode.
+
+    Args:
+        model: A Keras classifier of images. A softmax at its end is taken off.
+        x: Images, uint8 or within [0, 1].
+        y: Labels: integers, `(N,)` or `(N, 1)`, or one-hot.
+        eps: Largest perturbation, in pixels within [0, 1]: `8 / 255`, not `8`.
+        attacks: Among `ATTACKS`. Defaults to the standard AutoAttack.
+        norm: `"Linf"` or `"L2"`. Defaults to `"Linf"`.
+        bounds: What the model takes for pixels of 0 and 1. Defaults to `(-1, 1)`, what `datasets.scale` gives.
+        seed: Seed of the attacks. Defaults to `0`.
+        before: What an earlier call left: its attacks are not run again. Defaults to `None`.
+        on_attack: Called after each attack with what is left.
+        progress: Called with the attack, batches done and in all, and a note.
+
+    Returns:
+        An `Attacked`. The accuracies were counted again on the final images, after the perturbation and the range were
+        checked.
+
+    Raises:
+        ValueError: If images, labels, eps or the model cannot be attacked like this.
+        ImportError: If torch or pyautoattack is not installed.
+
+    References:
+        - [Croce, Hein, 2020](https://arxiv.org/abs/2003.01690)
+    """
+    if unknown := [name for name in attacks if name not in ATTACKS]:
+        raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
+    if norm not in NORMS:
+        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}")
+    if not 0 < eps <= (1.0 if norm == "Linf" else float(np.sqrt(np.prod(np.shape(x)[1:])))):
+        raise ValueError(
+            f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
+        )
+    classifier = PixelClassifier(model, bounds)
+    x, y = check_images(x, y, classifier)
+    if before is None:
+        right = classifier.correct(x, y)
+        found = Attacked(eps, norm, right, x.copy(), {"clean": float(right.mean())})
+        found.warnings += _doubts(classifier, x, y)
+    else:
+        found = before
+    for name in attacks:
+        if name in found.accuracy:
+            continue
+        start = time.perf_counter()
+        if name in ("fgsm", "pgd"):
+            alone = _gradient_attack(classifier, x, y, found, 1 if name == "fgsm" else _PGD_STEPS, seed, progress, name)
+            found.accuracy[name] = float(alone.mean())
+        elif _possible(name, classifier, found):
+            _autoattack(classifier, x, y, found, name, seed, progress)
+            found.accuracy[name] = float(found.robust.mean())
+        found.seconds[name] = time.perf_counter() - start
+        _prove(classifier, x, y, found)
+        on_attack(found)
+    return found
+
+
+def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return what is to be known before any attack: vanished gradients and few classes."""
+    doubts = []
+    some = slice(0, min(len(x), 500))
+    gradients = classifier.pulled_back(x[some], _cross_entropy_weights(classifier.logits(x[some]), y[some]))
+    share = float((gradients.reshape(len(gradients), -1) == 0).all(-1).mean())
+    if share > 0.01:
+        doubts.append(f"the gradient of the cross-entropy is exactly zero for {share:.0%} of the images")
+    if classifier.classes < 10:
+        doubts.append(
+            f"{classifier.classes} classes: targeted attacks have {classifier.classes - 1} targets instead of 9"
+        )
+    return doubts
+
+
+def _possible(name: str, classifier: PixelClassifier, found: Attacked) -> bool:
+    if name == "apgd-t" and classifier.classes < 4:
+        found.warnings.append("apgd-t was not run: its loss needs four classes")
+        return False
+    return True
+
+
+def _autoattack(
+    classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, found: Attacked, name: str, seed: int, progress: Progress
+) -> None:
+    """Run one part of AutoAttack on what is still robust."""
+    torch, package = _torch(), _pyautoattack()
+    runner = package.AutoAttack(_as_torch(classifier), norm=found.norm, eps=found.eps, seed=seed, device="cpu")
+    runner.verbose = False
+    targets = min(9, classifier.classes - 1)
+    runner.apgd_targeted.n_target_classes = runner.fab.n_target_classes = targets
+    runner.attacks_to_run = [name]
+    left = np.flatnonzero(found.robust)
+    for start in range(0, len(left), _BATCH):
+        chosen = left[start : start + _BATCH]
+        progress(name, start, len(left), f"{found.robust.mean():.1%} robust")
+        given = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x[chosen], -1, 1)))
+        with _one_thread(torch):
+            moved, _ = runner.run_standard_evaluation(given, torch.from_numpy(y[chosen]), batch_size=_BATCH)
+        images = np.ascontiguousarray(np.moveaxis(moved.numpy(), 1, -1))
+        broken = ~classifier.correct(images, y[chosen])
+        found.images[chosen[broken]] = images[broken]
+        found.robust[chosen[broken]] = False
+    progress(name, len(left), len(left), f"{found.robust.mean():.1%} robust")
+    white_box = [found.accuracy[n] for n in AUTOATTACK[:3] if n in found.accuracy]
+    if name == "square" and white_box and min(white_box) - found.robust.mean() > 0.002:
+        gained = 100 * (min(white_box) - found.robust.mean())
+        found.warnings.append(f"Square, without gradients, took {gained:.1f} points more: gradients may be masked")
+
+
+def _gradient_attack(
+    classifier: PixelClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    found: Attacked,
+    steps: int,
+    seed: int,
+    progress: Progress,
+    name: str,
+) -> np.ndarray:
+    """Run FGSM (one step of eps) or PGD on the margin of logits; return which images stay right under it alone."""
+    rng = np.random.default_rng(seed)
+    robust = classifier.correct(x, y)
+    step = found.eps if steps == 1 else 2.5 * found.eps / steps
+    for start in range(0, len(x), _BATCH):
+        chosen = np.arange(start, min(start + _BATCH, len(x)))
+        origin, labels = x[chosen], y[chosen]
+        moved = origin if steps == 1 else _inside(origin + _random_step(origin, found, rng), origin, found)
+        for i in range(steps):
+            logits = classifier.logits(moved)
+            weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
+            gradient = classifier.pulled_back(moved, weights)
+            moved = _inside(moved + step * _direction(gradient, found.norm), origin, found)
+            broken = ~classifier.correct(moved, labels)  # any step counts, not the last alone
+            fresh = chosen[broken & found.robust[chosen]]
+            found.images[fresh], found.robust[fresh] = moved[np.isin(chosen, fresh)], False
+            robust[chosen[broken]] = False
+            progress(name, start * steps + (i + 1) * len(chosen), len(x) * steps, "")
+    return robust
+
+
+def _cross_entropy_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the gradient of the cross-entropy in the logits."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    weights = shifted / shifted.sum(-1, keepdims=True)
+    weights[np.arange(len(labels)), labels] -= 1
+    return weights.astype("float32")
+
+
+def _margin_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the gradient of the margin, best wrong logit minus right one: it does not saturate."""
+    rows, wrong = np.arange(len(labels)), logits.copy()
+    wrong[rows, labels] = -np.inf
+    weights = np.zeros_like(logits)
+    weights[rows, wrong.argmax(-1)] = 1
+    weights[rows, labels] = -1
+    return weights
+
+
+def _direction(gradient: np.ndarray, norm: str) -> np.ndarray:
+    if norm == "Linf":
+        return np.sign(gradient)
+    length = np.sqrt((gradient**2).sum((1, 2, 3), keepdims=True))
+    return gradient / np.maximum(length, 1e-12)
+
+
+def _random_step(origin: np.ndarray, found: Attacked, rng: np.random.Generator) -> np.ndarray:
+    if found.norm == "Linf":
+        return rng.uniform(-found.eps, found.eps, origin.shape).astype("float32")
+    return found.eps * _direction(rng.normal(size=origin.shape), "L2").astype("float32")
+
+
+def _inside(moved: np.ndarray, origin: np.ndarray, found: Attacked) -> np.ndarray:
+    """Return the images put back into the ball around the origin and into the range of pixels."""
+    offset = moved - origin
+    if found.norm == "Linf":
+        offset = np.clip(offset, -found.eps, found.eps)
+    else:
+        offset = offset * np.minimum(1, found.eps / np.maximum(_length(offset, "L2")[:, None, None, None], 1e-12))
+    return np.clip(origin + offset, 0, 1).astype("float32")
+
+
+def _length(offset: np.ndarray, norm: str) -> np.ndarray:
+    flat = np.abs(offset.reshape(len(offset), -1))
+    return np.asarray(flat.max(-1) if norm == "Linf" else np.sqrt((flat**2).sum(-1)))
+
+
+def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, found: Attacked) -> None:
+    """Raise unless every image is within the ball and the range, and the count of what is right is right."""
+    far = float(_length(found.images - x, found.norm).max(initial=0.0))
+    if far > found.eps * (1 + _SLACK) + _SLACK or found.images.min() < 0 or found.images.max() > 1:
+        raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {found.eps:.6f}. This is a bug")
+    if (classifier.correct(found.images, y) != found.robust).any():
+        raise RuntimeError("The model does not give the same answer twice: it cannot be attacked like this")
+
+
+def _as_torch(classifier: PixelClassifier) -> Any:
+    """Return the classifier as a function of torch's images, channels first, that torch can differentiate."""
+    torch = _torch()
+
+    class Bridge(torch.autograd.Function):  # type: ignore[name-defined]
+        @staticmethod
+        def forward(context: Any, images: Any) -> Any:
+            context.pixels = np.ascontiguousarray(np.moveaxis(images.detach().numpy(), 1, -1).astype("float32"))
+            return torch.from_numpy(classifier.logits(context.pixels))
+
+        @staticmethod
+        def backward(context: Any, gradient: Any) -> Any:
+            found = classifier.pulled_back(context.pixels, gradient.numpy())
+            return torch.from_numpy(np.ascontiguousarray(np.moveaxis(found, -1, 1)))
+
+    class Network(torch.nn.Module):  # type: ignore[name-defined]
+        def forward(self, images: Any) -> Any:
+            return Bridge.apply(images)
+
+    return Network().eval()
+
+
+@contextmanager
+def _one_thread(torch: Any) -> Iterator[None]:
+    """Keep torch's threads from spinning for its tiny part of the work; the model runs on Keras' backend."""
+    before = torch.get_num_threads()
+    if keras.backend.backend() != "torch":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("AutoAttack runs on torch: pip install 'keras_twoarg[robust]'") from error
+    return torch
+
+
+def _pyautoattack() -> Any:
+    try:
+        import pyautoattack
+    except ImportError as error:
+        raise ImportError("AutoAttack is in another package: pip install 'keras_twoarg[robust]'") from error
+    return pyautoattack

@@ -1,0 +1,192 @@
+"""One model's robustness, corruption by corruption and attack by attack; it goes on where it was stopped."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack
+from keras_twoarg.experiments.robustness.cifar10_c import prepared, published
+from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
+from keras_twoarg.experiments.robustness.corruptions import NAMES, corrupt
+from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+from keras_twoarg.experiments.training.datasets import Dataset
+from keras_twoarg.experiments.training.sessions import claim_folder
+from keras_twoarg.utils import files, versions
+
+EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
+"""Usual perturbations, L-inf, by the data's name; the paper's for MNIST and CIFAR-10."""
+SEVERITIES = (1, 2, 3, 4, 5)
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass
+class Robustness:
+    """What is known of one model.
+
+    Attributes:
+        settings: What was measured: model, data, number of points, eps, norm, bounds, seed.
+        clean: Accuracy on the points as they are.
+        corrupted: Accuracy under each corruption, at severities 1 to 5.
+        attacked: Accuracy after each attack; see `Attacked.accuracy`.
+        seconds: Time of each attack.
+        warnings: What casts doubt on the numbers.
+    """
+
+    settings: dict[str, Any]
+    clean: float | None = None
+    corrupted: dict[str, list[float]] = field(default_factory=dict)
+    attacked: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def against(self, reference: "Robustness") -> CorruptionError:
+        """Return mCE and relative mCE with another model as the reference, on the corruptions that both have."""
+        shared = [name for name in self.corrupted if name in reference.corrupted]
+        own, theirs = ({n: [1 - a for a in r.corrupted[n]] for n in shared} for r in (self, reference))
+        return corruption_error(own, theirs, 1 - (self.clean or 0.0), 1 - (reference.clean or 0.0))
+
+    @classmethod
+    def read(cls, file: Path) -> "Robustness":
+        """Read what `evaluate` has written."""
+        return files.read_as(cls, file, "record of robustness")
+
+
+def evaluate(
+    model: Any,
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    progress: Progress = lambda stage, done, total, note: None,
+    *,
+    points: int = 1000,
+    eps: float | None = None,
+    norm: str = "Linf",
+    corruptions: Sequence[str] = NAMES,
+    attacks: Sequence[str] = AUTOATTACK,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    seed: int = 0,
+    data_dir: str | None = None,
+) -> Robustness:
+    """Measure a classifier on test images, and write `robustness.json` after each corruption and attack.
+
+    Args:
+        model: A Keras classifier.
+        dataset: The data; test images alone are used.
+        out: Folder for the results. What is in it already is not measured again.
+        progress: Called with the stage, what is done and in all, and a note.
+        points: Test images, drawn with the seed; the same for every model. Defaults to `1000`.
+        eps: Largest perturbation in pixels within [0, 1]. Defaults to `EPS` for the data.
+        norm: As in `attack`.
+        corruptions: Among `corruptions.NAMES`; empty for none. Defaults to all 15.
+        attacks: Among `attacks.ATTACKS`; empty for none. Defaults to the standard AutoAttack.
+        bounds: As in `attack`.
+        seed: Seed of the points, the corruptions and the attacks. Defaults to `0`.
+        data_dir: Folder of prepared TensorFlow Datasets. Where it has all of `cifar10_corrupted`, as many of the
+            published images as `points` are used for `"cifar10"`; others are made here. Defaults to theirs.
+
+    Returns:
+        A `Robustness`.
+
+    Raises:
+        ValueError: If a name, eps or the data do not fit, or the folder holds another model's results.
+        ImportError: If a package is missing.
+    """
+    if unknown := [n for n in corruptions if n not in NAMES] + [n for n in attacks if n not in ATTACKS]:
+        raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
+    if points < 1:
+        raise ValueError(f"`points` must be at least 1. Received: points={points}")
+    name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
+    eps = EPS.get(name, 8 / 255) if eps is None else eps
+    pixels, labels = draw_points(dataset, points, seed)
+    classifier = PixelClassifier(model, bounds)
+    check_images(pixels, labels, classifier)
+    out = Path(out)
+    settings = {
+        "model": _fingerprint(model), "data": name, "fingerprint": dataset.fingerprint, "points": len(labels),
+        "eps": eps, "norm": norm, "bounds": list(bounds), "seed": seed,
+    }  # fmt: skip
+    made = partial(_made, pixels, labels, seed)
+    if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
+        settings["corrupted"] = "cifar10_corrupted"
+        made = partial(published, number=points, seed=seed, data_dir=data_dir)
+    claim_folder(out, settings, name="settings.json")
+    file = out / "robustness.json"
+    found = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": versions.commit()})
+    found.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
+    _corruptions(classifier, made, found, corruptions, file, progress)
+    _attacks(model, pixels, labels, found, attacks, file, progress)
+    files.write_json(file, vars(found))
+    return found
+
+
+def draw_points(dataset: Dataset, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return test images as uint8 and their labels, drawn with a seed."""
+    chosen = np.random.default_rng(seed).permutation(len(dataset.x_test))[:number]
+    images = dataset.x_test[chosen]
+    if images.dtype != np.uint8:
+        images = np.round(255 * images).astype("uint8")
+    return images, dataset.y_test[chosen].reshape(-1)
+
+
+def _fingerprint(model: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _made(pixels: np.ndarray, labels: np.ndarray, seed: int, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
+    return corrupt(pixels, name, severity, seed), labels
+
+
+def _corruptions(
+    classifier: PixelClassifier,
+    made: Callable[[str, int], tuple[np.ndarray, np.ndarray]],
+    found: Robustness,
+    names: Sequence[str],
+    file: Path,
+    progress: Progress,
+) -> None:
+    for done, name in enumerate(names):
+        progress("corruptions", done, len(names), name)
+        if name not in found.corrupted:
+            changed = (made(name, severity) for severity in SEVERITIES)
+            found.corrupted[name] = [float(classifier.correct(x / np.float32(255), y).mean()) for x, y in changed]
+            files.write_json(file, vars(found))
+    if names:
+        progress("corruptions", len(names), len(names), "")
+
+
+def _attacks(
+    model: Any,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    found: Robustness,
+    names: Sequence[str],
+    file: Path,
+    progress: Progress,
+) -> None:
+    if not [name for name in names if name not in found.attacked]:
+        return
+    settings, kept = found.settings, file.with_name("adversarial.npz")
+
+    def keep(so_far: Attacked) -> None:
+        files.write_whole(kept, lambda opened: np.savez_compressed(opened, images=so_far.images, robust=so_far.robust))
+        found.attacked, found.seconds, found.warnings = so_far.accuracy, so_far.seconds, so_far.warnings
+        files.write_json(file, vars(found))
+
+    before = None
+    if found.attacked and kept.exists():
+        with np.load(kept) as arrays:
+            before = Attacked(settings["eps"], settings["norm"], arrays["robust"], arrays["images"])
+        before.accuracy, before.seconds, before.warnings = found.attacked, found.seconds, found.warnings
+    attack(
+        model, pixels, labels, settings["eps"], names, norm=settings["norm"], bounds=tuple(settings["bounds"]),
+        seed=settings["seed"], before=before, on_attack=keep, progress=progress,
+    )  # fmt: skip

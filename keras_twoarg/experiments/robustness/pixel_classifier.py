@@ -1,0 +1,180 @@
+"""A Keras classifier as attacks need it: logits and gradients of pixels, in float32, as in inference."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.ops.xla import not_for_export
+
+_SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""Batches are filled up to these: attacks give up image by image, and each new size would be compiled anew."""
+
+
+class PixelClassifier:
+    """A Keras model seen from pixels within [0, 1].
+
+    A softmax at the end is taken off: behind it gradients vanish, and attacks fail for no good reason.
+
+    Args:
+        model: A classifier of images, `(N, height, width, channels)`.
+        bounds: What the model takes for black and white: 0 and 1 become these. Defaults to `(-1, 1)`, what
+            `datasets.scale` gives.
+
+    Raises:
+        ValueError: If the model's output is not one number for each class, or are probabilities whose softmax cannot be
+            taken off; if the model computes in less than float32.
+    """
+
+    def __init__(self, model: Any, bounds: tuple[float, float] = (-1.0, 1.0)) -> None:
+        low, high = bounds
+        if not low < high:
+            raise ValueError(f"`bounds` must be two numbers, the lower one first. Received: bounds={bounds}")
+        for layer in model._flatten_layers():
+            if getattr(layer, "compute_dtype", "float32") in ("float16", "bfloat16"):
+                raise ValueError(
+                    f"Attacks need float32: coarse logits hide where they lead. The layer {layer.name!r} computes in "
+                    f"{layer.compute_dtype}. Load the model with float32 layers"
+                )
+        shape = model.output_shape
+        if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] < 2:
+            raise ValueError(f"A classifier's output is (batch, classes). Received: output_shape={shape}")
+        self.classes, self.image_shape = int(shape[1]), tuple(model.input_shape[1:])
+        self._low, self._span = low, high - low
+        self._logits = _without_softmax(model)
+        self._forward, self._gradient = _compiled(self._scaled_logits)
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Return logits `(N, classes)`."""
+        batch = _SIZES[-1]
+        parts = [_filled(self._forward, pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes), "float32")
+
+    def pulled_back(self, pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the gradient, in pixels, of logits summed with weights `(N, classes)`."""
+        batch = _SIZES[-1]
+        parts = (slice(i, i + batch) for i in range(0, len(pixels), batch))
+        found = [_filled(self._gradient, pixels[part], weights[part]) for part in parts]
+        return np.concatenate(found) if found else np.zeros_like(pixels)
+
+    def correct(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return whether each image is classified correctly."""
+        found = self.logits(pixels)
+        return np.asarray((found.argmax(-1) == labels) & np.isfinite(found).all(-1))
+
+    def _scaled_logits(self, pixels: Any) -> Any:
+        with not_for_export():
+            return self._logits(pixels * self._span + self._low)
+
+
+def _filled(function: Callable[..., np.ndarray], *rows: np.ndarray) -> np.ndarray:
+    """Call a function with rows repeated up to one of the sizes, and return what it gives for the first ones."""
+    number = len(rows[0])
+    size = next(size for size in _SIZES if size >= number)
+    index = np.minimum(np.arange(size), number - 1)
+    return np.asarray(function(*(row[index] for row in rows)))[:number]
+
+
+def check_images(pixels: np.ndarray, labels: np.ndarray, classifier: PixelClassifier) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as float32 within [0, 1] and labels as integers, or raise a ValueError that says what to do."""
+    pixels = np.asarray(pixels)
+    if pixels.dtype == np.uint8:
+        pixels = pixels / np.float32(255)
+    if pixels.shape[1:] != classifier.image_shape or not len(pixels):
+        raise ValueError(
+            f"Expected images (N, {', '.join(map(str, classifier.image_shape))}). Received: {pixels.shape}"
+        )
+    pixels = pixels.astype("float32")
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+        raise ValueError(
+            f"Images must be within [0, 1] (or uint8). Received: {pixels.min():.4g} to {pixels.max():.4g}. If the "
+            "model takes other values, give it pixels all the same, and say with `bounds` what it takes for 0 and 1"
+        )
+    return pixels, check_labels(labels, len(pixels), classifier.classes)
+
+
+def check_labels(labels: np.ndarray, number: int, classes: int) -> np.ndarray:
+    """Return labels as integers `(N,)`: from integers of any width, `(N,)` or `(N, 1)`, or one-hot."""
+    labels = np.asarray(labels)
+    if labels.shape == (number, classes) and classes > 1 and ((labels == 0) | (labels == 1)).all():
+        if (labels.sum(-1) != 1).any():
+            raise ValueError("One-hot labels must have a single 1 in each row")
+        labels = labels.argmax(-1)
+    if labels.shape not in ((number,), (number, 1)) or not np.isfinite(labels.astype(float)).all():
+        raise ValueError(f"Expected {number} integer labels or one-hot rows. Received: shape={labels.shape}")
+    whole = labels.reshape(-1).astype("int64")
+    if (whole != labels.reshape(-1)).any() or whole.min() < 0 or whole.max() >= classes:
+        raise ValueError(f"Labels must be integers from 0 to {classes - 1}. Received: {labels.min()} to {labels.max()}")
+    return whole
+
+
+def _without_softmax(model: Any) -> Callable[[Any], Any]:
+    """Return the model's logits as a function."""
+    last = model.layers[-1] if getattr(model, "layers", None) else None
+    softmax = isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+    if last is not None and softmax and getattr(model, "inputs", None):
+        before = keras.Model(model.inputs, last.input)
+        if isinstance(last, keras.layers.Softmax | keras.layers.Activation):
+            return lambda x: before(x, training=False)
+        if isinstance(last, keras.layers.Dense):
+            return lambda x: (
+                keras.ops.matmul(before(x, training=False), last.kernel) + (last.bias if last.use_bias else 0)
+            )
+    probe = np.random.default_rng(0).uniform(-1, 1, (16, *model.input_shape[1:])).astype("float32")
+    found = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
+    if (found >= 0).all() and np.allclose(found.sum(-1), 1, atol=1e-3):
+        raise ValueError(
+            f"The outputs of {model.name!r} are probabilities, and their softmax could not be taken off. Attacks need "
+            "logits: build the model without its softmax"
+        )
+    return lambda x: model(x, training=False)
+
+
+Forward = Callable[[np.ndarray], np.ndarray]
+Gradient = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _compiled(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+    """Return the logits, and their vector-Jacobian product, as functions of arrays."""
+    backend = keras.backend.backend()
+    return {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}[backend](logits)
+
+
+def _on_tensorflow(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+    import tensorflow as tf
+
+    forward = tf.function(logits, reduce_retracing=True)
+
+    @tf.function(reduce_retracing=True)
+    def pull(x: Any, weights: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = logits(x)
+        return tape.gradient(found, x, output_gradients=weights)
+
+    return lambda x: forward(tf.constant(x)).numpy(), lambda x, w: pull(tf.constant(x), tf.constant(w)).numpy()
+
+
+def _on_jax(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+    import jax
+
+    forward = jax.jit(logits)
+    pull = jax.jit(lambda x, weights: jax.vjp(logits, x)[1](weights)[0])
+    return lambda x: np.asarray(forward(x)), lambda x, weights: np.asarray(pull(x, weights))
+
+
+def _on_torch(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+    import torch
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(logits(torch.from_numpy(x)).numpy())
+
+    def pull(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(x).requires_grad_()
+        with torch.enable_grad():
+            (found,) = torch.autograd.grad((logits(given) * torch.from_numpy(weights)).sum(), given)
+        return np.asarray(found.numpy())
+
+    return forward, pull

@@ -1,0 +1,38 @@
+"""A picture of a saved model's phi, and the verdict on it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.experiments.training import datasets
+from keras_twoarg.export import formats
+from keras_twoarg.utils.figures import pyplot
+
+
+def show_model(path: Path, data: str, out: Path, seed: int) -> str:
+    """Draw the surface of a saved model into a picture, and return the verdict in words.
+
+    Args:
+        path: A `.keras` file.
+        data: Name or path of a data set, as in `datasets.load`.
+        out: Picture to write; its ending chooses the format.
+        seed: Seed of the 500 training images that are drawn.
+    """
+    model = formats.load(path)
+    images = datasets.load(data).x_train
+    chosen = np.random.default_rng(seed).permutation(len(images))[:500]
+    display = SurfaceDisplay.from_model(model, datasets.scale(images[chosen]))
+    plt = pyplot()
+    if display.soft_xor is None:
+        display.plot(title="phi, and where its argument falls")
+        verdict = "One argument: a curve, to which soft XOR does not apply"
+    else:
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+        verdict = display.soft_xor.verdict
+        display.plot(left, title="phi, and where its arguments fall")
+        display.plot_quadratic(right, title=verdict)
+        display.figure_ = figure
+    display.figure_.savefig(out, dpi=160)
+    plt.close(display.figure_)
+    return f"{path}: {verdict}. {display.density.outside:.2%} of the pre-activations lie outside of [-5, 5]"

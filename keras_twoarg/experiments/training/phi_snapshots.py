@@ -1,0 +1,119 @@
+"""What a session leaves of phi: its weights over the epochs, its surface, and where its arguments fall at each place.
+
+`session2-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `session2-surface.npz`
+holds `learned` and, for Session II, `start`: phi on the grid of Session I; and for each place of phi in the network
+`places` (its layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in all).
+"""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
+from keras_twoarg.utils.files import write_whole
+
+
+@dataclass(frozen=True)
+class Trace:
+    """phi of one session, as arrays.
+
+    Attributes:
+        learned: phi at the best epoch on the nodes of Session I's grid, `(101,) * arity`.
+        places: Where phi's arguments fall, for each place in the network, in the order of computation.
+        start: phi before the session, on the same nodes; None in Session III, where it does not change.
+        weights: phi's weights by epoch; epoch 0 is the start. Empty in Session III.
+        activation: Activation of phi's hidden layers.
+    """
+
+    learned: np.ndarray
+    places: dict[str, Density]
+    start: np.ndarray | None = None
+    weights: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    activation: str = "relu"
+
+    @property
+    def density(self) -> Density:
+        """Where phi's arguments fall, all places pooled."""
+        return pool(list(self.places.values()))
+
+    def at(self, epoch: int) -> np.ndarray:
+        """Return phi on the grid after an epoch of Session II."""
+        some = next(iter(self.places.values()))
+        return evaluate_weights(self.weights[epoch], some.nodes, self.activation).reshape(some.values.shape)
+
+    @classmethod
+    def read(cls, file: Path) -> "Trace":
+        """Read `session2-surface.npz` and, where there is one, the `session2-phi.npz` beside it."""
+        weights: dict[int, list[np.ndarray]] = {}
+        activation = "relu"
+        snapshots = file.with_name(file.name.replace("-surface", "-phi"))
+        try:
+            with np.load(file) as arrays:
+                places = {
+                    str(name): _density(counts, int(number))
+                    for name, counts, number in zip(arrays["places"], arrays["counts"], arrays["numbers"], strict=True)
+                }
+                learned, start = arrays["learned"], arrays["start"] if "start" in arrays else None
+            if snapshots.exists():
+                with np.load(snapshots) as arrays:
+                    parts = [arrays[name] for name in arrays.files if name.startswith("weight_")]
+                    activation = str(arrays["activation"]) if "activation" in arrays else activation
+                    weights = {int(epoch): [p[i] for p in parts] for i, epoch in enumerate(arrays["epochs"])}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{file} is damaged or of an older version ({error}). Delete its folder to run this anew"
+            ) from error
+        return cls(learned, places, start, weights, activation)
+
+
+def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activation: str) -> None:
+    """Write phi's weights over the epochs."""
+    arrays: dict[str, Any] = {"epochs": np.array(list(snapshots))}
+    arrays |= {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
+    write_whole(path, lambda file: np.savez_compressed(file, activation=activation, **arrays))
+
+
+def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
+    """Write a model's phi on the grid, where its arguments fall, and phi at the start if its weights are given."""
+    phi = inner_network(model)
+    found = {name: density(tuples) for name, tuples in pre_activations(model, images).items()}
+    some = next(iter(found.values()))
+    arrays: dict[str, Any] = {"learned": phi.predict(some.nodes).reshape(some.values.shape)}
+    if start is not None:
+        learned = phi.get_weights()
+        phi.set_weights(start)
+        arrays["start"] = phi.predict(some.nodes).reshape(some.values.shape)
+        phi.set_weights(learned)
+    arrays["places"] = np.array(list(found))
+    arrays["counts"] = np.stack([np.rint(d.values * d.number).astype("int32") for d in found.values()])
+    arrays["numbers"] = np.array([d.number for d in found.values()])
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def evaluate_weights(weights: list[np.ndarray], tuples: np.ndarray, activation: str = "relu") -> np.ndarray:
+    """Evaluate phi from its weights alone: six coefficients of a quadratic, or kernels and biases of a network."""
+    if len(weights) == 1:
+        x1, x2 = tuples.T
+        return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], -1) @ weights[0]
+    function = _activation(activation)
+    hidden = tuples
+    *layers, kernel, bias = weights
+    for hidden_kernel, hidden_bias in zip(layers[::2], layers[1::2], strict=True):
+        hidden = function(hidden @ hidden_kernel + hidden_bias)
+    return np.asarray(hidden @ kernel + bias)
+
+
+def _activation(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    if name == "relu":
+        return lambda values: np.maximum(values, 0)
+    function = keras.activations.get(name)
+    return lambda values: keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(values)))
+
+
+def _density(counts: np.ndarray, number: int) -> Density:
+    return Density(counts / number, float(1 - counts.sum() / number), number)

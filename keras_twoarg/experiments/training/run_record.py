@@ -1,0 +1,82 @@
+"""One JSON record for each training run."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from keras_twoarg.utils.files import read_as, write_json
+
+Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+
+
+class Epoch(TypedDict):
+    """What is kept of one epoch; numbers that are not finite are null in the file."""
+
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass
+class Record:
+    """What one run was and what came out of it.
+
+    Attributes:
+        arm: What filled the units.
+        session: `"II"` (phi and the outer network jointly; also the only session of arms without phi) or `"III"`
+            (phi frozen, a new outer network).
+        seed: Seed of the split, the initial weights and the order of the batches.
+        dataset: Name of the data set.
+        architecture: `"mlp"` or `"cnn"`.
+        widths: Units of each hidden layer.
+        parameters: Learned parameters, the inner network's among them, also where it is frozen.
+        norm: Normalization in front of the units.
+        splits: Images for training, validation and test.
+        settings: Everything else that the run depends on.
+        epochs: What each epoch came to, in order.
+        status: `"finished"`, or `"diverged"` when the loss was no longer finite.
+        best_epoch: The epoch with the lowest validation loss, from 1; its weights were tested. None if there is none.
+        test_accuracy: Share of test images classified correctly, within [0, 1]; used once, after training.
+        test_loss: Cross-entropy on the test images.
+        seconds: Training time, without the time between a stop and a new start.
+        versions: Versions of what computed it.
+        commit: Commit of this package's repository, or None outside of one.
+    """
+
+    arm: str
+    session: str
+    seed: int
+    dataset: str
+    architecture: str
+    widths: list[int]
+    parameters: int
+    norm: str
+    splits: dict[str, int]
+    settings: dict[str, Any]
+    epochs: list[Epoch] = field(default_factory=list)
+    status: str = "finished"
+    best_epoch: int | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+
+    def curve(self, key: Quantity) -> list[float]:
+        """Return one quantity over the epochs, such as `"val_accuracy"`."""
+        return [epoch[key] for epoch in self.epochs]
+
+    def epochs_to(self, accuracy: float) -> int | None:
+        """Return the first epoch whose validation accuracy reached a value, or None."""
+        return next((i for i, a in enumerate(self.curve("val_accuracy"), start=1) if a >= accuracy), None)
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON; numbers that are not finite become null."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read a record, or raise a ValueError that names the file."""
+        return read_as(cls, path, "record of a run")

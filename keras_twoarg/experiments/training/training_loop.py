@@ -1,0 +1,163 @@
+"""One training run: epochs with a checkpoint after each, the best weights by validation loss, one look at the test set.
+
+Killed at any moment and started again, a run goes on behind its last whole epoch and ends with the same numbers on a
+CPU: the checkpoint holds the optimizer's and dropout's state, and the order of the batches depends on the seed and
+the epoch alone.
+"""
+
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.experiments.pretraining import steps_a_call
+from keras_twoarg.experiments.training.datasets import Split
+from keras_twoarg.experiments.training.run_record import Epoch
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.files import write_whole
+
+_EVALUATION_BATCH = 1000
+
+OnEpoch = Callable[[int, Epoch], None]
+
+
+@dataclass
+class Fit:
+    """The state of a run after some epochs.
+
+    Attributes:
+        epochs: The numbers of each epoch so far.
+        best_epoch: The epoch with the lowest finite validation loss, from 1, or 0.
+        best_weights: The model's weights at that epoch.
+        snapshots: phi's weights by epoch; epoch 0 is the start.
+    """
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    best_weights: list[np.ndarray] = field(default_factory=list)
+    snapshots: dict[int, list[np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last loss was not finite."""
+        return bool(self.epochs) and not np.isfinite([self.epochs[-1]["loss"], self.epochs[-1]["val_loss"]]).all()
+
+
+def compile_classifier(model: Any, learning_rate: float) -> None:
+    """Compile with Adam and the cross-entropy of logits; several steps a call, since the steps are short."""
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=steps_a_call(8),
+    )
+
+
+def fit(
+    model: Any,
+    split: Split,
+    checkpoint: Path,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: tuple[int, ...],
+    inner: InnerNetwork | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fit:
+    """Train a compiled model, going on from `checkpoint` if it exists, and leave its best weights in it.
+
+    Args:
+        model: A compiled classifier.
+        split: The data.
+        checkpoint: File that is rewritten after each epoch.
+        epochs: Epochs in all.
+        batch_size: Images for each step.
+        seed: What the order of the batches depends on, beside the epoch.
+        inner: The network whose weights are kept over the epochs, if any.
+        on_epoch: Called with the number of each epoch, from 1, and its numbers.
+
+    Returns:
+        The state after the last epoch.
+    """
+    model.optimizer.build(model.trainable_variables)
+    state = _read(checkpoint, model, inner) if checkpoint.exists() else Fit()
+    if inner is not None and not state.snapshots:
+        state.snapshots[0] = inner.get_weights()
+    for number, logs in enumerate(state.epochs, start=1):
+        if on_epoch:
+            on_epoch(number, logs)
+    for number in range(len(state.epochs) + 1, epochs + 1):
+        if state.diverged:
+            break
+        state.epochs.append(_epoch(model, split, batch_size, np.random.default_rng((*seed, number))))
+        best = state.epochs[state.best_epoch - 1]["val_loss"] if state.best_epoch else np.inf
+        if not state.diverged and state.epochs[-1]["val_loss"] < best:
+            state.best_epoch, state.best_weights = number, model.get_weights()
+        if inner is not None and (number <= 20 or number % 25 == 0):
+            state.snapshots[number] = inner.get_weights()
+        _write(checkpoint, state, model)
+        if on_epoch:
+            on_epoch(number, state.epochs[-1])
+    if state.best_weights:
+        model.set_weights(state.best_weights)
+    return state
+
+
+def evaluate(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return `loss` and `accuracy`."""
+    return {
+        key: float(value)
+        for key, value in model.evaluate(x, y, batch_size=_EVALUATION_BATCH, verbose=0, return_dict=True).items()
+    }
+
+
+def _epoch(model: Any, split: Split, batch_size: int, rng: np.random.Generator) -> Epoch:
+    start = time.perf_counter()
+    order = rng.permutation(len(split.x_train))
+    history = model.fit(split.x_train[order], split.y_train[order], batch_size=batch_size, shuffle=False, verbose=0)
+    seconds = time.perf_counter() - start
+    validation = evaluate(model, split.x_validation, split.y_validation)
+    return {
+        "loss": float(history.history["loss"][-1]),
+        "accuracy": float(history.history["accuracy"][-1]),
+        "val_loss": validation["loss"],
+        "val_accuracy": validation["accuracy"],
+        "seconds": seconds,
+    }
+
+
+def _variables(model: Any) -> list[Any]:
+    """Return everything that changes in training: weights, dropout's random state, the optimizer's state."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _write(file: Path, state: Fit, model: Any) -> None:
+    arrays = {f"variable_{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(_variables(model))}
+    arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights)}
+    arrays |= {f"snapshot_{n}_{i}": w for n, ws in state.snapshots.items() for i, w in enumerate(ws)}
+    summary = {"epochs": state.epochs, "best_epoch": state.best_epoch, "snapshots": list(state.snapshots)}
+    write_whole(file, lambda opened: np.savez(opened, summary=np.array(json.dumps(summary)), **arrays))
+
+
+def _read(file: Path, model: Any, inner: InnerNetwork | None) -> Fit:
+    variables = _variables(model)
+    try:
+        with np.load(file) as arrays:
+            summary = json.loads(str(arrays["summary"]))
+            values = [arrays[f"variable_{i}"] for i in range(len(variables))]
+            best = [arrays[f"best_{i}"] for i in range(len(model.weights))] if summary["best_epoch"] else []
+            parts = range(len(inner.weights) if inner else 0)
+            snapshots = {n: [arrays[f"snapshot_{n}_{i}"] for i in parts] for n in summary["snapshots"]}
+            if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):
+                raise ValueError("its arrays have other shapes than the model's variables")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to start this session anew") from error
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return Fit(summary["epochs"], summary["best_epoch"], best, snapshots)

@@ -1,0 +1,220 @@
+"""One search on many machines: a chief that hands out trials, workers that run them, over KerasTuner's gRPC service.
+
+All machines need the same data and a shared folder. Arms are searched one after another, arm number i on port + i. A
+worker that is killed loses its trial to another one; a chief that is killed goes on where it was when it is started
+again, while the workers wait for it.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg.experiments.tuning.search import OnTrial, Search, arguments, claim, finish, keep, keywords, make_tuner
+from keras_twoarg.utils import files
+from keras_twoarg.utils.subprocesses import Progress
+
+HEARTBEAT = 2.0
+"""Seconds between two signs of life of a worker."""
+
+
+class Lost(RuntimeError):
+    """The other side has not been heard of for too long."""
+
+
+def chief(
+    search: Search,
+    out: Path,
+    address: str,
+    *,
+    silence: float = 60.0,
+    patience: float = 1800.0,
+    on_trial: OnTrial = lambda row: None,
+    say: Callable[[str], None] = lambda text: None,
+    data_dir: str | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Hand out the trials of a search until all have ended.
+
+    Args:
+        search: What to search.
+        out: The shared folder.
+        address: `"HOST:PORT"` to listen at.
+        silence: Seconds without a sign of life after which a worker's trial goes to another. Defaults to `60`.
+        patience: Seconds without any worker after which the chief gives up; the search can be gone on with. Defaults to
+            `1800`.
+        on_trial: Called with the row of each trial that has ended.
+        say: Called with news for people.
+        data_dir: Folder of prepared TensorFlow Datasets.
+
+    Returns:
+        For each arm its trials.
+
+    Raises:
+        ValueError: As `tune`, or if the address cannot be listened at.
+        Lost: If there was no worker for too long.
+    """
+    if silence < 2 * HEARTBEAT:
+        raise ValueError(f"`silence` must be at least {2 * HEARTBEAT:.0f} s. Received: silence={silence!r}")
+    dataset = search.load(data_dir)
+    claim(search, out, dataset)
+    files.write_json(out / "arms.json", list(search.arms))
+    host, port = _split(address)
+    found = {}
+    for i, arm in enumerate(search.arms):
+        hypermodel, folder = search.hypermodel(arm, dataset), out / arm
+        with _role("chief", host, port + i):
+            tuner = make_tuner(search, hypermodel, folder, lambda *_: None)
+        tuner.oracle.finished = lambda trial, m=hypermodel, f=folder: on_trial(keep(f, m, trial))
+        tuner.save()
+        say(f"{arm}: waiting for workers at {host}:{port + i}")
+        _serve(tuner.oracle, f"{host}:{port + i}", silence, patience, say)
+        found[arm] = finish(search, hypermodel, folder, tuner.oracle)
+    return found
+
+
+def _serve(oracle: Any, address: str, silence: float, patience: float, say: Callable[[str], None]) -> None:
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ValueError(f"Cannot listen at {address}: {error}. Is another chief running there?") from error
+    server.start()
+    alone_since = time.monotonic()
+    try:
+        while not (_over(oracle, servicer.stop_triggered) and not oracle.tuner_ids):
+            time.sleep(0.2)
+            for worker in oracle.drop_silent(silence):
+                say(f"The worker {worker} has not been heard of for {silence:.0f} s; its trial goes to another")
+            if oracle.tuner_ids:
+                alone_since = time.monotonic()
+            elif _over(oracle, True) and oracle.end_order and not oracle.remaining_trials():
+                break  # all done in an earlier call: nobody needs to come
+            if time.monotonic() - alone_since > patience:
+                raise Lost(
+                    f"No worker has been heard of for {patience:.0f} s; {len(oracle.end_order)} trials have ended. "
+                    "Start the chief and workers again to go on"
+                )
+    finally:
+        server.stop(grace=1.0).wait()
+
+
+def _over(oracle: Any, stopped: bool) -> bool:
+    """Return whether no trial runs or waits, and no new one will come."""
+    return stopped and not oracle.ongoing_trials and not oracle._retry_queue
+
+
+def worker(
+    out: Path,
+    address: str,
+    name: str,
+    progress: Progress,
+    *,
+    patience: float = 1800.0,
+    data_dir: str | None = None,
+) -> None:
+    """Run trials for a chief until there are none left.
+
+    Args:
+        out: The shared folder; what to search is read from it.
+        address: The chief's `"HOST:PORT"`.
+        name: A name that no other worker has.
+        progress: Called with an arm and trial, the epochs done and in all, and a note.
+        patience: Seconds to wait for the chief. Defaults to `1800`.
+        data_dir: Folder of prepared TensorFlow Datasets.
+
+    Raises:
+        ValueError: If the folder holds no search, or the name is a chief's.
+        Lost: If the chief was not to be reached for too long.
+    """
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    if "chief" in name:
+        raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
+    oracle_client.TIMEOUT = patience
+    search = _read(out, patience)
+    dataset = search.load(data_dir)
+    host, port = _split(address)
+    for i, arm in enumerate(search.arms):
+
+        def report(stage: str, done: int, total: int, note: str, arm: str = arm) -> None:
+            progress(f"{arm} trial {stage}", done, total, note)
+
+        hypermodel, folder = search.hypermodel(arm, dataset), out / arm
+        try:
+            with _role(name, host, port + i):
+                tuner = make_tuner(search, hypermodel, folder, report)
+                with _heartbeat(tuner):
+                    tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
+        except grpc.RpcError as error:
+            raise Lost(
+                f"The chief at {host}:{port + i} did not answer for {patience:.0f} s ({error.code().name}). "
+                "Start it again, and then this worker"
+            ) from error
+
+
+def _read(out: Path, patience: float) -> Search:
+    """Wait for the chief to say what is searched, and read it."""
+    end = time.monotonic() + patience
+    while not (out / "arms.json").exists():
+        if time.monotonic() > end:
+            raise Lost(f"No chief has begun a search in {out} within {patience:.0f} s")
+        time.sleep(0.5)
+    settings = files.read_json(out / "search.json")
+    known = {f.name for f in fields(Search)}
+    found = {key: value for key, value in settings.items() if key in known}
+    return Search(**found, arms=tuple(files.read_json(out / "arms.json")))
+
+
+@contextmanager
+def _heartbeat(tuner: Any) -> Iterator[None]:
+    """Ask the chief for the running trial now and then: long epochs are no silence."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT):
+            if tuner.running is not None:
+                with suppress(Exception):  # the search itself reports a chief that is gone
+                    tuner.oracle.get_trial(tuner.running)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(HEARTBEAT)  # not for ever: its last question may wait for a chief that has gone home
+
+
+@contextmanager
+def _role(name: str, host: str, port: int) -> Iterator[None]:
+    """Tell KerasTuner, which reads it from the environment, who this process is."""
+    role = {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
+    before = {key: os.environ.get(key) for key in role}
+    os.environ.update(role)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError(f"An address is HOST:PORT, such as 127.0.0.1:8000. Received: {address}")
+    return host, int(port)

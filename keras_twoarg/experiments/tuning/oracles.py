@@ -1,0 +1,188 @@
+"""KerasTuner's oracles, made so that no finished trial is lost and every search ends.
+
+What KerasTuner 1.4.8 does by itself: it writes its state in place, so that a kill or a full disk leaves half a file and
+an unusable folder; `GridSearch` cannot go on after a stop; three failed trials in a row end a search; and a worker that
+dies keeps its trial for ever.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg.experiments.tuning.optional import keras_tuner as kt
+from keras_twoarg.utils.files import write_whole
+
+OBJECTIVE = "val_accuracy"
+
+
+class _Durable(kt.Oracle):
+    """What is added to every oracle. It stands before the oracle in the order of classes."""
+
+    finished: Any = None  # called with each trial that has ended
+    trials: dict[str, Any]
+    ongoing_trials: dict[str, Any]
+    _retry_queue: list[str]
+
+    def save(self) -> None:
+        """Write the state whole, or leave the previous one."""
+        _write(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Any) -> None:
+        _write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def create_trial(self, tuner_id: str) -> Any:
+        """Give a worker its next trial, and note that it lives."""
+        self.last_heard()[tuner_id] = time.monotonic()
+        trial = super().create_trial(tuner_id)
+        if trial.status == kt.engine.trial.TrialStatus.STOPPED and self.ongoing_trials:
+            trial.status = kt.engine.trial.TrialStatus.IDLE  # it will be needed if another worker is lost
+            self.tuner_ids.add(tuner_id)
+        return trial
+
+    def get_trial(self, trial_id: str) -> Any:
+        """Return a trial; workers ask for theirs after every epoch, which shows that they live."""
+        for tuner_id, trial in list(self.ongoing_trials.items()):
+            if trial.trial_id == trial_id:
+                self.last_heard()[tuner_id] = time.monotonic()
+        return super().get_trial(trial_id)
+
+    def end_trial(self, trial: Any) -> None:
+        """End a trial, and tell who listens."""
+        waiting = trial.trial_id in self._retry_queue
+        if not waiting and trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
+            return  # of a worker that was given up, whose trial another one has done
+        if waiting:  # of a worker that went on while the chief was started again
+            self._retry_queue.remove(trial.trial_id)
+        super().end_trial(trial)
+        if self.finished is not None:
+            self.finished(self.trials[trial.trial_id])
+
+    def last_heard(self) -> dict[str, float]:
+        """Return when each worker last spoke."""
+        return self.__dict__.setdefault("_last_heard", {})
+
+    @kt.synchronized
+    def give_up(self, trial_id: str, reason: str) -> None:
+        """Mark a trial that was waiting to be tried again as failed."""
+        trial = self.trials[trial_id]
+        trial.status, trial.message = "FAILED", reason
+        self._retry_queue = [queued for queued in self._retry_queue if queued != trial_id]
+        self.end_order.append(trial_id)
+        self._save_trial(trial)
+        self.save()
+
+    @kt.synchronized
+    def drop_silent(self, seconds: float) -> list[str]:
+        """Give the trials of workers that have not spoken for so long to others; return the workers' names.
+
+        A trial that two workers did not survive is given up.
+        """
+        now, heard = time.monotonic(), self.last_heard()
+        silent = [t for t in self.tuner_ids if now - heard.get(t, now) > seconds]
+        for tuner_id in silent:
+            if (trial := self.ongoing_trials.pop(tuner_id, None)) is not None:
+                lost = self.__dict__.setdefault("_lost", Counter())
+                lost[trial.trial_id] += 1
+                if lost[trial.trial_id] > 1:
+                    self.give_up(trial.trial_id, "Two workers were lost while they ran it (out of memory?)")
+                else:
+                    self._retry_queue.append(trial.trial_id)
+            self.tuner_ids.discard(tuner_id)
+        if silent:
+            self.save()
+        return silent
+
+
+class RandomSearch(_Durable, kt.oracles.RandomSearchOracle):
+    """Values drawn at random, none twice."""
+
+
+class BayesianOptimization(_Durable, kt.oracles.BayesianOptimizationOracle):
+    """Values where a Gaussian process expects most."""
+
+
+class Hyperband(_Durable, kt.oracles.HyperbandOracle):
+    """Many short trials, of which the best go on."""
+
+    def give_up(self, trial_id: str, reason: str) -> None:
+        """Mark a trial as failed, with the worst score, so that its bracket can go on."""
+        self.trials[trial_id].score = 0.0
+        super().give_up(trial_id, reason)
+
+
+class GridSearch(_Durable, kt.oracles.GridSearchOracle):
+    """All values in their order; it goes on after a stop."""
+
+    def end_trial(self, trial: Any) -> None:
+        """End a trial, and keep that the grid goes on behind it."""
+        super().end_trial(trial)
+        self.save()
+
+    def get_state(self) -> dict[str, Any]:
+        """Add the order of the grid to the state."""
+        ordered, ids = self._ordered_ids, []
+        place = ordered._next_index[None]
+        while place is not None:
+            ids.append(ordered._memory[place])
+            place = ordered._next_index[place]
+        return {**super().get_state(), "grid": {"ordered": ids, "next": list(self._populate_next)}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore the order of the grid."""
+        super().set_state(state)
+        self._ordered_ids: Any = type(self._ordered_ids)()
+        for trial_id in state["grid"]["ordered"]:
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = list(state["grid"]["next"])
+
+
+TUNERS = ("random", "bayesian", "hyperband", "grid")
+
+
+def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> Any:
+    """Return an oracle that maximizes validation accuracy.
+
+    Args:
+        tuner: One of `TUNERS`.
+        trials: Trials in all; Hyperband may end sooner.
+        epochs: Epochs of a trial; of the longest for Hyperband.
+        seed: Seed; the same one gives the same trials, unless several workers race or a Bayesian search was stopped.
+    """
+    common: dict[str, Any] = {
+        "objective": kt.Objective(OBJECTIVE, "max"),
+        "seed": seed + 1,  # KerasTuner takes 0 for no seed
+        "max_consecutive_failed_trials": 10**9,  # failed trials are counted, and do not end the others
+    }
+    if tuner == "hyperband":
+        oracle = Hyperband(max_epochs=epochs, **common)
+        oracle.max_trials = trials
+        return oracle
+    makers = {"random": RandomSearch, "bayesian": BayesianOptimization, "grid": GridSearch}
+    if tuner not in makers:
+        raise ValueError(f"`tuner` must be one of {TUNERS}. Received: tuner={tuner!r}")
+    return makers[tuner](max_trials=trials, **common)
+
+
+def check_files(folder: Path) -> None:
+    """Raise a ValueError that names the first state file below a folder that is not whole."""
+    for file in sorted([*folder.glob("oracle.json"), *folder.glob("tuner*.json"), *folder.glob("trial_*/trial.json")]):
+        try:
+            json.loads(file.read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{file} is damaged: {error}. Results of finished trials are in {folder / 'trials.json'} and stay "
+                f"there. Restore the file, or move {folder} away to search anew"
+            ) from error
+
+
+def sorted_trials(trials: dict[str, Any]) -> Sequence[Any]:
+    """Return trials in the order in which they were begun."""
+    return sorted(trials.values(), key=lambda trial: int(trial.trial_id))
+
+
+def _write(file: Path, state: Any) -> None:
+    text = json.dumps(state)
+    write_whole(file, lambda opened: opened.write(text.encode()))

@@ -1,0 +1,214 @@
+"""Export for serving, and proof that the export equals the model."""
+
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.export import openvino, runtimes
+from keras_twoarg.export.bake import bake
+from keras_twoarg.layers.baked_activation import looking_up_with
+from keras_twoarg.layers.sharing import assert_shared
+from keras_twoarg.ops.table import look_up, look_up_by_columns
+from keras_twoarg.utils.files import write_whole
+
+FORMATS = ("tf_saved_model", "onnx", "openvino", "litert")
+_NEEDS = {
+    "onnx": "pip install tf2onnx onnx",
+    "openvino": "pip install openvino",
+    "litert": "pip install tensorflow-cpu",
+    "tf_saved_model": "pip install 'keras_twoarg[tensorflow-cpu]'",
+}
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an export's outputs are from the model's.
+
+    Attributes:
+        difference: Largest absolute difference of outputs.
+        scale: Largest absolute output of the model.
+        changed: Number of samples with another largest output, that is another prediction.
+        number: Number of samples.
+    """
+
+    difference: float
+    scale: float
+    changed: int
+    number: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether outputs differ by rounding alone, and no prediction does."""
+        return self.difference <= TOLERANCE * max(1.0, self.scale) and self.changed == 0
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words."""
+        verdict = "agrees with" if self.agrees else "DIFFERS from"
+        return (
+            f"The reloaded export {verdict} the model: largest difference {self.difference:.1e} on outputs up to "
+            f"{self.scale:.1f}, {self.changed} of {self.number} predictions changed"
+        )
+
+
+def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
+    """Return a model as it is served: with a named output and, if wanted, what is in front of it and behind it.
+
+    Args:
+        model: A Keras model with one input and one output, such as `models.mlp` gives.
+        softmax: Whether to add a softmax; the output is then called `probabilities`, else `logits`. Defaults to
+            `False`.
+        pixels: Whether the input are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
+            `False`.
+
+    Returns:
+        A Keras model; the weights are shared with the first. A model with several inputs or outputs, or that is
+        servable already, is returned as it is.
+
+    Example:
+        >>> served = formats.servable(models.mlp((28, 28, 1), classes=10), softmax=True, pixels=True)
+        >>> {name: tuple(y.shape) for name, y in served(255 * np.ones((2, 28, 28, 1))).items()}
+        {'probabilities': (2, 10)}
+    """
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1 or len(model.outputs) != 1 or isinstance(getattr(model, "_outputs_struct", None), dict):
+        if softmax or pixels:
+            raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
+        return model
+    given = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
+    values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(given) if pixels else given
+    found = model(values)
+    if softmax:
+        return keras.Model(given, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(found)})
+    return keras.Model(given, {"logits": found})
+
+
+def record(model: Any, file: Path, x: np.ndarray) -> None:
+    """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it."""
+    outputs = _predict(model, x)
+    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs))
+
+
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str = "tf_saved_model",
+    *,
+    softmax: bool = False,
+    pixels: bool = False,
+    baked: bool = False,
+) -> None:
+    """Export a model for inference. The export needs neither keras_twoarg nor Keras.
+
+    `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
+    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
+    and for LiteRT in the operations that it is fastest at.
+
+    Args:
+        model: A built Keras model.
+        path: Folder for a SavedModel (servers look for versions: `.../name/1`), else a file. It must not exist yet.
+        format: `"tf_saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. Defaults to `"tf_saved_model"`.
+        softmax: As in `servable`. Defaults to `False`.
+        pixels: As in `servable`. Defaults to `False`.
+        baked: Whether to replace phi by tables at the default tolerance, as `bake` does. With data for its
+            calibration call `bake` yourself, and export what it returns. Defaults to `False`.
+
+    Example:
+        >>> formats.export(models.mlp((28, 28, 1), classes=10), "exported/digits/1", baked=True)
+        >>> sorted(os.listdir("exported/digits/1"))
+        ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
+
+    Raises:
+        ValueError: If the format is unknown, the path exists, or the model holds copies of one inner network.
+        ImportError: If a package that writes the format is missing.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}")
+    if path.exists():
+        raise ValueError(f"{path} exists already. Export to a new path, for a server the next version")
+    if keras.backend.backend() == "torch" and format != "onnx":
+        raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
+    assert_shared(model)
+    if baked:
+        model, _ = bake(model)
+    model = servable(model, softmax=softmax, pixels=pixels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _call_once(model)
+    # Some formats demand an ending, so the mark of an unfinished export goes in front.
+    partial = path.parent / f"partial-{path.name}"
+    try:
+        if format == "openvino" and openvino.applies(model):
+            openvino.export(model, partial)
+        else:
+            with looking_up_with(look_up_by_columns if format == "litert" else look_up):
+                model.export(str(partial), format=format, verbose=False)
+        if format == "openvino":  # the weights, in a second file
+            os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
+        os.replace(partial, path)
+    except ImportError as error:
+        raise ImportError(f"The format {format!r} needs another package ({error}): {_NEEDS[format]}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        for part in (partial, partial.with_suffix(".bin")):
+            part.unlink(missing_ok=True)
+
+
+def _call_once(model: Any) -> None:
+    """Call a model that was built or loaded and never called: some exporters insist on it."""
+    inputs = getattr(model, "inputs", None)
+    if inputs and not getattr(model, "_called", True):
+        zeros = [keras.ops.zeros([size or 1 for size in x.shape], x.dtype) for x in inputs]
+        model(zeros[0] if len(zeros) == 1 else zeros)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a `.keras` file for inference, or raise a ValueError that says why it cannot be."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no readable .keras file: {error}") from error
+
+
+def _predict(model: Any, x: np.ndarray) -> np.ndarray:
+    found = model(x, training=False)
+    if isinstance(found, dict):
+        (found,) = found.values()
+    return np.asarray(keras.ops.convert_to_numpy(found))
+
+
+def random_inputs(model: Any, seed: int, number: int = 64) -> np.ndarray:
+    """Return inputs for a comparison, uniform within [-1, 1]."""
+    shape = (number, *model.input_shape[1:])
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32")
+
+
+def compare(model: Any, path: str | os.PathLike[str], x: np.ndarray, format: str = "tf_saved_model") -> Agreement:
+    """Load an export in its own runtime and compare its outputs with the model's.
+
+    Example:
+        >>> model = models.mlp((28, 28, 1), classes=10)
+        >>> formats.export(model, "exported/compared/1")
+        >>> formats.compare(model, "exported/compared/1", formats.random_inputs(model, seed=0)).agrees
+        True
+
+    Raises:
+        ValueError: If there is no such export at the path.
+        ImportError: If the runtime is not installed.
+    """
+    run = runtimes.load(path, format)
+    expected = _predict(model, x)
+    found = run(x)
+    return Agreement(
+        float(np.abs(found - expected).max(initial=0.0)),
+        float(np.abs(expected).max(initial=0.0)),
+        int((found.argmax(-1) != expected.argmax(-1)).sum()),
+        len(x),
+    )

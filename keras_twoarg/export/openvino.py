@@ -1,0 +1,100 @@
+"""Baked look-ups as OpenVINO's GridSample: one operation instead of twenty, several times faster on a CPU.
+
+GridSample interpolates bilinearly on a grid and clamps outside. To go on linearly there, as a look-up does, the table
+is continued to twice its extent; only beyond that do the two differ.
+"""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.layers import baked_activation
+from keras_twoarg.ops.table import Interpolation, look_up
+
+
+def export(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model as OpenVINO's IR, `path` (.xml) and the weights beside it (.bin). On the TensorFlow backend."""
+    import openvino
+    from openvino.frontend.tensorflow import ConversionExtension
+
+    signature = [_specification(tensor) for tensor in model.inputs]
+    with baked_activation.looking_up_with(
+        _mark
+    ):  # each look-up one operation, which the converter hands to `_grid_sample`
+        traced = _trace(model, signature)
+    converted = openvino.convert_model(traced, extension=[ConversionExtension("PyFuncStateless", _grid_sample)])
+    for given, tensor in zip(converted.inputs, model.inputs, strict=True):
+        given.get_node().set_friendly_name(tensor.name)
+        given.tensor.set_names({tensor.name})
+    openvino.save_model(converted, str(path), compress_to_fp16=False)
+
+
+def _specification(tensor: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
+
+
+def _trace(model: Any, signature: list[Any]) -> Any:
+    import tensorflow as tf
+
+    def infer(*inputs: Any) -> Any:
+        return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+
+    return tf.function(infer, input_signature=signature).get_concrete_function()
+
+
+def _mark(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    if tuples.shape[-1] != 2:
+        return look_up(tuples, cells, grid)
+    import tensorflow as tf
+
+    def never(*_: Any) -> Any:
+        raise NotImplementedError("This operation marks a place for OpenVINO's converter; it is never run")
+
+    # GridSample takes coordinates within [-1, 1] for the whole table.
+    reach = grid.extent + _added(grid.resolution - 1) * grid.step
+    values = tf.numpy_function(never, [tuples / reach, cells], tf.float32, stateful=False)
+    return tf.ensure_shape(values, [None])
+
+
+def _grid_sample(node: Any) -> Any:
+    """Replace a marked look-up."""
+    from openvino import opset13 as opset  # opset 9 brought GridSample
+
+    coordinates, table = node.get_input(0), _continued(node.get_input(1).get_node().data)
+    side = len(table)
+
+    def integers(*values: int) -> Any:
+        return opset.constant(np.array(values, dtype=np.int64))
+
+    # The first coordinate runs along the last axis of the table.
+    image = opset.constant(np.ascontiguousarray(table.T).reshape(1, 1, side, side))
+    points = opset.reshape(coordinates, integers(1, -1, 1, 2), False)
+    settings = {"align_corners": True, "mode": "bilinear", "padding_mode": "border"}
+    values = opset.grid_sample(image, points, settings)
+    return opset.reshape(values, integers(-1), False).outputs()
+
+
+def _continued(cells: Any) -> np.ndarray:
+    """Turn cells into the table of nodes, continued to twice its extent."""
+    last = round(len(cells) ** 0.5)  # cells along each argument
+    index = np.arange(-_added(last), last + _added(last) + 1)
+    cell = np.clip(index, 0, last - 1)
+    position = (index - cell).astype("float32")
+    c0, c1, c2, twist = np.moveaxis(np.asarray(cells).reshape(last, last, 4)[np.ix_(cell, cell)], -1, 0)
+    f1, f2 = position[:, None], position[None, :]
+    return np.asarray(c0 + f1 * c1 + f2 * (c2 + f1 * twist), "float32")
+
+
+def _added(cells: int) -> int:
+    """Return how many nodes continue a table on each side: half as many as it has cells."""
+    return -(-cells // 2)
+
+
+def applies(model: Any) -> bool:
+    """Return whether a model has look-ups that this export makes faster."""
+    places = [layer for layer in model._flatten_layers() if isinstance(layer, baked_activation.BakedActivation)]
+    return keras.backend.backend() == "tensorflow" and any(layer.arity == 2 for layer in places)

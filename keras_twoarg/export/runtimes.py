@@ -1,0 +1,131 @@
+"""Load an export in its own runtime: a path becomes a function from inputs to outputs. Keras is not involved.
+
+As a program, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz`, it does so in a process that can import neither Keras
+nor this package, and measures: `twoarg serve-check` runs it.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+NAMES = {"tf_saved_model": "tf.saved_model", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
+"""The runtime of each format."""
+_NEEDS = {
+    "tf_saved_model": "'keras_twoarg[tensorflow-cpu]'",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "ai-edge-litert",
+}
+
+
+def load(path: str | os.PathLike[str], format: str) -> Run:
+    """Load an export in its runtime.
+
+    Args:
+        path: What `formats.export` has written.
+        format: The format it was written in.
+
+    Returns:
+        A function from a batch of inputs to outputs, for models with one input and one output.
+
+    Raises:
+        ValueError: If there is no such export at the path.
+        ImportError: If the runtime is not installed.
+    """
+    loaders = {"tf_saved_model": _tensorflow, "onnx": _onnx_runtime, "openvino": _openvino, "litert": _litert}
+    if format not in loaders:
+        raise ValueError(f"`format` must be one of {tuple(loaders)}. Received: format={format!r}")
+    if not os.path.exists(path):
+        raise ValueError(f"There is no export at {path}")
+    try:
+        return loaders[format](str(path))
+    except ImportError as error:
+        raise ImportError(f"Running it needs another package ({error}): pip install {_NEEDS[format]}") from error
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} is no readable export in the format {format!r}: {error}") from error
+
+
+def _tensorflow(path: str) -> Run:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        found = loaded.serve(tf.convert_to_tensor(x))
+        return np.asarray(next(iter(found.values())) if isinstance(found, dict) else found)
+
+    return run
+
+
+def _onnx_runtime(path: str) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: np.asarray(session.run(None, {name: x})[0])
+
+
+def _openvino(path: str) -> Run:
+    import openvino
+
+    # Without the hint OpenVINO computes in half precision on processors that can.
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda x: np.asarray(compiled(x)[0])
+
+
+def _litert(path: str) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    allocated: list[Any] = [None]
+
+    def run(x: np.ndarray) -> np.ndarray:
+        if allocated[0] != x.shape:
+            interpreter.resize_tensor_input(given, x.shape)
+            interpreter.allocate_tensors()
+            allocated[0] = x.shape
+        interpreter.set_tensor(given, x)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(found))
+
+    return run
+
+
+def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:
+    """Return outputs for the inputs and for batches of 0, 1, 37 and 1000, latency and throughput.
+
+    Latency is the median time of a batch of 1, throughput samples per second in batches of 1000.
+    """
+    found: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy writes as well
+    for batch in (1, 37, 1000, 0):
+        samples = np.resize(x, (batch, *x.shape[1:]))
+        try:
+            found[f"batch_{batch}"] = run(samples)
+        except Exception as error:  # what a runtime refuses is a result, of whatever kind its error is
+            found[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
+    found["latency"] = np.array(_median_time(run, x[:1], seconds))
+    found["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))
+    return found
+
+
+def _median_time(run: Run, x: np.ndarray, seconds: float) -> float:
+    times: list[float] = []
+    run(x)
+    while sum(times) < seconds or len(times) < 3:
+        start = time.perf_counter()
+        run(x)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    sys.modules.update({"keras": None, "keras_twoarg": None})  # type: ignore[dict-item]  # importing them now fails
+    _path, _format, _given, _found = sys.argv[1:]
+    np.savez(_found, **measure(load(_path, _format), np.load(_given)["inputs"]))

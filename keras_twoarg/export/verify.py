@@ -1,0 +1,215 @@
+"""Proof that exports serve: each is loaded in a process without Keras and without this package, and compared.
+
+A folder that is served holds versions (`1`, `2`, ...: SavedModels), other formats beside them (`model.onnx`,
+`model.xml`, `model.tflite`), and `recorded.npz`: inputs and the outputs of the Keras model, written by `twoarg export`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.export import runtimes, tensorflow_c
+from keras_twoarg.export.formats import TOLERANCE
+from keras_twoarg.utils.table import Table
+
+BATCHES = (0, 1, 37, 1000)
+_TIME_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Check:
+    """How one runtime fared with one export.
+
+    Attributes:
+        export: The file or folder.
+        runtime: What ran it.
+        difference: Largest difference from the recorded outputs; None if it did not run.
+        agrees: Whether that is rounding alone, for all batches that the runtime takes.
+        refused: The batch sizes that it does not take.
+        latency: Seconds for one sample, median; None if it was not measured.
+        throughput: Samples per second in batches of 1000; None if it was not measured.
+        problem: Why it did not run.
+    """
+
+    export: str
+    runtime: str
+    difference: float | None = None
+    agrees: bool = False
+    refused: tuple[int, ...] = ()
+    latency: float | None = None
+    throughput: float | None = None
+    problem: str = ""
+
+
+def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) -> list[Check]:
+    """Run every export in a folder in every runtime that is installed.
+
+    Args:
+        folder: A folder as described above.
+        progress: Called with each runtime before it is tried.
+
+    Returns:
+        One `Check` for each export and runtime; the C library and `saved_model_cli` for SavedModels too.
+
+    Raises:
+        ValueError: If there is nothing to check, or nothing to compare it with.
+    """
+    recorded = folder / "recorded.npz"
+    if not recorded.is_file():
+        raise ValueError(
+            f"{folder} has no recorded.npz to compare with. `twoarg export MODEL --out {folder}/1` writes it"
+        )
+    exports = _exports(folder)
+    if not exports:
+        raise ValueError(
+            f"{folder} holds no export: no version such as 1, and no model.onnx, model.xml or model.tflite"
+        )
+    found = []
+    for path, format in exports:
+        progress(runtimes.NAMES[format])
+        found.append(_runtime(path, format, recorded))
+        if format == "tf_saved_model":
+            for name, run in (("saved_model_cli", _saved_model_cli), ("TensorFlow C library", _c_library)):
+                progress(name)
+                found.append(run(path, recorded))
+    return found
+
+
+def checks_table(checks: list[Check]) -> Table:
+    """Return the checks as a table; what does not agree is in red."""
+    rows, flagged = [], set()
+    for i, c in enumerate(checks):
+        verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else c.problem
+        if not c.agrees:
+            flagged.add((i, 3))
+        batches = "all" if not c.refused else "not " + ", ".join(map(str, c.refused))
+        rows.append(
+            (
+                c.export,
+                c.runtime,
+                "-" if c.difference is None else f"{c.difference:.1e}",
+                verdict,
+                batches if c.latency is not None else "-",
+                "-" if c.latency is None else f"{1e3 * c.latency:.2f} ms",
+                "-" if c.throughput is None else f"{c.throughput:,.0f}/s",
+            )
+        )
+    columns = ("export", "runtime", "difference", "verdict", "batches", "latency", "throughput")
+    caption = (
+        "Each in a process that can import neither Keras nor keras_twoarg. difference: largest, from the recorded "
+        f"outputs. batches: of {', '.join(map(str, BATCHES))} samples. latency: one sample, median; throughput: in "
+        "batches of 1000."
+    )
+    return Table("Exports in their runtimes", columns, tuple(rows), caption, ("runtime", "verdict"), frozenset(flagged))
+
+
+def _exports(folder: Path) -> list[tuple[Path, str]]:
+    versions = sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
+    found = [(versions[-1], "tf_saved_model")] if versions else []
+    endings = {".onnx": "onnx", ".xml": "openvino", ".tflite": "litert"}
+    return found + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
+
+
+def _runtime(path: Path, format: str, recorded: Path) -> Check:
+    name = runtimes.NAMES[format]
+    found = _in_a_bare_process(runtimes.__file__, str(path), format, given=recorded)
+    if isinstance(found, str):
+        return Check(path.name, name, problem=found)
+    with np.load(recorded) as arrays:
+        expected = arrays["outputs"]
+    taken = [batch for batch in BATCHES if f"batch_{batch}" in found]
+    pairs = [(found["outputs"], expected)]
+    pairs += [(found[f"batch_{b}"], np.resize(expected, (b, *expected.shape[1:]))) for b in taken]
+    difference, agrees = _compare(pairs)
+    refused = tuple(batch for batch in BATCHES if batch not in taken)
+    latency, throughput = float(found["latency"]), float(found["throughput"])
+    return Check(path.name, name, difference, agrees, refused, latency, throughput)
+
+
+def _c_library(path: Path, recorded: Path) -> Check:
+    names = names_of(path)
+    if isinstance(names, str):
+        return Check(path.name, "TensorFlow C library", problem=names)
+    found = _in_a_bare_process(tensorflow_c.__file__, str(path), given=recorded, more=names[1:])
+    return _simple(path, "TensorFlow C library", found, recorded)
+
+
+def _saved_model_cli(path: Path, recorded: Path) -> Check:
+    names = names_of(path)
+    if isinstance(names, str):
+        return Check(path.name, "saved_model_cli", problem=names)
+    key, name = names[0].split()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*_tool("run", path), "--inputs", f"{key}={recorded}[inputs]", "--outdir", folder]
+        done = _run(command)
+        file = Path(folder) / f"{name}.npy"
+        found: dict[str, Any] | str = {"outputs": np.load(file)} if file.exists() else _last_line(done)
+    return _simple(path, "saved_model_cli", found, recorded)
+
+
+def _simple(path: Path, name: str, found: dict[str, Any] | str, recorded: Path) -> Check:
+    if isinstance(found, str):
+        return Check(path.name, name, problem=found)
+    with np.load(recorded) as arrays:
+        difference, agrees = _compare([(found["outputs"], arrays["outputs"])])
+    return Check(path.name, name, difference, agrees)
+
+
+def names_of(path: Path) -> tuple[str, str, str] | str:
+    """Return `"input output"` by their names, and the graph's names of both, as `saved_model_cli` shows them."""
+    done = _run(_tool("show", path))
+    inputs, outputs = (
+        re.search(rf"{kind}\['(.+?)'\].*?name: (\S+)", done.stdout, re.S) for kind in ("inputs", "outputs")
+    )
+    if not inputs or not outputs:
+        return _last_line(done)
+    return f"{inputs[1]} {outputs[1]}", inputs[2], outputs[2]
+
+
+def _tool(action: str, path: Path) -> list[str]:
+    # The tool's own program may not be on the path of whoever runs this.
+    program = "from tensorflow.python.tools.saved_model_cli import main; main()"
+    where = ["--dir", str(path), "--tag_set", "serve", "--signature_def", "serving_default"]
+    return [sys.executable, "-c", program, action, *where]
+
+
+def _in_a_bare_process(
+    program: str, *words: str, given: Path, more: tuple[str, ...] = ()
+) -> dict[str, np.ndarray] | str:
+    """Return the arrays that a program has written, or why there are none."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "found.npz"
+        done = _run([sys.executable, "-I", program, *words, str(given), str(out), *more])
+        if done.returncode or not out.exists():
+            return _last_line(done)
+        with np.load(out) as arrays:
+            return dict(arrays)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, env=environment)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"No answer within {_TIME_LIMIT} s")
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"exit status {done.returncode}"
+
+
+def _compare(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, bool]:
+    if any(found.shape != expected.shape for found, expected in pairs):
+        return float("inf"), False
+    difference = max(float(np.abs(found - expected).max(initial=0.0)) for found, expected in pairs)
+    scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
+    return difference, bool(difference <= TOLERANCE * scale)

@@ -1,0 +1,1 @@
+"""What one puts into a model."""

@@ -1,0 +1,110 @@
+"""Baked evaluation: phi as a constant table, in a layer without an inner network."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, make_cells
+from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
+from keras_twoarg.ops.xla import may_compile
+
+LookUp = Callable[[Any, Any, Interpolation], Any]
+
+_look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
+
+
+@contextmanager
+def looking_up_with(function: LookUp) -> Iterator[None]:
+    """Have baked layers that are traced within look up with what an export's runtime is fastest at."""
+    token = _look_up.set(function)
+    try:
+        yield
+    finally:
+        _look_up.reset(token)
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class BakedActivation(keras.layers.Layer):
+    """Activation layer that looks its units' arguments up in a constant table: what `bake` puts into a model.
+
+    It computes what `TwoArgActivation` computes with `evaluation=Interpolation(...)` of the same grid, from the values
+    that phi had when it was baked.
+
+    Args:
+        grid: The table's nodes, an `Interpolation`.
+        arity: Number of arguments, 1 or 2. Defaults to `2`.
+        pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        pool_size: As in `TwoArgMaxPooling2D`, to take the largest output of each window; or `None`. Defaults to `None`.
+        **kwargs: `name` and `dtype`, as for every Keras layer. The table is float32 always.
+
+    Input shape:
+        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+
+    Output shape:
+        `(batch, ..., n)`, pooled if there is a `pool_size`
+
+    Example:
+        >>> grid = Interpolation(extent=4.0, resolution=3)  # nodes at -4, 0 and 4
+        >>> layer = BakedActivation(grid)
+        >>> layer.build((None, 2))
+        >>> layer.fill(surfaces.product(*grid.nodes(arity=2).T))
+        >>> float(layer(np.array([[2.0, -3.0]], "float32"))[0, 0])
+        -6.0
+    """
+
+    def __init__(
+        self, grid: Any, arity: int = 2, pairing: str = "adjacent", pool_size: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.grid = grid if isinstance(grid, Interpolation) else Interpolation(**grid)
+        if arity not in (1, 2):
+            raise ValueError(f"A table takes one or two arguments. Received: arity={arity!r}")
+        self.arity, self.pairing = arity, check_pairing(pairing)
+        self.pool_size = None if pool_size is None else check_pool_size(pool_size)
+        self.supports_masking = pool_size is None
+
+    def build(self, input_shape: Any) -> None:
+        """Create the table: for each cell the coefficients of its polynomial."""
+        self.compute_output_shape(input_shape)
+        cells = (self.grid.resolution - 1) ** self.arity
+        self.cells = self.add_weight(
+            name="cells", shape=(cells, 2**self.arity), dtype="float32", autocast=False, trainable=False
+        )
+
+    def fill(self, values: Any) -> None:
+        """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
+        values = ops.convert_to_tensor(np.asarray(values, "float32"))
+        self.cells.assign(make_cells(values, self.grid.resolution, self.arity))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
+        tuples = to_tuples(inputs, self.arity, self.pairing)
+        flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
+        cells = ops.convert_to_tensor(self.cells.value)
+        if not training and may_compile(False):
+            values = compiled_look_up(self.grid, self.arity)(flat, cells)
+        else:
+            values = _look_up.get()(flat, cells, self.grid)
+        values = ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+        return values if self.pool_size is None else max_pool(values, self.pool_size)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit, or each unit and window."""
+        shape = units_shape(input_shape, self.arity)
+        return shape if self.pool_size is None else pooled_shape(shape, self.pool_size)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Pass a mask on; of several arguments' masks, their conjunction."""
+        return join_masks(previous_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        own = {"arity": self.arity, "pairing": self.pairing, "pool_size": self.pool_size}
+        return {**super().get_config(), "grid": asdict(self.grid), **own}

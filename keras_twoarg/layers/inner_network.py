@@ -1,0 +1,194 @@
+"""InnerNetwork: phi, its weights and its identity."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.ops import exact
+
+_BLOCK = 65_536  # tuples that `predict` evaluates at a time
+
+# share_key -> the one live network that writes it into files
+_owners: "WeakValueDictionary[str, InnerNetwork]" = WeakValueDictionary()
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class InnerNetwork(keras.layers.Layer):
+    """The inner network phi: a small perceptron from a unit's arguments to its output.
+
+    `phi(x) = W3 f(W2 f(W1 x + b1) + b2) + b3` for two hidden layers, with `f` the activation and a linear output.
+    One `InnerNetwork` is held by all `TwoArgActivation` layers of a model, and so shared by all of its units.
+
+    Args:
+        hidden_units: Units of each hidden layer. Defaults to `(64, 64)`, as in the paper.
+        activation: Activation of the hidden layers. Defaults to `"relu"`.
+        arity: Number of arguments, at least 1. Defaults to `2`.
+        kernel_initializer: Initializer of the kernels. Defaults to `"glorot_uniform"`.
+        bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
+        kernel_regularizer: Regularizer of the kernels. Defaults to `None`.
+        bias_regularizer: Regularizer of the biases. Defaults to `None`.
+        share_key: Identity of this network in saved files: layers saved with the same key are loaded with one
+            network. Defaults to a new random key; there is no need to set it.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer. `trainable=False` freezes phi
+            in all the places where it is used.
+
+    Input shape:
+        `(..., arity)`
+
+    Output shape:
+        `(..., 1)`
+
+    Example:
+        >>> inner = InnerNetwork()
+        >>> tuple(inner(np.zeros((5, 2), "float32")).shape)
+        (5, 1)
+        >>> inner.count_params()
+        4417
+
+    Raises:
+        ValueError: If `arity` or a number of hidden units is not a positive integer, or the last axis of an input
+            is not `arity`.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.
+    """
+
+    worth_a_table = True
+    """Whether evaluating it costs so much more than a look-up that `evaluation="auto"` may interpolate it."""
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int] = (64, 64),
+        activation: Any = "relu",
+        arity: int = 2,
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        share_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.hidden_units = tuple(_positive("hidden_units", units) for units in _sequence(hidden_units))
+        self.arity = _positive("arity", arity)
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.share_key = share_key or uuid4().hex
+        self.copy_of: str | None = None  # the key of the network that this one was rebuilt from, outside a scope
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel and bias of each layer."""
+        self._check_last_axis(input_shape)
+        sizes = (self.arity, *self.hidden_units, 1)
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+            kernel = self.add_weight(
+                name=f"kernel_{i}",
+                shape=(fan_in, fan_out),
+                initializer=_for_layer(self.kernel_initializer, i),
+                regularizer=self.kernel_regularizer,
+            )
+            bias = self.add_weight(
+                name=f"bias_{i}",
+                shape=(fan_out,),
+                initializer=_for_layer(self.bias_initializer, i),
+                regularizer=self.bias_regularizer,
+            )
+            # Attributes, because tf.saved_model.save and tf.train.Checkpoint find variables by them alone.
+            setattr(self, f"kernel_{i}", kernel)
+            setattr(self, f"bias_{i}", bias)
+        self._claim_share_key()
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply phi to the last axis of `inputs`."""
+        self._check_last_axis(inputs.shape)
+        lead = ops.shape(inputs)[:-1]
+        tuples = ops.reshape(inputs, (-1, self.arity))
+        return ops.reshape(self.evaluate(tuples, self.values(), bool(training)), (*lead, 1))
+
+    def evaluate(self, tuples: Any, values: list[Any], training: bool = False) -> Any:
+        """Evaluate phi exactly at tuples `(N, arity)`, `(N, 1)`, with these values of its weights."""
+        return exact.evaluate(tuples, values, self.activation, training)
+
+    def predict(self, tuples: np.ndarray) -> np.ndarray:
+        """Evaluate phi at argument tuples `(N, arity)`, `(N, 1)`, exactly and in float32, block by block.
+
+        It never holds the hidden layers of all tuples at once, and does not depend on the dtype policy.
+        """
+
+        def phi(block: np.ndarray) -> np.ndarray:
+            return np.asarray(ops.convert_to_numpy(self.evaluate(ops.convert_to_tensor(block), self.values())))
+
+        tuples = np.asarray(tuples, "float32")
+        blocks = [phi(tuples[i : i + _BLOCK]) for i in range(0, len(tuples), _BLOCK)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, 1), "float32")
+
+    def values(self) -> list[Any]:
+        """Return the values of each layer's kernel and bias, in the dtype of the running computation."""
+        # `value` honours autocasting, which a Keras variable passed to a compiled function would not.
+        return [weight.value for weight in self.weights]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return `input_shape` with a last axis of 1."""
+        self._check_last_axis(input_shape)
+        return (*input_shape[:-1], 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "hidden_units": list(self.hidden_units),
+            "activation": keras.activations.serialize(self.activation),
+            "arity": self.arity,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "share_key": self.share_key,
+        }
+
+    def _check_last_axis(self, shape: Any) -> None:
+        if len(shape) < 1 or shape[-1] != self.arity:
+            raise ValueError(
+                f"The inner network has arity {self.arity}: the last axis of its input must be {self.arity}. "
+                f"Received: shape={tuple(shape)}"
+            )
+
+    def _claim_share_key(self) -> None:
+        """Take a key of one's own when a live network, of which this is a copy, writes the same one into files.
+
+        Two networks with weights of their own must never be saved under one key: loading would merge them.
+        """
+        if _owners.get(self.share_key, self) is not self:
+            self.share_key = uuid4().hex
+        _owners[self.share_key] = self
+
+
+def _sequence(hidden_units: Any) -> Sequence[Any]:
+    return hidden_units if isinstance(hidden_units, list | tuple) else (hidden_units,)
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`{name}` must be a positive integer, or several for hidden units. Received: {name}={value!r}"
+        )
+    return value
+
+
+def _for_layer(initializer: Any, index: int) -> Any:
+    """Return a copy of a seeded initializer with a seed of its own, so that equal shapes get different values."""
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    if not isinstance(config.get("seed"), int):
+        return initializer
+    return initializer.__class__.from_config({**config, "seed": config["seed"] + index})

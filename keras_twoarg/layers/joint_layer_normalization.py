@@ -1,0 +1,84 @@
+"""The LayerNorm of the convolutional networks: over height, width and channels together, without learned parameters."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.ops.xla import may_compile
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class JointLayerNormalization(keras.layers.LayerNormalization):
+    """`keras.layers.LayerNormalization` over all axes of a sample, without scale and center, in half the time.
+
+    The numbers are Keras' to within rounding. On TensorFlow, `fit`, `evaluate` and `predict` run it compiled by XLA;
+    its gradient is found from its output alone, so that the pre-activations in front of it need not be kept.
+
+    Args:
+        epsilon: Added to the variance. Defaults to `1e-5`.
+        **kwargs: `name` and `dtype`, as for every Keras layer.
+
+    Input shape:
+        `(batch, ...)`
+
+    Output shape:
+        The same.
+
+    Example:
+        >>> images = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype("float32")
+        >>> normed = ops.convert_to_numpy(models.JointLayerNormalization()(images))
+        >>> np.allclose(normed.reshape(2, -1).std(axis=1), 1, atol=1e-3)
+        True
+    """
+
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
+        super().__init__(epsilon=epsilon, center=False, scale=False, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Normalize over every axis but the first."""
+        self.axis = list(range(1, len(input_shape)))
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Subtract each sample's mean and divide by its standard deviation."""
+        if not may_compile(training):
+            return super().call(inputs)
+        rows = ops.reshape(ops.cast(inputs, "float32"), (ops.shape(inputs)[0], -1, inputs.shape[-1]))
+        normalized = ops.reshape(_tensorflow_norm(self.epsilon)(rows), ops.shape(inputs))
+        return ops.cast(normalized, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        base = keras.layers.Layer.get_config(self)
+        return {**base, "epsilon": self.epsilon}
+
+
+@lru_cache(maxsize=8)
+def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
+    """Return the normalization of rows `(batch, pixels, channels)` with its own gradient, compiled by XLA."""
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def forward(rows: Any) -> Any:
+        centered = rows - _mean(rows)
+        scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
+        return centered * scale, scale
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def backward(normalized: Any, scale: Any, upstream: Any) -> Any:
+        return scale * (upstream - _mean(upstream) - normalized * _mean(upstream * normalized))
+
+    @tf.custom_gradient
+    def differentiable(rows: Any) -> Any:
+        normalized, scale = forward(rows)
+        return normalized, lambda upstream: backward(normalized, scale, upstream)
+
+    return differentiable
+
+
+def _mean(rows: Any) -> Any:
+    """Return each sample's mean, `(batch, 1, 1)`; over pixels first, which XLA does for many channels at once."""
+    return ops.mean(ops.mean(rows, axis=1, keepdims=True), axis=2, keepdims=True)

@@ -1,0 +1,112 @@
+"""Fixed functions of two arguments as layers: what learned ones are compared with."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.ops.xla import may_compile
+
+
+def _maxout(x1: Any, x2: Any) -> Any:
+    return ops.maximum(x1, x2)
+
+
+def _product(x1: Any, x2: Any) -> Any:
+    return x1 * x2
+
+
+def _swiglu(x1: Any, x2: Any) -> Any:
+    return ops.silu(x1) * x2
+
+
+def _xnor(x1: Any, x2: Any) -> Any:
+    return ops.sign(x1 * x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
+
+
+FUNCTIONS = {"maxout": _maxout, "product": _product, "swiglu": _swiglu, "xnor": _xnor}
+"""The functions, by the names that they have in `keras_twoarg.analysis.surfaces`."""
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class PairActivation(keras.layers.Layer):
+    """Activation layer whose units apply a fixed function to two arguments.
+
+    On TensorFlow, `fit`, `evaluate` and `predict` run it compiled by XLA, as they do phi: operation by operation its
+    gradient takes six times as long, and comparisons of speed would not be fair.
+
+    Args:
+        function: `"maxout"`, `"product"`, `"swiglu"` or `"xnor"` (see `keras_twoarg.analysis.surfaces`).
+        pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        **kwargs: `name` and `dtype`, as for every Keras layer.
+
+    Input shape:
+        `(batch, ..., 2 * n)`, or two tensors `(batch, ..., n)`
+
+    Output shape:
+        `(batch, ..., n)`
+
+    Example:
+        >>> layer = models.PairActivation("maxout")
+        >>> ops.convert_to_numpy(layer(np.array([[1.0, 3.0, -2.0, -5.0]]))).tolist()
+        [[3.0, -2.0]]
+
+    Raises:
+        ValueError: If the function or the pairing is unknown, or the last axis is odd.
+    """
+
+    arity = 2
+
+    def __init__(self, function: str, pairing: str = "adjacent", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if function not in FUNCTIONS:
+            raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
+        self.function, self.pairing = function, check_pairing(pairing)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the function to each unit's arguments."""
+        tuples = to_tuples(inputs, 2, self.pairing)  # (..., n, 2)
+        if not may_compile(training):
+            return FUNCTIONS[self.function](*ops.unstack(tuples, axis=-1))
+        flat = ops.reshape(tuples, (-1, 2))
+        return ops.reshape(_compiled(self.function)(flat), ops.shape(tuples)[:-1])
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit."""
+        return units_shape(input_shape, 2)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Pass a mask on; of both arguments' masks, their conjunction."""
+        return join_masks(previous_mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "function": self.function, "pairing": self.pairing}
+
+
+@cache
+def _compiled(function: str) -> Callable[[Any], Any]:
+    """Return the function of pairs `(N, 2)`, and its gradient, compiled by XLA."""
+    import tensorflow as tf
+
+    def through(pairs: Any) -> Any:
+        return FUNCTIONS[function](pairs[:, 0], pairs[:, 1])
+
+    forward = tf.function(through, jit_compile=True, reduce_retracing=True)
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def backward(pairs: Any, upstream: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(pairs)
+            values = through(pairs)
+        return tape.gradient(values, pairs, output_gradients=upstream)
+
+    @tf.custom_gradient
+    def differentiable(pairs: Any) -> Any:
+        return forward(pairs), lambda upstream: backward(pairs, upstream)
+
+    return differentiable

@@ -1,0 +1,81 @@
+"""QuadraticNetwork: the simplest phi that can be a soft XOR, six coefficients."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class QuadraticNetwork(InnerNetwork):
+    """A quadratic polynomial in place of the inner network, shared like one.
+
+    `phi(x1, x2) = c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`, the coefficients in the order of
+    `surfaces.quadratic`.
+
+    Args:
+        kernel_initializer: Initializer of the six coefficients. Defaults to `"glorot_uniform"`.
+        kernel_regularizer: Regularizer of the coefficients. Defaults to `None`.
+        share_key: As in `InnerNetwork`.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
+
+    Input shape:
+        `(..., 2)`
+
+    Output shape:
+        `(..., 1)`
+
+    Example:
+        >>> phi = QuadraticNetwork()
+        >>> phi.build((None, 2))
+        >>> phi.set_weights([np.array([[0.0], [0.0], [1.0], [0.0], [0.0], [0.5]])])
+        >>> float(phi(np.array([[2.0, 3.0]], "float32"))[0, 0])
+        6.5
+    """
+
+    worth_a_table = False
+
+    def __init__(
+        self,
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        share_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            hidden_units=(),
+            activation=None,
+            arity=2,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            share_key=share_key,
+            **kwargs,
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Create the coefficients."""
+        self._check_last_axis(input_shape)
+        self.coefficients = self.add_weight(
+            name="coefficients",
+            shape=(6, 1),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self._claim_share_key()
+
+    def evaluate(self, tuples: Any, values: list[Any], training: bool = False) -> Any:
+        """Evaluate the polynomial at tuples `(N, 2)`: `(N, 1)`."""
+        c = ops.unstack(values[0][:, 0])
+        x1, x2 = ops.unstack(tuples, axis=-1)
+        # Horner's scheme in both arguments: nothing large is kept for the backward pass.
+        return (x1 * (c[0] * x1 + c[2] * x2 + c[3]) + x2 * (c[1] * x2 + c[4]) + c[5])[:, None]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        for name in ("hidden_units", "activation", "arity", "bias_initializer", "bias_regularizer"):
+            del config[name]
+        return config

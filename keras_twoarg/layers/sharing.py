@@ -1,0 +1,164 @@
+"""One phi stays one phi, whatever Keras does to the model.
+
+What goes wrong without this. Keras saves each layer by its config. When three activation layers hold one inner
+network, it is written three times, and a naive layer comes back with three networks: more parameters, and outputs
+that drift apart with training. `TwoArgActivation` writes the network's identity into its config, so `.keras` files,
+`pickle` and `copy.deepcopy` keep one phi. Keras has no notion of identity in `keras.models.clone_model`,
+`from_config`, `model_from_json` and legacy HDF5 files. For those:
+
+>>> inner = InnerNetwork()
+>>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
+>>> copy = clone_model(model)                           # instead of keras.models.clone_model
+>>> copy.count_params() == model.count_params()
+True
+>>> with sharing_scope():                               # around from_config and the others
+...     copy = keras.Sequential.from_config(model.get_config())
+>>> assert_shared(copy)
+
+Forgotten, Keras' own functions raise an error where the copies meet in one graph, and warn elsewhere.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakSet
+
+import keras
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+
+_REMEDY = (
+    "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
+    "keras.models.clone_model, and `with keras_twoarg.sharing_scope():` around from_config, model_from_json, or "
+    "load_model of an HDF5 file."
+)
+
+# config key -> network, within the innermost sharing_scope
+_scope: ContextVar[dict[str, InnerNetwork] | None] = ContextVar("keras_twoarg_sharing_scope", default=None)
+# networks rebuilt outside any scope, by the key of the network that they copy
+_copies: dict[str, "WeakSet[InnerNetwork]"] = {}
+
+
+@contextmanager
+def sharing_scope() -> Iterator[None]:
+    """Rebuild layers from configs so that those that shared an inner network share one again.
+
+    One scope is one copy: the networks that are made in it are new, and shared among everything that is rebuilt in
+    it. A scope inside another one is part of the outer one.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)])
+        >>> with sharing_scope():
+        ...     copy = keras.models.model_from_json(model.to_json())
+    """
+    if _scope.get() is not None:
+        yield
+        return
+    token = _scope.set({})
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def clone_model(model: Any, **kwargs: Any) -> Any:
+    """Do what `keras.models.clone_model` does, and keep one inner network one.
+
+    Args:
+        model: Any Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
+        **kwargs: Passed to `keras.models.clone_model`.
+
+    Returns:
+        A new model with newly initialized weights. `copy.set_weights(model.get_weights())` copies the values.
+
+    Example:
+        >>> inner = InnerNetwork()
+        >>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
+        >>> clone_model(model).count_params()
+        4417
+    """
+    with sharing_scope():
+        return keras.models.clone_model(model, **kwargs)
+
+
+def assert_shared(model: Any) -> None:
+    """Raise unless all copies of each inner network in the model are one and the same object.
+
+    Args:
+        model: A Keras model or layer.
+
+    Raises:
+        ValueError: If the model holds several copies of one inner network, or one layer object was added to a
+            Sequential model several times (Keras would drop the repetitions on saving).
+
+    Example:
+        >>> assert_shared(keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)]))
+    """
+    layers = list(model._flatten_layers())
+    originals: dict[str, InnerNetwork] = {}
+    for layer in layers:
+        if isinstance(layer, keras.Sequential) and len(set(map(id, layer.layers))) < len(layer.layers):
+            raise ValueError(
+                f"The Sequential model {layer.name!r} holds one layer object several times, which Keras does not save. "
+                "Use one TwoArgActivation(inner) for each place, all with the same inner network."
+            )
+        if isinstance(layer, InnerNetwork):
+            key = layer.copy_of or layer.share_key
+            if originals.setdefault(key, layer) is not layer:
+                raise ValueError(f"The model {model.name!r} holds several copies of one inner network. {_REMEDY}")
+
+
+def serialize_inner(inner: InnerNetwork) -> dict[str, Any]:
+    """Return the inner network's config with the identity by which Keras recognizes it in a file."""
+    config = keras.saving.serialize_keras_object(inner)
+    # Keras marks only the second and later occurrences, in dicts that it has copied before: mark each one here.
+    config["shared_object_id"] = inner.share_key
+    # Layers build the network when they are built; a config alone must not create weights.
+    config.pop("build_config", None)
+    return config
+
+
+def revive_inner(config: dict[str, Any]) -> InnerNetwork:
+    """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
+    inner = keras.saving.deserialize_keras_object(config)
+    if keras.saving.deserialize_keras_object(config) is inner:
+        return inner  # Keras is loading a file and resolves the identity itself
+    key = config["config"]["share_key"]
+    made = _scope.get()
+    if made is not None:
+        return made.setdefault(key, inner)
+    inner.copy_of = key
+    copies = _copies.setdefault(key, WeakSet())
+    if len(copies):
+        warnings.warn(
+            "A second copy of one inner network was made from a config. If both belong to one model, it no longer "
+            f"shares one phi. {_REMEDY}",
+            stacklevel=2,
+        )
+    copies.add(inner)
+    return inner
+
+
+def check_graph(inner: InnerNetwork, inputs: Any) -> None:
+    """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared."""
+    if inner.copy_of is None:
+        return
+    for layer in _upstream_layers(inputs):
+        if isinstance(layer, InnerNetwork) and layer is not inner and layer.copy_of == inner.copy_of:
+            raise ValueError(f"This model's layers shared one inner network, and now each has a copy. {_REMEDY}")
+
+
+def _upstream_layers(inputs: Any) -> Iterator[Any]:
+    """Yield the layers, nested ones too, that a symbolic tensor was computed by."""
+    waiting, seen = list(keras.tree.flatten(inputs)), set()
+    while waiting:
+        history = getattr(waiting.pop(), "_keras_history", None)
+        if history is None or (id(history.operation), history.node_index) in seen:
+            continue
+        seen.add((id(history.operation), history.node_index))
+        if isinstance(history.operation, keras.layers.Layer):
+            yield from history.operation._flatten_layers()
+        node = history.operation._inbound_nodes[history.node_index]
+        waiting += node.input_tensors

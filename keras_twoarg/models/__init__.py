@@ -1,0 +1,23 @@
+"""Outer networks for every arm, and widths that make arms comparable."""
+
+from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
+from keras_twoarg.layers.pair_activation import PairActivation
+from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
+from keras_twoarg.models.cnn import cnn
+from keras_twoarg.models.matching import Comparison, compare, matched_widths, widths_for_budget
+from keras_twoarg.models.mlp import mlp
+
+__all__ = [
+    "ARMS",
+    "Comparison",
+    "JointLayerNormalization",
+    "PairActivation",
+    "arity_of",
+    "check_arm",
+    "cnn",
+    "compare",
+    "inner_for",
+    "matched_widths",
+    "mlp",
+    "widths_for_budget",
+]

@@ -1,0 +1,143 @@
+"""What fills the units of an outer network: its arm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pair_activation import FUNCTIONS, PairActivation
+from keras_twoarg.layers.quadratic_network import QuadraticNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
+from keras_twoarg.ops.table import Interpolation
+
+FORMAT = "channels_last"
+"""Of all images, whatever Keras is set to: a unit's arguments are channels next to each other."""
+ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
+"""Arms whose unit is a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
+
+The other arms are fixed functions of two arguments (`pairs.FUNCTIONS`), `"prelu"` with one learned slope for each unit
+or channel, and Keras' activations, by name.
+"""
+
+
+NORMS = ("layer", "none")
+"""Normalizations in front of the units: LayerNorm without learned parameters, or none."""
+
+
+def check_arm(arm: str) -> str:
+    """Return `arm`, or raise a ValueError that says what arms there are."""
+    own = (*ARMS, *FUNCTIONS, "prelu")
+    if arm not in own and arm not in fixed_arms():
+        raise ValueError(
+            f"`arm` must be one of {own} or the name of a Keras activation such as 'relu'. "
+            f"Received: arm={arm!r}. Keras' activations: {', '.join(fixed_arms())}"
+        )
+    return arm
+
+
+def fixed_arms() -> list[str]:
+    """Return the names of Keras' activations that act on each pre-activation by itself."""
+    not_elementwise = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu"}
+    return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - not_elementwise)
+
+
+def arity_of(arm: str) -> int:
+    """Return the pre-activations for each unit."""
+    return 2 if arm in FUNCTIONS else ARMS.get(check_arm(arm), 1)
+
+
+def slopes(arm: str, width: int) -> int:
+    """Return the parameters that a fixed activation learns at a place of this width."""
+    return width if arm == "prelu" else 0
+
+
+def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
+    """Return the inner network that all units of the arm share, or None for a fixed activation."""
+    if arm not in ARMS:
+        if inner is not None:
+            raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
+        return None
+    quadratic = arm == "quadratic"
+    if inner is None:
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        if quadratic:
+            return QuadraticNetwork(kernel_initializer=initializer, name="phi")
+        return InnerNetwork(arity=ARMS[arm], kernel_initializer=initializer, name="phi")
+    if isinstance(inner, QuadraticNetwork) != quadratic:
+        raise ValueError(f"The arm {arm!r} does not take this inner network. Received: inner={inner!r}")
+    if inner.arity != ARMS[arm]:
+        raise ValueError(f"The arm {arm!r} needs an inner network of arity {ARMS[arm]}. Received: arity={inner.arity}")
+    return inner
+
+
+def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Any]:
+    """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
+    if inner is not None:
+        return [TwoArgMaxPooling2D(inner, 2, pairing=pairing, evaluation=evaluation)]
+    return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2, data_format=FORMAT)]
+
+
+def unit(
+    arm: str,
+    inner: InnerNetwork | None,
+    pairing: str,
+    evaluation: str | Interpolation,
+    shared_axes: list[int] | None = None,
+) -> Any:
+    """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
+    if arm in FUNCTIONS:
+        return PairActivation(arm, pairing)
+    if arm == "prelu":
+        slope = keras.initializers.Constant(0.25)
+        return keras.layers.PReLU(alpha_initializer=slope, shared_axes=shared_axes)
+    if inner is None:
+        return keras.layers.Activation(arm)
+    return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
+
+
+def norm() -> Any:
+    """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
+    return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
+
+
+def check_norm(norm: str) -> None:
+    """Raise a ValueError unless the name of a normalization is known."""
+    if norm not in NORMS:
+        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}")
+
+
+def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any) -> Any:
+    """Return a linear layer, weights and biases uniform within 1 / sqrt(fan_in), as in the paper's code.
+
+    The LayerNorm behind it takes the weights' scale away, so that the scale sets how fast the layer learns.
+    """
+    return keras.layers.Dense(units, **_uniform(fan_in, seed, index), **kwargs)
+
+
+def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Any:
+    """Return a convolution 3x3 without padding, initialized like `linear`."""
+    return keras.layers.Conv2D(filters, 3, data_format=FORMAT, **_uniform(9 * fan_in, seed, index))
+
+
+def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, Any]:
+    limit = fan_in**-0.5
+    seeds = (None, None) if seed is None else (1000 * seed + index, 1000 * seed + 200 + index)
+    kernel, bias = (keras.initializers.RandomUniform(-limit, limit, seed=s) for s in seeds)
+    return {"kernel_initializer": kernel, "bias_initializer": bias}
+
+
+def dropout(rate: float, seed: int | None, index: int) -> Any:
+    """Return a dropout layer with a random stream of its own."""
+    return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
+
+
+def check_sizes(widths: Sequence[int], classes: int, dropout: float) -> None:
+    """Raise a ValueError unless the widths, the number of classes and the dropout rate make sense."""
+    if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+        raise ValueError(f"`widths` must be positive integers, one for each hidden layer. Received: widths={widths!r}")
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")

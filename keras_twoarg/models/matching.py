@@ -1,0 +1,280 @@
+"""Fair comparisons: widths with which arms have the same number of parameters, and a table that shows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pair_activation import PairActivation
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.models import blocks
+
+TOLERANCE = 0.005
+"""Models are matched when their numbers of parameters differ by no more than this share."""
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """What decides the number of parameters of an outer network."""
+
+    input_shape: tuple[int, ...]
+    classes: int
+    widths: tuple[int, ...]
+    convolutional: bool
+
+    def parameters(self, arm: str, widths: tuple[int, ...], inner: int) -> int:
+        """Count the parameters with other widths and another arm."""
+        arity = blocks.arity_of(arm)
+        total, fan_in = inner + sum(blocks.slopes(arm, width) for width in widths), self.input_shape[-1]
+        if not self.convolutional:
+            fan_in = prod(self.input_shape)
+        sizes = list(self.input_shape[:2])
+        for i, width in enumerate(widths):
+            if self.convolutional and i < len(widths) - 1:
+                total += (9 * fan_in + 1) * arity * width
+                sizes = [(size - 2) // 2 for size in sizes]
+                fan_in = width * (prod(sizes) if i == len(widths) - 2 else 1)
+            else:
+                total += (fan_in + 1) * arity * width
+                fan_in = width
+        return total + (fan_in + 1) * self.classes
+
+
+def matched_widths(
+    arm: str, reference: Any, *, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
+) -> tuple[int, ...]:
+    """Return the widths with which `arm` has as many parameters as a reference model.
+
+    The widths keep the reference's proportions as far as whole numbers allow.
+
+    Args:
+        arm: The arm to find widths for, as in `models.mlp`.
+        reference: A model made by `models.mlp` or `models.cnn`.
+        inner: The inner network that the arm will have. Defaults to the paper's for that arity.
+        tolerance: Largest difference accepted, as a share of the reference's parameters. Defaults to `0.005`.
+
+    Returns:
+        One width for each of the reference's hidden layers.
+
+    Example:
+        >>> models.matched_widths("relu", reference=models.mlp((28, 28, 1), classes=10))
+        (118, 118, 118)
+
+    Raises:
+        ValueError: If the arm is unknown, the reference was not made by `models.mlp` or `models.cnn`, or no widths come
+            close enough (very small networks).
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
+    """
+    structure, target = _structure(reference), reference.count_params()
+    return _within(structure, arm, target, inner, tolerance)
+
+
+def widths_for_budget(
+    arm: str,
+    parameters: int,
+    proportions: Sequence[int],
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    architecture: str = "mlp",
+    inner: InnerNetwork | None = None,
+    tolerance: float = TOLERANCE,
+) -> tuple[int, ...]:
+    """Return the widths with which a network of an arm has a given number of parameters.
+
+    Args:
+        arm: The arm, as in `models.mlp`.
+        parameters: Parameters of the whole network, the inner one included.
+        proportions: One number for each hidden layer: `(2, 1)` makes the first twice as wide as the second.
+        input_shape: Shape of one sample.
+        classes: Number of outputs.
+        architecture: `"mlp"` or `"cnn"`. Defaults to `"mlp"`.
+        inner: As in `matched_widths`.
+        tolerance: As in `matched_widths`.
+
+    Example:
+        >>> models.widths_for_budget("two_arg", 122_187, (1, 1, 1), (28, 28, 1), 10)
+        (64, 64, 64)
+
+    Raises:
+        ValueError: If the arm or the architecture is unknown, or no widths come close enough to the number.
+    """
+    if architecture not in ("mlp", "cnn"):
+        raise ValueError(f"`architecture` must be 'mlp' or 'cnn'. Received: architecture={architecture!r}")
+    shape = tuple(input_shape)
+    # Whole numbers far from each other, so that rounding the widths to them costs nothing.
+    widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
+    return _within(_Structure(shape, classes, widths, architecture == "cnn"), arm, parameters, inner, tolerance)
+
+
+def _within(
+    structure: _Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
+) -> tuple[int, ...]:
+    inner_parameters = 0
+    if network := blocks.inner_for(arm, inner, seed=None):
+        if not network.built:
+            network.build((None, network.arity))
+        inner_parameters = network.count_params()
+
+    def parameters(widths: tuple[int, ...]) -> int:
+        return structure.parameters(arm, widths, inner_parameters)
+
+    widths = _nearest(structure.widths, parameters, target)
+    difference = parameters(widths) / target - 1
+    if abs(difference) > tolerance:
+        raise ValueError(
+            f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.1%}. "
+            f"The nearest are {widths} with {parameters(widths):,} ({difference:+.1%}). Use a larger reference."
+        )
+    return widths
+
+
+def _nearest(proportions: tuple[int, ...], parameters: Any, target: int) -> tuple[int, ...]:
+    """Scale the widths together, then move single ones where that comes nearer to the target."""
+
+    def scaled(factor: float) -> tuple[int, ...]:
+        return tuple(max(1, round(factor * width)) for width in proportions)
+
+    low, high = 0.0, 1.0
+    while parameters(scaled(high)) < target:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if parameters(scaled(middle)) < target else (low, middle)
+    best = min((scaled(low), scaled(high)), key=lambda widths: abs(parameters(widths) - target))
+    if abs(parameters(best) / target - 1) <= TOLERANCE:
+        return best
+    while True:  # each round comes strictly nearer, so this ends
+        neighbours = [
+            (*best[:i], best[i] + step, *best[i + 1 :])
+            for i in range(len(best))
+            for step in (-1, 1)
+            if best[i] + step > 0
+        ]
+        nearest = min(neighbours, key=lambda widths: abs(parameters(widths) - target))
+        if abs(parameters(nearest) - target) >= abs(parameters(best) - target):
+            return best
+        best = nearest
+
+
+def _structure(model: Any) -> _Structure:
+    linear = [layer for layer in model.layers if _fan_out(layer)]
+    units = [layer for layer in model.layers if _is_unit(layer)]
+    if len(units) != len(linear) - 1 or linear[-1].name != "logits":
+        raise ValueError(
+            "`reference` must be a model made by models.mlp or models.cnn. "
+            f"Received: {model.name!r} with {len(linear)} linear layers and {len(units)} activations"
+        )
+    widths = tuple(_fan_out(layer) // _arity(unit) for layer, unit in zip(linear, units, strict=False))
+    convolutional = any(isinstance(layer, keras.layers.Conv2D) for layer in linear)
+    return _Structure(tuple(model.input_shape[1:]), _fan_out(linear[-1]), widths, convolutional)
+
+
+def _fan_out(layer: Any) -> int:
+    if isinstance(layer, keras.layers.Dense):
+        return int(layer.units)
+    return int(layer.filters) if isinstance(layer, keras.layers.Conv2D) else 0
+
+
+def _is_unit(layer: Any) -> bool:
+    return isinstance(layer, TwoArgActivation | PairActivation | keras.layers.Activation | keras.layers.PReLU)
+
+
+def _arity(unit: Any) -> int:
+    return getattr(unit, "arity", 1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one model costs, for each sample where it is not parameters.
+
+    Attributes:
+        name: The model's name in the comparison.
+        parameters: Learned parameters, the inner network's counted once.
+        units: Outputs of activation layers.
+        pre_activations: Inputs of activation layers.
+        norm: `"LayerNorm"` if one stands in front of every activation layer, `"none"` if there is none, else `"mixed"`.
+        multiply_adds: Multiplications with addition in linear layers and inner networks.
+        difference: Parameters relative to the first model of the comparison, minus one.
+    """
+
+    name: str
+    parameters: int
+    units: int
+    pre_activations: int
+    norm: str
+    multiply_adds: int
+    difference: float
+
+    @property
+    def matched(self) -> bool:
+        """Whether the parameters differ by no more than 0.5 % from the first model's."""
+        return abs(self.difference) <= TOLERANCE
+
+
+class Comparisons(list[Comparison]):
+    """Rows of a comparison; printing them gives a table."""
+
+    def __str__(self) -> str:
+        head = ("arm", "parameters", "difference", "units", "pre-activations", "norm", "multiply-adds")
+        rows = [
+            (
+                row.name,
+                f"{row.parameters:,}",
+                f"{row.difference:+.2%}" + ("" if row.matched else " !"),
+                f"{row.units:,}",
+                f"{row.pre_activations:,}",
+                row.norm,
+                f"{row.multiply_adds:,}",
+            )
+            for row in self
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(r, widths, strict=True)) for r in (head, *rows)
+        )
+
+
+def compare(models: Mapping[str, Any]) -> Comparisons:
+    """Return what each model costs, as a table; the first is the one that the others are matched to.
+
+    Example:
+        >>> reference = models.mlp((28, 28, 1), classes=10)
+        >>> widths = models.matched_widths("relu", reference)
+        >>> print(models.compare({"two_arg": reference, "relu": models.mlp((28, 28, 1), 10, "relu", widths)}))
+            arm  parameters  difference  units  pre-activations       norm  multiply-adds
+        two_arg     122,187      +0.00%    192              384  LayerNorm        940,672
+           relu     121,904      -0.23%    354              354  LayerNorm        121,540
+    """
+    rows = Comparisons()
+    for name, model in models.items():
+        parameters = model.count_params()
+        difference = parameters / rows[0].parameters - 1 if rows else 0.0
+        rows.append(Comparison(name, parameters, *_costs(model), difference))
+    return rows
+
+
+def _costs(model: Any) -> tuple[int, int, str, int]:
+    units = pre_activations = multiply_adds = normed = places = 0
+    previous = None
+    for layer in model.layers:
+        outputs = prod(layer.output.shape[1:])
+        if _is_unit(layer):
+            outputs = prod(layer.input.shape[1:]) // _arity(layer)  # before any pooling
+            units += outputs
+            pre_activations += outputs * _arity(layer)
+            places += 1
+            normed += isinstance(previous, keras.layers.LayerNormalization)
+        if isinstance(layer, TwoArgActivation):
+            multiply_adds += outputs * sum(prod(w.shape) for w in layer.inner.weights if len(w.shape) > 1)
+        elif _fan_out(layer):
+            positions = outputs // _fan_out(layer)
+            multiply_adds += positions * prod(layer.kernel.shape)
+        previous = layer
+    norm = "none" if not normed else "LayerNorm" if normed == places else "mixed"
+    return units, pre_activations, norm, multiply_adds

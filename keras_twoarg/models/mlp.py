@@ -1,0 +1,76 @@
+"""The outer perceptron, for every arm."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.models import blocks
+from keras_twoarg.ops.table import Interpolation
+
+
+def mlp(
+    input_shape: Sequence[int],
+    classes: int,
+    arm: str = "two_arg",
+    widths: Sequence[int] = (64, 64, 64),
+    inner: InnerNetwork | None = None,
+    dropout: float = 0.5,
+    *,
+    norm: str = "layer",
+    pairing: str = "adjacent",
+    evaluation: str | Interpolation = "auto",
+    seed: int | None = None,
+    name: str | None = None,
+) -> Any:
+    """Return a perceptron as a `keras.Sequential`: for each width, linear -> LayerNorm -> unit -> dropout; then linear.
+
+    The LayerNorm runs over all pre-activations of a sample and learns nothing. Every arm has it in every hidden
+    layer, so that arms differ in their units alone. The output is logits.
+
+    Args:
+        input_shape: Shape of one sample; it is flattened.
+        classes: Number of outputs.
+        arm: `"two_arg"`, `"one_arg"`, `"quadratic"`, a fixed function of two arguments (`"swiglu"`, `"maxout"`,
+            `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
+        widths: Units of each hidden layer (outputs, not pre-activations). Defaults to `(64, 64, 64)`, the paper's.
+        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
+        dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
+        norm: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
+        pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
+        evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        name: Name of the model.
+
+    Returns:
+        A built `keras.Sequential`, not compiled.
+
+    Example:
+        >>> models.mlp((28, 28, 1), classes=10).count_params()
+        122187
+        >>> models.mlp((28, 28, 1), classes=10, arm="relu", widths=(118, 118, 118)).count_params()
+        121904
+
+    Raises:
+        ValueError: If the arm is unknown, or does not fit `inner`; if a size is out of range.
+
+    References:
+        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
+    """
+    blocks.check_sizes(widths, classes, dropout)
+    blocks.check_norm(norm)
+    arity = blocks.arity_of(arm)
+    inner = blocks.inner_for(arm, inner, seed)
+    model = keras.Sequential([keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()], name=name)
+    fan_in = prod(input_shape)
+    for i, width in enumerate(widths, start=1):
+        model.add(blocks.linear(arity * width, fan_in, seed, i))
+        if norm == "layer":
+            model.add(blocks.norm())
+        model.add(blocks.unit(arm, inner, pairing, evaluation))
+        model.add(blocks.dropout(dropout, seed, i))
+        fan_in = width
+    model.add(blocks.linear(classes, fan_in, seed, 0, name="logits"))
+    return model

@@ -1,0 +1,267 @@
+"""Interpolated evaluation: phi on a grid of nodes once a step, and a look-up for every argument tuple.
+
+With nodes t_0 ... t_(R-1) a step h apart on [-extent, extent], cell i = floor((x - t_0) / h) and position
+f = (x - t_i) / h within it, phi is replaced by the function that is linear in each argument between nodes:
+
+    one argument    y = T_i + f (T_(i+1) - T_i)
+    two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
+
+The cell is clamped to the grid and the position in it is not, so that the border cells go on linearly outside, as
+a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
+largest second derivatives along each argument.
+
+Gradients are exact for this function: to the pre-activations by the cell's slopes; to phi by a sum over the tuples
+of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.ops.xla import may_compile
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Settings of interpolated evaluation.
+
+    Attributes:
+        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: behind a LayerNorm nearly all
+            pre-activations fall inside.
+        resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
+
+    Example:
+        >>> layer = TwoArgActivation(evaluation=Interpolation(extent=4.0, resolution=65))
+        >>> layer.evaluation.step
+        0.125
+    """
+
+    extent: float = 5.0
+    resolution: int = 81
+
+    def __post_init__(self) -> None:
+        if not 0 < self.extent < np.inf:
+            raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
+        # Cells are counted in float32, which has all integers up to 4096 squared.
+        if not isinstance(self.resolution, int) or not 2 <= self.resolution <= 4096:
+            raise ValueError(
+                f"`resolution` must be an integer from 2 to 4096. Received: resolution={self.resolution!r}"
+            )
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring nodes."""
+        return 2 * self.extent / (self.resolution - 1)
+
+    @classmethod
+    def from_data(cls, tuples: Any, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
+        """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
+
+        Example:
+            >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
+            2.0
+        """
+        return cls(float(np.quantile(np.abs(np.asarray(tuples)).max(axis=-1), mass)), resolution)
+
+    def nodes(self, arity: int) -> np.ndarray:
+        """Return all nodes as argument tuples, `(resolution ** arity, arity)`."""
+        axis = np.linspace(-self.extent, self.extent, self.resolution, dtype="float32")
+        return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+
+
+def evaluate(tuples: Any, cells: Any, grid: Interpolation, training: bool, frozen: bool) -> Any:
+    """Look argument tuples up in a table of phi.
+
+    Args:
+        tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
+        cells: The table, as from `make_table`.
+        grid: Its nodes.
+        training: Whether gradients will be wanted.
+        frozen: Whether no gradient to the table is wanted.
+
+    Returns:
+        A tensor of shape `(N, 1)`, in float32.
+    """
+    tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
+    if may_compile(training):
+        return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
+    through = _fused_look_up if keras.backend.backend() == "jax" else look_up
+    return through(tuples, cells, grid)[:, None]
+
+
+def make_table(weights: list[Any], phi: Callable[..., Any], grid: Interpolation, arity: int, training: bool) -> Any:
+    """Evaluate phi at the nodes and return the cells' coefficients.
+
+    Args:
+        weights: Values of the inner network's kernels and biases.
+        phi: What evaluates phi exactly, from tuples, weights and whether gradients will be wanted.
+        grid: The table's nodes.
+        arity: Arguments of phi, 1 or 2.
+        training: Whether gradients will be wanted.
+
+    Returns:
+        A tensor of shape `(cells, 2 ** arity)`, in float32.
+    """
+    weights = [ops.cast(weight, "float32") for weight in weights]
+    nodes = ops.convert_to_tensor(grid.nodes(arity))
+    return make_cells(phi(nodes, weights, training), grid.resolution, arity)
+
+
+def make_cells(values: Any, resolution: int, arity: int) -> Any:
+    """Turn phi at the nodes into each cell's coefficients of 1, f1 (and f2, f1 f2): `(cells, 2 ** arity)`."""
+    table = ops.reshape(values, (resolution,) * arity)
+    if arity == 1:
+        return ops.stack([table[:-1], table[1:] - table[:-1]], axis=-1)
+    corner, right, up = table[:-1, :-1], table[1:, :-1], table[:-1, 1:]
+    twist = table[1:, 1:] - right - up + corner
+    return ops.reshape(ops.stack([corner, right - corner, up - corner, twist], axis=-1), (-1, 4))
+
+
+def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
+    last, arity = grid.resolution - 2, tuples.shape[-1]
+    row: Any = 0
+    positions = []
+    # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
+    for argument in ops.unstack(tuples, axis=-1):
+        scaled = argument * (1 / grid.step) + grid.extent / grid.step
+        cell = ops.clip(ops.floor(scaled), 0, last)
+        positions.append(scaled - cell)
+        row = row * (last + 1) + cell
+    row = ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** arity - 1)  # once more, for what NaN becomes
+    return _polynomial(ops.unstack(ops.take(cells, row, axis=0), axis=-1), positions)
+
+
+def look_up_by_columns(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
+    last = grid.resolution - 2
+    row: Any = 0
+    positions = []
+    for argument in ops.unstack(ops.transpose(tuples), axis=0):
+        scaled = argument * (1 / grid.step) + grid.extent / grid.step
+        cell = ops.floor(ops.clip(scaled, 0, last))
+        positions.append(scaled - cell)
+        row = row * (last + 1) + cell
+    row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
+    return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
+
+
+def _fused_look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+    """Do the same as `look_up` with vectors `(N,)` throughout: a compiler fuses them into one pass over the tuples."""
+    row, position = _locate(tuples, grid)
+    return _polynomial(_coefficients(cells, row), position)
+
+
+def _polynomial(coefficients: Any, position: list[Any]) -> Any:
+    """Evaluate a cell's polynomial at positions in it."""
+    if len(position) == 1:
+        return coefficients[0] + position[0] * coefficients[1]
+    (c0, c1, c2, twist), (f1, f2) = coefficients, position
+    return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
+
+
+def _locate(tuples: Any, grid: Interpolation) -> tuple[Any, list[Any]]:
+    """Return each tuple's cell, `(N,)`, and for each argument the position in it, outside of [0, 1] beyond the grid."""
+    row: Any = 0
+    positions = []
+    for argument in range(tuples.shape[-1]):
+        scaled = (tuples[:, argument] + grid.extent) * (1 / grid.step)
+        last = grid.resolution - 2
+        # Clamped as a float, since large floats have no integer; and as an integer, for what NaN becomes.
+        cell = ops.clip(ops.cast(ops.clip(ops.floor(scaled), 0, last), "int32"), 0, last)
+        positions.append(scaled - ops.cast(cell, scaled.dtype))
+        row = row * (grid.resolution - 1) + cell
+    return row, positions
+
+
+def _coefficients(cells: Any, row: Any) -> list[Any]:
+    """Return each coefficient by itself, `(N,)`."""
+    number = cells.shape[-1]
+    flat = ops.reshape(cells, (-1,))
+    return [ops.take(flat, number * row + k) for k in range(number)]
+
+
+@lru_cache(maxsize=32)
+def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Any, Any], Any]:
+    """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, arity]), tf.TensorSpec([None, 2**arity])]
+
+    @tf.function(jit_compile=True, input_signature=signature)
+    def compiled(tuples: Any, cells: Any) -> Any:
+        return _fused_look_up(tuples, cells, grid)
+
+    return compiled
+
+
+@lru_cache(maxsize=32)
+def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any, Any], Any]:
+    """Return the look-up's gradients, compiled by XLA on TensorFlow: to the tuples, packed, and to the table.
+
+    They are `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`), and `(cells, 2 ** arity)`, or
+    None if phi is frozen.
+    """
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, reduce_retracing=True)
+    def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
+        row, position = _locate(tuples, grid)
+        coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
+        if arity == 1:
+            by_tuple = scaled * coefficients[1]
+        else:
+            (_, c1, c2, twist), (f1, f2) = coefficients, position
+            by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
+        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, cells.shape[0])
+
+    return backward
+
+
+@lru_cache(maxsize=32)
+def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
+    """Return the look-up with its own gradient, each half compiled by XLA."""
+    import tensorflow as tf
+
+    forward, backward = compiled_look_up(grid, arity), compiled_gradients(grid, arity, frozen)
+
+    @tf.custom_gradient
+    def differentiable(tuples: Any, cells: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            by_tuple, by_cell = backward(tuples, cells, upstream)
+            by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
+            return by_tuple, by_cell
+
+        return forward(tuples, cells), gradient
+
+    return differentiable
+
+
+def _sum_over_cells(row: Any, position: list[Any], upstream: Any, cells: int) -> Any:
+    """Return the gradient to the cells' coefficients, `(cells, 2 ** arity)`.
+
+    Two sums are one of complex numbers, which XLA adds in less time than two of real ones.
+    """
+    import tensorflow as tf
+
+    f1, *f2 = position
+    factors = [upstream, *(upstream * f for f in f2)]
+    pairs = [tf.complex(factor, factor * f1) for factor in factors]
+    sums = [tf.math.unsorted_segment_sum(pair, row, cells) for pair in pairs]
+    return tf.stack([take(one) for one in sums for take in (tf.math.real, tf.math.imag)], axis=-1)
+
+
+def _pack(first: Any, second: Any) -> Any:
+    """Put pairs of float32 into integers of 64 bits, which read as float32 are the pairs in their order.
+
+    XLA writes such a vector three times faster than the array of pairs.
+    """
+    import tensorflow as tf
+
+    low, high = (tf.cast(tf.bitcast(part, tf.uint32), tf.uint64) for part in (first, second))
+    return tf.bitwise.bitwise_or(low, tf.bitwise.left_shift(high, tf.constant(32, tf.uint64)))

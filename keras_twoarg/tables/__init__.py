@@ -1,1 +1,0 @@
-"""What finished runs say, as tables for the terminal and the report."""

@@ -1,6 +1,0 @@
-"""Hyperparameter search with KerasTuner, on one machine and on many."""
-
-from keras_twoarg.tuning.hypermodel import SPACE, OuterHyperModel, Range
-from keras_twoarg.tuning.search import Search, read_hparams, tune
-
-__all__ = ["SPACE", "OuterHyperModel", "Range", "Search", "read_hparams", "tune"]

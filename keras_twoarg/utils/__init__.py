@@ -1,0 +1,1 @@
+"""What every part may use, and nothing of this package's own subject."""

@@ -1,0 +1,80 @@
+"""Files that are whole or absent, and JSON that says what is wrong with it."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+def write_whole(path: Path, write: Callable[[Any], None]) -> None:
+    """Write a file so that a reader, or a start after a kill, finds all of it or the previous one."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
+        try:
+            write(partial)
+            partial.flush()
+            os.fsync(partial.fileno())
+        except BaseException:
+            os.unlink(partial.name)
+            raise
+    os.chmod(partial.name, 0o644)
+    os.replace(partial.name, path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON that other languages read too: null instead of NaN."""
+    text = json.dumps(_finite(data), indent=1, allow_nan=False)
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or raise a ValueError that names the file."""
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Delete it to make it anew") from error
+
+
+def read_as(kind: type[T], path: Path, what: str) -> T:
+    """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it."""
+    data, wanted = read_json(path), get_type_hints(kind)
+    problem = f"expected an object. Received: {type(data).__name__}"
+    if isinstance(data, dict):
+        wrong = [key for key in wanted if key in data and not _fits(data[key], wanted[key])]
+        problem = f"it lacks {', '.join(missing)}" if (missing := sorted(set(wanted) - set(data))) else ""
+        problem = problem or "; ".join(f"its `{key}` is {str(data[key])[:60]!r}" for key in wrong)
+    if problem:
+        raise ValueError(f"{path} is no {what}, or of another version: {problem}. Delete it to make it anew")
+    return kind(**{key: data[key] for key in wanted})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value from a JSON file is of an annotation's type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if is_typeddict(kind):
+        types = get_type_hints(kind)
+        known = isinstance(value, dict) and set(types) <= set(value)
+        return known and all(value[key] is None or _fits(value[key], types[key]) for key in types)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not np.isfinite(data) else data

@@ -1,0 +1,75 @@
+"""Work in a process of its own: what it takes or breaks is its own, and the parent sees its progress."""
+
+import importlib
+import json
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Progress = Callable[[str, int, int, str], None]
+
+_PROGRESS, _RESULT = "progress ", "result "
+_SERVE = "import sys; from keras_twoarg.utils import subprocesses; subprocesses.serve(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended.
+
+    Attributes:
+        status: Its exit status; negative for the signal that killed it.
+        result: What the function returned, through JSON; None if it failed.
+        output: The last lines that it printed beside.
+    """
+
+    status: int
+    result: Any
+    output: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a few words."""
+        if self.status < 0:
+            return f"killed by signal {-self.status}" + (" (out of memory?)" if self.status == -9 else "")
+        return self.output[-1] if self.output else f"exit status {self.status}"
+
+
+def call(function: str, progress: Progress, *arguments: Any) -> Outcome:
+    """Call a function in a new Python process, and wait.
+
+    Args:
+        function: `"module:function"`; it is called with a progress function and the arguments.
+        progress: Called here with what the child reports.
+        *arguments: Plain values for JSON.
+    """
+    command = [sys.executable, "-c", _SERVE, function]
+    pipe = subprocess.PIPE
+    output: deque[str] = deque(maxlen=20)
+    result = None
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("The child process has no pipes")
+        process.stdin.write(json.dumps(arguments))
+        process.stdin.close()
+        for line in process.stdout:
+            if line.startswith(_PROGRESS):
+                progress(*json.loads(line[len(_PROGRESS) :]))
+            elif line.startswith(_RESULT):
+                result = json.loads(line[len(_RESULT) :])
+            elif line.strip():
+                output.append(line.strip())
+    return Outcome(process.returncode, result, tuple(output))
+
+
+def serve(function: str) -> None:
+    """Be the child: call the function, report progress and the result. If the parent dies, the next report ends it."""
+
+    def report(*progress: Any) -> None:
+        print(_PROGRESS + json.dumps(progress), flush=True)
+
+    module, name = function.split(":")
+    result = getattr(importlib.import_module(module), name)(report, *json.load(sys.stdin))
+    print(_RESULT + json.dumps(result), flush=True)

@@ -1,0 +1,50 @@
+"""What computed a record: versions, machine and commit."""
+
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_twoarg._version import __version__
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes: this package, Keras, its backend, NumPy, Python, and the machine."""
+    backend = keras.backend.backend()
+    return {
+        "keras_twoarg": __version__,
+        "keras": keras.__version__,
+        "backend": backend,
+        backend: _backend_version(backend),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+    }
+
+
+def _backend_version(backend: str) -> str:
+    for distribution in (backend, f"{backend}-cpu"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """Return the commit of the repository that this package runs from, with `-dirty` if it was changed."""
+    folder = Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,227 @@
+"""Density, quadratic fit and soft-XOR score against closed forms."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, analysis
+from keras_twoarg.analysis import density, fit_quadratic, pre_activations, soft_xor, surfaces
+from tests.helpers import Block, Subclassed, shared_mlp
+
+
+def gaussian(number=20_000, covariance=((1.0, 0.3), (0.3, 0.5)), seed=0):
+    return np.random.default_rng(seed).multivariate_normal([0.2, -0.1], covariance, number)
+
+
+def on(surface):
+    return lambda tuples: surface(*tuples.T)
+
+
+def test_density_counts_every_tuple_once_and_says_what_is_outside(rng):
+    tuples = rng.uniform(-6, 6, (5000, 2))
+    found = density(tuples)
+    inside = (np.abs(tuples) <= 5.05).all(1).mean()
+    np.testing.assert_allclose(found.values.sum(), inside)
+    np.testing.assert_allclose(found.outside, 1 - inside)
+    node = found.nodes.reshape(101, 101, 2)[7, 93]
+    np.testing.assert_allclose(node, [-4.3, 4.3])
+
+
+def test_support_is_the_smallest_set_that_holds_the_mass():
+    found = density(gaussian())
+    inside = found.support(0.9)
+    held = found.values[inside]
+    assert held.sum() >= 0.9 * found.values.sum() > held.sum() - held.min()
+    assert held.min() >= found.values[~inside].max()
+    np.testing.assert_array_equal(found.support(1.0), found.values > 0)
+
+
+def test_blurring_keeps_mass_and_adds_variance():
+    found = density(gaussian())
+    blurred = found.blurred(0.5)
+    np.testing.assert_allclose(blurred.values.sum(), found.values.sum(), rtol=1e-3)
+
+    def variance(d):
+        p, x = d.values.sum(1) / d.values.sum(), d.axis
+        return p @ x**2 - (p @ x) ** 2
+
+    np.testing.assert_allclose(variance(blurred), variance(found) + 0.25, rtol=0.01)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_quadratic_is_its_own_fit(weighted, rng):
+    coefficients = rng.normal(size=6)
+    fit = fit_quadratic(on(surfaces.quadratic(*coefficients)), density(gaussian()), mass=0.9, weighted=weighted)
+    np.testing.assert_allclose(fit.surface.coefficients, coefficients, atol=1e-5)
+    np.testing.assert_allclose(fit.r2, 1)
+
+
+def test_weighted_fit_is_the_projection_of_a_cubic_under_a_gaussian():
+    # E[x^3 | Hermite]: under a standard normal density the best linear fit of x^3 is 3 x, with R2 = 9/15.
+    tuples = np.random.default_rng(0).normal(size=(400_000, 2))
+    fit = fit_quadratic(lambda t: t[:, 0] ** 3, density(tuples))
+    np.testing.assert_allclose(fit.surface.coefficients, [0, 0, 0, 3, 0, 0], atol=0.06)
+    np.testing.assert_allclose(fit.r2, 0.6, atol=0.01)
+
+
+SCORES = {
+    "product": ((0, 0, 1, 0, 0, 0), 1.0),
+    "difference of squares": ((1, -1, 0, 2, -3, 1), 1.0),
+    "negated product": ((0, 0, -5, 1, 1, 1), 1.0),
+    "ridge": ((1, 0, 0, 0, 0, 0), 0.0),
+    "oblique ridge": ((1, 1, 2, 0, 0, 0), 0.0),
+    "bowl": ((1, 1, 0, 0, 0, 0), -1.0),
+    "hill": ((-2, -2, 0, 1, 0, 0), -1.0),
+}
+
+
+@pytest.mark.parametrize(("coefficients", "score"), SCORES.values(), ids=SCORES)
+def test_score_of_known_shapes(coefficients, score):
+    found = soft_xor(fit_quadratic(on(surfaces.quadratic(*coefficients)), density(gaussian())))
+    np.testing.assert_allclose(found.score, score, atol=1e-4)
+    if abs(score) == 1:
+        assert found.negative_curvature == (score > 0)
+        assert found.verdict.startswith("soft XOR" if score > 0 else "no soft XOR")
+
+
+def test_score_does_not_change_under_rotation_and_swap(rng):
+    coefficients = rng.normal(size=6)
+    quadratic = surfaces.quadratic(*coefficients)
+    angle = 0.7
+    c, s = np.cos(angle), np.sin(angle)
+    original = soft_xor(fit_quadratic(on(quadratic), density(gaussian()))).score
+    turned = soft_xor(fit_quadratic(on(lambda a, b: quadratic(c * a - s * b, s * a + c * b)), density(gaussian())))
+    swapped = soft_xor(fit_quadratic(on(lambda a, b: quadratic(b, a)), density(gaussian())))
+    np.testing.assert_allclose([turned.score, swapped.score], original, atol=1e-4)
+
+
+def test_a_plane_has_no_curvature():
+    found = soft_xor(fit_quadratic(lambda t: np.zeros(len(t)), density(gaussian())))
+    assert np.isnan(found.score) and found.verdict.startswith("flat")
+
+
+def test_a_poor_fit_is_said_to_be_poor():
+    ripples = soft_xor(fit_quadratic(lambda t: np.cos(9 * t[:, 0]), density(gaussian())))
+    assert ripples.r2 < 0.1 and "poorly" in ripples.verdict
+
+
+def plane(surface):
+    axis = np.linspace(-5, 5, 101)
+    return np.broadcast_to(surface(axis[:, None], axis[None, :]), (101, 101))
+
+
+MULTIPOLES = {
+    "slope": (lambda a, b: 2 * a - b + 7, [1, 0, 0, 0, 0, 0]),
+    "product": (surfaces.product, [0, 1, 0, 0, 0, 0]),
+    "difference of squares": (lambda a, b: a**2 - b**2, [0, 1, 0, 0, 0, 0]),
+    "monkey saddle": (lambda a, b: a**3 - 3 * a * b**2, [0, 0, 1, 0, 0, 0]),
+    "fourth order": (lambda a, b: a**4 - 6 * a**2 * b**2 + b**4, [0, 0, 0, 1, 0, 0]),
+}
+
+
+@pytest.mark.parametrize(("surface", "shares"), MULTIPOLES.values(), ids=MULTIPOLES)
+def test_each_harmonic_polynomial_is_one_angular_order(surface, shares):
+    found = analysis.spectrum(plane(surface), density(np.random.default_rng(0).normal(size=(20_000, 2))))
+    np.testing.assert_allclose(found.shares, shares, atol=2e-3)
+    assert found.quadrupole == found.shares[1]
+
+
+def test_powers_of_a_square_are_those_of_its_fourier_series():
+    # x1^2 = r^2 / 2 + r^2 cos(2 theta) / 2: power E[r^4] / 4 at order 0 and E[r^4] / 8 at order 2.
+    tuples = np.random.default_rng(0).normal(size=(200_000, 2))
+    found = analysis.spectrum(plane(lambda a, b: a**2), density(tuples))
+    fourth = (np.hypot(*tuples.T) ** 4).mean()
+    np.testing.assert_allclose(found.power[[0, 2]], [fourth / 4, fourth / 8], rtol=0.03)
+    np.testing.assert_allclose(found.angular, found.power[2], rtol=1e-3)
+    assert np.isnan(analysis.spectrum(np.zeros((101, 101)), density(tuples)).quadrupole)
+
+
+def test_distance_is_one_minus_the_squared_correlation_over_the_density():
+    tuples = np.random.default_rng(0).normal(size=(100_000, 2))
+    found = density(tuples)
+    x1, x2 = plane(lambda a, b: a), plane(lambda a, b: b)
+    np.testing.assert_allclose(analysis.distance(x1 + x2, x1, found), 0.5, atol=0.01)
+    np.testing.assert_allclose(analysis.distance(5 - 3 * x1, x1, found), 0, atol=1e-12)
+    assert analysis.distance(np.zeros((101, 101)), x1, found) == 1.0
+
+
+@pytest.mark.parametrize("name", ["product", "maxout", "xnor", "glu", "swiglu"])
+def test_a_named_function_behind_affine_maps_is_found_again(name):
+    function = {**surfaces.NAMED, "glu": surfaces.glu}[name]
+    # Far from the limits in which these functions become each other: a gate wide open, a kink far away.
+    surface = plane(lambda a, b: 2 - 3 * function(2.5 * a + 0.8 * b + 0.3, 0.9 * b - 1.5 * a - 0.2))
+    found = analysis.nearest(surface, density(gaussian()))
+    assert found.r2[name] > 0.995
+    assert found.name == name or found.r2[found.name] >= found.r2[name] - 0.01
+
+
+def test_quadratics_that_no_named_function_is_are_called_quadratic():
+    found = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))
+    assert found.name == "quadratic" and found.r2["quadratic"] > 0.999 and found.r2["product"] < 0.9
+
+
+def test_chance_of_a_saddle_is_that_of_fits_one_by_one():
+    found = density(gaussian(2000))
+    negative = 0
+    for seed in range(40):
+        surface = surfaces.random_field(10**6 + seed).values
+        negative += soft_xor(fit_quadratic(lambda _, s=surface: s[found.values > 0], found)).negative_curvature
+    assert analysis.null_share(found, 40) == negative / 40
+    assert 0.5 < analysis.null_share(found, 300) < 0.8
+
+
+def test_binomial_test_by_hand():
+    # 4 of 4 at chance 0.6: 0.6^4 on one side; on the other nothing is as unlikely but 0 of 4, 0.4^4.
+    found = analysis.curvature_test([0.1, 0.2, 0.3, 0.4, np.nan], null=0.6)
+    assert (found.negative, found.number) == (4, 4)
+    np.testing.assert_allclose(found.p, 0.6**4 + 0.4**4)
+
+
+def test_pooling_densities_is_the_density_of_all_tuples(rng):
+    first, second = rng.normal(size=(500, 2)) * 3, rng.normal(size=(1500, 2))
+    together, pooled = density(np.concatenate([first, second])), analysis.pool([density(first), density(second)])
+    np.testing.assert_allclose(pooled.values, together.values, atol=1e-15)
+    np.testing.assert_allclose([pooled.outside, pooled.number], [together.outside, together.number])
+
+
+def test_pre_activations_of_nested_and_subclassed_models(rng):
+    inner = InnerNetwork(hidden_units=(5, 5))
+    x = rng.normal(size=(600, 6)).astype("float32")
+    block = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16), TwoArgActivation(inner, name="place")])
+    nested = keras.Sequential([keras.Input((6,)), block, keras.layers.Dense(2)])
+    found = pre_activations(nested, x)
+    expected = keras.ops.convert_to_numpy(block.layers[0](x)).reshape(-1, 2)
+    np.testing.assert_allclose(found["place"], expected, atol=1e-6)
+
+    subclassed = Subclassed([Block(TwoArgActivation(inner)), Block(TwoArgActivation(inner))])
+    assert [t.shape for t in pre_activations(subclassed, x).values()] == [(4800, 2), (4800, 2)]
+
+
+def test_recording_leaves_the_model_as_it_was(rng):
+    model = shared_mlp()
+    x = rng.normal(size=(5, 6)).astype("float32")
+    before = model.predict(x, verbose=0)
+    pre_activations(model, x)
+    assert all("call" not in vars(layer) for layer in model.layers)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda: density(np.full((3, 2), np.nan)), "finite argument tuples"),
+        (lambda: density(np.zeros((0, 2))), r"shape=\(0, 2\)"),
+        (lambda: density(gaussian()).support(0), "`mass` must be in"),
+        (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 2)))), "at least 6 occupied cells.* 1"),
+        (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 3)))), "two arguments.*of 3"),
+        (lambda: analysis.spectrum(np.zeros(101), density(gaussian())), "two arguments"),
+        (lambda: analysis.nearest(np.zeros((101, 101)), density(gaussian())), "flat surface"),
+        (lambda: analysis.curvature_test([np.nan], 0.5), "at least one finite score"),
+        (lambda: analysis.mean_interval([]), "one finite number"),
+        (lambda: pre_activations(keras.Sequential([keras.layers.Dense(1)]), np.zeros((1, 1))), "no TwoArgActivation"),
+        (lambda: analysis.inner_network(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])), "with 0"),
+    ],
+)
+def test_errors(action, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        action()

@@ -1,0 +1,167 @@
+"""The command `twoarg`: what a user types, and one line with exit status 2 for every mistake."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import models
+from keras_twoarg.cli import twoarg
+from tests.helpers import ROOT, blobs, save_npz
+
+QUICK = ["--epochs", "2", "--frozen-epochs", "1", "--pretraining-epochs", "1", "--widths", "8,8"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments, status=0):
+        result = CliRunner().invoke(twoarg, [str(a) for a in arguments])
+        assert result.exit_code == status, result.output
+        return result.output
+
+    return invoke
+
+
+@pytest.fixture
+def data(tmp_path):
+    return save_npz(tmp_path / "blobs.npz", blobs())
+
+
+def mistake(output):
+    """Return the one line that tells of a mistake."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("Error: ")]
+    assert output.splitlines()[-1] == line
+    return line
+
+
+def test_bake(run, data, tmp_path):
+    run("train", "--data", data, "--out", "run", *QUICK)
+    said = run("bake", "run/session2.keras", "--data", data, "--tolerance", "0.01", "--out", "baked/model.keras")
+    assert re.search(r"\d+ of \d+ predictions changed", said) and "accuracy" in said
+    assert json.loads((tmp_path / "baked" / "model.json").read_text())["tolerance"] == 0.01
+    if keras.backend.backend() != "torch":
+        assert "agrees with the model" in run("export", "baked/model.keras", "--out", "served/1").replace("\n", " ")
+    assert "must end in .keras" in mistake(run("bake", "run/session2.keras", "--data", data, "--out", "b", status=2))
+    said = mistake(run("bake", "baked/model.keras", "--data", data, "--out", "twice.keras", status=2))
+    assert "nothing to bake" in said
+
+
+def test_train_report_show_and_export(run, data, tmp_path):
+    assert "two_arg III" in run("train", "--data", data, "--out", "runs/a", *QUICK)
+    run("train", "--data", data, "--out", "runs/b", "--arm", "relu", *QUICK)
+    assert "relu" in run("report", "runs", "--out", "page")
+    assert (tmp_path / "page" / "report.html").stat().st_size > 50_000
+    figures = {file.name: file.read_bytes() for file in (tmp_path / "page" / "figures").iterdir()}
+    assert {"learning-curves.svg", "the-learned-surface.svg", "maturation-of-phi.svg"} <= set(figures)
+    assert all(b"</svg>" in figure for figure in figures.values())
+    assert "relu" not in run("report", "runs/a", "--seed", "0")
+    said = run("show", "runs/a/session2.keras", "--data", data, "--out", "surface.png")
+    assert re.search(r"soft XOR \(score [+-]\d\.\d\d|flat", said)
+    assert (tmp_path / "surface.png").read_bytes()[:4] == b"\x89PNG"
+    if keras.backend.backend() != "torch":
+        said = run("export", "runs/a/session3.keras", "--out", "served/1", "--bake")
+        assert "phi's std" in said and "agrees with the model" in said.replace("\n", " ")
+        assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="a SavedModel cannot be written from torch")
+def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
+    arguments = ["demo", "--data", data, "--out", "demo", "--epochs", "1", "--pretraining-epochs", "1"]
+    said = run(*arguments)
+    assert "two_arg III" in said and "relu" in said and "phi of seed 2: " in said
+    assert "agrees with the model" in " ".join(said.split()) and "demo/report.html" in said
+    left = {"figures", "model.keras", "report.html", "runs", "saved_model"}
+    assert {f.name for f in (tmp_path / "demo").iterdir()} == left
+    assert keras.models.load_model(tmp_path / "demo" / "model.keras").count_params() > 0
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "agrees with the model" in page and "twoarg demo --seed 1 --seeds 2" in page
+    run(*arguments)  # a second time finds all of it done
+    assert (tmp_path / "demo" / "report.html").read_text() == page
+
+
+def test_help_of_every_command_names_seed_and_out(run):
+    for name in twoarg.commands:
+        said = run(name, "--help")
+        assert "--out" in said
+        assert "--seed" in said or name == "serve-check"  # which draws nothing
+
+
+MISTAKES = {
+    "unknown arm": (["--arm", "rleu"], "`arm` must be one of .*'rleu'"),
+    "no such file": (["--data", "none.npz"], "There is no file none.npz"),
+    "unknown data": (["--data", "mnist6k"], "Received: 'mnist6k'"),
+    "no widths": (["--widths", "0"], "`widths` must be positive integers"),
+    "words for widths": (["--widths", "big"], "whole numbers such as 64,64,64. Received: big"),
+    "epochs": (["--epochs", "0"], "`epochs` must be an integer of at least 1"),
+    "dropout": (["--dropout", "1"], r"`dropout` must be in \[0, 1\)"),
+    "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be positive"),
+    "amplitude": (["--amplitude", "-1"], "-1.0 is not in the range"),
+    "architecture": (["--architecture", "rnn"], "'rnn' is not one of 'mlp', 'cnn'"),
+    "images too small": (["--architecture", "cnn"], "Images of 8x8 are too small for 3 layers"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_in_train(arguments, message, run, data, tmp_path):
+    said = run("train", "--data", data, "--out", "out", *arguments, status=2)
+    assert re.search(message, mistake(said))
+    assert not list(tmp_path.glob("out/session*"))
+
+
+def test_files_that_are_not_what_they_should_be(run, data, tmp_path):
+    (tmp_path / "empty.npz").touch()
+    assert "no readable .npz" in mistake(run("train", "--data", "empty.npz", "--out", "out", status=2))
+    (tmp_path / "bad.keras").write_text("no model")
+    assert "no readable .keras" in mistake(run("show", "bad.keras", "--data", data, status=2))
+    assert "no readable .keras" in mistake(run("export", "bad.keras", "--out", "x", status=2))
+    models.mlp((8, 8, 1), 3, "relu", (4,)).save("relu.keras")
+    assert "holds no TwoArgActivation" in mistake(run("show", "relu.keras", "--data", data, status=2))
+    (tmp_path / "empty").mkdir()
+    assert "no records of finished runs" in mistake(run("report", "empty", status=2))
+
+
+def test_an_existing_export_is_not_overwritten(run, tmp_path):
+    models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
+    (tmp_path / "there").mkdir()
+    assert "exists already" in mistake(run("export", "model.keras", "--out", "there", status=2))
+
+
+def test_another_configuration_in_the_folder(run, data):
+    run("train", "--data", data, "--out", "out", "--arm", "relu", *QUICK)
+    said = run("train", "--data", data, "--out", "out", "--arm", "relu", *QUICK, "--seed", "1", status=2)
+    assert "another configuration: seed=0 there, 1 here" in mistake(said)
+
+
+@pytest.mark.parametrize("place", ["/proc/none", "file/below"])
+def test_unwritable_out(place, run, data, tmp_path):
+    (tmp_path / "file").touch()
+    said = run("train", "--data", data, "--out", place, "--arm", "relu", *QUICK, status=2)
+    assert place.split("/")[-1] in mistake(said) or "file" in mistake(said)
+
+
+@pytest.mark.parametrize("module", ["twoarg", "keras_twoarg"])
+def test_both_ways_to_start_it(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and done.stdout.startswith("twoarg, version 0.")
+
+
+def test_a_backend_that_is_not_installed_gets_one_line():
+    environment = {**os.environ, "KERAS_BACKEND": "mxnet"}
+    command = [sys.executable, "-m", "twoarg", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "'mxnet' cannot be imported" in done.stderr and "pip install" in done.stderr
+
+
+def test_without_click_the_extra_is_named():
+    code = "import sys; sys.modules['click'] = None; import twoarg; twoarg.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "pip install 'keras_twoarg[cli]'" in done.stderr

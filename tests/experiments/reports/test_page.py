@@ -1,0 +1,250 @@
+"""Table, figures and report from records alone."""
+
+import io
+import re
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_twoarg import analysis, models
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.analysis.surface_display import SHOWN, SurfaceDisplay
+from keras_twoarg.experiments import reports
+from keras_twoarg.experiments.reports.page import write_report
+from keras_twoarg.experiments.reports.run_groups import common_threshold, group_runs, read_runs
+from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
+from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.experiments.training import sessions
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.utils import files
+from tests.helpers import blobs, record
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    pyplot.close("all")
+
+
+RUNS = [
+    record("relu", seed=1),
+    record("relu", seed=2, accuracies=(0.4, 0.8, 0.92)),
+    record("two_arg", "II", accuracies=(0.9, 0.97, 0.98)),
+    record("two_arg", "III", accuracies=(0.9, 0.91, 0.97)),
+]
+
+
+def text(renderable):
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(renderable.rich())
+    return console.file.getvalue()
+
+
+def test_table_by_hand():
+    table = runs_table(RUNS)
+    assert table.columns[1] == "to 90%"
+    assert table.rows == (
+        ("two_arg II", "1", "95.00%", "98.00%", "1"),
+        ("two_arg III", "1", "92.67%", "97.00%", "1"),
+        ("relu", "2", "74.67%", "94.00% ± 2.83", "2"),
+    )
+    assert max(map(len, text(table).splitlines())) <= 80
+
+
+def test_what_is_unfair_is_red():
+    costs = {"pre_activations": 16, "multiply_adds": 1000}
+    runs = [
+        record("two_arg", settings=costs),
+        record("maxout", parameters=1004, seconds=7.0, settings=costs),
+        record("relu", parameters=1006, norm="none", seconds=6.1, settings={**costs, "multiply_adds": 500}),
+        record("relu", seed=2, parameters=1006, accuracies=(0.5,), seconds=6.1, settings=costs),
+    ]
+    table = fairness_table(runs)
+    assert table.rows[1] == ("maxout", "1,004 (+0.40%)", "8", "LayerNorm", "3", "1,000", "7 (×1.17)")
+    red = {(table.rows[i][0], table.columns[j]) for i, j in table.flagged}
+    assert red == {
+        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "norm"), ("relu", "multiply-adds"),
+    }  # fmt: skip
+    assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
+
+
+def test_runs_of_several_plans_are_told_apart_by_what_differs():
+    runs = [
+        record("two_arg", settings={"start": "random", "dropout": 0.5}),
+        record("two_arg", settings={"start": "product", "dropout": 0.5}),
+        record("relu", settings={"start": "random"}),
+        record("relu", seed=2, settings={"start": "product"}),
+    ]
+    names = ["two_arg II, start product", "two_arg II, start random", "relu"]
+    assert [g.name for g in group_runs(runs)] == names
+    older = [record("two_arg"), record("two_arg", seed=2, settings={"inner_units": [64, 64]})]
+    assert [g.name for g in group_runs(older)] == ["two_arg II"]  # it was the same before records said so
+    deeper = [record("two_arg", widths=[8, 8]), record("two_arg"), record("relu", widths=[9, 9])]
+    assert [g.task[2] for g in group_runs(deeper)] == [1, 2, 2]
+
+
+def test_arms_are_compared_on_the_same_data_and_depth_only():
+    def runs(arm, dataset, better=0.0, **changes):
+        return [
+            record(arm, seed=s, dataset=dataset, accuracies=(0.9, 0.95 + better + s / 1000), **changes) for s in (1, 2)
+        ]
+
+    table = paired_table([*runs("two_arg", "a", 0.01), *runs("relu", "a"), *runs("two_arg", "b"), *runs("gelu", "b")])
+    rows = {row[0]: row for row in table.rows if row[1] == "test accuracy"}
+    assert set(rows) == {"relu, a", "gelu, b"}
+    assert rows["relu, a"][2] == "+1.00" and rows["gelu, b"][2] == "+0.00"
+
+
+def test_runs_that_failed_stay_in_the_table():
+    diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
+    table = runs_table([*RUNS, diverged])
+    assert table.rows[2][1:] == ("1 never", "74.67%", "94.00% ± 2.83", "3")
+    assert "Counted in seeds but in no accuracy: relu II seed 3 (diverged)." in table.caption
+
+
+def test_threshold_is_one_that_every_run_reached():
+    assert common_threshold(RUNS) == 0.9
+    assert common_threshold([record(accuracies=(0.1,))]) == 0.3
+
+
+def test_reading_filters_by_seed_and_names_empty_folders(tmp_path):
+    for i, run in enumerate(RUNS):
+        (tmp_path / str(i)).mkdir()
+        run.write(tmp_path / str(i) / f"session{len(run.session)}.json")
+    assert len(read_runs([tmp_path])) == 4
+    assert [r.seed for r in read_runs([tmp_path], seed=2)] == [2]
+    with pytest.raises(ValueError, match="no records of finished runs of seed 9"):
+        read_runs([tmp_path], seed=9)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no records of finished runs in .*empty"):
+        read_runs([tmp_path / "empty"])
+
+
+def test_records_with_numbers_that_are_not_finite_are_valid_json(tmp_path):
+    record(test_loss=float("nan")).write(tmp_path / "session2.json")
+    assert "NaN" not in (tmp_path / "session2.json").read_text()
+    assert Record.read(tmp_path / "session2.json").test_loss is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "suits"),
+    [
+        (None, "best_epoch test_accuracy test_loss commit clean"),
+        ("oops", "arm session dataset architecture norm status commit"),
+        (-1.5, "test_accuracy test_loss seconds clean"),
+        (True, ""),
+        ([1], "widths"),
+        ({"a": "b"}, "settings versions"),
+        ("absent", ""),
+    ],
+)
+@pytest.mark.parametrize("whole", [record(), Robustness({}, 0.9, {"fog": [0.5] * 5}, {"square": 0.1})])
+def test_one_wrong_value_in_a_record_is_an_error_that_names_file_and_key(whole, wrong, suits, tmp_path):
+    for key, value in vars(whole).items():
+        if key in suits.split() and not (key == "seconds" and isinstance(value, dict)):
+            continue
+        data = {**vars(whole), key: wrong}
+        if wrong == "absent":
+            del data[key]
+        files.write_json(tmp_path / "kept.json", data)
+        with pytest.raises(ValueError, match=f"kept.json is no record.*{key}"):
+            type(whole).read(tmp_path / "kept.json")
+
+
+def test_learning_curves_draw_means_and_bands():
+    ax = reports.plot_learning_curves(RUNS)
+    curves = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
+    np.testing.assert_allclose(curves["relu (2 seeds)"], [0.45, 0.85, 0.94])
+    assert len(ax.collections) == len(group_runs(RUNS)) == 3
+    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "validation accuracy"
+
+
+def display(surface=surfaces.product):
+    tuples = np.random.default_rng(0).normal(size=(5000, 2))
+    found = analysis.density(tuples)
+    return SurfaceDisplay(surface(*np.meshgrid(found.axis, found.axis, indexing="ij")), found)
+
+
+def test_sizes_draw_one_point_for_each_size():
+    runs = [record("relu", parameters=p, seed=s, accuracies=(0.9 + p / 1e5,)) for p in (1000, 2000) for s in (1, 2)]
+    ax = reports.plot_sizes(runs)
+    points = ax.containers[0].lines[0]
+    np.testing.assert_allclose(np.array(points.get_xdata(), float), [1000, 2000])
+    np.testing.assert_allclose(np.array(points.get_ydata(), float), [0.91, 0.92])
+
+
+def test_display_draws_the_surface_with_the_first_argument_to_the_right():
+    shown = display(lambda x1, x2: x1)
+    ax = shown.plot()
+    mesh = ax.collections[0]
+    colors = np.asarray(mesh.get_array()).reshape(61, 61)
+    np.testing.assert_allclose(colors[30], np.linspace(-SHOWN, SHOWN, 61), atol=1e-9)
+    assert np.ptp(colors[:, 30]) == 0
+    assert ax.get_xlabel().startswith("$x_1$") and shown.figure_ is ax.figure
+
+
+def test_display_knows_the_verdict_and_draws_the_fit():
+    shown = display()
+    assert shown.soft_xor.verdict == "soft XOR (score +1.00, quadratic R² 1.00)"
+    ax = shown.plot_quadratic()
+    np.testing.assert_allclose(np.asarray(ax.collections[0].get_array()).reshape(61, 61)[0, 0], 9, atol=1e-6)
+
+
+def test_display_of_one_argument():
+    found = analysis.density(np.random.default_rng(0).normal(size=(500, 1)))
+    shown = SurfaceDisplay(found.axis**2, found)
+    assert shown.soft_xor is None and len(shown.plot().get_lines()) == 1
+    with pytest.raises(ValueError, match="two arguments"):
+        shown.plot_quadratic()
+    with pytest.raises(ValueError, match="on the density's nodes"):
+        SurfaceDisplay(np.zeros((3, 3)), found)
+
+
+def test_report_is_one_file_that_needs_nothing_else(tmp_path):
+    quick = {"widths": (8,), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 1}
+    sessions.run_sessions(blobs(), tmp_path / "a", **quick)
+    sessions.run_sessions(blobs(), tmp_path / "b", arm="relu", widths=(200,), epochs=2)
+    path = write_report([tmp_path], tmp_path / "out", command="twoarg <demo>", agreement="It agrees & more")
+    page = path.read_text()
+    own = re.sub(r"<script.*?</script>", "", page, flags=re.S)  # plotly's script is in the page, and loads nothing
+    assert not re.search(r"""(src|href)=(?!["']?data:)""", own) and "http" not in re.sub(r"base64,[^']*", "", own)
+    assert not re.search(r"<script[^>]*\bsrc=", page)
+    for part in (
+        "What each arm costs", "Speed and end of learning", "Learning curves", "The learned surface", "Turn it",
+        "Maturation", "Angular power", "Is phi a soft XOR?", "It agrees &amp; more",
+    ):  # fmt: skip
+        assert part in page
+    assert "twoarg &lt;demo&gt;" in page and "class='flag'" in page
+    assert page.count("<img ") == 5
+
+
+def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    data = blobs()
+    model = models.mlp(data.input_shape, data.classes, widths=(8,))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    monitor = reports.SurfaceCallback(data.x_train[:50], str(tmp_path), every=2)
+    model.fit(data.x_train, data.y_train, epochs=4, verbose=0, callbacks=[monitor])
+    assert list(monitor.displays) == [0, 1, 2, 4]
+    now = SurfaceDisplay.from_model(model, data.x_train[:50])
+    np.testing.assert_array_equal(monitor.displays[4].surface, now.surface)
+    assert not np.array_equal(monitor.displays[0].surface, now.surface)
+    written = {}
+    for file in tmp_path.rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                written.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
+    np.testing.assert_allclose(list(written["phi/soft_xor"].values()), list(monitor.scores().values()), rtol=1e-5)
+    assert list(written["phi/surface"]) == [0, 1, 2, 4]
+    with pytest.raises(ValueError, match="`every` must be a positive integer"):
+        reports.SurfaceCallback(data.x_train, every=0)
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[plot\]'"):
+        reports.plot_learning_curves(RUNS)

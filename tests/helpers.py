@@ -1,0 +1,152 @@
+"""What several test modules use: small data sets, models, records, and phi in float64."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg.experiments.training.datasets import Dataset
+from keras_twoarg.experiments.training.run_record import Record
+
+ROOT = Path(__file__).parents[1]
+BACKEND = keras.backend.backend()
+SIZE = 8
+WIDTH, FEATURES, CLASSES = 8, 6, 3
+
+
+def blobs(train=300, test=60, classes=3, seed=0):
+    """Images of noise with a bright quarter whose position is the class."""
+    rng = np.random.default_rng(seed)
+
+    def part(number):
+        y = rng.integers(0, classes, number)
+        y[:classes] = np.arange(classes)
+        x = rng.integers(0, 120, (number, SIZE, SIZE, 1))
+        for i, label in enumerate(y):
+            row, column = divmod(int(label), 2)
+            x[i, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 100
+        return x.astype("uint8"), y.astype("int64")
+
+    return Dataset("blobs", *part(train), *part(test), classes)
+
+
+def save_npz(path, dataset, **changes):
+    arrays = {key: getattr(dataset, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(path, **{key: value for key, value in {**arrays, **changes}.items() if value is not None})
+    return path
+
+
+def phi_in_float64(inner, tuples):
+    """The formula of InnerNetwork's docstring, in NumPy and float64, for ReLU networks."""
+    hidden = np.asarray(tuples, "float64")
+    *layers, kernel, bias = [np.asarray(w, "float64") for w in inner.get_weights()]
+    for k, b in zip(layers[::2], layers[1::2], strict=True):
+        hidden = np.maximum(hidden @ k + b, 0)
+    return hidden @ kernel + bias
+
+
+def shared_mlp(inner=None, places=3, width=8, features=6, classes=3):
+    inner = inner or InnerNetwork(hidden_units=(8, 8))
+    model = keras.Sequential([keras.Input((features,))])
+    for _ in range(places):
+        model.add(keras.layers.Dense(width * inner.arity))
+        model.add(TwoArgActivation(inner))
+    model.add(keras.layers.Dense(classes))
+    return model
+
+
+def inner_networks(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
+
+
+def gradients(layer, x):
+    """Gradients of sum(layer(x)) with respect to x and the weights, as NumPy arrays."""
+    weights = layer.inner.trainable_variables
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x, training=True))
+        found = tape.gradient(loss, [x, *[w.value for w in weights]])
+    elif BACKEND == "jax":
+        import jax
+
+        def loss(x, values):
+            return layer.stateless_call(values, [], x, training=True)[0].sum()
+
+        by_x, by_weights = jax.grad(loss, argnums=(0, 1))(x, [w.value for w in weights])
+        found = [by_x, *by_weights]
+    else:
+        import torch
+
+        x = torch.tensor(x, requires_grad=True)
+        layer(x, training=True).sum().backward()
+        found = [x.grad, *[w.value.grad for w in weights]]
+    return [ops.convert_to_numpy(g) for g in found]
+
+
+def dense():
+    return keras.layers.Dense(2 * WIDTH)
+
+
+@keras.saving.register_keras_serializable("keras_twoarg_tests")
+class Block(keras.layers.Layer):
+    def __init__(self, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.linear, self.activation = dense(), activation
+
+    def build(self, input_shape):
+        self.linear.build(input_shape)
+        if not self.activation.built:
+            self.activation.build((None, 2 * WIDTH))
+
+    def call(self, x):
+        return self.activation(self.linear(x))
+
+    def get_config(self):
+        return {**super().get_config(), "activation": keras.saving.serialize_keras_object(self.activation)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "activation": keras.saving.deserialize_keras_object(config["activation"])})
+
+
+@keras.saving.register_keras_serializable("keras_twoarg_tests")
+class Subclassed(keras.Model):
+    def __init__(self, blocks, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks, self.head = blocks, keras.layers.Dense(CLASSES)
+
+    def build(self, input_shape):
+        for block in self.blocks:
+            if not block.built:
+                block.build(input_shape)
+            input_shape = (None, WIDTH)
+        self.head.build(input_shape)
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+    def get_config(self):
+        return {"name": self.name, "blocks": [keras.saving.serialize_keras_object(b) for b in self.blocks]}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "blocks": [keras.saving.deserialize_keras_object(b) for b in config["blocks"]]})
+
+
+def record(arm="relu", session="II", seed=1, accuracies=(0.5, 0.9, 0.96), **changes):
+    epochs = [{"loss": 1.0, "accuracy": a, "val_loss": 1 - a, "val_accuracy": a, "seconds": 2.0} for a in accuracies]
+    values = {
+        "arm": arm, "session": session, "seed": seed, "dataset": "digits", "architecture": "mlp", "widths": [8],
+        "parameters": 1000, "norm": "LayerNorm", "splits": {"train": 80, "validation": 20, "test": 100},
+        "settings": {"dropout": 0.5}, "epochs": epochs, "best_epoch": 3, "test_accuracy": accuracies[-1],
+        "seconds": 6.0, "versions": {"keras": "3"},
+    }  # fmt: skip
+    return Record(**{**values, **changes})

@@ -1,0 +1,394 @@
+"""Interpolated evaluation: the piecewise function, its gradients, its distance from phi, and the layer around it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
+from keras_twoarg.layers.quadratic_network import QuadraticNetwork
+from keras_twoarg.ops import table
+from tests.helpers import gradients, phi_in_float64, shared_mlp
+
+BACKEND = keras.backend.backend()
+
+
+def piecewise_in_float64(table, tuples, grid):
+    """The formula of the module's docstring, in NumPy and float64, corner by corner."""
+    tuples = np.asarray(tuples, "float64")
+    scaled = (tuples + grid.extent) / grid.step
+    cell = np.clip(np.floor(scaled), 0, grid.resolution - 2).astype(int)
+    position = scaled - cell
+    total = np.zeros(len(tuples))
+    for corner in np.ndindex(*(2,) * tuples.shape[1]):
+        weight = np.prod(np.where(np.array(corner) == 1, position, 1 - position), axis=1)
+        total += weight * table[tuple((cell + corner).T)]
+    return total
+
+
+def table_of(inner, grid):
+    return phi_in_float64(inner, grid.nodes(inner.arity)).reshape((grid.resolution,) * inner.arity)
+
+
+def layer_and_points(rng, arity=2, number=400, spread=2.0, activation="relu", grid=None):
+    grid = grid or Interpolation(extent=3.0, resolution=25)
+    initializer = keras.initializers.GlorotUniform(seed=1)
+    inner = InnerNetwork((8, 8), activation, arity, kernel_initializer=initializer, bias_initializer="ones")
+    layer = TwoArgActivation(inner, evaluation=grid)
+    layer.build((None, arity))
+    return layer, rng.normal(0, spread, (number, arity)).astype("float32"), grid
+
+
+@pytest.mark.parametrize("arity", [1, 2])
+@pytest.mark.parametrize("training", [False, True])
+def test_values_are_the_piecewise_function_inside_and_outside(arity, training, rng):
+    layer, x, grid = layer_and_points(rng, arity)
+    assert (np.abs(x) > grid.extent).any()
+    expected = piecewise_in_float64(table_of(layer.inner, grid), x, grid)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x, training=training))[:, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("arity", [1, 2])
+def test_interpolation_is_phi_at_the_nodes(arity, rng):
+    layer, _, grid = layer_and_points(rng, arity)
+    nodes = grid.nodes(arity)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(nodes)), phi_in_float64(layer.inner, nodes), atol=1e-5)
+
+
+@pytest.mark.parametrize("arity", [1, 2])
+def test_gradients_are_those_of_the_piecewise_function(arity, rng):
+    layer, x, grid = layer_and_points(rng, arity, number=200)
+    by_x, *by_weights = gradients(layer, x)
+    table, inner = table_of(layer.inner, grid), layer.inner
+    small = 1e-6
+
+    for k, unit in enumerate(np.eye(arity)):
+        slope = (
+            piecewise_in_float64(table, x + small * unit, grid) - piecewise_in_float64(table, x - small * unit, grid)
+        ) / (2 * small)
+        np.testing.assert_allclose(by_x[:, k], slope, atol=1e-3)
+
+    weights = [w.astype("float64") for w in inner.get_weights()]
+
+    def loss(index, change):
+        changed = [w + change if i == index else w for i, w in enumerate(weights)]
+        return piecewise_in_float64(network(changed, grid.nodes(arity)).reshape(table.shape), x, grid).sum()
+
+    for index, found in enumerate(by_weights):
+        for place in [(0,) * found.ndim, (-1,) * found.ndim]:
+            unit = np.zeros(found.shape)
+            unit[place] = small
+            expected = (loss(index, unit) - loss(index, -unit)) / (2 * small)
+            np.testing.assert_allclose(found[place], expected, rtol=2e-3, atol=2e-3)
+
+
+def network(weights, tuples):
+    hidden = np.asarray(tuples, "float64")
+    *layers, kernel, bias = weights
+    for k, b in zip(layers[::2], layers[1::2], strict=True):
+        hidden = np.maximum(hidden @ k + b, 0)
+    return hidden @ kernel + bias
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the gradient written for TensorFlow")
+@pytest.mark.parametrize("arity", [1, 2])
+def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
+    import tensorflow as tf
+
+    grid = Interpolation(extent=3.0, resolution=25)
+    x = rng.normal(0, 2, (500, arity))
+    cells, upstream = rng.normal(size=(24**arity, 2**arity)), rng.normal(size=500)
+
+    def gradient_of(function, dtype):
+        arguments = [tf.constant(x, dtype), tf.constant(cells, dtype)]
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            values = function(*arguments)
+        return tape.gradient(values, arguments, output_gradients=tf.constant(upstream, dtype))
+
+    expected = gradient_of(lambda t, c: table.look_up(t, c, grid), "float64")
+    found = gradient_of(table._tensorflow_look_up(grid, arity, frozen=False), "float32")
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, tf.convert_to_tensor(theirs), atol=2e-3)
+    by_tuple, by_cell = gradient_of(table._tensorflow_look_up(grid, arity, frozen=True), "float32")
+    np.testing.assert_array_equal(by_tuple, found[0])
+    assert by_cell is None
+
+
+@pytest.mark.parametrize("arity", [1, 2])
+def test_error_falls_with_the_square_of_the_step_for_a_smooth_phi(arity, rng):
+    layer, x, _ = layer_and_points(rng, arity, spread=1.0, activation="tanh")
+    x = np.clip(x, -3, 3)
+    layer.evaluation = "exact"
+    exact = ops.convert_to_numpy(layer(x))
+    errors = []
+    for resolution in (13, 25, 49):
+        layer.evaluation = Interpolation(3.0, resolution)
+        errors.append(np.abs(ops.convert_to_numpy(layer(x)) - exact).max())
+    assert 3 < errors[0] / errors[1] < 5.5 and 3 < errors[1] / errors[2] < 5.5
+
+
+def test_error_stays_within_the_bound_of_the_second_derivatives():
+    # phi(x) = tanh(x): |phi''| <= 4 / (3 sqrt 3), so the error is at most h^2 / 8 of that.
+    inner = InnerNetwork((1,), "tanh", arity=1)
+    grid = Interpolation(4.0, 33)
+    layer = TwoArgActivation(inner, evaluation=grid)
+    layer.build((None, 1))
+    inner.set_weights([np.ones((1, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+    x = np.linspace(-4, 4, 4001, dtype="float32")[:, None]
+    error = np.abs(ops.convert_to_numpy(layer(x)) - np.tanh(x)).max()
+    bound = grid.step**2 / 8 * 4 / (3 * np.sqrt(3))
+    assert 0.9 * bound < error <= bound + 1e-6
+
+
+def test_a_bilinear_function_is_reproduced_everywhere(rng):
+    grid = Interpolation(2.0, 9)
+    a, b = grid.nodes(2).astype("float64").T
+    cells = table.make_cells(ops.convert_to_tensor((1 + 2 * a - b + 3 * a * b)[:, None]), 9, 2)
+    x = rng.uniform(-9, 9, (200, 2))
+    found = ops.convert_to_numpy(table.look_up(ops.convert_to_tensor(x), ops.cast(cells, x.dtype), grid))
+    np.testing.assert_allclose(found, 1 + 2 * x[:, 0] - x[:, 1] + 3 * x[:, 0] * x[:, 1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_extreme_and_missing_values(training, rng):
+    layer, _, _ = layer_and_points(rng)
+    x = np.array([[np.nan, 0], [1e30, 0], [-1e30, 0], [0.5, np.inf]], "float32")
+    y = ops.convert_to_numpy(layer(x, training=training))[:, 0]
+    far = ops.convert_to_numpy(layer(np.array([[1e6, 0], [-1e6, 0]], "float32")))[:, 0]
+    assert np.isnan(y[0]) and (np.sign(y[1:3]) == np.sign(far)).all() and (np.abs(y[1:3]) > 1e20).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (1, 8), (3, 5, 8), (2, 4, 4, 8)])
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_any_number_of_axes(shape, pairing, rng):
+    layer = TwoArgActivation(evaluation="interpolated", pairing=pairing)
+    exact = TwoArgActivation(layer.inner, evaluation="exact", pairing=pairing)
+    x = rng.normal(size=shape).astype("float32")
+    y = ops.convert_to_numpy(layer(x))
+    assert y.shape == (*shape[:-1], 4)
+    np.testing.assert_allclose(y, ops.convert_to_numpy(exact(x)), atol=0.05)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
+def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
+    if BACKEND == "torch" and jit_compile is True:
+        pytest.skip("torch.compile needs a compiler at run time")
+    model = shared_mlp()
+    set_evaluation(model, "interpolated")
+    x = rng.normal(size=(32, 6)).astype("float32")
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=jit_compile)
+    losses = model.fit(x, np.sign(x[:, :3] * x[:, 3:]), batch_size=16, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_training_repeats_bit_for_bit(rng):
+    x = rng.normal(size=(200, 6)).astype("float32")
+    found = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        model = shared_mlp()
+        set_evaluation(model, "interpolated")
+        model.compile("adam", "mse")
+        model.fit(x, np.sign(x[:, :3] * x[:, 3:]), epochs=3, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_frozen_phi_does_not_move_and_the_rest_does(rng):
+    inner = InnerNetwork(hidden_units=(8, 8))
+    model = shared_mlp(inner)
+    set_evaluation(model, "interpolated")
+    inner.trainable = False
+    phi, outer = inner.get_weights(), model.layers[0].get_weights()
+    model.compile("adam", "mse")
+    model.fit(rng.normal(size=(32, 6)), rng.normal(size=(32, 3)), verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(phi, inner.get_weights(), strict=True))
+    assert not np.array_equal(outer[0], model.layers[0].get_weights()[0])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_looks_up_in_float32(policy, rng):
+    layer = TwoArgActivation(InnerNetwork((8, 8), dtype=policy), evaluation="interpolated", dtype=policy)
+    x = rng.normal(size=(64, 8)).astype("float32")
+    for training in (False, True):
+        y = layer(x, training=training)
+        assert keras.backend.standardize_dtype(y.dtype) == policy.removeprefix("mixed_")
+        exact = phi_in_float64(layer.inner, x.reshape(64, 4, 2))[..., 0]
+        np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), exact, atol=0.06)
+
+
+def test_the_same_file_serves_both_and_keeps_the_choice(tmp_path, rng):
+    grid = Interpolation(4.0, 33)
+    model = keras.Sequential([keras.Input((8,)), TwoArgActivation(evaluation=grid)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.layers[0].evaluation == grid
+    x = rng.normal(size=(5, 8)).astype("float32")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    switched = keras.models.load_model(tmp_path / "model.keras")
+    switched.layers[0].evaluation = "exact"
+    exact = phi_in_float64(switched.layers[0].inner, x.reshape(5, 4, 2))[..., 0]
+    np.testing.assert_allclose(switched.predict(x, verbose=0), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("traced_before", [False, True])
+def test_the_evaluation_changes_at_any_time(traced_before, rng):
+    coarse, x = (
+        Interpolation(3.0, 2),
+        2 * rng.normal(size=(64, 6)).astype("float32"),
+    )  # nodes so far apart that it shows
+    model, other = shared_mlp(), shared_mlp()
+    other.set_weights(model.get_weights())
+    for m in (model, other):
+        m.compile(keras.optimizers.SGD(0.1), "mse")
+    if traced_before:  # fit, evaluate and predict have been traced with an exact phi
+        model.fit(x, x[:, :3], verbose=0)
+        model.evaluate(x, x[:, :3], verbose=0)
+        exact = model.predict(x, verbose=0)
+        other.set_weights(model.get_weights())
+    set_evaluation(model, coarse)
+    set_evaluation(other, coarse)
+    other.compile(keras.optimizers.SGD(0.1), "mse")  # nothing traced before
+    if traced_before:
+        assert np.abs(model.predict(x, verbose=0) - exact).max() > 1e-3
+    np.testing.assert_allclose(model.predict(x, verbose=0), other.predict(x, verbose=0), atol=1e-5)
+    losses = [m.fit(x, x[:, :3], shuffle=False, epochs=2, verbose=0).history["loss"] for m in (model, other)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    np.testing.assert_allclose(*(m.evaluate(x, x[:, :3], verbose=0) for m in (model, other)), rtol=1e-4)
+
+
+def test_switching_keeps_the_optimizer(rng):
+    model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
+    model.compile("adam", "mse")
+    model.fit(x, x[:, :3], verbose=0)
+    before = [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]
+    set_evaluation(model, "interpolated")
+    assert int(model.optimizer.iterations) == 2
+    assert all(np.array_equal(a, v) for a, v in zip(before, model.optimizer.variables, strict=True))
+    model.fit(x, x[:, :3], verbose=0)
+    assert int(model.optimizer.iterations) == 4
+
+
+def test_auto_interpolates_where_128_samples_have_more_units_than_the_table_has_nodes():
+    model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(104), TwoArgActivation(name="52 units")])
+    model.add(keras.layers.Dense(102))
+    model.add(TwoArgActivation(name="51 units"))
+    model.add(TwoArgActivation(InnerNetwork(arity=1), name="one argument"))
+    model.add(keras.layers.Dense(500))
+    model.add(TwoArgActivation(QuadraticNetwork(), name="six coefficients"))
+    assert set_evaluation(model, "auto") == {
+        "52 units": "interpolated", "51 units": "exact", "one argument": "interpolated", "six coefficients": "exact",
+    }  # fmt: skip
+    sequence = keras.Sequential([keras.Input((None, 8)), TwoArgActivation(name="any length")])
+    assert set_evaluation(sequence, "auto") == {"any length": "interpolated"}
+    triples = keras.Sequential([keras.Input((900,)), TwoArgActivation(InnerNetwork(arity=3), name="triples")])
+    assert set_evaluation(triples, "auto") == {"triples": "exact"}
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="a SavedModel cannot be written from torch")
+def test_an_export_agrees_and_is_portable(tmp_path, rng):
+    tensorflow = pytest.importorskip("tensorflow")
+    model = shared_mlp()
+    set_evaluation(model, "interpolated")
+    x = rng.normal(size=(5, 6)).astype("float32")
+    expected = ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    model.export(tmp_path / "exported", verbose=False)
+    loaded = tensorflow.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(loaded.serve(x).numpy(), expected, atol=1e-5)
+    if BACKEND == "tensorflow":
+        assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere one path serves all")
+def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch):
+    compiled = []
+    original = table._tensorflow_look_up
+    monkeypatch.setattr(table, "_tensorflow_look_up", lambda *a: compiled.append(a) or original(*a))
+    model, x = shared_mlp(places=1), rng.normal(size=(5, 6)).astype("float32")
+    set_evaluation(model, "interpolated")
+    model(x)
+    assert not compiled
+    model.predict(x, verbose=0)
+    assert compiled
+    compiled.clear()
+    model.compile("sgd", "mse", steps_per_execution=2)
+    model.evaluate(x, x[:, :3], verbose=0)
+    assert compiled
+
+
+def tables_made(monkeypatch):
+    made = []
+    original = table.make_table
+    monkeypatch.setattr(table, "make_table", lambda *a: made.append(a) or original(*a))
+    return made
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_places_of_one_model_share_one_table(functional, rng, monkeypatch):
+    made = tables_made(monkeypatch)
+    model, x = shared_mlp(places=3), rng.normal(size=(5, 6)).astype("float32")
+    if functional:
+        model = keras.Model(model.inputs[0], model.outputs[0])
+    set_evaluation(model, "interpolated")
+    shared = ops.convert_to_numpy(model(x))
+    assert len(made) == 1
+    for layer in model.layers[-7:]:  # a call of each layer by itself makes its own
+        x = layer(x)
+    assert len(made) == 4
+    np.testing.assert_allclose(ops.convert_to_numpy(x), shared, rtol=1e-5)
+
+
+def test_places_with_other_grids_or_dtypes_share_no_table(rng, monkeypatch):
+    made = tables_made(monkeypatch)
+    model = shared_mlp(places=3)
+    first, second, third = (layer for layer in model.layers if isinstance(layer, TwoArgActivation))
+    first.evaluation = second.evaluation = Interpolation(3.0, 25)
+    third.evaluation = Interpolation(3.0, 33)
+    second.dtype_policy = "mixed_float16"
+    model(rng.normal(size=(5, 6)).astype("float32"))
+    assert len(made) == 3
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="gradient tapes are TensorFlow's")
+def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
+    import tensorflow as tf
+
+    model, x = shared_mlp(places=2), rng.normal(size=(5, 6)).astype("float32")
+    set_evaluation(model, "interpolated")
+
+    def gradients_of(loss):
+        with tf.GradientTape() as tape:
+            value = loss()
+        return tape.gradient(value, model.trainable_weights)
+
+    @tf.function
+    def twice():
+        model(x, training=True)  # outside of any tape
+        before = gradients_of(lambda: tf.reduce_sum(model(x, training=True)))
+        for weight in model.trainable_weights:
+            weight.value.assign_add(0.1 * tf.ones_like(weight.value))
+        return before, gradients_of(lambda: tf.reduce_sum(model(x, training=True)))
+
+    weights = model.get_weights()
+    before, after = twice()
+    for weight_values, found in ((model.get_weights(), after), (weights, before)):
+        model.set_weights(weight_values)
+        expected = gradients_of(lambda: tf.reduce_sum(model(x, training=True)))
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda: Interpolation(extent=0.0), "`extent` must be positive"),
+        (lambda: Interpolation(extent=np.inf), "`extent` must be positive and finite"),
+        (lambda: Interpolation(resolution=1), "`resolution` must be an integer from 2 to 4096"),
+        (lambda: TwoArgActivation(InnerNetwork(arity=3), evaluation="interpolated"), "one or two arguments.*arity 3"),
+    ],
+)
+def test_errors(action, message):
+    with pytest.raises(ValueError, match=message):
+        action()
