@@ -28,7 +28,7 @@ def compare(seed, epochs, densities):
     settings = sessions.Configuration(seed=seed, pretraining_epochs=epochs)
     phi = sessions.make_phi(settings)
     sessions.pretrain_phi(phi, settings, lambda done, steps: None)
-    field = surfaces.random_field(seed, amplitude=settings.amplitude)
+    field = surfaces.random_field(seed, std=settings.phi_init_std)
 
     def score(function, density):
         return float(analysis.soft_xor(analysis.fit_quadratic(function, density)).score)
@@ -49,7 +49,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("null_by_session_one.json"))
     options = parser.parse_args()
     here = Path(__file__).parent
-    densities = {run: Trace.read(here / run / "session2-surface.npz").density for run in RUNS}
+    densities = {run: Trace.read(here / run / "joint-surface.npz").density for run in RUNS}
     found = files.read_json(options.out) if options.out.exists() else []
     for seed in range(FIRST_SEED + len(found), FIRST_SEED + options.surfaces):
         found.append(compare(seed, options.epochs, densities))

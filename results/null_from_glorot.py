@@ -23,7 +23,7 @@ def is_saddle(surface: np.ndarray, density: analysis.Density) -> bool:
 
 
 for folder in map(Path, sys.argv[1:]):
-    learned = [s for s in read_surfaces([folder]) if s.record.settings["start"] == "glorot"]
+    learned = [s for s in read_surfaces([folder]) if s.record.settings["phi_init"] == "glorot"]
     density = analysis.pool([surface.density for surface in learned])
     share = np.mean([is_saddle(glorot_surface(seed, density), density) for seed in range(NETWORKS)])
     became = sum(is_saddle(surface.trace.learned, surface.density) for surface in learned)

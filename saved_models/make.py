@@ -87,7 +87,7 @@ def train(dataset, out, arm, epochs):
     """Train one arm; return its model and record."""
     settings = {"arm": arm, "seed": SEED, "epochs": epochs, "frozen_epochs": 0, "evaluation": "exact"}
     (record,) = sessions.run_sessions(dataset, out, lambda *stage: print(arm, *stage, end="   \r"), **settings)
-    return formats.load(out / "session2.keras"), record
+    return formats.load(out / "joint.keras"), record
 
 
 def write(folder, model, record, dataset, what):

@@ -141,11 +141,11 @@ class Subclassed(keras.Model):
         return cls(**{**config, "blocks": [keras.saving.deserialize_keras_object(b) for b in config["blocks"]]})
 
 
-def record(arm="relu", session="II", seed=1, accuracies=(0.5, 0.9, 0.96), **changes):
+def record(arm="relu", stage="joint", seed=1, accuracies=(0.5, 0.9, 0.96), **changes):
     epochs = [{"loss": 1.0, "accuracy": a, "val_loss": 1 - a, "val_accuracy": a, "seconds": 2.0} for a in accuracies]
     values = {
-        "arm": arm, "session": session, "seed": seed, "dataset": "digits", "architecture": "mlp", "widths": [8],
-        "parameters": 1000, "norm": "LayerNorm", "splits": {"train": 80, "validation": 20, "test": 100},
+        "arm": arm, "stage": stage, "seed": seed, "dataset": "digits", "architecture": "mlp", "widths": [8],
+        "parameters": 1000, "normalization": "LayerNorm", "splits": {"train": 80, "validation": 20, "test": 100},
         "settings": {"dropout": 0.5}, "epochs": epochs, "best_epoch": 3, "test_accuracy": accuracies[-1],
         "seconds": 6.0, "versions": {"keras": "3"},
     }  # fmt: skip

@@ -1,11 +1,14 @@
 """Files that earlier versions wrote load, and mean what they meant."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 import keras_twoarg
 from keras_twoarg.experiments.reports.run_groups import read_runs
+from keras_twoarg.experiments.training import datasets, sessions
 from tests.helpers import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -20,7 +23,18 @@ def test_a_saved_model_loads_and_computes_what_it_computed(file, outputs):
 
 
 def test_a_run_folder_is_read_as_before():
-    joint, frozen = sorted(read_runs([GOLDEN / "run"]), key=lambda record: record.session)
+    joint, frozen = sorted(read_runs([GOLDEN / "run"]), key=lambda record: record.stage, reverse=True)
+    assert (joint.stage, frozen.stage) == ("joint", "frozen")
     assert (joint.arm, joint.seed, joint.widths, joint.parameters) == ("two_arg", 3, [6, 6], 647)
     assert joint.test_accuracy == frozen.test_accuracy == pytest.approx(0.48)
     assert len(joint.epochs) == 2 and joint.epochs[0]["val_accuracy"] == pytest.approx(0.52)
+
+
+def test_a_run_is_resumed_in_its_folder(tmp_path):
+    shutil.copytree(GOLDEN / "run", tmp_path / "run")
+    settings = {"arm": "two_arg", "widths": (6, 6), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 2}
+    dataset = datasets.load(str(GOLDEN / "data.npz"))
+    (tmp_path / "run" / "session3.json").unlink()  # as if it had been killed there
+    joint, frozen = sessions.run_sessions(dataset, tmp_path / "run", **settings, inner_units=(8, 8), seed=3)
+    assert joint == read_runs([GOLDEN / "run"])[0] and frozen.epochs[0]["val_loss"] == pytest.approx(0.69213, abs=1e-3)
+    assert not list((tmp_path / "run").glob("session*"))

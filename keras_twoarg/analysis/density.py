@@ -18,7 +18,7 @@ _BATCH = 250
 
 @dataclass(frozen=True)
 class Density:
-    """The distribution of argument tuples over the grid of Session I: 101 nodes on [-5, 5] along each argument.
+    """The distribution of argument tuples over the grid of pretraining: 101 nodes on [-5, 5] along each argument.
 
     Attributes:
         values: Share of the tuples in the cell around each node, `(101,) * arity`; they sum to `1 - outside`.

@@ -47,7 +47,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
     """Fit every named function to a surface, where its arguments fall.
 
     Args:
-        surface: Values on the nodes of Session I's grid, `(101, 101)`.
+        surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
         density: Where the arguments fall.
         seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes that they use. Defaults to `0`.
 

@@ -49,7 +49,7 @@ def curvature_test(scores: Sequence[float], null: float) -> CurvatureTest:
 
 
 def null_share(density: Density, number: int = 1000, seed: int = 0) -> float:
-    """Return the share of random surfaces, as Session I draws them, whose quadratic fit is a saddle.
+    """Return the share of random surfaces, as pretraining draws them, whose quadratic fit is a saddle.
 
     It is not one half: of random symmetric matrices more have eigenvalues of opposite than of equal sign.
 

@@ -42,7 +42,7 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
     """Return the angular power spectrum of a surface about the origin.
 
     Args:
-        surface: Values on the nodes of Session I's grid, `(101, 101)`.
+        surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
         density: Where the arguments fall: it weights the radii.
 
     Example:

@@ -1,4 +1,4 @@
-"""Named functions of two arguments, and random smooth fields: targets for Session I, and points of comparison.
+"""Named functions of two arguments, and random smooth fields: targets for pretraining, and points of comparison.
 
 Each surface is called with one array for each argument, broadcast against each other as in NumPy:
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 EXTENT = 5.0
-"""Session I samples surfaces on [-EXTENT, EXTENT] along each argument."""
+"""Pretraining samples surfaces on [-EXTENT, EXTENT] along each argument."""
 NODES = 101
 """Grid nodes along each argument: a step of 0.1, as in the paper."""
 
@@ -55,8 +55,8 @@ NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu}
 """Those of the functions that also fill the units of an arm, by its name."""
 
 
-def scaled(surface: Callable[..., Any], amplitude: float | None) -> Callable[..., Array]:
-    """Return a surface of two arguments, scaled to this standard deviation on Session I's grid; None: as it is.
+def scaled(surface: Callable[..., Any], std: float | None) -> Callable[..., Array]:
+    """Return a surface of two arguments, scaled to this standard deviation on the grid of pretraining; None: as it is.
 
     Example:
         >>> float(surfaces.scaled(surfaces.product, 0.01)(5.0, 5.0)) < 0.05
@@ -64,7 +64,7 @@ def scaled(surface: Callable[..., Any], amplitude: float | None) -> Callable[...
     """
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     deviation = np.std(surface(axis[:, None], axis[None, :]))
-    factor = 1.0 if amplitude is None else float(amplitude / deviation)
+    factor = 1.0 if std is None else float(std / deviation)
     return lambda x1, x2: np.asarray(factor * surface(x1, x2))
 
 
@@ -95,7 +95,7 @@ def quadratic(
 
 @dataclass(frozen=True)
 class GridSurface:
-    """A surface given on the nodes of Session I's grid, multilinear between them and constant outside.
+    """A surface given on the nodes of the grid of pretraining, multilinear between them and constant outside.
 
     Attributes:
         values: Array of shape `(101,) * arity`.
@@ -139,7 +139,7 @@ def _gaussian(blur: float) -> Array:
     return np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row holds the whole Gaussian
 
 
-def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: float | None = None) -> GridSurface:
+def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, std: float | None = None) -> GridSurface:
     """Return a random smooth surface: uniform noise on a grid, blurred.
 
     Independent uniform noise on [-1, 1] at 101 nodes on [-5, 5] along each argument, convolved with a Gaussian whose
@@ -149,31 +149,31 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, amplitude: f
         seed: Seed of the noise. The same seed always gives the same field.
         arity: Number of arguments: 1, 2 or 3. Defaults to `2`.
         blur: Standard deviation of the Gaussian, in units of the arguments. Defaults to `1/3`, the paper's.
-        amplitude: Standard deviation that the field is scaled to. Defaults to `None`: no scaling, as in the paper,
+        std: Standard deviation that the field is scaled to. Defaults to `None`: no scaling, as in the paper,
             which leaves about 0.17, 0.05 and 0.014 for 1, 2 and 3 arguments.
 
     Returns:
         A `GridSurface`.
 
     Example:
-        >>> field = surfaces.random_field(seed=1, amplitude=1.0)
+        >>> field = surfaces.random_field(seed=1, std=1.0)
         >>> field.values.shape, round(float(field.values.std()), 3)
         ((101, 101), 1.0)
 
     Raises:
-        ValueError: If `arity`, `blur` or `amplitude` is out of range.
+        ValueError: If `arity`, `blur` or `std` is out of range.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), Session I.
     """
     if arity not in (1, 2, 3):
         raise ValueError(f"`arity` must be 1, 2 or 3. Received: arity={arity!r}")
-    if not blur > 0 or (amplitude is not None and not amplitude > 0):
-        raise ValueError(f"`blur` and `amplitude` must be positive. Received: blur={blur!r}, amplitude={amplitude!r}")
+    if not blur > 0 or (std is not None and not std > 0):
+        raise ValueError(f"`blur` and `std` must be positive. Received: blur={blur!r}, std={std!r}")
     kernel = _gaussian(blur)
     values = np.random.default_rng(seed).uniform(-1, 1, (NODES,) * arity)
     for dimension in range(arity):
         values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
-    if amplitude is not None:
-        values *= amplitude / values.std()
+    if std is not None:
+        values *= std / values.std()
     return GridSurface(values)

@@ -119,9 +119,8 @@ def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
     with Progress(*columns, console=console) as bars:
 
         def progress(stage: str, done: int, total: int, note: str) -> None:
-            description = f"Session {stage}" if stage in ("I", "II", "III") else stage
             if stage not in tasks:
-                tasks[stage] = bars.add_task(description, total=total, note=note)
+                tasks[stage] = bars.add_task(stage, total=total, note=note)
             bars.update(tasks[stage], completed=done, note=note)
 
         yield progress

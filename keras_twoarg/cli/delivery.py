@@ -101,7 +101,7 @@ def serve_check(folder: Path, out: Path | None) -> None:
 )
 @click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
 @click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
-@click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf")
+@click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--corruptions", callback=words, help="Such as fog,snow; none for none.  [default: all 15]")
 @click.option("--attacks", callback=words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
 @click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")

@@ -24,7 +24,7 @@ from keras_twoarg.cli.common import (
 @click.option("--seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
 @click.option("--seeds", type=click.IntRange(1), default=2, help="Number of seeds.")
 @click.option("--data", default="mnist5k", help="As for train.")
-@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of Sessions II and III.")
+@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of the joint and of the frozen stage.")
 @click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
 @one_line_errors
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
@@ -58,18 +58,20 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 @click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
 @click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
 @click.option("--widths", callback=widths, help="Units of each hidden layer, such as 64,64,64.  [default: matched]")
-@click.option("--epochs", type=int, default=20, help="Epochs of Session II.")
-@click.option("--frozen-epochs", type=int, default=20, help="Epochs of Session III; 0 for none.")
+@click.option("--epochs", type=int, default=20, help="Epochs of the joint stage.")
+@click.option("--frozen-epochs", type=int, default=20, help="Epochs of the frozen stage; 0 for none.")
 @click.option("--batch-size", type=int, default=100)
 @click.option("--learning-rate", type=float, default=1e-3)
 @click.option("--dropout", type=float, default=0.5)
 @click.option("--pairing", type=click.Choice(["adjacent", "halves"]), default="adjacent")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
 @click.option(
-    "--start", default="random", help="Surface of Session I: random, product, xnor, maxout, swiglu, or glorot."
+    "--phi-init",
+    default="random",
+    help="What phi is fitted to first: random, product, xnor, maxout, swiglu; glorot: none.",
 )
-@click.option("--pretraining-epochs", type=int, help="Passes over the grid in Session I.  [default: the paper's]")
-@click.option("--amplitude", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled.")
+@click.option("--pretraining-epochs", type=int, help="Passes over the grid of pretraining.  [default: the paper's]")
+@click.option("--phi-init-std", type=click.FloatRange(0), default=0.01, help="Std of the random surface; 0: unscaled.")
 @click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
 @click.pass_context
 @one_line_errors
@@ -82,10 +84,10 @@ def train(
     hparams: Path | None,
     **configuration: Any,
 ) -> None:
-    """Train one arm and seed: Sessions I, II and III."""
+    """Train one arm and seed, all stages."""
     from keras_twoarg.experiments.training import datasets, sessions
 
-    configuration["amplitude"] = configuration["amplitude"] or None
+    configuration["phi_init_std"] = configuration["phi_init_std"] or None
     if hparams is not None:
         from keras_twoarg.experiments.tuning import read_hparams
 
@@ -107,12 +109,12 @@ def train(
 @click.option("--seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds, from 0.  [default: the plan's, as below]")
 @click.option("--arms", callback=words, help="Arms, such as two_arg,relu.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs of Session II.")
-@click.option("--frozen-epochs", type=click.IntRange(0), help="Epochs of Session III.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of the joint stage.")
+@click.option("--frozen-epochs", type=click.IntRange(0), help="Epochs of the frozen stage.")
 @click.option("--subset", type=click.IntRange(0), help="Training images, drawn at random; 0 for all.")
 @click.option("--widths", callback=widths, help="Units of each hidden layer of two_arg; the others are matched.")
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), help="Of phi.")
-@click.option("--start", help="Surface of Session I, as for train.")
+@click.option("--phi-init", help="What phi is fitted to first, as for train.")
 @click.option("--robustness", is_flag=True, default=None, help="Measure corruptions and AutoAttack too.")
 @click.option("--points", type=click.IntRange(1), help="Test images for that.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")

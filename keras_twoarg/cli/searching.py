@@ -20,15 +20,19 @@ from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_er
 @click.option("--epochs", type=click.IntRange(1), default=10, help="Of each trial; of the longest for hyperband.")
 @click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
 @click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
-@click.option("--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "norm": ["layer"]}.')
+@click.option(
+    "--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "normalization": ["layer"]}.'
+)
 @click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
 @click.option("--pretraining-epochs", type=click.IntRange(1), help="As for train.  [default: the paper's]")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of split, weights and search.")
 @click.option("--chief", "chief_at", metavar="HOST:PORT", help="Hand out trials to workers, listening here.")
 @click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
 @click.option("--name", help="Of this worker.  [default: host and process]")
-@click.option("--silence", type=float, default=60.0, help="Seconds after which a silent worker's trial moves on.")
-@click.option("--patience", type=float, default=1800.0, help="Seconds to wait for the other side.")
+@click.option(
+    "--worker-timeout", type=float, default=60.0, help="Seconds after which a silent worker's trial moves on."
+)
+@click.option("--chief-timeout", type=float, default=1800.0, help="Seconds to wait for the other side.")
 @one_line_errors
 def tune(
     out: Path,
@@ -36,8 +40,8 @@ def tune(
     chief_at: str | None,
     worker_of: str | None,
     name: str | None,
-    silence: float,
-    patience: float,
+    worker_timeout: float,
+    chief_timeout: float,
     **settings: Any,
 ) -> None:
     """Search for the best hyperparameters of each arm.
@@ -55,14 +59,21 @@ def tune(
     if worker_of is not None:
         name = name or f"{platform.node()}-{os.getpid()}"
         with show_progress() as progress:
-            cluster.worker(out, worker_of, name, progress, patience=patience, data_dir=data_dir)
+            cluster.worker(out, worker_of, name, progress, chief_timeout=chief_timeout, data_dir=data_dir)
         return
     if not settings["arms"] or settings["data"] is None:
         raise ValueError("Give --data and at least one --arm")
     search = Search(**settings)
     if chief_at is not None:
         rows = cluster.chief(
-            search, out, chief_at, silence=silence, patience=patience, on_trial=_say_trial, say=say, data_dir=data_dir
+            search,
+            out,
+            chief_at,
+            worker_timeout=worker_timeout,
+            chief_timeout=chief_timeout,
+            on_trial=_say_trial,
+            say=say,
+            data_dir=data_dir,
         )
     else:
         with show_progress() as progress:

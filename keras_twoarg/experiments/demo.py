@@ -1,4 +1,4 @@
-"""The main job: two-argument units against matched ReLU on real digits, from Session I to a served model."""
+"""The main job: two-argument units against matched ReLU on real digits, from pretraining to a served model."""
 
 import json
 import shlex
@@ -27,7 +27,7 @@ class Findings:
 
     Attributes:
         records: The records of all runs.
-        soft_xor: For each seed, whether phi of Session II is a soft XOR, in words.
+        soft_xor: For each seed, whether phi of the joint stage is a soft XOR, in words.
         agreement: What comparing the reloaded export with the model gave, in words.
         report: Path of the report.
     """
@@ -54,8 +54,8 @@ def run(
         seeds: Seeds.
         data: Name or path of a data set.
         progress: Called with the stage, what is done and in all, and a note.
-        epochs: Epochs of Sessions II and III. Defaults to `50`.
-        pretraining_epochs: Epochs of Session I. Defaults to `None`, the paper's.
+        epochs: Epochs of the joint and of the frozen stage. Defaults to `50`.
+        pretraining_epochs: Epochs of the pretrain stage. Defaults to `None`, the paper's.
 
     Returns:
         The `Findings`.
@@ -83,15 +83,15 @@ def run(
 
 
 def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:
-    files = {seed: out / "runs" / f"two_arg-{seed}" / "session2-surface.npz" for seed in seeds}
+    files = {seed: out / "runs" / f"two_arg-{seed}" / "joint-surface.npz" for seed in seeds}
     traces = {seed: Trace.read(file) for seed, file in files.items() if file.exists()}
     displays = {seed: SurfaceDisplay(trace.learned, trace.density) for seed, trace in traces.items()}
     return {seed: display.soft_xor.verdict for seed, display in displays.items() if display.soft_xor}
 
 
 def _stages(progress: Progress, arm: str, seed: int) -> Progress:
-    def name_stage(session: str, done: int, total: int, note: str) -> None:
-        progress(f"seed {seed}: {arm} {session}" if arm in models.ARMS else f"seed {seed}: {arm}", done, total, note)
+    def name_stage(stage: str, done: int, total: int, note: str) -> None:
+        progress(f"seed {seed}: {arm} {stage}" if arm in models.ARMS else f"seed {seed}: {arm}", done, total, note)
 
     return name_stage
 
@@ -102,7 +102,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     if not candidates:
         return None
     best = min(candidates, key=lambda r: min(r.curve("val_loss")))
-    model = formats.load(out / "runs" / f"two_arg-{best.seed}" / f"session{len(best.session)}.keras")
+    model = formats.load(out / "runs" / f"two_arg-{best.seed}" / f"{best.stage}.keras")
     partial = out / ".partial.keras"
     model.save(partial)
     partial.replace(out / "model.keras")
@@ -111,6 +111,6 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
         formats.export(model, served)
     images = datasets.scale(dataset.x_test)
     found = formats.compare(model, served, images)
-    summary: dict[str, Any] = {"seed": best.seed, "session": best.session, **vars(found), "agrees": found.agrees}
+    summary: dict[str, Any] = {"seed": best.seed, "stage": best.stage, **vars(found), "agrees": found.agrees}
     files.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
     return found.sentence

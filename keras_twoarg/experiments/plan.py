@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_twoarg import models
-from keras_twoarg.experiments.reports.robustness_tables import FOLDER
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
 from keras_twoarg.utils import subprocesses, versions
 from keras_twoarg.utils.subprocesses import Progress
@@ -34,17 +34,18 @@ class Plan:
         seeds: Number of seeds, from 0.
         architecture: `"mlp"` or `"cnn"`.
         epochs: As in `sessions.Configuration`, like everything that follows.
-        frozen_epochs: Epochs of Session III.
+        frozen_epochs: Epochs of the frozen stage.
         batch_size: Images in a step.
         learning_rate: Of Adam.
         dropout: Dropout rate.
         evaluation: How phi is evaluated.
-        start: The surface of Session I, as in `sessions.Configuration`.
-        pretraining_epochs: Passes over the grid in Session I. Defaults to the paper's.
-        amplitude: Standard deviation of the random surface.
+        phi_init: The surface of Session I, as in `sessions.Configuration`.
+        pretraining_epochs: Passes over the grid in the pretrain stage. Defaults to the paper's.
+        phi_init_std: Standard deviation of the random surface.
         widths: Units of each hidden layer of two_arg; the other arms are matched to it. Defaults to the paper's.
         subset: Training images of the data set that are used, drawn once; 0 for all.
-        robustness: Whether Session II is also put to corruptions (convolutional networks) and to AutoAttack.
+        robustness: Whether the joint stage's network is also put to corruptions (convolutional networks) and to
+            AutoAttack.
         points: Test images for that.
     """
 
@@ -58,9 +59,9 @@ class Plan:
     learning_rate: float = 1e-3
     dropout: float = 0.5
     evaluation: str = "auto"
-    start: str = "random"
+    phi_init: str = "random"
     pretraining_epochs: int | None = None
-    amplitude: float | None = 0.01
+    phi_init_std: float | None = 0.01
     widths: tuple[int, ...] | None = None
     subset: int = 0
     robustness: bool = False
@@ -145,7 +146,7 @@ def run(
     Args:
         plan: The plan.
         out: Folder for one folder each for arm and seed, and for `plan.json`.
-        progress: Called with a run and session, the epochs or steps done and in all, and a note.
+        progress: Called with a run and stage, the epochs or steps done and in all, and a note.
         jobs: Runs at the same time. Defaults to `1`.
         data_dir: Folder of prepared TensorFlow Datasets.
         on_run: Called after each run.
@@ -190,10 +191,10 @@ def _widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]
 def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
     """Run one arm and seed in a child process, and leave a record of its failure if it fails."""
     name = f"{configuration['arm']} {configuration['seed']}"
-    failed = folder.with_name(folder.name + "-failed") / "session2.json"
+    failed = folder.with_name(folder.name + "-failed") / "joint.json"
 
-    def report(session: str, done: int, total: int, note: str) -> None:
-        progress(f"{name} {session}", done, total, note)
+    def report(stage: str, done: int, total: int, note: str) -> None:
+        progress(f"{name} {stage}", done, total, note)
 
     settings = {
         "data": plan.data, "arms": plan.arms, "subset": plan.subset, "robustness": plan.robustness,
@@ -217,13 +218,13 @@ def run_one(
     settings = Plan(**plan)
     dataset = load_data(settings, data_dir)
     sessions.run_sessions(dataset, folder, progress, **configuration)
-    if settings.robustness and (Path(folder) / "session2.keras").exists():
+    if settings.robustness and (Path(folder) / "joint.keras").exists():
         from keras_twoarg.experiments.robustness import NAMES
         from keras_twoarg.experiments.robustness.measure import evaluate
 
         names = NAMES if configuration["architecture"] == "cnn" else ()
-        model = formats.load(Path(folder) / "session2.keras")
-        out, points = Path(folder) / FOLDER, settings.points
+        model = formats.load(Path(folder) / "joint.keras")
+        out, points = Path(folder) / f"{Stage.JOINT}-robustness", settings.points
         evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
 
 
@@ -233,13 +234,13 @@ def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended
     }
     record = Record(
         arm=configuration["arm"],
-        session="II",
+        stage="joint",
         seed=configuration["seed"],
         dataset=plan.data,
         architecture=plan.architecture,
         widths=list(configuration["widths"]),
         parameters=0,
-        norm="",
+        normalization="",
         splits={},
         settings={**settings, "failure": ended.reason, "output": list(ended.output)},
         status="failed",

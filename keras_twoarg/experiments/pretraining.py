@@ -1,4 +1,4 @@
-"""Session I: pretrain phi on a surface, most often a random smooth one.
+"""The pretrain stage (the paper's Session I): fit phi to a surface, most often a random smooth one.
 
 A second call with the same network, surface and settings takes the weights from a cache on disk instead of fitting
 again. The cache lies in `$KERAS_TWOARG_CACHE`, else in `keras_twoarg` within Keras' own folder (`$KERAS_HOME` or
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What Session I did.
+    """What pretraining did.
 
     Attributes:
         mse: Mean squared error on the grid.

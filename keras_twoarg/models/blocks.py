@@ -22,7 +22,7 @@ or channel, and Keras' activations, by name.
 """
 
 
-NORMS = ("layer", "none")
+NORMALIZATIONS = ("layer", "none")
 """Normalizations in front of the units: LayerNorm without learned parameters, or none."""
 
 
@@ -97,15 +97,15 @@ def unit(
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
 
 
-def norm() -> Any:
+def layer_normalization() -> Any:
     """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
 
 
-def check_norm(norm: str) -> None:
+def check_normalization(normalization: str) -> None:
     """Raise a ValueError unless the name of a normalization is known."""
-    if norm not in NORMS:
-        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}")
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"`normalization` must be one of {NORMALIZATIONS}. Received: normalization={normalization!r}")
 
 
 def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any) -> Any:

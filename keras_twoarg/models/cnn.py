@@ -19,7 +19,7 @@ def cnn(
     inner: InnerNetwork | None = None,
     dropout: float = 0.5,
     *,
-    norm: str = "layer",
+    normalization: str = "layer",
     pairing: str = "adjacent",
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
@@ -41,7 +41,7 @@ def cnn(
             Defaults to `(60, 120, 120, 120)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
-        norm: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
+        normalization: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
@@ -62,7 +62,7 @@ def cnn(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
     blocks.check_sizes(widths, classes, dropout)
-    blocks.check_norm(norm)
+    blocks.check_normalization(normalization)
     _check_image(tuple(input_shape), len(widths) - 1)
     arity = blocks.arity_of(arm)
     inner = blocks.inner_for(arm, inner, seed)
@@ -70,7 +70,7 @@ def cnn(
     channels = input_shape[-1]
     for i, width in enumerate(widths[:-1], start=1):
         model.add(blocks.convolution(arity * width, channels, seed, i))
-        if norm == "layer":
+        if normalization == "layer":
             model.add(JointLayerNormalization())
         for layer in blocks.pooled_units(arm, inner, pairing, evaluation):
             model.add(layer)
@@ -78,8 +78,8 @@ def cnn(
         channels = width
     model.add(keras.layers.Flatten(data_format=blocks.FORMAT))
     model.add(blocks.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
-    if norm == "layer":
-        model.add(blocks.norm())
+    if normalization == "layer":
+        model.add(blocks.layer_normalization())
     model.add(blocks.unit(arm, inner, pairing, evaluation))
     model.add(blocks.dropout(dropout, seed, len(widths)))
     model.add(blocks.linear(classes, widths[-1], seed, 0, name="logits"))

@@ -198,7 +198,8 @@ class Comparison:
         parameters: Learned parameters, the inner network's counted once.
         units: Outputs of activation layers.
         pre_activations: Inputs of activation layers.
-        norm: `"LayerNorm"` if one stands in front of every activation layer, `"none"` if there is none, else `"mixed"`.
+        normalization: `"LayerNorm"` if one stands in front of every activation layer, `"none"` if there is none,
+            else `"mixed"`.
         multiply_adds: Multiplications with addition in linear layers and inner networks.
         difference: Parameters relative to the first model of the comparison, minus one.
     """
@@ -207,7 +208,7 @@ class Comparison:
     parameters: int
     units: int
     pre_activations: int
-    norm: str
+    normalization: str
     multiply_adds: int
     difference: float
 
@@ -221,7 +222,7 @@ class Comparisons(list[Comparison]):
     """Rows of a comparison; printing them gives a table."""
 
     def __str__(self) -> str:
-        head = ("arm", "parameters", "difference", "units", "pre-activations", "norm", "multiply-adds")
+        head = ("arm", "parameters", "difference", "units", "pre-activations", "normalization", "multiply-adds")
         rows = [
             (
                 row.name,
@@ -229,7 +230,7 @@ class Comparisons(list[Comparison]):
                 f"{row.difference:+.2%}" + ("" if row.matched else " !"),
                 f"{row.units:,}",
                 f"{row.pre_activations:,}",
-                row.norm,
+                row.normalization,
                 f"{row.multiply_adds:,}",
             )
             for row in self
@@ -276,5 +277,5 @@ def _costs(model: Any) -> tuple[int, int, str, int]:
             positions = outputs // _fan_out(layer)
             multiply_adds += positions * prod(layer.kernel.shape)
         previous = layer
-    norm = "none" if not normed else "LayerNorm" if normed == places else "mixed"
-    return units, pre_activations, norm, multiply_adds
+    normalization = "none" if not normed else "LayerNorm" if normed == places else "mixed"
+    return units, pre_activations, normalization, multiply_adds

@@ -19,7 +19,7 @@ def mlp(
     inner: InnerNetwork | None = None,
     dropout: float = 0.5,
     *,
-    norm: str = "layer",
+    normalization: str = "layer",
     pairing: str = "adjacent",
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
@@ -38,7 +38,7 @@ def mlp(
         widths: Units of each hidden layer (outputs, not pre-activations). Defaults to `(64, 64, 64)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
-        norm: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
+        normalization: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
@@ -60,15 +60,15 @@ def mlp(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
     blocks.check_sizes(widths, classes, dropout)
-    blocks.check_norm(norm)
+    blocks.check_normalization(normalization)
     arity = blocks.arity_of(arm)
     inner = blocks.inner_for(arm, inner, seed)
     model = keras.Sequential([keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()], name=name)
     fan_in = prod(input_shape)
     for i, width in enumerate(widths, start=1):
         model.add(blocks.linear(arity * width, fan_in, seed, i))
-        if norm == "layer":
-            model.add(blocks.norm())
+        if normalization == "layer":
+            model.add(blocks.layer_normalization())
         model.add(blocks.unit(arm, inner, pairing, evaluation))
         model.add(blocks.dropout(dropout, seed, i))
         fan_in = width

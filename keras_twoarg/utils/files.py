@@ -41,9 +41,15 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: {error}. Delete it to make it anew") from error
 
 
-def read_as(kind: type[T], path: Path, what: str) -> T:
-    """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it."""
+def read_as(
+    kind: type[T], path: Path, what: str, translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda data: data
+) -> T:
+    """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it.
+
+    `translate` gives the entries of older versions today's names.
+    """
     data, wanted = read_json(path), get_type_hints(kind)
+    data = translate(data) if isinstance(data, dict) else data
     problem = f"expected an object. Received: {type(data).__name__}"
     if isinstance(data, dict):
         wrong = [key for key in wanted if key in data and not _fits(data[key], wanted[key])]

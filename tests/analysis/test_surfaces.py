@@ -33,7 +33,7 @@ def test_random_field_repeats_by_seed_and_scales_to_the_amplitude():
     field = surfaces.random_field(3)
     np.testing.assert_array_equal(field.values, surfaces.random_field(3).values)
     assert not np.array_equal(field.values, surfaces.random_field(4).values)
-    scaled = surfaces.random_field(3, amplitude=2.0)
+    scaled = surfaces.random_field(3, std=2.0)
     np.testing.assert_allclose(scaled.values.std(), 2.0)
     np.testing.assert_allclose(scaled.values / field.values, scaled.values[0, 0] / field.values[0, 0])
 
@@ -56,7 +56,7 @@ def test_between_nodes_a_field_is_multilinear(arity, rng):
     [
         (lambda: surfaces.random_field(0, arity=4), "`arity` must be 1, 2 or 3"),
         (lambda: surfaces.random_field(0, blur=0), "must be positive"),
-        (lambda: surfaces.random_field(0, amplitude=-1), "must be positive"),
+        (lambda: surfaces.random_field(0, std=-1), "must be positive"),
         (lambda: surfaces.random_field(0)(1.0), "2 arguments. Received: 1"),
     ],
 )

@@ -44,18 +44,18 @@ def mistake(output):
 
 def test_bake(run, data, tmp_path):
     run("train", "--data", data, "--out", "run", *QUICK)
-    said = run("bake", "run/session2.keras", "--data", data, "--tolerance", "0.01", "--out", "baked/model.keras")
+    said = run("bake", "run/joint.keras", "--data", data, "--tolerance", "0.01", "--out", "baked/model.keras")
     assert re.search(r"\d+ of \d+ predictions changed", said) and "accuracy" in said
     assert json.loads((tmp_path / "baked" / "model.json").read_text())["tolerance"] == 0.01
     if keras.backend.backend() != "torch":
         assert "agrees with the model" in run("export", "baked/model.keras", "--out", "served/1").replace("\n", " ")
-    assert "must end in .keras" in mistake(run("bake", "run/session2.keras", "--data", data, "--out", "b", status=2))
+    assert "must end in .keras" in mistake(run("bake", "run/joint.keras", "--data", data, "--out", "b", status=2))
     said = mistake(run("bake", "baked/model.keras", "--data", data, "--out", "twice.keras", status=2))
     assert "nothing to bake" in said
 
 
 def test_train_report_show_and_export(run, data, tmp_path):
-    assert "two_arg III" in run("train", "--data", data, "--out", "runs/a", *QUICK)
+    assert "two_arg frozen" in run("train", "--data", data, "--out", "runs/a", *QUICK)
     run("train", "--data", data, "--out", "runs/b", "--arm", "relu", *QUICK)
     assert "relu" in run("report", "runs", "--out", "page")
     assert (tmp_path / "page" / "report.html").stat().st_size > 50_000
@@ -63,11 +63,11 @@ def test_train_report_show_and_export(run, data, tmp_path):
     assert {"learning-curves.svg", "the-learned-surface.svg", "maturation-of-phi.svg"} <= set(figures)
     assert all(b"</svg>" in figure for figure in figures.values())
     assert "relu" not in run("report", "runs/a", "--seed", "0")
-    said = run("show", "runs/a/session2.keras", "--data", data, "--out", "surface.png")
+    said = run("show", "runs/a/joint.keras", "--data", data, "--out", "surface.png")
     assert re.search(r"soft XOR \(score [+-]\d\.\d\d|flat", said)
     assert (tmp_path / "surface.png").read_bytes()[:4] == b"\x89PNG"
     if keras.backend.backend() != "torch":
-        said = run("export", "runs/a/session3.keras", "--out", "served/1", "--bake")
+        said = run("export", "runs/a/frozen.keras", "--out", "served/1", "--bake")
         assert "phi's std" in said and "agrees with the model" in said.replace("\n", " ")
         assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
 
@@ -76,7 +76,7 @@ def test_train_report_show_and_export(run, data, tmp_path):
 def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
     arguments = ["demo", "--data", data, "--out", "demo", "--epochs", "1", "--pretraining-epochs", "1"]
     said = run(*arguments)
-    assert "two_arg III" in said and "relu" in said and "phi of seed 2: " in said
+    assert "two_arg frozen" in said and "relu" in said and "phi of seed 2: " in said
     assert "agrees with the model" in " ".join(said.split()) and "demo/report.html" in said
     left = {"figures", "model.keras", "report.html", "runs", "saved_model"}
     assert {f.name for f in (tmp_path / "demo").iterdir()} == left
@@ -103,7 +103,7 @@ MISTAKES = {
     "epochs": (["--epochs", "0"], "`epochs` must be an integer of at least 1"),
     "dropout": (["--dropout", "1"], r"`dropout` must be in \[0, 1\)"),
     "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be positive"),
-    "amplitude": (["--amplitude", "-1"], "-1.0 is not in the range"),
+    "phi_init_std": (["--phi_init_std", "-1"], "-1.0 is not in the range"),
     "architecture": (["--architecture", "rnn"], "'rnn' is not one of 'mlp', 'cnn'"),
     "images too small": (["--architecture", "cnn"], "Images of 8x8 are too small for 3 layers"),
 }
@@ -113,7 +113,7 @@ MISTAKES = {
 def test_mistakes_in_train(arguments, message, run, data, tmp_path):
     said = run("train", "--data", data, "--out", "out", *arguments, status=2)
     assert re.search(message, mistake(said))
-    assert not list(tmp_path.glob("out/session*"))
+    assert not list(tmp_path.glob("out/joint*"))
 
 
 def test_files_that_are_not_what_they_should_be(run, data, tmp_path):

@@ -96,8 +96,8 @@ def test_the_command_runs_every_arm_and_seed_and_compares_them(plan, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"two_arg-0", "two_arg-1", "relu-0", "relu-1", "plan.json"}
     page = (tmp_path / "out" / "report.html").read_text()
     for text in (result.output, page):
-        assert "two_arg II minus" in text and "test accuracy" in text
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("session*.json")}
+        assert "two_arg joint minus" in text and "test accuracy" in text
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("two_arg*/*.json")}
     assert len(before) == 6
     plans.run(read_plan(plan), tmp_path / "out", silent)
     assert {p: p.stat().st_mtime_ns for p in before} == before  # nothing was run again
@@ -111,15 +111,15 @@ def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
     command = [sys.executable, "-c", "from keras_twoarg.experiments.plan import *; from pathlib import Path; "
                "run(read_plan('plan.toml', arms=('two_arg',), seeds=1, epochs=6), Path('killed'), print)"]  # fmt: skip
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-    checkpoint, limit = tmp_path / "killed" / "two_arg-0" / "session2-checkpoint.npz", time.monotonic() + 120
+    checkpoint, limit = tmp_path / "killed" / "two_arg-0" / "joint-checkpoint.npz", time.monotonic() + 120
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     plans.run(whole, tmp_path / "killed", silent)
-    for session in ("session2", "session3"):
+    for stage in ("joint", "frozen"):
         first, second = (
-            json.loads((tmp_path / out / "two_arg-0" / f"{session}.json").read_text()) for out in ("whole", "killed")
+            json.loads((tmp_path / out / "two_arg-0" / f"{stage}.json").read_text()) for out in ("whole", "killed")
         )
         assert first["test_loss"] == second["test_loss"]
         for a, b in zip(first["epochs"], second["epochs"], strict=True):
@@ -134,7 +134,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, mo
     (out / "relu-0" / "stray.txt").write_text("not a run")  # run_sessions refuses such a folder
     monkeypatch.setattr(plans.sessions, "claim_folder", lambda *_, **__: None)
     plans.run(chosen, out, silent)
-    record = json.loads((out / "relu-0-failed" / "session2.json").read_text())
+    record = json.loads((out / "relu-0-failed" / "joint.json").read_text())
     assert record["status"] == "failed" and "holds other files" in record["settings"]["failure"]
     said = CliRunner().invoke(twoarg, ["report", "out"])
     assert said.exit_code == 0, said.output
@@ -142,7 +142,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, mo
     (out / "relu-0" / "stray.txt").unlink()
     plans.run(chosen, out, silent)
     assert not (out / "relu-0-failed").exists()
-    assert json.loads((out / "relu-0" / "session2.json").read_text())["status"] == "finished"
+    assert json.loads((out / "relu-0" / "joint.json").read_text())["status"] == "finished"
 
 
 def test_widths_are_matched_to_the_plans_network():

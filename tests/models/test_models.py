@@ -142,7 +142,7 @@ def test_matched_widths_match(build, shape, arm):
     if arm == "two_arg":
         assert widths == {models.mlp: (64, 64, 64), models.cnn: (60, 120, 120, 120)}[build]
     _, row = models.compare({"reference": reference, arm: model})
-    assert row.matched and row.norm == "LayerNorm" and row.parameters == model.count_params()
+    assert row.matched and row.normalization == "LayerNorm" and row.parameters == model.count_params()
 
 
 def test_matching_small_and_odd_networks():
@@ -163,7 +163,7 @@ def test_multiply_adds_by_hand():
 
 def test_a_model_without_norm_is_called_so():
     bare = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), TwoArgActivation(), keras.layers.Dense(2)])
-    assert models.compare({"bare": bare})[0].norm == "none"
+    assert models.compare({"bare": bare})[0].normalization == "none"
 
 
 ERRORS = [

@@ -85,7 +85,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
         label = f"{group.name} ({len(members)} seeds)"
         ax.plot(shared, mean, color=color, linestyle=style, linewidth=2, label=label)
     ax.axhline(0.1, color="k", linewidth=0.6, linestyle=":")
-    ax.set(xlabel="epoch of Session II", ylabel="share of the final surface not yet there", ylim=(0, 1.02))
+    ax.set(xlabel="epoch of the joint stage", ylabel="share of the final surface not yet there", ylim=(0, 1.02))
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25)
     ax.legend(frameon=False)
@@ -119,7 +119,7 @@ def _film(surface: Surface) -> str:
 
 
 def plot_spectrum(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
-    """Draw the shares of the angular orders: learned, after Session I, and of Glorot's initial weights.
+    """Draw the shares of the angular orders: learned, after pretraining, and of Glorot's initial weights.
 
     Args:
         surfaces: From `tables.surfaces.read_surfaces`.

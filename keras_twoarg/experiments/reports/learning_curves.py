@@ -12,7 +12,7 @@ from keras_twoarg.utils.figures import line_styles, pyplot
 
 
 def plot_learning_curves(records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: Any = None) -> Any:
-    """Draw a quantity over the epochs: for each arm and session the mean over seeds, and a band from least to most.
+    """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from least to most.
 
     Args:
         records: Records of runs.
@@ -65,7 +65,7 @@ def curves_section(records: Sequence[Record]) -> str:
 
 
 def plot_sizes(records: Sequence[Record], *, ax: Any = None) -> Any:
-    """Draw test accuracy against parameters: one line for each arm and session, one point for each size.
+    """Draw test accuracy against parameters: one line for each arm and stage, one point for each size.
 
     Args:
         records: Records of runs, of networks of several sizes (Fig. 6 of the paper: one to four hidden layers).
@@ -76,14 +76,14 @@ def plot_sizes(records: Sequence[Record], *, ax: Any = None) -> Any:
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
     tested = [r for r in records if r.test_accuracy is not None]
-    lines = dict.fromkeys(sorted((r.arm, r.session) for r in tested))
-    for (arm, session), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
-        own = [r for r in tested if (r.arm, r.session) == (arm, session)]
+    lines = dict.fromkeys(sorted((r.arm, r.stage) for r in tested))
+    for (arm, stage), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
+        own = [r for r in tested if (r.arm, r.stage) == (arm, stage)]
         sizes = sorted({r.parameters for r in own})
         accuracies = [[float(r.test_accuracy or 0) for r in own if r.parameters == size] for size in sizes]
         means = [np.mean(a) for a in accuracies]
         spread = [np.std(a, ddof=1) if len(a) > 1 else 0.0 for a in accuracies]
-        ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=f"{arm} {session}")
+        ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=f"{arm} {stage}")
     ax.set(xlabel="parameters", ylabel="test accuracy")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -11,16 +11,15 @@ from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
 from keras_twoarg.experiments.robustness.corruptions import NAMES
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import Stage, stage_file
 from keras_twoarg.utils.table import Table
-
-FOLDER = "robustness2"
-"""Where a run keeps the robustness of its Session II."""
 
 
 def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tuple[Record, Robustness]]:
     """Read the robustness of every run below folders that has it."""
-    files = sorted({f.resolve() for folder in folders for f in Path(folder).rglob(f"{FOLDER}/robustness.json")})
-    found = [(Record.read(file.parents[1] / "session2.json"), Robustness.read(file)) for file in files]
+    files = sorted({f.resolve() for folder in folders for f in Path(folder).rglob("robustness.json")})
+    of_runs = [(stage_file(file.parents[1], Stage.JOINT, ".json"), file) for file in files]
+    found = [(Record.read(record), Robustness.read(file)) for record, file in of_runs if record.exists()]
     return [(record, kept) for record, kept in found if seed is None or record.seed == seed]
 
 
@@ -56,7 +55,7 @@ def single_table(found: Robustness, reference: Robustness | None = None) -> list
             for n, a in found.attacked.items()
         ]
         caption = (
-            f"{s['points']:,} test images of {s['data']}, {s['norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
+            f"{s['points']:,} test images of {s['data']}, {s['p_norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
             "fgsm and pgd stand for themselves; the parts of AutoAttack add up."
         )
         if found.warnings:
@@ -100,7 +99,7 @@ def robustness_table(found: Sequence[tuple[Record, Robustness]]) -> Table | None
             row += [_difference(base, group, kept, _corrupted)]
         rows.append(tuple(row))
     measured = dict.fromkeys(
-        f"{s['data']}: {s['points']:,} test images, {s['norm']}, eps {s['eps']:.4g}"
+        f"{s['data']}: {s['points']:,} test images, {s['p_norm']}, eps {s['eps']:.4g}"
         for s in (r.settings for _, r in found)
     )
     caption = (

@@ -7,21 +7,22 @@ from typing import Any
 
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.sessions import Configuration
+from keras_twoarg.experiments.training.stages import Stage, stage_files
 from keras_twoarg.models import ARMS
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
-_OF_PHI = ("inner_units", "inner_activation", "pairing", "evaluation", "start", "pretraining_epochs", "amplitude")
+_OF_PHI = ("inner_units", "inner_activation", "pairing", "evaluation", "phi_init", "pretraining_epochs", "phi_init_std")
 _DEFAULTS = {f.name: f.default for f in fields(Configuration)}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Records of one arm and session over seeds, with the same settings.
+    """Records of one arm and stage over seeds, with the same settings.
 
     Attributes:
         arm: The arm.
-        session: `"II"` or `"III"`.
+        stage: `"joint"` or `"frozen"`.
         differences: The settings in which runs of this arm differ, and their values here.
         records: One record for each seed.
         task: What must be the same for a comparison of arms to mean something: data and kind of network, and its depth
@@ -29,7 +30,7 @@ class Group:
     """
 
     arm: str
-    session: str
+    stage: str
     differences: Mapping[str, Any]
     records: tuple[Record, ...]
     task: tuple[Any, ...]
@@ -37,13 +38,13 @@ class Group:
     @property
     def name(self) -> str:
         """Name in tables and legends."""
-        name = f"{self.arm} {self.session}" if self.arm in ARMS else self.arm
+        name = f"{self.arm} {self.stage}" if self.arm in ARMS else self.arm
         return ", ".join([name, *(_words(key, value) for key, value in self.differences.items())])
 
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
     """Read all records below folders, those of one seed if it is given."""
-    files = sorted({file.resolve() for folder in folders for file in Path(folder).rglob("session[0-9].json")})
+    files = stage_files(folders, ".json")
     found = [record for record in map(Record.read, files) if seed is None or record.seed == seed]
     if not found:
         wanted = "" if seed is None else f" of seed {seed}"
@@ -52,7 +53,7 @@ def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
 
 
 def group_runs(records: Sequence[Record]) -> list[Group]:
-    """Group records by arm, session, and the settings in which they differ; arms with phi first."""
+    """Group records by arm, stage, and the settings in which they differ; arms with phi first."""
     described = [(record, _settings(record)) for record in records]
     values: dict[tuple[str, str], set[str]] = {}
     for record, settings in described:
@@ -63,10 +64,17 @@ def group_runs(records: Sequence[Record]) -> list[Group]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record, settings in described:
         differences = {name: value for name, value in settings.items() if len(values[_of(record, name)]) > 1}
-        key = (record.arm not in ARMS, record.arm != "two_arg", record.arm, record.session, repr(differences))
+        key = (record.arm not in ARMS, record.arm != "two_arg", record.arm, _order(record.stage), repr(differences))
         groups.setdefault(key, []).append(record)
         found[key] = differences
-    return [Group(k[2], k[3], found[k], tuple(groups[k]), _task(groups[k][0], several_depths)) for k in sorted(groups)]
+    return [
+        Group(k[2], groups[k][0].stage, found[k], tuple(groups[k]), _task(groups[k][0], several_depths))
+        for k in sorted(groups)
+    ]
+
+
+def _order(stage: str) -> int:
+    return list(Stage).index(Stage(stage))
 
 
 def _of(record: Record, name: str) -> tuple[str, str]:
@@ -87,12 +95,12 @@ def common_threshold(records: Sequence[Record]) -> float:
 def failures(records: Sequence[Record]) -> str:
     """Return a sentence that names the runs that did not finish, or nothing."""
     bad = [r for r in records if r.status != "finished"]
-    named = ", ".join(f"{r.arm} {r.session} seed {r.seed} ({r.settings.get('failure', r.status)})" for r in bad)
+    named = ", ".join(f"{r.arm} {r.stage} seed {r.seed} ({r.settings.get('failure', r.status)})" for r in bad)
     return f"Counted in seeds but in no accuracy: {named}." if bad else ""
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """Return what a run may differ in from others of its arm and session; phi's settings only where there is a phi."""
+    """Return what a run may differ in from others of its arm and stage; phi's settings only where there is a phi."""
     found: dict[str, Any] = {
         "data": Path(record.dataset).stem,
         "network": record.architecture,
@@ -101,7 +109,7 @@ def _settings(record: Record) -> dict[str, Any]:
     for name, default in _DEFAULTS.items():
         if name in ("arm", "architecture", "widths", "seed") or (name in _OF_PHI and record.arm not in ARMS):
             continue
-        if name == "frozen_epochs" and record.session == "II":
+        if name == "frozen_epochs" and record.stage == "joint":
             continue
         value = record.settings.get(name, default)
         found[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples

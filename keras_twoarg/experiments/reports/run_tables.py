@@ -26,7 +26,7 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
     if not whole:
         return None
     groups = group_runs(whole)
-    columns = ("arm", "parameters", "units", "norm", "epochs", "multiply-adds", "seconds")
+    columns = ("arm", "parameters", "units", "normalization", "epochs", "multiply-adds", "seconds")
     rows, flagged = [], set()
     for i, group in enumerate(groups):
         costs, base = _costs(group), _costs(next(g for g in groups if g.task == group.task))
@@ -34,11 +34,12 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
         flagged |= {(i, j) for j, name in enumerate(columns) if j and name != "units" and _differs(name, costs, base)}
     caption = (
         "For one sample and one run; × relative to the first arm of the same task. In red: more than 0.5 % (seconds: "
-        "10 %) from that, or another norm. Arms differ in units because parameters are what is matched. Multiply-adds "
-        "count phi once for each unit; evaluated by a table it takes less. Seconds: mean of Session II or III, on a "
+        "10 %) from that, or another normalization. Arms differ in units because parameters are what is matched. "
+        "Multiply-adds "
+        "count phi once for each unit; evaluated by a table it takes less. Seconds: mean of a stage, on a "
         "machine that may have been busy."
     )
-    return Table("What each arm costs", columns, tuple(rows), caption, ("norm",), frozenset(flagged))
+    return Table("What each arm costs", columns, tuple(rows), caption, ("normalization",), frozenset(flagged))
 
 
 def _costs(group: Group) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _costs(group: Group) -> dict[str, Any]:
     return {
         "parameters": first.parameters,
         "units": first.settings.get("pre_activations", 0) // arity_of(group.arm),
-        "norm": " / ".join(dict.fromkeys(r.norm for r in group.records)),
+        "normalization": " / ".join(dict.fromkeys(r.normalization for r in group.records)),
         "epochs": max(len(r.epochs) for r in group.records),
         "multiply-adds": first.settings.get("multiply_adds", 0),
         "seconds": float(np.mean([r.seconds for r in group.records])),
@@ -54,7 +55,7 @@ def _costs(group: Group) -> dict[str, Any]:
 
 
 def _cost_cell(name: str, value: Any, base: Any) -> str:
-    if name in ("norm", "epochs"):
+    if name in ("normalization", "epochs"):
         return str(value)
     if name == "parameters":
         return f"{value:,} ({value / base - 1:+.2%})" if value != base else f"{value:,}"
@@ -64,7 +65,7 @@ def _cost_cell(name: str, value: Any, base: Any) -> str:
 
 
 def _differs(name: str, costs: dict[str, Any], base: dict[str, Any]) -> bool:
-    if name in ("norm", "epochs"):
+    if name in ("normalization", "epochs"):
         return bool(costs[name] != base[name])
     return abs(costs[name] - base[name]) > (0.1 if name == "seconds" else TOLERANCE) * base[name]
 
@@ -115,7 +116,7 @@ def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
     """Return the first two_arg II of each task, and what is compared with it."""
     bases: dict[tuple[Any, ...], Group] = {}
     for group in groups:
-        if (group.arm, group.session) == ("two_arg", "II"):
+        if (group.arm, group.stage) == ("two_arg", "joint"):
             bases.setdefault(group.task, group)
     return [(base, [g for g in groups if g.task == task and g is not base]) for task, base in bases.items()]
 

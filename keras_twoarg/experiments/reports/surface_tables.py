@@ -12,6 +12,7 @@ from keras_twoarg.analysis import Density, SoftXOR, Spectrum
 from keras_twoarg.experiments.reports.run_groups import Group, group_runs
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import Stage, stage_file, stage_files
 from keras_twoarg.utils.table import Table
 
 _GLOROT_NETWORKS = 50
@@ -19,7 +20,7 @@ _GLOROT_NETWORKS = 50
 
 @dataclass(frozen=True)
 class Surface:
-    """phi of one run's Session II, with what the analyses say of it.
+    """phi of one run's joint stage, with what the analyses say of it.
 
     Attributes:
         record: The run's record.
@@ -76,9 +77,9 @@ class Surface:
 
 
 def read_surfaces(folders: Sequence[Path], seed: int | None = None) -> list[Surface]:
-    """Read phi of every finished Session II with two arguments below folders."""
-    files = sorted({file.resolve() for folder in folders for file in Path(folder).rglob("session2-surface.npz")})
-    found = [(Record.read(file.with_name("session2.json")), file) for file in files]
+    """Read phi of every finished joint stage with two arguments below folders."""
+    files = stage_files(folders, "-surface.npz", [Stage.JOINT])
+    found = [(Record.read(stage_file(file.parent, Stage.JOINT, ".json")), file) for file in files]
     traces = [(r, Trace.read(file)) for r, file in found if seed is None or r.seed == seed]
     return [Surface(record, trace) for record, trace in traces if trace.learned.ndim == 2]
 
@@ -136,9 +137,9 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
         rows.append(_summary("two_arg, all", [s for group, m in groups if group.arm == "two_arg" for s in m]))
     caption = (
         "score: mean over seeds; interval: bootstrap. soft XOR: surfaces of negative curvature. by chance: share among "
-        "1,000 random surfaces drawn as in Session I and fitted over the same density. p: exact binomial test against "
+        "1,000 random surfaces drawn as in pretraining, fitted over the same density. p: exact binomial test against "
         "that share, two-sided. quadrupole: mean share of order 2 in the angular power; at start: of phi after "
-        f"Session I; Glorot: of {_GLOROT_NETWORKS} inner networks with Glorot's initial weights."
+        f"pretraining; Glorot: of {_GLOROT_NETWORKS} inner networks with Glorot's initial weights."
     )
     return Table("Is phi a soft XOR?", columns, tuple(rows), caption)
 
@@ -167,7 +168,7 @@ def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
     starts = [(s.trace.start, s.density) for s in members if s.trace.start is not None]
     return {
         "learned": np.array([surface.spectrum.shares for surface in members]),
-        "after Session I": np.array([analysis.spectrum(start, density).shares for start, density in starts]),
+        "after pretraining": np.array([analysis.spectrum(start, density).shares for start, density in starts]),
         "Glorot's weights": np.array(
             [analysis.spectrum(glorot_surface(i, pooled), pooled).shares for i in range(_GLOROT_NETWORKS)]
         ),

@@ -18,7 +18,7 @@ from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The parts of the standard AutoAttack, in its order."""
 ATTACKS = ("fgsm", "pgd", *AUTOATTACK)
-NORMS = ("Linf", "L2")
+P_NORMS = ("Linf", "L2")
 _PGD_STEPS = 40
 _BATCH = 250
 _SLACK = 1e-5
@@ -32,7 +32,7 @@ class Attacked:
 
     Attributes:
         eps: Largest perturbation, in pixels within [0, 1].
-        norm: Its norm.
+        p_norm: Its norm.
         robust: Whether each image is still classified correctly after all attacks so far.
         images: The adversarial images; those that no attack changed the verdict on are as they were.
         accuracy: Accuracy by name: `"clean"`, then after each attack. FGSM and PGD stand for themselves; the parts of
@@ -42,7 +42,7 @@ class Attacked:
     """
 
     eps: float
-    norm: str
+    p_norm: str
     robust: np.ndarray
     images: np.ndarray
     accuracy: dict[str, float] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def attack(
     eps: float,
     attacks: Sequence[str] = AUTOATTACK,
     *,
-    norm: str = "Linf",
+    p_norm: str = "Linf",
     bounds: tuple[float, float] = (-1.0, 1.0),
     seed: int = 0,
     before: Attacked | None = None,
@@ -72,7 +72,7 @@ def attack(
         y: Labels: integers, `(N,)` or `(N, 1)`, or one-hot.
         eps: Largest perturbation, in pixels within [0, 1]: `8 / 255`, not `8`.
         attacks: Among `ATTACKS`. Defaults to the standard AutoAttack.
-        norm: `"Linf"` or `"L2"`. Defaults to `"Linf"`.
+        p_norm: `"Linf"` or `"L2"`. Defaults to `"Linf"`.
         bounds: What the model takes for pixels of 0 and 1. Defaults to `(-1, 1)`, what `datasets.scale` gives.
         seed: Seed of the attacks. Defaults to `0`.
         before: What an earlier call left: its attacks are not run again. Defaults to `None`.
@@ -92,9 +92,9 @@ def attack(
     """
     if unknown := [name for name in attacks if name not in ATTACKS]:
         raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
-    if norm not in NORMS:
-        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}")
-    if not 0 < eps <= (1.0 if norm == "Linf" else float(np.sqrt(np.prod(np.shape(x)[1:])))):
+    if p_norm not in P_NORMS:
+        raise ValueError(f"`p_norm` must be one of {P_NORMS}. Received: p_norm={p_norm!r}")
+    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(np.shape(x)[1:])))):
         raise ValueError(
             f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
         )
@@ -102,7 +102,7 @@ def attack(
     x, y = check_images(x, y, classifier)
     if before is None:
         right = classifier.correct(x, y)
-        found = Attacked(eps, norm, right, x.copy(), {"clean": float(right.mean())})
+        found = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
         found.warnings += _doubts(classifier, x, y)
     else:
         found = before
@@ -149,7 +149,7 @@ def _autoattack(
 ) -> None:
     """Run one part of AutoAttack on what is still robust."""
     torch, package = _torch(), _pyautoattack()
-    runner = package.AutoAttack(_as_torch(classifier), norm=found.norm, eps=found.eps, seed=seed, device="cpu")
+    runner = package.AutoAttack(_as_torch(classifier), norm=found.p_norm, eps=found.eps, seed=seed, device="cpu")
     runner.verbose = False
     targets = min(9, classifier.classes - 1)
     runner.apgd_targeted.n_target_classes = runner.fab.n_target_classes = targets
@@ -194,7 +194,7 @@ def _gradient_attack(
             logits = classifier.logits(moved)
             weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
             gradient = classifier.pulled_back(moved, weights)
-            moved = _inside(moved + step * _direction(gradient, found.norm), origin, found)
+            moved = _inside(moved + step * _direction(gradient, found.p_norm), origin, found)
             broken = ~classifier.correct(moved, labels)  # any step counts, not the last alone
             fresh = chosen[broken & found.robust[chosen]]
             found.images[fresh], found.robust[fresh] = moved[np.isin(chosen, fresh)], False
@@ -221,15 +221,15 @@ def _margin_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _direction(gradient: np.ndarray, norm: str) -> np.ndarray:
-    if norm == "Linf":
+def _direction(gradient: np.ndarray, p_norm: str) -> np.ndarray:
+    if p_norm == "Linf":
         return np.sign(gradient)
     length = np.sqrt((gradient**2).sum((1, 2, 3), keepdims=True))
     return gradient / np.maximum(length, 1e-12)
 
 
 def _random_step(origin: np.ndarray, found: Attacked, rng: np.random.Generator) -> np.ndarray:
-    if found.norm == "Linf":
+    if found.p_norm == "Linf":
         return rng.uniform(-found.eps, found.eps, origin.shape).astype("float32")
     return found.eps * _direction(rng.normal(size=origin.shape), "L2").astype("float32")
 
@@ -237,21 +237,21 @@ def _random_step(origin: np.ndarray, found: Attacked, rng: np.random.Generator) 
 def _inside(moved: np.ndarray, origin: np.ndarray, found: Attacked) -> np.ndarray:
     """Return the images put back into the ball around the origin and into the range of pixels."""
     offset = moved - origin
-    if found.norm == "Linf":
+    if found.p_norm == "Linf":
         offset = np.clip(offset, -found.eps, found.eps)
     else:
         offset = offset * np.minimum(1, found.eps / np.maximum(_length(offset, "L2")[:, None, None, None], 1e-12))
     return np.clip(origin + offset, 0, 1).astype("float32")
 
 
-def _length(offset: np.ndarray, norm: str) -> np.ndarray:
+def _length(offset: np.ndarray, p_norm: str) -> np.ndarray:
     flat = np.abs(offset.reshape(len(offset), -1))
-    return np.asarray(flat.max(-1) if norm == "Linf" else np.sqrt((flat**2).sum(-1)))
+    return np.asarray(flat.max(-1) if p_norm == "Linf" else np.sqrt((flat**2).sum(-1)))
 
 
 def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, found: Attacked) -> None:
     """Raise unless every image is within the ball and the range, and the count of what is right is right."""
-    far = float(_length(found.images - x, found.norm).max(initial=0.0))
+    far = float(_length(found.images - x, found.p_norm).max(initial=0.0))
     if far > found.eps * (1 + _SLACK) + _SLACK or found.images.min() < 0 or found.images.max() > 1:
         raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {found.eps:.6f}. This is a bug")
     if (classifier.correct(found.images, y) != found.robust).any():

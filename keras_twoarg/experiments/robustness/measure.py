@@ -55,7 +55,7 @@ class Robustness:
     @classmethod
     def read(cls, file: Path) -> "Robustness":
         """Read what `evaluate` has written."""
-        return files.read_as(cls, file, "record of robustness")
+        return files.read_as(cls, file, "record of robustness", _in_todays_words)
 
 
 def evaluate(
@@ -66,7 +66,7 @@ def evaluate(
     *,
     points: int = 1000,
     eps: float | None = None,
-    norm: str = "Linf",
+    p_norm: str = "Linf",
     corruptions: Sequence[str] = NAMES,
     attacks: Sequence[str] = AUTOATTACK,
     bounds: tuple[float, float] = (-1.0, 1.0),
@@ -82,7 +82,7 @@ def evaluate(
         progress: Called with the stage, what is done and in all, and a note.
         points: Test images, drawn with the seed; the same for every model. Defaults to `1000`.
         eps: Largest perturbation in pixels within [0, 1]. Defaults to `EPS` for the data.
-        norm: As in `attack`.
+        p_norm: As in `attack`.
         corruptions: Among `corruptions.NAMES`; empty for none. Defaults to all 15.
         attacks: Among `attacks.ATTACKS`; empty for none. Defaults to the standard AutoAttack.
         bounds: As in `attack`.
@@ -109,7 +109,7 @@ def evaluate(
     out = Path(out)
     settings = {
         "model": _fingerprint(model), "data": name, "fingerprint": dataset.fingerprint, "points": len(labels),
-        "eps": eps, "norm": norm, "bounds": list(bounds), "seed": seed,
+        "eps": eps, "p_norm": p_norm, "bounds": list(bounds), "seed": seed,
     }  # fmt: skip
     made = partial(_made, pixels, labels, seed)
     if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
@@ -184,9 +184,15 @@ def _attacks(
     before = None
     if found.attacked and kept.exists():
         with np.load(kept) as arrays:
-            before = Attacked(settings["eps"], settings["norm"], arrays["robust"], arrays["images"])
+            before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
         before.accuracy, before.seconds, before.warnings = found.attacked, found.seconds, found.warnings
     attack(
-        model, pixels, labels, settings["eps"], names, norm=settings["norm"], bounds=tuple(settings["bounds"]),
+        model, pixels, labels, settings["eps"], names, p_norm=settings["p_norm"], bounds=tuple(settings["bounds"]),
         seed=settings["seed"], before=before, on_attack=keep, progress=progress,
     )  # fmt: skip
+
+
+def _in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's entries, those of version 0.1.0 under today's names."""
+    settings = {"p_norm" if key == "norm" else key: value for key, value in data.get("settings", {}).items()}
+    return {**data, "settings": settings}

@@ -1,1 +1,1 @@
-"""Data, Sessions II and III, and one record for each run."""
+"""Data, the stages of a run, and one record for each."""

@@ -1,8 +1,9 @@
-"""What a session leaves of phi: its weights over the epochs, its surface, and where its arguments fall at each place.
+"""What a stage leaves of phi: its weights over the epochs, its surface, and where its arguments fall at each place.
 
-`session2-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `session2-surface.npz`
-holds `learned` and, for Session II, `start`: phi on the grid of Session I; and for each place of phi in the network
-`places` (its layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in all).
+`joint-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `joint-surface.npz`
+holds `learned` and, for the joint stage, `start`: phi on the grid of pretraining; and for each place of phi in the
+network `places` (its layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in
+all).
 """
 
 import zipfile
@@ -20,13 +21,13 @@ from keras_twoarg.utils.files import write_whole
 
 @dataclass(frozen=True)
 class Trace:
-    """phi of one session, as arrays.
+    """phi of one stage, as arrays.
 
     Attributes:
-        learned: phi at the best epoch on the nodes of Session I's grid, `(101,) * arity`.
+        learned: phi at the best epoch on the density's nodes, `(101,) * arity`.
         places: Where phi's arguments fall, for each place in the network, in the order of computation.
-        start: phi before the session, on the same nodes; None in Session III, where it does not change.
-        weights: phi's weights by epoch; epoch 0 is the start. Empty in Session III.
+        start: phi before the stage, on the same nodes; None in the frozen stage, where it does not change.
+        weights: phi's weights by epoch; epoch 0 is the start. Empty in the frozen stage.
         activation: Activation of phi's hidden layers.
     """
 
@@ -42,13 +43,13 @@ class Trace:
         return pool(list(self.places.values()))
 
     def at(self, epoch: int) -> np.ndarray:
-        """Return phi on the grid after an epoch of Session II."""
+        """Return phi on the grid after an epoch of the joint stage."""
         some = next(iter(self.places.values()))
         return evaluate_weights(self.weights[epoch], some.nodes, self.activation).reshape(some.values.shape)
 
     @classmethod
     def read(cls, file: Path) -> "Trace":
-        """Read `session2-surface.npz` and, where there is one, the `session2-phi.npz` beside it."""
+        """Read `joint-surface.npz` and, where there is one, the `joint-phi.npz` beside it."""
         weights: dict[int, list[np.ndarray]] = {}
         activation = "relu"
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))

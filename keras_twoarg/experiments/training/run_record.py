@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.utils.files import read_as, write_json
 
 Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
@@ -25,14 +26,14 @@ class Record:
 
     Attributes:
         arm: What filled the units.
-        session: `"II"` (phi and the outer network jointly; also the only session of arms without phi) or `"III"`
+        stage: `"joint"` (phi and the outer network together; also the only stage of arms without phi) or `"frozen"`
             (phi frozen, a new outer network).
         seed: Seed of the split, the initial weights and the order of the batches.
         dataset: Name of the data set.
         architecture: `"mlp"` or `"cnn"`.
         widths: Units of each hidden layer.
         parameters: Learned parameters, the inner network's among them, also where it is frozen.
-        norm: Normalization in front of the units.
+        normalization: Normalization in front of the units.
         splits: Images for training, validation and test.
         settings: Everything else that the run depends on.
         epochs: What each epoch came to, in order.
@@ -46,13 +47,13 @@ class Record:
     """
 
     arm: str
-    session: str
+    stage: str
     seed: int
     dataset: str
     architecture: str
     widths: list[int]
     parameters: int
-    norm: str
+    normalization: str
     splits: dict[str, int]
     settings: dict[str, Any]
     epochs: list[Epoch] = field(default_factory=list)
@@ -79,4 +80,4 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Read a record, or raise a ValueError that names the file."""
-        return read_as(cls, path, "record of a run")
+        return read_as(cls, path, "record of a run", in_todays_words)

@@ -1,13 +1,7 @@
-"""Sessions I, II and III of one arm and seed, in one folder.
+"""All stages of one arm and seed, in one folder.
 
-| session | what happens |
-|---|---|
-| I | phi is pretrained on a random smooth surface (`keras_twoarg.experiments.pretraining`) |
-| II | phi and the outer network are trained jointly |
-| III | phi of Session II is frozen, and a new outer network is trained |
-
-Arms without phi have Session II alone. The folder holds `run.json` (the configuration), and for each session
-`session2.json` (the record), `session2.keras` (the weights of the best epoch by validation loss) and what
+Arms without phi have the joint stage alone. The folder holds `run.json` (the configuration), and for each stage
+`joint.json` (the record), `joint.keras` (the weights of the best epoch by validation loss) and what
 `keras_twoarg.experiments.training.phi_snapshots` says of phi.
 """
 
@@ -26,6 +20,7 @@ from keras_twoarg.experiments.pretraining import pretrain
 from keras_twoarg.experiments.training.datasets import Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
 from keras_twoarg.experiments.training.training_loop import Fit, compile_classifier, evaluate, fit
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
@@ -34,12 +29,13 @@ from keras_twoarg.utils import files, versions
 ARCHITECTURES = {"mlp": models.mlp, "cnn": models.cnn}
 DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
 
-STARTS = ("random", "glorot", *surfaces.NAMED)
+PHI_INITS = ("random", "glorot", *surfaces.NAMED)
 
 _DENSITY_IMAGES = 500
+_SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
 
 Progress = Callable[[str, int, int, str], None]
-"""Called with the session, the epochs or steps done and in all, and a note for people."""
+"""Called with the stage, the epochs or steps done and in all, and a note for people."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +47,21 @@ class Configuration:
         architecture: `"mlp"` or `"cnn"`.
         widths: Units of each hidden layer. Defaults to the paper's two-argument widths for `two_arg`, and for other
             arms to widths with as many parameters as that.
-        epochs: Epochs of Session II. Defaults to `20`; the paper's are 200.
-        frozen_epochs: Epochs of Session III; 0 for none. Defaults to `20`; the paper's are 400.
+        epochs: Epochs of the joint stage. Defaults to `20`; the paper's are 200.
+        frozen_epochs: Epochs of the frozen stage; 0 for none. Defaults to `20`; the paper's are 400.
         batch_size: Defaults to `100`.
         learning_rate: Of Adam. Defaults to `1e-3`.
         dropout: Defaults to `0.5`.
-        norm: Normalization in front of the units, as in `models.mlp`. Defaults to `"layer"`.
+        normalization: Normalization in front of the units, as in `models.mlp`. Defaults to `"layer"`.
         inner_units: Units of phi's hidden layers, for `two_arg` and `one_arg`. Defaults to `(64, 64)`, the paper's.
         inner_activation: Activation of phi's hidden layers. Defaults to `"relu"`, the paper's.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"auto"`, `"exact"` or `"interpolated"`. Defaults to `"auto"`.
-        start: The surface of Session I: `"random"`, a random smooth surface; a named one of `STARTS`, such as
-            `"product"`, for two arguments; or `"glorot"`, Glorot's initial weights and no Session I. Defaults to
+        phi_init: What phi is fitted to first: `"random"`, a random smooth surface; a named one of `PHI_INITS`, such as
+            `"product"`, for two arguments; or `"glorot"`, Glorot's initial weights as they are. Defaults to
             `"random"`.
-        pretraining_epochs: Passes over the grid in Session I. Defaults to `None`, the paper's for each arity.
-        amplitude: Standard deviation that the surface is scaled to; `None` for no scaling, as in the paper
+        pretraining_epochs: Passes over the grid in the pretrain stage. Defaults to `None`, the paper's for each arity.
+        phi_init_std: Standard deviation that the surface is scaled to; `None` for no scaling, as in the paper
             (about 0.05 for two arguments). Defaults to `0.01`: the LayerNorm behind takes the scale away, and a lower
             surface is one that phi leaves sooner. On MNIST it ended higher in 4 of 6 seeds, by 0.10 points on average.
         seed: Defaults to `0`.
@@ -79,14 +75,14 @@ class Configuration:
     batch_size: int = 100
     learning_rate: float = 1e-3
     dropout: float = 0.5
-    norm: str = "layer"
+    normalization: str = "layer"
     inner_units: tuple[int, ...] = (64, 64)
     inner_activation: str = "relu"
     pairing: str = "adjacent"
     evaluation: str = "auto"
-    start: str = "random"
+    phi_init: str = "random"
     pretraining_epochs: int | None = None
-    amplitude: float | None = 0.01
+    phi_init_std: float | None = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -101,12 +97,12 @@ class Configuration:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
-        if self.start not in STARTS or (self.start in surfaces.NAMED and models.ARMS.get(self.arm, 2) != 2):
+        if self.phi_init not in PHI_INITS or (self.phi_init in surfaces.NAMED and models.ARMS.get(self.arm, 2) != 2):
             raise ValueError(
-                f"`start` must be one of {STARTS}, and the named surfaces have two arguments. "
-                f"Received: start={self.start!r} for the arm {self.arm!r}"
+                f"`phi_init` must be one of {PHI_INITS}, and the named surfaces have two arguments. "
+                f"Received: phi_init={self.phi_init!r} for the arm {self.arm!r}"
             )
-        for name in ("learning_rate", "amplitude", "pretraining_epochs"):
+        for name in ("learning_rate", "phi_init_std", "pretraining_epochs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
@@ -115,16 +111,16 @@ class Configuration:
 def run_sessions(
     dataset: Dataset, out: str | os.PathLike[str], progress: Progress | None = None, **configuration: Any
 ) -> list[Record]:
-    """Run Sessions I to III of one arm and seed, or go on with them where they were stopped.
+    """Run all stages of one arm and seed, or resume them where they were stopped.
 
     Args:
         dataset: The data, from `datasets.load`.
-        out: Folder for the records, models and snapshots. A finished session in it is not run again.
-        progress: Called with the session, the epochs or steps done and in all, and a note.
+        out: Folder for the records, models and snapshots. A finished stage in it is not run again.
+        progress: Called with the stage, the epochs or steps done and in all, and a note.
         **configuration: The attributes of `Configuration`, such as `arm="relu"` or `seed=3`.
 
     Returns:
-        The records of Session II and, for arms with phi, Session III.
+        The records of the joint stage and, for arms with phi, of the frozen one.
 
     Example:
         >>> records = sessions.run_sessions(  # doctest: +SKIP
@@ -149,61 +145,59 @@ class _Run:
         self.configuration, self.dataset, self.out, self.progress = configuration, dataset, out, progress
         self.widths = configuration.widths or self._matched_widths()
         self._split: Split | None = None
-        self._model(None, "II")  # what is wrong with sizes should show before hours of work, not after
+        self._model(None, Stage.JOINT)  # what is wrong with sizes should show before hours of work, not after
 
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
         configuration = {**asdict(self.configuration), "widths": self.widths, **data}
+        upgrade_folder(self.out)
         claim_folder(self.out, configuration, defaults=asdict(Configuration()))
         has_phi = self.configuration.arm in models.ARMS
-        found = [self._session("II", self.configuration.epochs, self._start_of_phi if has_phi else None)]
-        if has_phi and self.configuration.frozen_epochs:
-            if found[0].status != "finished":
-                return found
-            found.append(self._session("III", self.configuration.frozen_epochs, self._phi_of_session_2))
-        return found
+        joint = self._stage(Stage.JOINT, self.configuration.epochs, self._pretrained_phi if has_phi else None)
+        if not (has_phi and self.configuration.frozen_epochs and joint.status == "finished"):
+            return [joint]
+        return [joint, self._stage(Stage.FROZEN, self.configuration.frozen_epochs, self._phi_of_joint_stage)]
 
-    def _session(self, session: str, epochs: int, phi: Callable[[], InnerNetwork] | None) -> Record:
-        stem = f"session{len(session)}"
-        if (self.out / f"{stem}.json").exists():
-            record = Record.read(self.out / f"{stem}.json")
-            self.progress(session, epochs, epochs, "already done")
+    def _stage(self, stage: Stage, epochs: int, phi: Callable[[], InnerNetwork] | None) -> Record:
+        if (self.out / f"{stage}.json").exists():
+            record = Record.read(self.out / f"{stage}.json")
+            self.progress(stage, epochs, epochs, "already done")
             return record
         inner = phi() if phi else None
-        model = self._model(inner, session)
+        model = self._model(inner, stage)
         if inner is not None:
-            inner.trainable = session == "II"
+            inner.trainable = stage is Stage.JOINT
         compile_classifier(model, self.configuration.learning_rate)
         state = fit(
             model,
             self.split,
-            self.out / f"{stem}-checkpoint.npz",
+            self.out / f"{stage}-checkpoint.npz",
             epochs=epochs,
             batch_size=self.configuration.batch_size,
-            seed=(self.configuration.seed, len(session)),
-            inner=inner if session == "II" else None,
-            on_epoch=lambda n, logs: self.progress(session, n, epochs, f"val {logs['val_accuracy']:.2%}"),
+            seed=(self.configuration.seed, _SEEDS[stage]),
+            inner=inner if stage is Stage.JOINT else None,
+            on_epoch=lambda n, logs: self.progress(stage, n, epochs, f"val {logs['val_accuracy']:.2%}"),
         )
-        return self._finish(session, stem, model, state)
+        return self._finish(stage, model, state)
 
-    def _finish(self, session: str, stem: str, model: Any, state: Fit) -> Record:
-        record = self._record(session, model, state)
+    def _finish(self, stage: Stage, model: Any, state: Fit) -> Record:
+        record = self._record(stage, model, state)
         if state.best_weights:
             test = evaluate(model, self.split.x_test, self.split.y_test)
             record.test_accuracy, record.test_loss = test["accuracy"], test["loss"]
-            partial = self.out / f".{stem}-partial.keras"
+            partial = self.out / f".{stage}-partial.keras"
             model.save(partial)
-            os.replace(partial, self.out / f"{stem}.keras")
+            os.replace(partial, self.out / f"{stage}.keras")
             if self.configuration.arm in models.ARMS:
                 images = self.split.x_validation[:_DENSITY_IMAGES]
-                save_surface(self.out / f"{stem}-surface.npz", model, images, state.snapshots.get(0))
+                save_surface(self.out / f"{stage}-surface.npz", model, images, state.snapshots.get(0))
         if state.snapshots:
-            save_snapshots(self.out / f"{stem}-phi.npz", state.snapshots, self.configuration.inner_activation)
-        record.write(self.out / f"{stem}.json")  # last: it says that the session is whole
-        (self.out / f"{stem}-checkpoint.npz").unlink(missing_ok=True)
+            save_snapshots(self.out / f"{stage}-phi.npz", state.snapshots, self.configuration.inner_activation)
+        record.write(self.out / f"{stage}.json")  # last: it says that the stage is whole
+        (self.out / f"{stage}-checkpoint.npz").unlink(missing_ok=True)
         return record
 
-    def _record(self, session: str, model: Any, state: Fit) -> Record:
+    def _record(self, stage: Stage, model: Any, state: Fit) -> Record:
         configuration, data = self.configuration, self.split
         (costs,) = models.compare({configuration.arm: model})
         settings: dict[str, Any] = {**asdict(configuration), "inner_units": list(configuration.inner_units)}
@@ -211,13 +205,13 @@ class _Run:
             del settings[name]
         return Record(
             arm=configuration.arm,
-            session=session,
+            stage=stage.value,
             seed=configuration.seed,
             dataset=self.dataset.name,
             architecture=configuration.architecture,
             widths=list(self.widths),
             parameters=costs.parameters,
-            norm=costs.norm,
+            normalization=costs.normalization,
             splits={"train": len(data.y_train), "validation": len(data.y_validation), "test": len(data.y_test)},
             settings={**settings, "multiply_adds": costs.multiply_adds, "pre_activations": costs.pre_activations},
             epochs=state.epochs,
@@ -234,7 +228,7 @@ class _Run:
             self._split = split(self.dataset, self.configuration.seed)
         return self._split
 
-    def _model(self, inner: InnerNetwork | None, session: str) -> Any:
+    def _model(self, inner: InnerNetwork | None, stage: Stage) -> Any:
         configuration = self.configuration
         return ARCHITECTURES[configuration.architecture](
             self.dataset.input_shape,
@@ -243,11 +237,10 @@ class _Run:
             self.widths,
             inner,
             configuration.dropout,
-            norm=configuration.norm,
+            normalization=configuration.normalization,
             pairing=configuration.pairing,
             evaluation=configuration.evaluation,
-            # Session III starts from other initial weights than Session II.
-            seed=10 * configuration.seed + len(session),
+            seed=10 * configuration.seed + _SEEDS[stage],
         )
 
     def _matched_widths(self) -> tuple[int, ...]:
@@ -260,13 +253,13 @@ class _Run:
         reference = build(self.dataset.input_shape, self.dataset.classes, widths=widths)
         return models.matched_widths(arm, reference, inner=inner)
 
-    def _start_of_phi(self) -> InnerNetwork:
+    def _pretrained_phi(self) -> InnerNetwork:
         inner = make_phi(self.configuration)
-        pretrain_phi(inner, self.configuration, lambda done, steps: self.progress("I", done, steps, ""))
+        pretrain_phi(inner, self.configuration, lambda done, steps: self.progress(Stage.PRETRAIN, done, steps, ""))
         return inner
 
-    def _phi_of_session_2(self) -> InnerNetwork:
-        model = keras.models.load_model(self.out / "session2.keras", compile=False)
+    def _phi_of_joint_stage(self) -> InnerNetwork:
+        model = keras.models.load_model(self.out / "joint.keras", compile=False)
         return inner_network(model)
 
 
@@ -287,14 +280,14 @@ def make_phi(configuration: Configuration) -> InnerNetwork:
 
 
 def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: Callable[[int, int], None]) -> None:
-    """Session I, if there is one."""
-    start, amplitude = configuration.start, configuration.amplitude
-    if start == "glorot":
+    """Fit phi to the surface that it starts from, unless it starts from Glorot's weights."""
+    phi_init, std = configuration.phi_init, configuration.phi_init_std
+    if phi_init == "glorot":
         return
-    if start == "random":
-        surface: Any = surfaces.random_field(configuration.seed, inner.arity, amplitude=amplitude)
+    if phi_init == "random":
+        surface: Any = surfaces.random_field(configuration.seed, inner.arity, std=std)
     else:
-        surface = surfaces.scaled(surfaces.NAMED[start], amplitude)
+        surface = surfaces.scaled(surfaces.NAMED[phi_init], std)
     pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
 
 

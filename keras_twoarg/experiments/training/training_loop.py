@@ -157,7 +157,7 @@ def _read(file: Path, model: Any, inner: InnerNetwork | None) -> Fit:
             if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):
                 raise ValueError("its arrays have other shapes than the model's variables")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to start this session anew") from error
+        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to start this stage anew") from error
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return Fit(summary["epochs"], summary["best_epoch"], best, snapshots)

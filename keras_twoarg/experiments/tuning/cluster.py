@@ -32,8 +32,8 @@ def chief(
     out: Path,
     address: str,
     *,
-    silence: float = 60.0,
-    patience: float = 1800.0,
+    worker_timeout: float = 60.0,
+    chief_timeout: float = 1800.0,
     on_trial: OnTrial = lambda row: None,
     say: Callable[[str], None] = lambda text: None,
     data_dir: str | None = None,
@@ -44,9 +44,9 @@ def chief(
         search: What to search.
         out: The shared folder.
         address: `"HOST:PORT"` to listen at.
-        silence: Seconds without a sign of life after which a worker's trial goes to another. Defaults to `60`.
-        patience: Seconds without any worker after which the chief gives up; the search can be gone on with. Defaults to
-            `1800`.
+        worker_timeout: Seconds without a sign of life after which a worker's trial goes to another. Defaults to `60`.
+        chief_timeout: Seconds without any worker after which the chief gives up; the search can be resumed. Defaults
+            to `1800`.
         on_trial: Called with the row of each trial that has ended.
         say: Called with news for people.
         data_dir: Folder of prepared TensorFlow Datasets.
@@ -58,8 +58,10 @@ def chief(
         ValueError: As `tune`, or if the address cannot be listened at.
         Lost: If there was no worker for too long.
     """
-    if silence < 2 * HEARTBEAT:
-        raise ValueError(f"`silence` must be at least {2 * HEARTBEAT:.0f} s. Received: silence={silence!r}")
+    if worker_timeout < 2 * HEARTBEAT:
+        raise ValueError(
+            f"`worker_timeout` must be at least {2 * HEARTBEAT:.0f} s. Received: worker_timeout={worker_timeout!r}"
+        )
     dataset = search.load(data_dir)
     claim(search, out, dataset)
     files.write_json(out / "arms.json", list(search.arms))
@@ -72,12 +74,12 @@ def chief(
         tuner.oracle.finished = lambda trial, m=hypermodel, f=folder: on_trial(keep(f, m, trial))
         tuner.save()
         say(f"{arm}: waiting for workers at {host}:{port + i}")
-        _serve(tuner.oracle, f"{host}:{port + i}", silence, patience, say)
+        _serve(tuner.oracle, f"{host}:{port + i}", worker_timeout, chief_timeout, say)
         found[arm] = finish(search, hypermodel, folder, tuner.oracle)
     return found
 
 
-def _serve(oracle: Any, address: str, silence: float, patience: float, say: Callable[[str], None]) -> None:
+def _serve(oracle: Any, address: str, worker_timeout: float, chief_timeout: float, say: Callable[[str], None]) -> None:
     import grpc
     from keras_tuner.src import protos
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
@@ -94,16 +96,16 @@ def _serve(oracle: Any, address: str, silence: float, patience: float, say: Call
     try:
         while not (_over(oracle, servicer.stop_triggered) and not oracle.tuner_ids):
             time.sleep(0.2)
-            for worker in oracle.drop_silent(silence):
-                say(f"The worker {worker} has not been heard of for {silence:.0f} s; its trial goes to another")
+            for worker in oracle.drop_silent(worker_timeout):
+                say(f"The worker {worker} has not been heard of for {worker_timeout:.0f} s; its trial goes to another")
             if oracle.tuner_ids:
                 alone_since = time.monotonic()
             elif _over(oracle, True) and oracle.end_order and not oracle.remaining_trials():
                 break  # all done in an earlier call: nobody needs to come
-            if time.monotonic() - alone_since > patience:
+            if time.monotonic() - alone_since > chief_timeout:
                 raise Lost(
-                    f"No worker has been heard of for {patience:.0f} s; {len(oracle.end_order)} trials have ended. "
-                    "Start the chief and workers again to go on"
+                    f"No worker has been heard of for {chief_timeout:.0f} s; {len(oracle.end_order)} trials have "
+                    "ended. Start the chief and workers again to resume"
                 )
     finally:
         server.stop(grace=1.0).wait()
@@ -120,7 +122,7 @@ def worker(
     name: str,
     progress: Progress,
     *,
-    patience: float = 1800.0,
+    chief_timeout: float = 1800.0,
     data_dir: str | None = None,
 ) -> None:
     """Run trials for a chief until there are none left.
@@ -130,7 +132,7 @@ def worker(
         address: The chief's `"HOST:PORT"`.
         name: A name that no other worker has.
         progress: Called with an arm and trial, the epochs done and in all, and a note.
-        patience: Seconds to wait for the chief. Defaults to `1800`.
+        chief_timeout: Seconds to wait for the chief. Defaults to `1800`.
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Raises:
@@ -142,8 +144,8 @@ def worker(
 
     if "chief" in name:
         raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
-    oracle_client.TIMEOUT = patience
-    search = _read(out, patience)
+    oracle_client.TIMEOUT = chief_timeout
+    search = _read(out, chief_timeout)
     dataset = search.load(data_dir)
     host, port = _split(address)
     for i, arm in enumerate(search.arms):
@@ -159,17 +161,17 @@ def worker(
                     tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
         except grpc.RpcError as error:
             raise Lost(
-                f"The chief at {host}:{port + i} did not answer for {patience:.0f} s ({error.code().name}). "
+                f"The chief at {host}:{port + i} did not answer for {chief_timeout:.0f} s ({error.code().name}). "
                 "Start it again, and then this worker"
             ) from error
 
 
-def _read(out: Path, patience: float) -> Search:
+def _read(out: Path, chief_timeout: float) -> Search:
     """Wait for the chief to say what is searched, and read it."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + chief_timeout
     while not (out / "arms.json").exists():
         if time.monotonic() > end:
-            raise Lost(f"No chief has begun a search in {out} within {patience:.0f} s")
+            raise Lost(f"No chief has begun a search in {out} within {chief_timeout:.0f} s")
         time.sleep(0.5)
     settings = files.read_json(out / "search.json")
     known = {f.name for f in fields(Search)}

@@ -28,11 +28,11 @@ SPACE: dict[str, Sequence[Any]] = {
     "dropout": (0.0, 0.1, 0.25, 0.5),
     "learning_rate": Range(3e-4, 1e-2),
     "batch_size": (50, 100, 200),
-    "norm": ("layer", "none"),
+    "normalization": ("layer", "none"),
     "inner_units": (16, 32, 64),
     "inner_activation": ("relu", "silu"),
-    "start": ("random", "glorot", "product"),
-    "amplitude": (0.01, 0.05),
+    "phi_init": ("random", "glorot", "product"),
+    "phi_init_std": (0.01, 0.05),
     "pairing": ("adjacent",),
 }
 """What is chosen from, for each hyperparameter.
@@ -41,9 +41,9 @@ SPACE: dict[str, Sequence[Any]] = {
 |---|---|
 | depth | hidden layers |
 | taper | width of each hidden layer relative to the one before it; the budget of parameters sets the scale |
-| dropout, learning_rate, batch_size, norm | as in `sessions.Configuration` |
+| dropout, learning_rate, batch_size, normalization | as in `sessions.Configuration` |
 | inner_units | units of each of phi's two hidden layers; arms with an inner network |
-| inner_activation, start, amplitude | as in `sessions.Configuration`; arms with an inner network |
+| inner_activation, phi_init, phi_init_std | as in `sessions.Configuration`; arms with an inner network |
 | pairing | as in `TwoArgActivation`; one by default, since the other is the same network with its units renamed |
 """
 
@@ -55,8 +55,8 @@ class OuterHyperModel(kt.HyperModel):
     """Outer networks of one arm, all with the same number of parameters.
 
     A choice exists only where it matters: `taper` for two hidden layers or more, what concerns phi for arms that have
-    one, `amplitude` where there is a Session I. So no two sets of values are the same model. It works in every tuner of
-    KerasTuner, and can be subclassed. `fit` does Session I before it trains.
+    one, `phi_init_std` where phi is pretrained. So no two sets of values are the same model. It works in every tuner
+    of KerasTuner, and can be subclassed. `fit` pretrains phi before it trains.
 
     Args:
         arm: What fills the units, as in `models.mlp`.
@@ -69,10 +69,10 @@ class OuterHyperModel(kt.HyperModel):
         space: Choices to put in the place of those in `SPACE`, by name; a single one is no choice.
         pretraining_epochs: As in `sessions.Configuration`.
         evaluation: As in `sessions.Configuration`.
-        seed: Seed of initial weights, dropout and Session I, the same for all trials. Defaults to `0`.
+        seed: Seed of initial weights, dropout and pretraining, the same for all trials. Defaults to `0`.
 
     Example:
-        >>> space = {"depth": (1, 2), "start": ("glorot",)}
+        >>> space = {"depth": (1, 2), "phi_init": ("glorot",)}
         >>> hypermodel = tuning.OuterHyperModel("two_arg", (28, 28, 1), 10, space=space)
         >>> hp = keras_tuner.HyperParameters()
         >>> model = hypermodel.build(hp)
@@ -121,7 +121,7 @@ class OuterHyperModel(kt.HyperModel):
         if depth in deep:
             with hp.conditional_scope("depth", deep) if len(self.space["depth"]) > 1 else nullcontext():
                 taper = self._choose(hp, "taper")
-        chosen = {name: self._choose(hp, name) for name in ("dropout", "learning_rate", "batch_size", "norm")}
+        chosen = {name: self._choose(hp, name) for name in ("dropout", "learning_rate", "batch_size", "normalization")}
         if models.arity_of(self.arm) == 2:
             chosen["pairing"] = self._choose(hp, "pairing")
         if self.arm in models.ARMS:
@@ -157,7 +157,7 @@ class OuterHyperModel(kt.HyperModel):
             configuration.widths or (),
             make_phi(configuration) if self.arm in models.ARMS else None,
             configuration.dropout,
-            norm=configuration.norm,
+            normalization=configuration.normalization,
             pairing=configuration.pairing,
             evaluation=configuration.evaluation,
             seed=self.seed,
@@ -166,7 +166,7 @@ class OuterHyperModel(kt.HyperModel):
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """Do Session I, then train; the batch size is one of the hyperparameters."""
+        """Pretrain phi, then train; the batch size is one of the hyperparameters."""
         configuration = self.configuration(hp)
         keras.utils.set_random_seed(self.seed)  # of the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband goes on with trained weights
@@ -183,17 +183,17 @@ class OuterHyperModel(kt.HyperModel):
             units = self._choose(hp, "inner_units")
             chosen = {"inner_units": (units, units), "inner_activation": self._choose(hp, "inner_activation")}
         starts = self._starts()
-        chosen["start"] = self._choose(hp, "start", starts)
+        chosen["phi_init"] = self._choose(hp, "phi_init", starts)
         pretrained = [start for start in starts if start != "glorot"]
-        if chosen["start"] in pretrained:
-            with hp.conditional_scope("start", pretrained) if len(starts) > 1 else nullcontext():
-                chosen["amplitude"] = self._choose(hp, "amplitude")
+        if chosen["phi_init"] in pretrained:
+            with hp.conditional_scope("phi_init", pretrained) if len(starts) > 1 else nullcontext():
+                chosen["phi_init_std"] = self._choose(hp, "phi_init_std")
         return chosen
 
     def _starts(self) -> Sequence[Any]:
         """Return the starts that fit the arm's arity; the named surfaces have two arguments."""
         one = models.ARMS[self.arm] != 2
-        return [s for s in self.space["start"] if not one or s in ("random", "glorot")] or ["random"]
+        return [s for s in self.space["phi_init"] if not one or s in ("random", "glorot")] or ["random"]
 
     def _choose(self, hp: Any, name: str, choices: Sequence[Any] | None = None) -> Any:
         choices = self.space[name] if choices is None else choices

@@ -34,7 +34,7 @@ class Search:
         architecture: `"mlp"` or `"cnn"`. Defaults to `"mlp"`.
         subset: Training images, drawn once; 0 for all. Defaults to `0`.
         space: Choices to put in the place of those in `hypermodel.SPACE`.
-        pretraining_epochs: Passes over the grid in Session I. Defaults to the paper's.
+        pretraining_epochs: Passes over the grid in the pretrain stage. Defaults to the paper's.
         evaluation: How phi is evaluated. Defaults to `"auto"`.
         seed: Seed of the split, the weights and the search. Defaults to `0`.
     """

@@ -33,8 +33,8 @@ def _close_figures():
 RUNS = [
     record("relu", seed=1),
     record("relu", seed=2, accuracies=(0.4, 0.8, 0.92)),
-    record("two_arg", "II", accuracies=(0.9, 0.97, 0.98)),
-    record("two_arg", "III", accuracies=(0.9, 0.91, 0.97)),
+    record("two_arg", "joint", accuracies=(0.9, 0.97, 0.98)),
+    record("two_arg", "frozen", accuracies=(0.9, 0.91, 0.97)),
 ]
 
 
@@ -48,8 +48,8 @@ def test_table_by_hand():
     table = runs_table(RUNS)
     assert table.columns[1] == "to 90%"
     assert table.rows == (
-        ("two_arg II", "1", "95.00%", "98.00%", "1"),
-        ("two_arg III", "1", "92.67%", "97.00%", "1"),
+        ("two_arg joint", "1", "95.00%", "98.00%", "1"),
+        ("two_arg frozen", "1", "92.67%", "97.00%", "1"),
         ("relu", "2", "74.67%", "94.00% ± 2.83", "2"),
     )
     assert max(map(len, text(table).splitlines())) <= 80
@@ -60,29 +60,29 @@ def test_what_is_unfair_is_red():
     runs = [
         record("two_arg", settings=costs),
         record("maxout", parameters=1004, seconds=7.0, settings=costs),
-        record("relu", parameters=1006, norm="none", seconds=6.1, settings={**costs, "multiply_adds": 500}),
+        record("relu", parameters=1006, normalization="none", seconds=6.1, settings={**costs, "multiply_adds": 500}),
         record("relu", seed=2, parameters=1006, accuracies=(0.5,), seconds=6.1, settings=costs),
     ]
     table = fairness_table(runs)
     assert table.rows[1] == ("maxout", "1,004 (+0.40%)", "8", "LayerNorm", "3", "1,000", "7 (×1.17)")
     red = {(table.rows[i][0], table.columns[j]) for i, j in table.flagged}
     assert red == {
-        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "norm"), ("relu", "multiply-adds"),
+        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "normalization"), ("relu", "multiply-adds"),
     }  # fmt: skip
     assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
 
 
 def test_runs_of_several_plans_are_told_apart_by_what_differs():
     runs = [
-        record("two_arg", settings={"start": "random", "dropout": 0.5}),
-        record("two_arg", settings={"start": "product", "dropout": 0.5}),
-        record("relu", settings={"start": "random"}),
-        record("relu", seed=2, settings={"start": "product"}),
+        record("two_arg", settings={"phi_init": "random", "dropout": 0.5}),
+        record("two_arg", settings={"phi_init": "product", "dropout": 0.5}),
+        record("relu", settings={"phi_init": "random"}),
+        record("relu", seed=2, settings={"phi_init": "product"}),
     ]
-    names = ["two_arg II, start product", "two_arg II, start random", "relu"]
+    names = ["two_arg joint, start product", "two_arg joint, start random", "relu"]
     assert [g.name for g in group_runs(runs)] == names
     older = [record("two_arg"), record("two_arg", seed=2, settings={"inner_units": [64, 64]})]
-    assert [g.name for g in group_runs(older)] == ["two_arg II"]  # it was the same before records said so
+    assert [g.name for g in group_runs(older)] == ["two_arg joint"]  # it was the same before records said so
     deeper = [record("two_arg", widths=[8, 8]), record("two_arg"), record("relu", widths=[9, 9])]
     assert [g.task[2] for g in group_runs(deeper)] == [1, 2, 2]
 
@@ -114,7 +114,7 @@ def test_threshold_is_one_that_every_run_reached():
 def test_reading_filters_by_seed_and_names_empty_folders(tmp_path):
     for i, run in enumerate(RUNS):
         (tmp_path / str(i)).mkdir()
-        run.write(tmp_path / str(i) / f"session{len(run.session)}.json")
+        run.write(tmp_path / str(i) / f"{run.stage}.json")
     assert len(read_runs([tmp_path])) == 4
     assert [r.seed for r in read_runs([tmp_path], seed=2)] == [2]
     with pytest.raises(ValueError, match="no records of finished runs of seed 9"):
@@ -125,16 +125,16 @@ def test_reading_filters_by_seed_and_names_empty_folders(tmp_path):
 
 
 def test_records_with_numbers_that_are_not_finite_are_valid_json(tmp_path):
-    record(test_loss=float("nan")).write(tmp_path / "session2.json")
-    assert "NaN" not in (tmp_path / "session2.json").read_text()
-    assert Record.read(tmp_path / "session2.json").test_loss is None
+    record(test_loss=float("nan")).write(tmp_path / "joint.json")
+    assert "NaN" not in (tmp_path / "joint.json").read_text()
+    assert Record.read(tmp_path / "joint.json").test_loss is None
 
 
 @pytest.mark.parametrize(
     ("wrong", "suits"),
     [
         (None, "best_epoch test_accuracy test_loss commit clean"),
-        ("oops", "arm session dataset architecture norm status commit"),
+        ("oops", "arm stage dataset architecture normalization status commit"),
         (-1.5, "test_accuracy test_loss seconds clean"),
         (True, ""),
         ([1], "widths"),

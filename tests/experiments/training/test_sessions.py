@@ -30,9 +30,9 @@ def finished(tmp_path_factory):
 def test_records_say_everything(finished):
     out, (second, third) = finished
     for record in (second, third):
-        stored = json.loads((out / f"session{len(record.session)}.json").read_text())
+        stored = json.loads((out / f"session{len(record.stage)}.json").read_text())
         assert Record(**stored) == record
-        assert (record.arm, record.seed, record.widths, record.norm) == ("two_arg", 3, [8, 8], "LayerNorm")
+        assert (record.arm, record.seed, record.widths, record.normalization) == ("two_arg", 3, [8, 8], "LayerNorm")
         assert record.splits == {"train": 240, "validation": 60, "test": 60}
         assert 0 <= record.test_accuracy <= 1 and record.status == "finished"
         assert record.parameters == 64 * 16 + 16 + 8 * 16 + 16 + 9 * 3 + 4417
@@ -44,7 +44,7 @@ def test_records_say_everything(finished):
 def test_the_tested_weights_are_those_of_the_best_epoch(finished):
     out, (second, _) = finished
     assert second.best_epoch == 1 + int(np.argmin(second.curve("val_loss")))
-    model = keras.models.load_model(out / "session2.keras")
+    model = keras.models.load_model(out / "joint.keras")
     split = datasets.split(blobs(), 3)
     found = evaluate(model, split.x_validation, split.y_validation)
     np.testing.assert_allclose(found["loss"], min(second.curve("val_loss")), rtol=1e-4)
@@ -61,13 +61,13 @@ def test_session_3_keeps_phi_of_session_2_and_trains_a_new_outer_network(finishe
 
 def test_snapshots_show_maturation(finished):
     out, _ = finished
-    with np.load(out / "session2-phi.npz") as arrays:
+    with np.load(out / "joint-phi.npz") as arrays:
         assert arrays["epochs"].tolist() == [0, 1, 2, 3, 4]
         assert arrays["weight_0"].shape == (5, 2, 64)
         assert np.abs(np.diff(arrays["weight_0"], axis=0)).max((1, 2)).min() > 0
-    with np.load(out / "session2-surface.npz") as arrays:
-        assert arrays["learned"].shape == arrays["start"].shape == arrays["counts"][0].shape == (101, 101)
-        assert not np.allclose(arrays["learned"], arrays["start"])
+    with np.load(out / "joint-surface.npz") as arrays:
+        assert arrays["learned"].shape == arrays["phi_init"].shape == arrays["counts"][0].shape == (101, 101)
+        assert not np.allclose(arrays["learned"], arrays["phi_init"])
 
 
 def test_a_finished_folder_is_not_run_again(finished):
@@ -107,7 +107,7 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert kill_after in done.stdout  # what had been done is reported, not done again
     for record in finished[1]:
-        resumed = Record.read(out / f"session{len(record.session)}.json")
+        resumed = Record.read(out / f"session{len(record.stage)}.json")
         assert resumed.curve("val_loss") == record.curve("val_loss")
         assert (resumed.test_loss, resumed.best_epoch) == (record.test_loss, record.best_epoch)
     assert not list(out.glob("*checkpoint*")) and not list(out.glob(".*"))
@@ -115,24 +115,24 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
 
 def test_arms_without_phi_have_one_session(tmp_path):
     (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", arm="relu", **{**QUICK, "widths": None, "epochs": 2})
-    assert record.session == "II" and record.arm == "relu"
+    assert record.stage == "II" and record.arm == "relu"
     reference = sessions.DEFAULT_WIDTHS["mlp"]
     assert len(record.widths) == len(reference) and record.widths[0] > reference[0]
-    assert not (tmp_path / "relu" / "session2-phi.npz").exists()
+    assert not (tmp_path / "relu" / "joint-phi.npz").exists()
 
 
 def test_one_argument_and_convolutions(tmp_path):
     quick = {**QUICK, "architecture": "cnn", "widths": (4, 8), "epochs": 1, "frozen_epochs": 0}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "one", arm="one_arg", **quick)
     assert record.arm == "one_arg" and record.architecture == "cnn"
-    with np.load(tmp_path / "one" / "session2-surface.npz") as arrays:
+    with np.load(tmp_path / "one" / "joint-surface.npz") as arrays:
         assert arrays["learned"].shape == (101,)
 
 
 def test_a_run_that_diverges_is_recorded(tmp_path):
     records = sessions.run_sessions(blobs(), tmp_path / "out", learning_rate=1e38, **QUICK)
     assert records[0].status == "diverged" and len(records) == 1
-    assert json.loads((tmp_path / "out" / "session2.json").read_text())["status"] == "diverged"
+    assert json.loads((tmp_path / "out" / "joint.json").read_text())["status"] == "diverged"
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
@@ -169,10 +169,10 @@ def test_folders_of_others_are_left_alone(finished, tmp_path):
     assert [f.name for f in (tmp_path / "letters").iterdir()] == ["dear.txt"]
 
 
-@pytest.mark.parametrize("name", ["run.json", "session2.json"])
+@pytest.mark.parametrize("name", ["run.json", "joint.json"])
 def test_damaged_json_is_named(name, tmp_path):
     (tmp_path / "run.json").write_text("{")
-    (tmp_path / "session2.json").write_text("[1]")
+    (tmp_path / "joint.json").write_text("[1]")
     action = sessions.run_sessions if name == "run.json" else None
     with pytest.raises(ValueError, match=name):
         action(blobs(), tmp_path, **QUICK) if action else Record.read(tmp_path / name)

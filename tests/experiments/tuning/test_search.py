@@ -27,8 +27,8 @@ from keras_twoarg.experiments import tuning  # noqa: E402
 from keras_twoarg.experiments.tuning import cluster, oracles, search  # noqa: E402
 
 SPACE = {
-    "depth": [1, 2], "taper": [1.0], "dropout": [0.0, 0.5], "batch_size": [50], "norm": ["layer"], "inner_units": [4],
-    "inner_activation": ["relu"], "start": ["glorot"], "learning_rate": [1e-3, 1e-2],
+    "depth": [1, 2], "taper": [1.0], "dropout": [0.0, 0.5], "batch_size": [50], "normalization": ["layer"],
+    "inner_units": [4],    "inner_activation": ["relu"], "phi_init": ["glorot"], "learning_rate": [1e-3, 1e-2],
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, archite
     oracle.update_space(hp)
     names = {p.name for p in hp.space}
     assert ("inner_units" in names) == (arm in ("two_arg", "one_arg"))
-    assert ("start" in names) == (arm in models.ARMS)
+    assert ("phi_init" in names) == (arm in models.ARMS)
     choices = next((p.values for p in hp.space if p.name == "start"), [])
     assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
 
@@ -165,8 +165,21 @@ def command(log, *words):
 def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_path, data):
     port, out = 20_000 + os.getpid() % 20_000, tmp_path / "s"
     address = f"127.0.0.1:{port}"
-    common = ["--out", str(out), "--patience", "120"]
-    options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "4", "--epochs", "5", "--silence", "6"]
+    common = ["--out", str(out), "--chief-timeout", "120"]
+    options = [
+        "--arm",
+        "relu",
+        "--data",
+        data,
+        "--tuner",
+        "random",
+        "--trials",
+        "4",
+        "--epochs",
+        "5",
+        "--worker-timeout",
+        "6",
+    ]
     space = json.dumps({**SPACE, "learning_rate": [1e-4, 3e-4, 1e-3]})
     chief = command(tmp_path / "chief", "--chief", address, *common, *options, "--space", space)
     workers = [command(tmp_path / n, "--worker", address, *common, "--name", n) for n in ("first", "second")]
@@ -230,7 +243,7 @@ def test_a_workers_last_heartbeat_does_not_keep_it_waiting(monkeypatch):
 def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_path, data):
     port, out = 20_000 + (os.getpid() + 11) % 20_000, tmp_path / "s"
     address = f"127.0.0.1:{port}"
-    common = ["--out", str(out), "--patience", "120"]
+    common = ["--out", str(out), "--chief-timeout", "120"]
     options = ["--arm", "relu", "--data", data, "--tuner", "random", "--trials", "3", "--epochs", "5"]
     start = ["--chief", address, *common, *options, "--space", json.dumps(SPACE)]
     chief = command(tmp_path / "chief", *start)
@@ -251,10 +264,10 @@ def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_pa
 
 def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, data):
     out, address = str(tmp_path / "s"), f"127.0.0.1:{20_000 + (os.getpid() + 7) % 20_000}"
-    alone = ["tune", "--chief", address, "--arm", "relu", "--data", data, "--out", out, "--patience", "1"]
+    alone = ["tune", "--chief", address, "--arm", "relu", "--data", data, "--out", out, "--chief-timeout", "1"]
     done = CliRunner().invoke(cli.twoarg, alone)
     assert done.exit_code == 2 and "No worker has been heard of for 1 s; 0 trials have ended" in done.output
-    done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", address, "--out", out, "--patience", "1"])
+    done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", address, "--out", out, "--chief-timeout", "1"])
     assert done.exit_code == 2 and "did not answer for 1 s" in done.output
     done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", "nowhere", "--out", out])
     assert done.exit_code == 2 and "HOST:PORT" in done.output
@@ -273,7 +286,7 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
         cli.twoarg, [*train, "--epochs", "1", "--frozen-epochs", "0", "--out", str(tmp_path / "run")]
     )
     assert done.exit_code == 0, done.output
-    record = json.loads((tmp_path / "run" / "session2.json").read_text())
+    record = json.loads((tmp_path / "run" / "joint.json").read_text())
     assert record["widths"] == best["configuration"]["widths"] and record["settings"]["inner_units"] == [4, 4]
     assert record["settings"]["learning_rate"] == best["configuration"]["learning_rate"]
     assert record["settings"]["dropout"] == 0.25  # what is given on the command line wins

@@ -1,0 +1,77 @@
+"""The stages of a run, and the files that each leaves in the run's folder.
+
+| stage | in the paper | what happens |
+|---|---|---|
+| `pretrain` | Session I | phi is fitted to a random smooth surface |
+| `joint` | Session II | phi and the outer network are trained together |
+| `frozen` | Session III | phi of the joint stage is frozen, and a new outer network is trained |
+
+Version 0.1.0 named files by session and had other words for some settings. Its folders are read as they are, and
+brought up to date when a run in them is resumed.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg.utils import files
+
+
+class Stage(str, Enum):
+    """A stage of a run; its value names its files."""
+
+    PRETRAIN = "pretrain"
+    JOINT = "joint"
+    FROZEN = "frozen"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_OLD_STEMS = {Stage.JOINT: "session2", Stage.FROZEN: "session3"}
+_OLD_STAGES = {"II": "joint", "III": "frozen"}
+_OLD_KEYS = {"session": "stage", "norm": "normalization", "start": "phi_init", "amplitude": "phi_init_std"}
+
+
+def stage_file(folder: Path, stage: Stage, ending: str) -> Path:
+    """Return a stage's file in a run's folder, such as `joint.keras`, or the one of version 0.1.0 if that is there."""
+    current = folder / f"{stage}{ending}"
+    old = folder / f"{_OLD_STEMS[stage]}{ending}"
+    return old if old.exists() and not current.exists() else current
+
+
+def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = tuple(_OLD_STEMS)) -> list[Path]:
+    """Return the files of stages in all run folders below some folders, in a fixed order."""
+    names = [f"{name}{ending}" for stage in stages for name in (stage, _OLD_STEMS[stage])]
+    unique = {file.resolve() for folder in folders for name in names for file in Path(folder).rglob(name)}
+    return sorted(unique, key=lambda file: (file.parent, names.index(file.name)))
+
+
+def in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's or configuration's entries, those of version 0.1.0 under today's names."""
+    renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
+    if "stage" in renamed:
+        renamed["stage"] = _OLD_STAGES.get(renamed["stage"], renamed["stage"])
+    if isinstance(settings := renamed.get("settings"), dict):
+        renamed["settings"] = {_OLD_KEYS.get(key, key): value for key, value in settings.items()}
+    return renamed
+
+
+def upgrade_folder(folder: Path) -> None:
+    """Give the files of a run's folder that version 0.1.0 wrote today's names and words."""
+    for old, current in _renamed_files(folder):
+        if not current.exists():
+            old.rename(current)
+    for name in ("run", *_OLD_STEMS):
+        file = folder / f"{name}.json"
+        if file.exists() and isinstance(data := files.read_json(file), dict) and in_todays_words(data) != data:
+            files.write_json(file, in_todays_words(data))
+
+
+def _renamed_files(folder: Path) -> Iterator[tuple[Path, Path]]:
+    for stage, stem in _OLD_STEMS.items():
+        for old in folder.glob(f"{stem}*"):
+            yield old, folder / f"{stage}{old.name[len(stem) :]}"
+    if (robustness := folder / "robustness2").exists():
+        yield robustness, folder / "joint-robustness"
