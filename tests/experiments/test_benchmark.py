@@ -31,7 +31,7 @@ def small(monkeypatch):
         """Do it here: in a process of its own nothing of this would be small."""
         return Outcome(0, getattr(benchmark, function.split(":")[1])(progress, *arguments), ())
 
-    monkeypatch.setattr(benchmark.children, "call", call)
+    monkeypatch.setattr(benchmark.subprocesses, "call", call)
 
 
 def test_all_variants_but_the_baked_have_as_many_parameters():
@@ -119,7 +119,7 @@ def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
         calls.append(arguments[:2])
         return Outcome(-9, None, ()) if arguments[0] == "exports" else Outcome(0, {"relu": 1.0}, ())
 
-    monkeypatch.setattr(benchmark.children, "call", call)
+    monkeypatch.setattr(benchmark.subprocesses, "call", call)
     for parts in (["memory"], ["memory", "exports"]):
         found = benchmark.run(["mlp28"], ["relu"], 2, parts, out, lambda *_: None)
     assert calls == [("memory", "mlp28"), ("exports", "mlp28")]

@@ -74,7 +74,7 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
     """Return speed of learning and end of each arm."""
     threshold = common_threshold(records)
     caption = (
-        "II: phi and the outer network trained jointly; III: phi frozen, a new outer network. "
+        "joint: phi and the outer network trained together; frozen: phi frozen, a new outer network. "
         f"to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
         "accuracy over the epochs. test accuracy: at the best epoch by validation loss, mean ± standard deviation over "
         "seeds; the test images were used once."
@@ -109,11 +109,13 @@ def paired_table(records: Sequence[Record]) -> Table | None:
         for row in _paired_rows(base, other, threshold)
     ]
     columns = ("arm", "what", "difference", "95 % interval", "p", "d", "seeds")
-    return Table("two_arg II minus each other arm", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
+    return (
+        Table("two_arg joint minus each other arm", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
+    )
 
 
 def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
-    """Return the first two_arg II of each task, and what is compared with it."""
+    """Return the first two_arg joint of each task, and what is compared with it."""
     bases: dict[tuple[Any, ...], Group] = {}
     for group in groups:
         if (group.arm, group.stage) == ("two_arg", "joint"):

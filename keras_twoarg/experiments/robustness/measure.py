@@ -194,5 +194,6 @@ def _attacks(
 
 def _in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
     """Return a record's entries, those of version 0.1.0 under today's names."""
-    settings = {"p_norm" if key == "norm" else key: value for key, value in data.get("settings", {}).items()}
-    return {**data, "settings": settings}
+    if not isinstance(settings := data.get("settings"), dict):
+        return data
+    return {**data, "settings": {"p_norm" if key == "norm" else key: value for key, value in settings.items()}}

@@ -51,8 +51,8 @@ def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = 
 def in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
     """Return a record's or configuration's entries, those of version 0.1.0 under today's names."""
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
-    if "stage" in renamed:
-        renamed["stage"] = _OLD_STAGES.get(renamed["stage"], renamed["stage"])
+    if renamed.get("stage") in list(_OLD_STAGES):
+        renamed["stage"] = _OLD_STAGES[renamed["stage"]]
     if isinstance(settings := renamed.get("settings"), dict):
         renamed["settings"] = {_OLD_KEYS.get(key, key): value for key, value in settings.items()}
     return renamed

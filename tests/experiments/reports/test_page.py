@@ -10,6 +10,7 @@ from rich.console import Console
 
 from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
+from keras_twoarg.analysis.surface_callback import SurfaceCallback
 from keras_twoarg.analysis.surface_display import SHOWN, SurfaceDisplay
 from keras_twoarg.experiments import reports
 from keras_twoarg.experiments.reports.page import write_report
@@ -79,7 +80,7 @@ def test_runs_of_several_plans_are_told_apart_by_what_differs():
         record("relu", settings={"phi_init": "random"}),
         record("relu", seed=2, settings={"phi_init": "product"}),
     ]
-    names = ["two_arg joint, start product", "two_arg joint, start random", "relu"]
+    names = ["two_arg joint, phi init product", "two_arg joint, phi init random", "relu"]
     assert [g.name for g in group_runs(runs)] == names
     older = [record("two_arg"), record("two_arg", seed=2, settings={"inner_units": [64, 64]})]
     assert [g.name for g in group_runs(older)] == ["two_arg joint"]  # it was the same before records said so
@@ -103,7 +104,7 @@ def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     table = runs_table([*RUNS, diverged])
     assert table.rows[2][1:] == ("1 never", "74.67%", "94.00% ± 2.83", "3")
-    assert "Counted in seeds but in no accuracy: relu II seed 3 (diverged)." in table.caption
+    assert "Counted in seeds but in no accuracy: relu joint seed 3 (diverged)." in table.caption
 
 
 def test_threshold_is_one_that_every_run_reached():
@@ -227,7 +228,7 @@ def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
     data = blobs()
     model = models.mlp(data.input_shape, data.classes, widths=(8,))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    monitor = reports.SurfaceCallback(data.x_train[:50], str(tmp_path), every=2)
+    monitor = SurfaceCallback(data.x_train[:50], str(tmp_path), every=2)
     model.fit(data.x_train, data.y_train, epochs=4, verbose=0, callbacks=[monitor])
     assert list(monitor.displays) == [0, 1, 2, 4]
     now = SurfaceDisplay.from_model(model, data.x_train[:50])
@@ -241,7 +242,7 @@ def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
     np.testing.assert_allclose(list(written["phi/soft_xor"].values()), list(monitor.scores().values()), rtol=1e-5)
     assert list(written["phi/surface"]) == [0, 1, 2, 4]
     with pytest.raises(ValueError, match="`every` must be a positive integer"):
-        reports.SurfaceCallback(data.x_train, every=0)
+        SurfaceCallback(data.x_train, every=0)
 
 
 def test_missing_matplotlib_names_the_extra(monkeypatch):

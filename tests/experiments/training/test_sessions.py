@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
 
 RUN = """
 import sys
-from keras_twoarg.training import datasets, sessions
+from keras_twoarg.experiments.training import datasets, sessions
 sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *a: print(*a, flush=True),
     widths=(8, 8), epochs=4, frozen_epochs=3, batch_size=50, pretraining_epochs=1, seed=3)
 """
@@ -149,7 +149,7 @@ def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
     content = (tmp_path / "checkpoint.npz").read_bytes()
     for damaged in (b"", content[: len(content) // 2], b"x" * 100):
         (tmp_path / "checkpoint.npz").write_bytes(damaged)
-        with pytest.raises(ValueError, match="checkpoint.npz is damaged .*Delete it to start this session anew"):
+        with pytest.raises(ValueError, match="checkpoint.npz is damaged .*Delete it to start this stage anew"):
             train(2)
         assert (tmp_path / "checkpoint.npz").read_bytes() == damaged
 

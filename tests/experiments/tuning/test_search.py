@@ -67,7 +67,7 @@ def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, archite
     names = {p.name for p in hp.space}
     assert ("inner_units" in names) == (arm in ("two_arg", "one_arg"))
     assert ("phi_init" in names) == (arm in models.ARMS)
-    choices = next((p.values for p in hp.space if p.name == "start"), [])
+    choices = next((p.values for p in hp.space if p.name == "phi_init"), [])
     assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
 
 
