@@ -20,7 +20,7 @@ data = datasets.split(datasets.load("mnist5k"), seed=0)
 validation = (data.x_validation, data.y_validation)
 
 # Every trial has 122,187 parameters within 1 %; `space` narrows what is searched.
-hypermodel = OuterHyperModel("two_arg", (28, 28, 1), 10, space={"start": ["glorot"], "normalization": ["layer"]})
+hypermodel = OuterHyperModel("two_arg", (28, 28, 1), 10, space={"phi_init": ["glorot"], "normalization": ["layer"]})
 with tempfile.TemporaryDirectory() as folder:
     tuner = keras_tuner.RandomSearch(
         hypermodel, objective="val_accuracy", max_trials=options.trials, seed=1, directory=folder, project_name="search"

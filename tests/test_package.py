@@ -42,16 +42,6 @@ def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     assert failures == 0
 
 
-def test_python_in_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
-    scope = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)
-    keras_twoarg.assert_shared(scope["model"])
-
-
 @pytest.mark.parametrize("page", sorted(str(page.relative_to(ROOT)) for page in PAGES))
 def test_files_named_on_a_page_exist(page):
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
