@@ -1,25 +1,36 @@
-# make demo   the main job on real digits, in a new virtual environment; everything in demo/
-# make test   its own set-up, then the whole test suite, on TensorFlow and on JAX
-# make lint   formatting, style and types
+# make demo       the main job on real digits, in a new virtual environment; everything in demo/
+# make test       its own set-up, then the suite, on TensorFlow and on JAX
+# make test-all   the same with what is slow, and on every Python and the oldest packages that are promised
+# make lint       formatting, style, types and the order of imports
+# make docs       the documentation, in site/
+# make tables     numbers of README and docs, from the records in results/
 
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
 
 test: .venv/dev-installed
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
+
+test-all: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/test_activation.py tests/test_keras_harness.py \
-		tests/test_sharing.py tests/test_exact.py tests/test_interpolated.py tests/test_pretraining.py tests/test_analysis.py tests/test_serving.py tests/test_pooling.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m jax
+	bash tests/on_every_python.sh
 
 lint: .venv/dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/dev-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html"
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || (rm -rf .venv; echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1)
@@ -33,4 +44,4 @@ lint: .venv/dev-installed
 	touch $@ .venv/demo-installed
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-versions demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,8 @@ from keras_twoarg.experiments.reports.run_groups import read_runs
 from keras_twoarg.experiments.training import datasets, sessions
 from tests.helpers import ROOT
 
+pytestmark = pytest.mark.jax
+
 GOLDEN = ROOT / "tests" / "golden"
 
 

@@ -58,12 +58,21 @@ class SurfaceDisplay:
         surface = inner_network(model).predict(found.nodes.astype("float32")).reshape(found.values.shape)
         return cls(surface, found)
 
-    def plot(self, ax: Any = None, *, with_density: bool = True, title: str | None = None, **kwargs: Any) -> Any:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        with_density: bool = True,
+        with_colorbar: bool = True,
+        title: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.
 
         Args:
             ax: Axes to draw on. Defaults to new ones.
             with_density: Whether to draw the contours. Defaults to `True`.
+            with_colorbar: Whether to draw the scale of colours beside the axes. Defaults to `True`.
             title: Title of the axes.
             **kwargs: Passed to `pcolormesh`, or to `plot` for one argument.
 
@@ -75,7 +84,7 @@ class SurfaceDisplay:
         if self.surface.ndim == 1:
             self._plot_curve(ax, **kwargs)
         else:
-            self._plot_plane(ax, self.surface, with_density, **kwargs)
+            self._plot_plane(ax, self.surface, with_density, with_colorbar, **kwargs)
         if title:
             ax.set_title(title, fontsize=10)
         return ax
@@ -87,12 +96,14 @@ class SurfaceDisplay:
         ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         x1, x2 = np.meshgrid(self.density.axis, self.density.axis, indexing="ij")
-        self._plot_plane(ax, self.quadratic.surface(x1, x2), with_density=True)
+        self._plot_plane(ax, self.quadratic.surface(x1, x2))
         if title:
             ax.set_title(title, fontsize=10)
         return ax
 
-    def _plot_plane(self, ax: Any, values: np.ndarray, with_density: bool, **kwargs: Any) -> None:
+    def _plot_plane(
+        self, ax: Any, values: np.ndarray, with_density: bool = True, with_colorbar: bool = True, **kwargs: Any
+    ) -> None:
         axis, shown = self.density.axis, np.abs(self.density.axis) <= SHOWN
         weights = self.density.values / self.density.values.sum()
         centre = float((weights * self.surface).sum())
@@ -100,7 +111,8 @@ class SurfaceDisplay:
         span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max()) or 1.0
         options = {"cmap": "RdBu_r", "vmin": centre - span, "vmax": centre + span, "shading": "gouraud", **kwargs}
         mesh = ax.pcolormesh(axis[shown], axis[shown], values.T[shown][:, shown], rasterized=True, **options)
-        ax.figure.colorbar(mesh, ax=ax, fraction=0.046, pad=0.03)
+        if with_colorbar:
+            ax.figure.colorbar(mesh, ax=ax, fraction=0.046, pad=0.03)
         if with_density:
             smooth = self.density.blurred(0.2).values
             levels = sorted({float(smooth[_support(smooth, mass)].min()) for mass in (0.5, 0.9, 0.99)})

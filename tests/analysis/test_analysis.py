@@ -8,6 +8,8 @@ from keras_twoarg import InnerNetwork, TwoArgActivation, analysis
 from keras_twoarg.analysis import density, fit_quadratic, pre_activations, soft_xor, surfaces
 from tests.helpers import Block, Subclassed, shared_mlp
 
+pytestmark = pytest.mark.jax
+
 
 def gaussian(number=20_000, covariance=((1.0, 0.3), (0.3, 0.5)), seed=0):
     return np.random.default_rng(seed).multivariate_normal([0.2, -0.1], covariance, number)

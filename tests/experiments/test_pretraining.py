@@ -7,6 +7,8 @@ from keras_twoarg import InnerNetwork
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.pretraining import _batches, pretrain
 
+pytestmark = pytest.mark.jax
+
 
 def seeded(units=(16, 16), arity=2):
     import keras

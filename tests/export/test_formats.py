@@ -41,6 +41,8 @@ BARE = """
 import sys
 sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an error from here on
 import numpy as np, tensorflow as tf
+
+pytestmark = pytest.mark.jax
 loaded = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
 np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))["logits"].numpy())

@@ -18,7 +18,7 @@ def harness():
 
 
 # The harness rebuilds one layer several times from one config, as a careless copy would.
-pytestmark = pytest.mark.filterwarnings("ignore:A second copy of one inner network")
+pytestmark = [pytest.mark.jax, pytest.mark.filterwarnings("ignore:A second copy of one inner network")]
 
 
 @pytest.mark.parametrize("arity", [1, 2, 3])

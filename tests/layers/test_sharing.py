@@ -14,6 +14,8 @@ import keras_twoarg
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, clone_model, sharing_scope
 from tests.helpers import CLASSES, FEATURES, WIDTH, Block, Subclassed, dense, inner_networks
 
+pytestmark = pytest.mark.jax
+
 OUTER = (FEATURES + 1) * 2 * WIDTH + (WIDTH + 1) * 2 * WIDTH + (WIDTH + 1) * CLASSES
 INNER = 3 * 5 + 6 * 5 + 6
 

@@ -8,6 +8,8 @@ from keras import ops
 from keras_twoarg import InnerNetwork, TwoArgActivation
 from tests.helpers import phi_in_float64, shared_mlp
 
+pytestmark = pytest.mark.jax
+
 SHAPES = {
     # name: (input shape, output shape) at arity 2
     "dense": ((5, 8), (5, 4)),

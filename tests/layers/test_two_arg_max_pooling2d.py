@@ -18,6 +18,8 @@ from keras_twoarg import (
 )
 from keras_twoarg.ops import pooled_table
 
+pytestmark = pytest.mark.jax
+
 BACKEND = keras.backend.backend()
 only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="the pass that is written for TensorFlow")
 

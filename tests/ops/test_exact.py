@@ -106,6 +106,8 @@ AGREEMENT = """
 import sys
 import keras, numpy as np
 import keras_twoarg
+
+pytestmark = pytest.mark.jax
 model = keras.models.load_model(sys.argv[1], compile=False)
 np.save(sys.argv[3], keras.ops.convert_to_numpy(model(np.load(sys.argv[2]), training=len(sys.argv) > 4)))
 """

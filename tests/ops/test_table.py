@@ -10,6 +10,8 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.ops import table
 from tests.helpers import gradients, phi_in_float64, shared_mlp
 
+pytestmark = pytest.mark.jax
+
 BACKEND = keras.backend.backend()
 
 

@@ -111,10 +111,10 @@ def _film(surface: Surface) -> str:
         1, len(wanted), figsize=(2.1 * len(wanted), 2.3), layout="constrained", squeeze=False
     )
     for ax, epoch in zip(axes[0], wanted, strict=True):
-        SurfaceDisplay(trace.at(epoch), surface.density).plot(ax, title=f"epoch {epoch}", with_density=False)
+        SurfaceDisplay(trace.at(epoch), surface.density).plot(
+            ax, title=f"epoch {epoch}", with_density=False, with_colorbar=False
+        )
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    for ax in figure.axes[len(wanted) :]:  # each panel has its own colours; their scale is in the figure above
-        ax.remove()
     return figure_section(f"phi over the epochs, seed {surface.record.seed}", figure, "Each in its own colours.")
 
 
