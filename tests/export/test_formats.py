@@ -11,6 +11,8 @@ from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, bake, mo
 from keras_twoarg.export import formats
 from tests.helpers import shared_mlp
 
+pytestmark = pytest.mark.jax
+
 if keras.backend.backend() == "torch":
     pytest.skip("a SavedModel cannot be written from torch", allow_module_level=True)
 pytest.importorskip("tensorflow")
@@ -41,8 +43,6 @@ BARE = """
 import sys
 sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an error from here on
 import numpy as np, tensorflow as tf
-
-pytestmark = pytest.mark.jax
 loaded = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
 np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))["logits"].numpy())

@@ -14,6 +14,8 @@ from keras_twoarg import InnerNetwork, TwoArgActivation
 from keras_twoarg.ops import exact
 from tests.helpers import BACKEND, ROOT, gradients, phi_in_float64
 
+pytestmark = pytest.mark.jax
+
 
 def gradients_in_float64(inner, tuples):
     """The same by the chain rule, in NumPy and float64, for two hidden ReLU layers."""
@@ -106,8 +108,6 @@ AGREEMENT = """
 import sys
 import keras, numpy as np
 import keras_twoarg
-
-pytestmark = pytest.mark.jax
 model = keras.models.load_model(sys.argv[1], compile=False)
 np.save(sys.argv[3], keras.ops.convert_to_numpy(model(np.load(sys.argv[2]), training=len(sys.argv) > 4)))
 """
