@@ -6,18 +6,22 @@ from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
 from keras_twoarg.models.cnn import cnn
 from keras_twoarg.models.matching import Comparison, compare, matched_widths, widths_for_budget
 from keras_twoarg.models.mlp import mlp
+from keras_twoarg.models.transformer import PositionEmbedding, hidden_width_for, transformer
 
 __all__ = [
     "ARMS",
     "Comparison",
     "JointLayerNormalization",
     "PairActivation",
+    "PositionEmbedding",
     "arity_of",
     "check_arm",
     "cnn",
     "compare",
+    "hidden_width_for",
     "inner_for",
     "matched_widths",
     "mlp",
+    "transformer",
     "widths_for_budget",
 ]

@@ -1,0 +1,162 @@
+"""A causal Transformer for sequences of tokens, for every arm."""
+
+import keras
+from keras import ops
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.models import blocks
+from keras_twoarg.ops.table import Interpolation
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class PositionEmbedding(keras.layers.Layer):
+    """Add a learned vector to each position of a sequence.
+
+    Args:
+        length: Longest sequence.
+        **kwargs: `name` and `dtype`, as for every Keras layer.
+
+    Input shape:
+        `(batch, positions, width)`, with at most `length` positions
+
+    Output shape:
+        The same.
+    """
+
+    def __init__(self, length: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create one vector for each position."""
+        self.positions = self.add_weight(name="positions", shape=(self.length, input_shape[-1]), initializer="uniform")
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Add the first vectors to the sequence."""
+        return inputs + self.positions[: ops.shape(inputs)[1]]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, object]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "length": self.length}
+
+
+def transformer(
+    vocabulary: int,
+    context: int,
+    arm: str = "two_arg",
+    hidden_width: int = 256,
+    inner: InnerNetwork | None = None,
+    dropout: float = 0.0,
+    *,
+    width: int = 96,
+    depth: int = 3,
+    heads: int = 4,
+    pairing: str = "halves",
+    evaluation: str | Interpolation = "auto",
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Return a pre-norm causal Transformer whose feed-forward units are of one arm, as a `keras.Model`.
+
+    Each block: LayerNorm -> causal self-attention -> add; LayerNorm -> linear -> unit -> linear -> add. The output is
+    logits over the next token at each position.
+
+    Args:
+        vocabulary: Number of tokens.
+        context: Longest sequence.
+        arm: As in `models.mlp`. Defaults to `"two_arg"`.
+        hidden_width: Units of each feed-forward layer. Defaults to `256`.
+        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
+        dropout: Dropout rate behind attention and feed-forward layers. Defaults to `0.0`.
+        width: Width of the sequence that the blocks add to. Defaults to `96`.
+        depth: Blocks. Defaults to `3`.
+        heads: Attention heads; they divide `width`. Defaults to `4`.
+        pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"halves"`, as in gated units.
+        evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        name: Name of the model.
+
+    Returns:
+        A built `keras.Model`, not compiled: `(batch, positions)` integers to `(batch, positions, vocabulary)`.
+
+    Example:
+        >>> model = models.transformer(vocabulary=68, context=64)
+        >>> model.output_shape
+        (None, 64, 68)
+        >>> fair = models.hidden_width_for("swiglu", model.count_params(), vocabulary=68, context=64)
+        >>> abs(models.transformer(68, 64, "swiglu", fair).count_params() / model.count_params() - 1) < 0.005
+        True
+
+    Raises:
+        ValueError: If the arm is unknown or does not fit `inner`, or a size is out of range.
+    """
+    blocks.check_sizes((vocabulary, context, hidden_width, width, depth), heads, dropout)
+    if width % heads:
+        raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
+    arity, inner = blocks.arity_of(arm), blocks.inner_for(arm, inner, seed)
+    tokens = keras.Input((context,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(vocabulary, width, embeddings_initializer=_initializer(seed, 0))(tokens)
+    x = PositionEmbedding(context)(x)  # (batch, positions, width)
+    for i in range(1, depth + 1):
+        attention = keras.layers.MultiHeadAttention(
+            heads, width // heads, kernel_initializer=_initializer(seed, 10 * i)
+        )
+        normalized = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+        attended = attention(normalized, normalized, use_causal_mask=True)
+        x = keras.layers.Add()([x, blocks.dropout(dropout, seed, 2 * i)(attended)])
+        hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+        hidden = keras.layers.Dense(arity * hidden_width, kernel_initializer=_initializer(seed, 10 * i + 1))(hidden)
+        hidden = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])(hidden)
+        hidden = keras.layers.Dense(width, kernel_initializer=_initializer(seed, 10 * i + 2))(hidden)
+        x = keras.layers.Add()([x, blocks.dropout(dropout, seed, 2 * i + 1)(hidden)])
+    x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+    return keras.Model(tokens, keras.layers.Dense(vocabulary, name="logits")(x), name=name)
+
+
+def hidden_width_for(
+    arm: str,
+    parameters: int,
+    *,
+    vocabulary: int,
+    context: int,
+    width: int = 96,
+    depth: int = 3,
+    tolerance: float = 0.005,
+) -> int:
+    """Return the units of each feed-forward layer with which a Transformer of an arm has a number of parameters.
+
+    Args:
+        arm: As in `models.mlp`.
+        parameters: Parameters of the whole network, the inner one included.
+        vocabulary: As in `transformer`, like everything that follows.
+        context: Longest sequence.
+        width: Width of the sequence.
+        depth: Blocks.
+        tolerance: Largest difference accepted, as a share of the parameters. Defaults to `0.005`.
+
+    Raises:
+        ValueError: If no width comes close enough.
+    """
+
+    def count(hidden_width: int) -> int:
+        return int(
+            transformer(vocabulary, context, arm, hidden_width, width=width, depth=depth, heads=1).count_params()
+        )
+
+    first, second = count(1), count(2)  # the number of parameters is linear in the width
+    hidden_width = max(1, round(1 + (parameters - first) / (second - first)))
+    difference = (first + (hidden_width - 1) * (second - first)) / parameters - 1
+    if abs(difference) > tolerance:
+        raise ValueError(
+            f"No width gives the arm {arm!r} {parameters:,} parameters within {tolerance:.1%}. "
+            f"The nearest is {hidden_width} ({difference:+.1%})"
+        )
+    return hidden_width
+
+
+def _initializer(seed: int | None, index: int) -> keras.initializers.Initializer:
+    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + index)

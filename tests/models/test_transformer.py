@@ -1,0 +1,59 @@
+"""The Transformer: causal, matched for every arm, one phi, and it learns."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, models
+
+pytestmark = pytest.mark.jax
+
+SMALL = {"vocabulary": 11, "context": 12, "width": 16, "depth": 2}
+
+
+def small(arm="two_arg", hidden_width=8, **settings):
+    return models.transformer(arm=arm, hidden_width=hidden_width, heads=2, seed=1, **SMALL, **settings)
+
+
+def test_a_token_changes_nothing_before_it(rng):
+    model, tokens = small(), rng.integers(0, 11, (2, 12))
+    later = tokens.copy()
+    later[:, 7:] = (later[:, 7:] + 1) % 11
+    before, after = model.predict(tokens, verbose=0), model.predict(later, verbose=0)
+    np.testing.assert_allclose(before[:, :7], after[:, :7], atol=1e-5)
+    assert np.abs(before[:, 7:] - after[:, 7:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("arm", ["relu", "gelu", "swiglu", "maxout", "one_arg", "quadratic", "prelu"])
+def test_arms_have_as_many_parameters(arm):
+    reference = models.transformer(68, 64).count_params()
+    hidden_width = models.hidden_width_for(arm, reference, vocabulary=68, context=64)
+    model = models.transformer(68, 64, arm, hidden_width)
+    assert abs(model.count_params() / reference - 1) <= 0.005
+
+
+def test_one_phi_for_all_blocks_is_saved_as_one(tmp_path, rng):
+    model = small(inner=InnerNetwork(hidden_units=(8,)))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert_shared(loaded)
+    assert len([layer for layer in loaded.layers if isinstance(layer, TwoArgActivation)]) == 2
+    tokens = rng.integers(0, 11, (3, 12))
+    np.testing.assert_allclose(loaded.predict(tokens, verbose=0), model.predict(tokens, verbose=0), atol=1e-6)
+
+
+def test_it_learns_to_repeat(rng):
+    tokens = np.tile(rng.integers(0, 11, (64, 3)), 5)[:, :13]
+    model = small(hidden_width=16)
+    model.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = model.fit(tokens[:, :-1], tokens[:, 1:], epochs=30, batch_size=32, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"heads": 5}, "must divide"), ({"hidden_width": 0}, "positive integers"), ({"arm": "swigl"}, "`arm` must be")],
+)
+def test_sizes_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        models.transformer(**{"arm": "relu", "hidden_width": 8, "heads": 2, **SMALL, **settings})
