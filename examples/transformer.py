@@ -49,7 +49,7 @@ for _ in range(100):
     padded[0, : len(recent)] = recent
     logits = model.predict_on_batch(padded)[0, len(recent) - 1]
     probabilities = np.exp(1.25 * (logits - logits.max()))
-    tokens = np.append(tokens, rng.choice(len(logits), p=probabilities / probabilities.sum()).astype("int32"))
+    tokens = np.append(tokens, rng.choice(len(logits), p=probabilities / probabilities.sum()))
 print(docs.decode(tokens))
 
 x, y = text.windows(docs.validation, CONTEXT)
