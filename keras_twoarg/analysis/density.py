@@ -1,9 +1,8 @@
 """Where pre-activations fall on the plane of phi's arguments."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.pairing import to_tuples
+from keras_twoarg.utils.types import Model, Tensor
 
 _BATCH = 250
 
@@ -84,7 +84,7 @@ def pool(parts: Sequence[Density]) -> Density:
     return Density(values, float(sum(part.outside * part.number for part in parts) / number), number)
 
 
-def pre_activations(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+def pre_activations(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return the argument tuples that reach each TwoArgActivation of a model, any kind of Keras model.
 
     Args:
@@ -109,7 +109,7 @@ def pre_activations(model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def inner_network(model: Any) -> InnerNetwork:
+def inner_network(model: Model) -> InnerNetwork:
     """Return the one inner network of a model."""
     found = [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
     if len(found) != 1:
@@ -122,8 +122,8 @@ def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]
     """Keep what the layers' `call` receives, while the model runs eagerly."""
     originals = [layer.call for layer in layers]
 
-    def recorder(layer: TwoArgActivation, call: Any) -> Any:
-        def record(inputs: Any, **kwargs: Any) -> Any:
+    def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def record(inputs: Tensor | list[Tensor], **kwargs: object) -> Tensor:
             tuples = to_tuples(inputs, layer.arity, layer.pairing)
             array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
             found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.quadratic_fit import least_squares
 from keras_twoarg.analysis.statistics import scipy_optimize
 
-FUNCTIONS: dict[str, Callable[[Any, Any], np.ndarray]] = {
+FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "product": surfaces.product,
     "maxout": surfaces.maxout,
     "xnor": surfaces.xnor,
@@ -85,7 +84,7 @@ class _Problem:
     values: np.ndarray
     root: np.ndarray
 
-    def best_r2(self, function: Callable[[Any, Any], np.ndarray], rng: np.random.Generator) -> float:
+    def best_r2(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray], rng: np.random.Generator) -> float:
         optimize = scipy_optimize()
         lowest = 1.0
         for start in _starts(rng):
@@ -95,7 +94,7 @@ class _Problem:
                 break
         return float(1 - lowest)
 
-    def residual(self, function: Callable[[Any, Any], np.ndarray], maps: np.ndarray) -> np.ndarray:
+    def residual(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray], maps: np.ndarray) -> np.ndarray:
         """Return the weighted residual with the best map of the output, which is a linear problem."""
         x1, x2 = np.clip(self.nodes @ maps[:4].reshape(2, 2) + maps[4:], -1e3, 1e3).T
         columns = np.stack([function(x1, x2), np.ones_like(x1)], -1) * self.root[:, None]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.surfaces import Quadratic
+from keras_twoarg.utils.types import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def least_squares(density: Density) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def fit_quadratic(
-    phi: Callable[[np.ndarray], Any], density: Density, *, mass: float = 1.0, weighted: bool = True
+    phi: Callable[[np.ndarray], ArrayLike], density: Density, *, mass: float = 1.0, weighted: bool = True
 ) -> QuadraticFit:
     """Fit a quadratic to a function of two arguments, where its arguments fall.
 

@@ -50,17 +50,17 @@ class SurfaceCallback(keras.callbacks.Callback):
         """Return the soft-XOR score by epoch; none for phi of one argument."""
         return {epoch: shown.soft_xor.score for epoch, shown in self.displays.items() if shown.soft_xor}
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: object = None) -> None:
         """Look at phi before the first step."""
         if not self.displays:
             self._look(0)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Look at phi after an epoch."""
         if epoch == 0 or (epoch + 1) % self.every == 0:
             self._look(epoch + 1)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: object = None) -> None:
         """Have everything written."""
         if self._writer is not None:
             self._writer.flush()

@@ -1,6 +1,6 @@
 """The learned surface, with the density of the pre-activations on it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,6 +8,10 @@ from keras_twoarg.analysis.density import Density, density, inner_network, pre_a
 from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
 from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
 from keras_twoarg.utils.figures import pyplot
+from keras_twoarg.utils.types import Model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = 3.0
 """Surfaces are drawn on [-SHOWN, SHOWN], where nearly all pre-activations fall."""
@@ -52,7 +56,7 @@ class SurfaceDisplay:
             self.soft_xor = soft_xor(self.quadratic)
 
     @classmethod
-    def from_model(cls, model: Any, data: np.ndarray) -> "SurfaceDisplay":
+    def from_model(cls, model: Model, data: np.ndarray) -> "SurfaceDisplay":
         """Compute phi on the grid and, from inputs of the model, where its arguments fall, all places pooled."""
         found = density(np.concatenate(list(pre_activations(model, data).values())))
         surface = inner_network(model).predict(found.nodes.astype("float32")).reshape(found.values.shape)
@@ -60,13 +64,13 @@ class SurfaceDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: "Axes | None" = None,
         *,
         with_density: bool = True,
         with_colorbar: bool = True,
         title: str | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> "Axes":
         """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.
 
         Args:
@@ -89,7 +93,7 @@ class SurfaceDisplay:
             ax.set_title(title, fontsize=10)
         return ax
 
-    def plot_quadratic(self, ax: Any = None, *, title: str | None = None) -> Any:
+    def plot_quadratic(self, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
         """Draw the quadratic fit in the colours of phi."""
         if self.quadratic is None:
             raise ValueError("A quadratic surface has two arguments. Received: a curve of one argument")
@@ -102,7 +106,7 @@ class SurfaceDisplay:
         return ax
 
     def _plot_plane(
-        self, ax: Any, values: np.ndarray, with_density: bool = True, with_colorbar: bool = True, **kwargs: Any
+        self, ax: "Axes", values: np.ndarray, with_density: bool = True, with_colorbar: bool = True, **kwargs: Any
     ) -> None:
         axis, shown = self.density.axis, np.abs(self.density.axis) <= SHOWN
         weights = self.density.values / self.density.values.sum()
@@ -123,7 +127,7 @@ class SurfaceDisplay:
             xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)"
         )
 
-    def _plot_curve(self, ax: Any, **kwargs: Any) -> None:
+    def _plot_curve(self, ax: "Axes", **kwargs: Any) -> None:
         axis = self.density.axis
         ax.plot(axis, self.surface, **{"color": "#0072B2", **kwargs})
         behind = ax.twinx()

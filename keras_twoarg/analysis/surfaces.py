@@ -11,10 +11,11 @@ Each surface is called with one array for each argument, broadcast against each 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from keras_twoarg.utils.types import ArrayLike
 
 Array = npt.NDArray[np.float64]
 
@@ -24,29 +25,29 @@ NODES = 101
 """Grid nodes along each argument: a step of 0.1, as in the paper."""
 
 
-def product(x1: Any, x2: Any) -> Array:
+def product(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Multiply: `x1 x2`, the pure saddle."""
     return np.asarray(x1, float) * np.asarray(x2, float)
 
 
-def xnor(x1: Any, x2: Any) -> Array:
+def xnor(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Logit XNOR in its fast form: `sign(x1 x2) min(|x1|, |x2|)` (Lowe et al., arXiv 2110.11940)."""
     x1, x2 = np.asarray(x1, float), np.asarray(x2, float)
     return np.sign(x1 * x2) * np.minimum(np.abs(x1), np.abs(x2))
 
 
-def maxout(x1: Any, x2: Any) -> Array:
+def maxout(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Take the larger: `max(x1, x2)` (Goodfellow et al., arXiv 1302.4389)."""
     return np.maximum(np.asarray(x1, float), np.asarray(x2, float))
 
 
-def swiglu(x1: Any, x2: Any) -> Array:
+def swiglu(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Gate: `x1 sigmoid(x1) x2` (Shazeer, arXiv 2002.05202)."""
     x1 = np.asarray(x1, float)
     return x1 * 0.5 * (1 + np.tanh(x1 / 2)) * np.asarray(x2, float)
 
 
-def glu(x1: Any, x2: Any) -> Array:
+def glu(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Gate with a sigmoid: `sigmoid(x1) x2` (Dauphin et al., arXiv 1612.08083)."""
     return 0.5 * (1 + np.tanh(np.asarray(x1, float) / 2)) * np.asarray(x2, float)
 
@@ -55,7 +56,7 @@ NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu}
 """Those of the functions that also fill the units of an arm, by its name."""
 
 
-def scaled(surface: Callable[..., Any], std: float | None) -> Callable[..., Array]:
+def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Array]:
     """Return a surface of two arguments, scaled to this standard deviation on the grid of pretraining; None: as it is.
 
     Example:
@@ -74,7 +75,7 @@ class Quadratic:
 
     coefficients: tuple[float, float, float, float, float, float]
 
-    def __call__(self, x1: Any, x2: Any) -> Array:
+    def __call__(self, x1: ArrayLike, x2: ArrayLike) -> Array:
         """Evaluate the polynomial."""
         x1, x2 = np.asarray(x1, float), np.asarray(x2, float)
         c = self.coefficients
@@ -115,7 +116,7 @@ class GridSurface:
         """The nodes along each argument."""
         return np.linspace(-EXTENT, EXTENT, NODES)
 
-    def __call__(self, *arguments: Any) -> Array:
+    def __call__(self, *arguments: ArrayLike) -> Array:
         """Interpolate at `arity` arrays of arguments."""
         if len(arguments) != self.arity:
             raise ValueError(f"This surface has {self.arity} arguments. Received: {len(arguments)} arrays")

@@ -25,14 +25,14 @@ def show_model(path: Path, data: str, out: Path, seed: int) -> str:
     display = SurfaceDisplay.from_model(model, datasets.scale(images[chosen]))
     plt = pyplot()
     if display.soft_xor is None:
-        display.plot(title="phi, and where its argument falls")
+        figure = plt.figure(figsize=(4.2, 3.6))
+        display.plot(figure.gca(), title="phi, and where its argument falls")
         verdict = "One argument: a curve, to which soft XOR does not apply"
     else:
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
         verdict = display.soft_xor.verdict
         display.plot(left, title="phi, and where its arguments fall")
         display.plot_quadratic(right, title=verdict)
-        display.figure_ = figure
-    display.figure_.savefig(out, dpi=160)
-    plt.close(display.figure_)
+    figure.savefig(out, dpi=160)
+    plt.close(figure)
     return f"{path}: {verdict}. {display.density.outside:.2%} of the pre-activations lie outside of [-5, 5]"

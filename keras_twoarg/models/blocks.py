@@ -1,7 +1,6 @@
 """What fills the units of an outer network: its arm."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -11,6 +10,7 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Layer
 
 FORMAT = "channels_last"
 """Of all images, whatever Keras is set to: a unit's arguments are channels next to each other."""
@@ -72,7 +72,7 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
     return inner
 
 
-def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Any]:
+def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Layer]:
     """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
     if inner is not None:
         return [TwoArgMaxPooling2D(inner, 2, pairing=pairing, evaluation=evaluation)]
@@ -85,7 +85,7 @@ def unit(
     pairing: str,
     evaluation: str | Interpolation,
     shared_axes: list[int] | None = None,
-) -> Any:
+) -> Layer:
     """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
     if arm in FUNCTIONS:
         return PairActivation(arm, pairing)
@@ -97,7 +97,7 @@ def unit(
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
 
 
-def layer_normalization() -> Any:
+def layer_normalization() -> Layer:
     """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
 
@@ -108,7 +108,7 @@ def check_normalization(normalization: str) -> None:
         raise ValueError(f"`normalization` must be one of {NORMALIZATIONS}. Received: normalization={normalization!r}")
 
 
-def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any) -> Any:
+def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: object) -> Layer:
     """Return a linear layer, weights and biases uniform within 1 / sqrt(fan_in), as in the paper's code.
 
     The LayerNorm behind it takes the weights' scale away, so that the scale sets how fast the layer learns.
@@ -116,19 +116,19 @@ def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: Any)
     return keras.layers.Dense(units, **_uniform(fan_in, seed, index), **kwargs)
 
 
-def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Any:
+def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Layer:
     """Return a convolution 3x3 without padding, initialized like `linear`."""
     return keras.layers.Conv2D(filters, 3, data_format=FORMAT, **_uniform(9 * fan_in, seed, index))
 
 
-def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, Any]:
+def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, object]:
     limit = fan_in**-0.5
     seeds = (None, None) if seed is None else (1000 * seed + index, 1000 * seed + 200 + index)
     kernel, bias = (keras.initializers.RandomUniform(-limit, limit, seed=s) for s in seeds)
     return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
-def dropout(rate: float, seed: int | None, index: int) -> Any:
+def dropout(rate: float, seed: int | None, index: int) -> Layer:
     """Return a dropout layer with a random stream of its own."""
     return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
 

@@ -1,7 +1,6 @@
 """The outer convolutional network, for every arm."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -9,6 +8,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
 from keras_twoarg.models import blocks
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Model
 
 
 def cnn(
@@ -24,7 +24,7 @@ def cnn(
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
     name: str | None = None,
-) -> Any:
+) -> Model:
     """Return a convolutional network as a `keras.Sequential`.
 
     For each width but the last: convolution 3x3 without padding -> LayerNorm -> unit -> max-pooling 2x2 -> dropout.

@@ -1,9 +1,8 @@
 """Fair comparisons: widths with which arms have the same number of parameters, and a table that shows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import keras
 
@@ -11,6 +10,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
+from keras_twoarg.utils.types import Model
 
 TOLERANCE = 0.005
 """Models are matched when their numbers of parameters differ by no more than this share."""
@@ -44,7 +44,7 @@ class _Structure:
 
 
 def matched_widths(
-    arm: str, reference: Any, *, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
+    arm: str, reference: Model, *, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
 ) -> tuple[int, ...]:
     """Return the widths with which `arm` has as many parameters as a reference model.
 
@@ -134,7 +134,9 @@ def _within(
     return widths
 
 
-def _nearest(proportions: tuple[int, ...], parameters: Any, target: int) -> tuple[int, ...]:
+def _nearest(
+    proportions: tuple[int, ...], parameters: Callable[[tuple[int, ...]], int], target: int
+) -> tuple[int, ...]:
     """Scale the widths together, then move single ones where that comes nearer to the target."""
 
     def scaled(factor: float) -> tuple[int, ...]:
@@ -162,7 +164,7 @@ def _nearest(proportions: tuple[int, ...], parameters: Any, target: int) -> tupl
         best = nearest
 
 
-def _structure(model: Any) -> _Structure:
+def _structure(model: Model) -> _Structure:
     linear = [layer for layer in model.layers if _fan_out(layer)]
     units = [layer for layer in model.layers if _is_unit(layer)]
     if len(units) != len(linear) - 1 or linear[-1].name != "logits":
@@ -175,17 +177,17 @@ def _structure(model: Any) -> _Structure:
     return _Structure(tuple(model.input_shape[1:]), _fan_out(linear[-1]), widths, convolutional)
 
 
-def _fan_out(layer: Any) -> int:
+def _fan_out(layer: object) -> int:
     if isinstance(layer, keras.layers.Dense):
         return int(layer.units)
     return int(layer.filters) if isinstance(layer, keras.layers.Conv2D) else 0
 
 
-def _is_unit(layer: Any) -> bool:
+def _is_unit(layer: object) -> bool:
     return isinstance(layer, TwoArgActivation | PairActivation | keras.layers.Activation | keras.layers.PReLU)
 
 
-def _arity(unit: Any) -> int:
+def _arity(unit: object) -> int:
     return getattr(unit, "arity", 1)
 
 
@@ -241,7 +243,7 @@ class Comparisons(list[Comparison]):
         )
 
 
-def compare(models: Mapping[str, Any]) -> Comparisons:
+def compare(models: Mapping[str, Model]) -> Comparisons:
     """Return what each model costs, as a table; the first is the one that the others are matched to.
 
     Example:
@@ -260,7 +262,7 @@ def compare(models: Mapping[str, Any]) -> Comparisons:
     return rows
 
 
-def _costs(model: Any) -> tuple[int, int, str, int]:
+def _costs(model: Model) -> tuple[int, int, str, int]:
     units = pre_activations = multiply_adds = normed = places = 0
     previous = None
     for layer in model.layers:

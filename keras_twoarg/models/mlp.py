@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Model
 
 
 def mlp(
@@ -24,7 +24,7 @@ def mlp(
     evaluation: str | Interpolation = "auto",
     seed: int | None = None,
     name: str | None = None,
-) -> Any:
+) -> Model:
     """Return a perceptron as a `keras.Sequential`: for each width, linear -> LayerNorm -> unit -> dropout; then linear.
 
     The LayerNorm runs over all pre-activations of a sample and learns nothing. Every arm has it in every hidden

@@ -1,7 +1,7 @@
 """Learning curves."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +10,13 @@ from keras_twoarg.experiments.reports.run_groups import group_runs
 from keras_twoarg.experiments.training.run_record import Quantity, Record
 from keras_twoarg.utils.figures import line_styles, pyplot
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def plot_learning_curves(records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: Any = None) -> Any:
+
+def plot_learning_curves(
+    records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: "Axes | None" = None
+) -> "Axes":
     """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from least to most.
 
     Args:
@@ -40,7 +45,7 @@ def plot_learning_curves(records: Sequence[Record], *, key: Quantity = "val_accu
         ax.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.12, linewidth=0)
         lowest.append(curves.mean(0)[length // 3])
     ax.set_xlabel("epoch")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.set_ylabel({"val_accuracy": "validation accuracy", "val_loss": "validation loss"}.get(key, key))
     if key.endswith("accuracy"):
         ax.set_ylim(max(0.0, min(lowest) - 0.15), 1.0)
@@ -64,7 +69,7 @@ def curves_section(records: Sequence[Record]) -> str:
     return figure_section("Learning curves", figure, caption)
 
 
-def plot_sizes(records: Sequence[Record], *, ax: Any = None) -> Any:
+def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes":
     """Draw test accuracy against parameters: one line for each arm and stage, one point for each size.
 
     Args:
@@ -81,8 +86,8 @@ def plot_sizes(records: Sequence[Record], *, ax: Any = None) -> Any:
         own = [r for r in tested if (r.arm, r.stage) == (arm, stage)]
         sizes = sorted({r.parameters for r in own})
         accuracies = [[float(r.test_accuracy or 0) for r in own if r.parameters == size] for size in sizes]
-        means = [np.mean(a) for a in accuracies]
-        spread = [np.std(a, ddof=1) if len(a) > 1 else 0.0 for a in accuracies]
+        means = [float(np.mean(a)) for a in accuracies]
+        spread = [float(np.std(a, ddof=1)) if len(a) > 1 else 0.0 for a in accuracies]
         ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=f"{arm} {stage}")
     ax.set(xlabel="parameters", ylabel="test accuracy")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
