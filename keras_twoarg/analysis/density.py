@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_twoarg.analysis.surfaces import EXTENT, NODES
+from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.pairing import to_tuples
@@ -52,9 +52,7 @@ class Density:
 
     def blurred(self, deviation: float = 1 / 3) -> "Density":
         """Return the density convolved with a Gaussian of this standard deviation, for smooth contours."""
-        kernel = np.exp(-((self.axis[:, None] - self.axis[None, :]) ** 2) / (2 * deviation**2))
-        kernel /= kernel[NODES // 2].sum()
-        values = self.values
+        kernel, values = gaussian(deviation), self.values
         for dimension in range(values.ndim):
             values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
         return Density(values, self.outside, self.number)

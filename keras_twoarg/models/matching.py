@@ -10,6 +10,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
+from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 0.005
@@ -237,10 +238,7 @@ class Comparisons(list[Comparison]):
             )
             for row in self
         ]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(r, widths, strict=True)) for r in (head, *rows)
-        )
+        return aligned(head, rows)
 
 
 def compare(models: Mapping[str, Model]) -> Comparisons:
@@ -250,9 +248,9 @@ def compare(models: Mapping[str, Model]) -> Comparisons:
         >>> reference = models.mlp((28, 28, 1), classes=10)
         >>> widths = models.matched_widths("relu", reference)
         >>> print(models.compare({"two_arg": reference, "relu": models.mlp((28, 28, 1), 10, "relu", widths)}))
-            arm  parameters  difference  units  pre-activations       norm  multiply-adds
-        two_arg     122,187      +0.00%    192              384  LayerNorm        940,672
-           relu     121,904      -0.23%    354              354  LayerNorm        121,540
+            arm  parameters  difference  units  pre-activations  normalization  multiply-adds
+        two_arg     122,187      +0.00%    192              384      LayerNorm        940,672
+           relu     121,904      -0.23%    354              354      LayerNorm        121,540
     """
     rows = Comparisons()
     for name, model in models.items():

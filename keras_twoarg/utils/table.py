@@ -1,8 +1,23 @@
 """A table that is shown in a terminal and on a page."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as lines of text, each column aligned to the right.
+
+    Example:
+        >>> print(aligned(("arm", "units"), [("relu", "118"), ("two_arg", "64")]))
+            arm  units
+           relu    118
+        two_arg     64
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 @dataclass(frozen=True)

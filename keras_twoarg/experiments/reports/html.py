@@ -1,11 +1,16 @@
-"""Figures as parts of a page."""
+"""Self-contained pages, and figures as parts of them."""
 
 import base64
 import html
 import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from keras_twoarg.utils.figures import to_svg
+from keras_twoarg.utils.files import write_whole
 
 
 def figure_section(heading: str, figure: Any, caption: str) -> str:
@@ -21,3 +26,12 @@ def figures_of(page: str) -> dict[str, bytes]:
     found = re.findall(r"<img alt='([^']*)' src='data:image/svg\+xml;base64,([^']*)'", page)
     names = [re.sub(r"[^a-z0-9]+", "-", html.unescape(heading).lower()).strip("-") for heading, _ in found]
     return {name: base64.b64decode(data) for name, (_, data) in zip(names, found, strict=True)}
+
+
+def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> str:
+    """Write a self-contained page, and return its text. Title and lead are text; parts are HTML."""
+    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text("utf-8"))
+    text = template.substitute(title=html.escape(title), lead=html.escape(lead), body="\n".join(parts))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda file: file.write(text.encode()))
+    return text

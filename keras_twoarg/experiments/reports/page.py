@@ -2,13 +2,11 @@
 
 import html
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.html import figures_of
+from keras_twoarg.experiments.reports.html import figures_of, write_page
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
@@ -16,7 +14,6 @@ from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
 from keras_twoarg.experiments.reports.surface_tables import read_surfaces
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.utils.files import write_whole
 
 
 def write_report(
@@ -55,13 +52,8 @@ def write_report(
         parts.append(f"<h2>The served model</h2><p>{html.escape(agreement)}.</p>")
     parts.append(_origin(runs, command))
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in runs))
-    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text())
-    text = template.substitute(
-        title=f"Two-argument units on {html.escape(data)}", lead=_lead(runs), body="\n".join(parts)
-    )
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    write_whole(path, lambda file: file.write(text.encode()))
+    text = write_page(path, f"Two-argument units on {data}", _lead(runs), parts)
     (out / "figures").mkdir(exist_ok=True)
     for name, figure in figures_of(text).items():
         (out / "figures" / f"{name}.svg").write_bytes(figure)
@@ -75,7 +67,7 @@ def _lead(runs: Sequence[Record]) -> str:
         if (tested := [r.test_accuracy for r in group.records if r.test_accuracy is not None])
     }
     ordered = sorted(means.items(), key=lambda item: -item[1])
-    return "Test accuracy, mean over seeds: " + "; ".join(f"{html.escape(n)} {a:.2%}" for n, a in ordered) + "."
+    return "Test accuracy, mean over seeds: " + "; ".join(f"{n} {a:.2%}" for n, a in ordered) + "."
 
 
 def _test_error(runs: Sequence[Record]) -> str:

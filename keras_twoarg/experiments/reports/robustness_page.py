@@ -1,18 +1,15 @@
 """The page of one model's robustness, with pictures of what it was shown."""
 
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.html import figure_section, write_page
 from keras_twoarg.experiments.reports.robustness_tables import single_table
 from keras_twoarg.experiments.robustness.corruptions import corrupt
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils.figures import pyplot
-from keras_twoarg.utils.files import write_whole
 
 _SHOWN = 8
 
@@ -33,11 +30,9 @@ def write_robustness_report(found: Robustness, reference: Robustness | None, out
     if found.attacked and file.exists():
         with np.load(file) as arrays:
             parts.append(_adversarial(pixels / 255, arrays["images"], ~arrays["robust"]))
-    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text())
     lead = f"Model {found.settings['model']}, {found.settings['points']:,} test images; clean {found.clean:.1%}."
-    text = template.substitute(title=f"Robustness on {found.settings['data']}", lead=lead, body="\n".join(parts))
     path = out / "report.html"
-    write_whole(path, lambda opened: opened.write(text.encode()))
+    write_page(path, f"Robustness on {found.settings['data']}", lead, parts)
     return path
 
 

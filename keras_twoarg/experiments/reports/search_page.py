@@ -1,17 +1,14 @@
 """What a search has found, as pictures: parallel coordinates, and what mattered."""
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.html import figure_section, write_page
 from keras_twoarg.experiments.reports.search_tables import search_table, trials_table
 from keras_twoarg.utils.figures import COLORS, pyplot
-from keras_twoarg.utils.files import write_whole
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -27,11 +24,8 @@ def write_search_report(rows: Mapping[str, Rows], out: Path) -> Path:
             parts.append(figure_section(f"{arm}: every trial a line", coordinates, "Yellow: high accuracy."))
             if len(done) >= 8:
                 parts.append(figure_section(f"{arm}: what mattered", plot_importance(done).figure, _CAUTION))
-    template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text())
-    title = f"Search of {', '.join(rows)}"
-    text = template.substitute(title=title, lead="The same budget for every arm.", body="\n".join(parts))
     path = out / "report.html"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_page(path, f"Search of {', '.join(rows)}", "The same budget for every arm.", parts)
     return path
 
 

@@ -307,4 +307,20 @@ def _pillow() -> Any:
     return Image
 
 
-_FUNCTIONS: dict[str, Callable[..., Images]] = {name: globals()[f"_{name}"] for name in NAMES}
+_FUNCTIONS: dict[str, Callable[..., Images]] = {
+    "gaussian_noise": _gaussian_noise,
+    "shot_noise": _shot_noise,
+    "impulse_noise": _impulse_noise,
+    "defocus_blur": _defocus_blur,
+    "glass_blur": _glass_blur,
+    "motion_blur": _motion_blur,
+    "zoom_blur": _zoom_blur,
+    "snow": _snow,
+    "frost": _frost,
+    "fog": _fog,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "elastic_transform": _elastic_transform,
+    "pixelate": _pixelate,
+    "jpeg_compression": _jpeg_compression,
+}

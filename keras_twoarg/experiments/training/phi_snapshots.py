@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
+from keras_twoarg.analysis.quadratic_fit import features
 from keras_twoarg.utils.files import write_whole
 
 
@@ -99,8 +100,7 @@ def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndar
 def evaluate_weights(weights: list[np.ndarray], tuples: np.ndarray, activation: str = "relu") -> np.ndarray:
     """Evaluate phi from its weights alone: six coefficients of a quadratic, or kernels and biases of a network."""
     if len(weights) == 1:
-        x1, x2 = tuples.T
-        return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], -1) @ weights[0]
+        return features(*tuples.T) @ weights[0]
     function = _activation(activation)
     hidden = tuples
     *layers, kernel, bias = weights

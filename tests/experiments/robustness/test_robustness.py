@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from keras_twoarg import cli, models, set_evaluation
 from keras_twoarg.experiments import robustness
-from keras_twoarg.experiments.reports.robustness_tables import FOLDER, read_robustness, robustness_table
+from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
 from keras_twoarg.experiments.robustness import cifar10_c, corruptions
 from keras_twoarg.experiments.robustness.attacks import ATTACKS
 from keras_twoarg.experiments.robustness.measure import Robustness, evaluate
@@ -355,14 +355,14 @@ def test_arms_are_compared_over_seeds(tmp_path):
     for arm, lift in (("two_arg", 0.1), ("relu", 0.0)):
         for seed in (0, 1, 2):
             folder = tmp_path / f"{arm}-{seed}"
-            (folder / FOLDER).mkdir(parents=True)
+            (folder / "joint-robustness").mkdir(parents=True)
             record(arm, seed=seed).write(folder / "joint.json")
             settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1}
             corrupted = dict.fromkeys(robustness.NAMES, [0.5 + lift + seed / 100] * 5)
             kept = Robustness(settings, 0.9, corrupted, dict.fromkeys(robustness.AUTOATTACK, 0.2 + lift))
             if (arm, seed) == ("two_arg", 2):  # killed halfway: it must not count as if it were done
                 corrupted.pop("fog"), kept.attacked.pop("square")
-            files.write_json(folder / FOLDER / "robustness.json", vars(kept))
+            files.write_json(folder / "joint-robustness" / "robustness.json", vars(kept))
     table = robustness_table(read_robustness([tmp_path]))
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")
