@@ -1,7 +1,9 @@
 """What all commands share: the group, options, one-line errors, progress and tables."""
 
+import errno
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -10,11 +12,13 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from keras_twoarg import __version__
 
-console = Console()
+console = Console(markup=False)  # paths and messages are no markup
+_LONGEST = 600  # characters of an error
 
 
 class UserMistake(click.ClickException):
@@ -30,14 +34,30 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        except _mistakes() as error:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
-            raise UserMistake(" ".join(str(error).split())) from error
+            raise UserMistake(_in_one_line(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. The same command goes on where this one was stopped.") from None
 
     return run
+
+
+def _mistakes() -> tuple[type[Exception], ...]:
+    """Return the errors that come of what a user gave, or of a machine that is too small for it."""
+    mistakes = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, AttributeError, MarkupError)
+    tensorflow = sys.modules.get("tensorflow")  # a full disk and too large tensors are errors of its own
+    return (*mistakes, tensorflow.errors.OpError) if tensorflow else mistakes
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"There is not enough memory: {text}. Use smaller sizes"
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        text = f"The disk is full: {error.filename or text}. Make room and give the same command again to resume"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (TWOARG_DEBUG=1 shows all)"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -109,11 +129,11 @@ def print_findings(*folders: Path, seed: int | None = None) -> None:
 def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
     """Give a function that moves one bar for each stage."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console) as bars:

@@ -43,17 +43,19 @@ class Table:
     def rich(self) -> Any:
         """Return the table for a terminal."""
         from rich import box
-        from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        made = RichTable(title=self.title, caption=self.caption or None, box=box.SIMPLE_HEAD, pad_edge=False)
-        made.padding = (0, 1, 0, 0)
+        caption = Text(self.caption) if self.caption else None
+        table = RichTable(title=Text(self.title), caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+        table.padding = (0, 1, 0, 0)
         for i, column in enumerate(self.columns):
-            made.add_column(column, justify="left" if i == 0 or column in self.left else "right", no_wrap=True)
+            table.add_column(Text(column), justify="left" if i == 0 or column in self.left else "right", no_wrap=True)
         for i, row in enumerate(self.rows):
-            cells = [f"[red]{escape(c)}[/red]" if (i, j) in self.flagged else escape(c) for j, c in enumerate(row)]
-            made.add_row(*cells)
-        return made
+            # Text, not strings: what looks like markup in a name is shown as it is.
+            cells = [Text(c, style="red" if (i, j) in self.flagged else "") for j, c in enumerate(row)]
+            table.add_row(*cells)
+        return table
 
     def html(self) -> str:
         """Return the table for a page, with its title as a heading."""

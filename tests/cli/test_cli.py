@@ -1,5 +1,6 @@
 """The command `twoarg`: what a user types, and one line with exit status 2 for every mistake."""
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,11 @@ from keras_twoarg.cli import twoarg
 from tests.helpers import ROOT, blobs, save_npz
 
 QUICK = ["--epochs", "2", "--frozen-epochs", "1", "--pretraining-epochs", "1", "--widths", "8,8"]
+
+
+def tf_error():
+    tf = pytest.importorskip("tensorflow")
+    return tf.errors.ResourceExhaustedError(None, None, "full disk")
 
 
 @pytest.fixture
@@ -40,6 +46,31 @@ def mistake(output):
     (line,) = [line for line in output.splitlines() if line.startswith("Error: ")]
     assert output.splitlines()[-1] == line
     return line
+
+
+def test_a_path_may_look_like_markup(run, data, tmp_path):
+    said = run("train", "--data", data, "--arm", "relu", "--out", "a[/red]", *QUICK)
+    assert "relu" in said and (tmp_path / "a[/red]" / "joint.json").exists()
+    assert "a[/red]" in run("report", "a[/red]").replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("7 TiB"), "There is not enough memory: 7 TiB"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/joint.keras"), "The disk is full: runs/joint.keras"),
+        (AttributeError("no such thing"), "no such thing"),
+        (ValueError("x" * 20_000), "x ... (TWOARG_DEBUG=1 shows all)"),
+        (tf_error, "full disk"),
+    ],
+)
+def test_errors_of_the_machine_are_one_line(run, data, monkeypatch, error, message):
+    def fail(*_, **__):
+        raise error() if callable(error) else error
+
+    monkeypatch.setattr("keras_twoarg.experiments.training.datasets.load", fail)
+    line = mistake(run("train", "--data", data, "--out", "x", status=2))
+    assert message in line and len(line) < 700
 
 
 def test_bake(run, data, tmp_path):

@@ -19,7 +19,12 @@ import numpy as np
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _TEST_IMAGES_PER_DIGIT = 100
+# Empty, truncated, pickled, a lone array under another name, encrypted, compressed in a way that Python does not know.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError, RuntimeError, NotImplementedError
+)  # fmt: skip
 _LARGEST_VALIDATION = 10_000
+_LARGEST_LABEL = 99_999
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def checked(name: str, arrays: dict[str, Any]) -> Dataset:
             f"{name}: expected test images of the training images' shape {images['x_train'].shape[1:]}. "
             f"Received: {images['x_test'].shape[1:]}"
         )
-    classes = int(labels["y_train"].max()) + 1
+    classes = _checked_classes(name, labels["y_train"])
     if labels["y_test"].max() >= classes:
         raise ValueError(
             f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}"
@@ -196,7 +201,19 @@ def _checked_labels(name: str, labels: Any) -> np.ndarray:
         )
     if labels.size == 0 or labels.min() < 0:
         raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
+    if labels.max() > _LARGEST_LABEL:  # also what int64 cannot hold
+        raise ValueError(
+            f"{name}: expected labels of at most {_LARGEST_LABEL:,}. Received: {labels.max():,}. "
+            "Number the classes from 0, without gaps"
+        )
     return labels.astype("int64")
+
+
+def _checked_classes(name: str, labels: np.ndarray) -> int:
+    classes = int(labels.max()) + 1
+    if classes < 2:
+        raise ValueError(f"{name}: y_train: expected at least two classes. Received: the label 0 alone")
+    return classes
 
 
 def _mnist5k() -> Dataset:
@@ -223,7 +240,9 @@ def _from_npz(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except MemoryError as error:
+        raise ValueError(f"{path} is no readable .npz archive: it claims more than the memory ({error})") from error
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
     return checked(path.name, arrays)
 

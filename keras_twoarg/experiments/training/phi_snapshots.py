@@ -52,7 +52,7 @@ class Trace:
     def read(cls, file: Path) -> "Trace":
         """Read `joint-surface.npz` and, where there is one, the `joint-phi.npz` beside it."""
         weights: dict[int, list[np.ndarray]] = {}
-        activation = "relu"
+        activation, read = "relu", file
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
         try:
             with np.load(file) as arrays:
@@ -62,13 +62,14 @@ class Trace:
                 }
                 learned, start = arrays["learned"], arrays["start"] if "start" in arrays else None
             if snapshots.exists():
+                read = snapshots
                 with np.load(snapshots) as arrays:
                     parts = [arrays[name] for name in arrays.files if name.startswith("weight_")]
                     activation = str(arrays["activation"]) if "activation" in arrays else activation
                     weights = {int(epoch): [p[i] for p in parts] for i, epoch in enumerate(arrays["epochs"])}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"{file} is damaged or of an older version ({error}). Delete its folder to run this anew"
+                f"{read} is damaged or of an older version ({error}). Delete its folder to run this anew"
             ) from error
         return cls(learned, places, start, weights, activation)
 

@@ -80,4 +80,19 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Read a record, or raise a ValueError that names the file."""
-        return read_as(cls, path, "record of a run", in_todays_words)
+        record = read_as(cls, path, "record of a run", in_todays_words)
+        if problem := record.problem():
+            raise ValueError(f"{path} is no record of a run: {problem}. Delete it to make it anew")
+        return record
+
+    def problem(self) -> str:
+        """Return what in the record's numbers cannot be, or nothing."""
+        shares: dict[str, float | None] = {"test_accuracy": self.test_accuracy}
+        for i, epoch in enumerate(self.epochs, start=1):
+            shares |= {f"accuracy of epoch {i}": epoch["accuracy"], f"val_accuracy of epoch {i}": epoch["val_accuracy"]}
+        for name, share in shares.items():
+            if share is not None and not 0 <= share <= 1:
+                return f"its `{name}` is {share!r}, expected within [0, 1]"
+        if self.best_epoch is not None and not 1 <= self.best_epoch <= len(self.epochs):
+            return f"its `best_epoch` is {self.best_epoch}, expected from 1 to {len(self.epochs)}"
+        return ""

@@ -1,7 +1,9 @@
 """Data sets: what loads, how it is split and scaled, and one clear line for everything that does not load."""
 
 import gzip
+import io
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -72,6 +74,9 @@ WRONG = {
     "one-hot labels": ({"y_train": np.eye(3, dtype=int)[GOOD.y_train]}, r"integer labels.*\(300, 3\)"),
     "unknown test label": ({"y_test": GOOD.y_test + 5}, "from 0 to 2.*Received: 7"),
     "too few labels": ({"y_train": GOOD.y_train[:-1]}, "300 images in x_train, 299 labels"),
+    "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes"),
+    "label of a million": ({"y_train": GOOD.y_train + 1_000_000}, "at most 99,999. Received: 1,000,002"),
+    "label beyond int64": ({"y_train": GOOD.y_train.astype("uint64") + np.uint64(2**64 - 3)}, "at most 99,999"),
     "other test shape": ({"x_test": GOOD.x_test[:, :4]}, r"shape \(8, 8, 1\). Received: \(4, 8, 1\)"),
 }
 
@@ -88,6 +93,35 @@ def test_empty_and_truncated_npz(keep, tmp_path):
     path = save_npz(tmp_path / "cut.npz", GOOD)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match="cut.npz is no readable .npz archive"):
+        datasets.load(str(path))
+
+
+def test_an_array_under_another_name(tmp_path):
+    np.save(tmp_path / "lone.npy", GOOD.x_train)
+    (tmp_path / "lone.npy").rename(tmp_path / "lone.npz")
+    with pytest.raises(ValueError, match="lone.npz is no readable .npz archive"):
+        datasets.load(str(tmp_path / "lone.npz"))
+
+
+def test_an_array_that_claims_more_than_the_memory(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (7 << 40,)})
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        archive.writestr("x_train.npy", header.getvalue() + b"0" * 100)
+    with pytest.raises(ValueError, match="huge.npz is no readable .npz archive"):
+        datasets.load(str(tmp_path / "huge.npz"))
+
+
+def test_an_encrypted_archive(tmp_path):
+    path = save_npz(tmp_path / "secret.npz", GOOD)
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of encryption in every header
+        position = content.find(signature)
+        while position >= 0:
+            content[position + offset] |= 1
+            position = content.find(signature, position + 4)
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="secret.npz is no readable .npz archive"):
         datasets.load(str(path))
 
 
