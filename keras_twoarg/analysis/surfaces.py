@@ -52,7 +52,7 @@ def glu(x1: ArrayLike, x2: ArrayLike) -> Array:
     return 0.5 * (1 + np.tanh(np.asarray(x1, float) / 2)) * np.asarray(x2, float)
 
 
-NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu}
+NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu, "glu": glu}
 """Those of the functions that also fill the units of an arm, by its name."""
 
 

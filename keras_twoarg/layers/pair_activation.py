@@ -11,6 +11,10 @@ from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units
 from keras_twoarg.ops.xla import may_compile
 
 
+def _glu(x1: Any, x2: Any) -> Any:
+    return ops.sigmoid(x1) * x2
+
+
 def _maxout(x1: Any, x2: Any) -> Any:
     return ops.maximum(x1, x2)
 
@@ -27,7 +31,7 @@ def _xnor(x1: Any, x2: Any) -> Any:
     return ops.sign(x1 * x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
 
 
-FUNCTIONS = {"maxout": _maxout, "product": _product, "swiglu": _swiglu, "xnor": _xnor}
+FUNCTIONS = {"glu": _glu, "maxout": _maxout, "product": _product, "swiglu": _swiglu, "xnor": _xnor}
 """The functions, by the names that they have in `keras_twoarg.analysis.surfaces`."""
 
 
@@ -39,7 +43,7 @@ class PairActivation(keras.layers.Layer):
     gradient takes six times as long, and comparisons of speed would not be fair.
 
     Args:
-        function: `"maxout"`, `"product"`, `"swiglu"` or `"xnor"` (see `keras_twoarg.analysis.surfaces`).
+        function: `"glu"`, `"maxout"`, `"product"`, `"swiglu"` or `"xnor"` (see `keras_twoarg.analysis.surfaces`).
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
         **kwargs: `name` and `dtype`, as for every Keras layer.
 

@@ -6,6 +6,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, models
 from keras_twoarg.analysis import surfaces
+from keras_twoarg.layers.pair_activation import FUNCTIONS
 from tests.helpers import inner_networks
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
@@ -41,7 +42,7 @@ def test_three_arguments():
     assert model.count_params() == 180_811
 
 
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "maxout", "xnor", "product"])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "glu", "maxout", "xnor", "product"])
 def test_order_in_a_block_is_the_same_for_every_arm(arm):
     kinds = [type(layer).__name__ for layer in models.cnn(CIFAR, 10, arm, (4, 4, 4)).layers]
     unit = {"two_arg": "TwoArgActivation", "one_arg": "TwoArgActivation", "prelu": "PReLU"}.get(arm)
@@ -62,7 +63,25 @@ def test_norm_learns_nothing_and_runs_over_the_whole_sample(rng):
     np.testing.assert_allclose(y.std((1, 2, 3)), 1, atol=1e-4)
 
 
-@pytest.mark.parametrize("function", ["swiglu", "maxout", "xnor", "product"])
+IN_NUMPY = {
+    "product": lambda a, b: a * b,
+    "glu": lambda a, b: b / (1 + np.exp(-a)),
+    "swiglu": lambda a, b: a * b / (1 + np.exp(-a)),
+    "maxout": lambda a, b: np.where(a > b, a, b),
+    "xnor": lambda a, b: np.where((a > 0) == (b > 0), 1, -1) * np.where(abs(a) < abs(b), abs(a), abs(b)),
+}
+
+
+@pytest.mark.parametrize("function", IN_NUMPY)
+def test_every_fixed_pair_is_its_formula(function, rng):
+    assert set(IN_NUMPY) == set(FUNCTIONS)
+    x1, x2 = rng.normal(size=(2, 50, 4)).astype("float32")
+    y = keras.ops.convert_to_numpy(models.PairActivation(function)([x1, x2]))
+    np.testing.assert_allclose(y, IN_NUMPY[function](x1, x2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(getattr(surfaces, function)(x1, x2), IN_NUMPY[function](x1, x2), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", ["swiglu", "glu", "maxout", "xnor", "product"])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_fixed_pairs_are_the_named_surfaces(function, pairing, rng, tmp_path):
     x1, x2 = rng.normal(size=(2, 5, 3, 4))
@@ -75,7 +94,7 @@ def test_fixed_pairs_are_the_named_surfaces(function, pairing, rng, tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere one path serves all")
-@pytest.mark.parametrize("function", ["swiglu", "maxout", "xnor", "product"])
+@pytest.mark.parametrize("function", ["swiglu", "glu", "maxout", "xnor", "product"])
 def test_fixed_pairs_and_their_gradients_are_the_same_compiled(function, rng):
     import tensorflow as tf
 
