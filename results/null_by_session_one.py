@@ -13,7 +13,7 @@ from pathlib import Path
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.experiments.training import sessions
+from keras_twoarg.experiments.training import configuration, networks
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.utils import files, versions
 
@@ -25,9 +25,9 @@ FIRST_SEED = 10**6
 
 def compare(seed, epochs, densities):
     """Return the scores of one random surface, and of phi after Session I, over each density."""
-    settings = sessions.Configuration(seed=seed, pretraining_epochs=epochs)
-    phi = sessions.make_phi(settings)
-    sessions.pretrain_phi(phi, settings, lambda done, steps: None)
+    settings = configuration.Configuration(seed=seed, pretraining_epochs=epochs)
+    phi = networks.make_phi(settings)
+    networks.pretrain_phi(phi, settings, lambda done, steps: None)
     field = surfaces.random_field(seed, std=settings.phi_init_std)
 
     def score(function, density):

@@ -18,7 +18,7 @@ from keras import ops
 from keras_twoarg import Interpolation, models
 from keras_twoarg.experiments import robustness
 from keras_twoarg.experiments.robustness.measure import EPS, draw_points
-from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training import configuration, datasets, networks
 from keras_twoarg.utils import files, versions
 
 NODES = (81, 9, 5, 3)
@@ -47,9 +47,9 @@ class CurvaturePenalty(keras.layers.Layer):
 
 def train(data, seed, nodes, penalty, epochs):
     """Return a network whose phi is looked up in a table of so many nodes, with so much of a penalty."""
-    settings = sessions.Configuration(seed=seed)
-    phi = sessions.make_phi(settings)
-    sessions.pretrain_phi(phi, settings, lambda done, steps: None)
+    settings = configuration.Configuration(seed=seed)
+    phi = networks.make_phi(settings)
+    networks.pretrain_phi(phi, settings, lambda done, steps: None)
     grid = Interpolation(extent=5.0, resolution=nodes)
     network = models.mlp(data.x_train.shape[1:], 10, inner=phi, evaluation=grid, seed=seed)
     trained = keras.Sequential([network.inputs[0], network])

@@ -27,6 +27,11 @@ class UserMistake(click.ClickException):
     exit_code = 2
 
 
+def say(text: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
 
@@ -38,8 +43,12 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             raise UserMistake(_in_one_line(error)) from error
+        except ArithmeticError as error:  # numbers that say nothing: no mistake of the user's
+            if os.environ.get("TWOARG_DEBUG"):
+                raise
+            raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
-            raise click.ClickException("Stopped. The same command goes on where this one was stopped.") from None
+            raise click.ClickException("Stopped. The same command resumes it.") from None
 
     return run
 

@@ -1,11 +1,10 @@
-"""The commands for a trained model: export, bake, serve-check, robustness, bench."""
+"""The commands for a trained model: export, bake, serve-check."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, show_progress, twoarg, words
+from keras_twoarg.cli.common import console, one_line_errors, twoarg
 from keras_twoarg.utils import files
 
 
@@ -90,92 +89,3 @@ def serve_check(folder: Path, out: Path | None) -> None:
         files.write_json(out, [vars(check) for check in found])
     if not all(check.agrees for check in found):
         raise SystemExit(1)
-
-
-@twoarg.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", required=True, help="As for train; its test images are used.")
-@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option(
-    "--reference", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For mCE: a .keras file."
-)
-@click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
-@click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
-@click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
-@click.option("--corruptions", callback=words, help="Such as fog,snow; none for none.  [default: all 15]")
-@click.option("--attacks", callback=words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
-@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of points, corruptions and attacks.")
-@one_line_errors
-def robustness(
-    model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
-) -> None:
-    """Measure MODEL under corruptions and AutoAttack.
-
-    The 15 corruptions of CIFAR-10-C. The same command goes on where it was stopped.
-    """
-    from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
-    from keras_twoarg.experiments.reports.robustness_tables import single_table
-    from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
-    from keras_twoarg.experiments.training import datasets
-    from keras_twoarg.export import formats
-
-    for name in ("corruptions", "attacks"):
-        if settings[name] is None:
-            del settings[name]
-        elif settings[name] == ("none",):
-            settings[name] = ()
-    dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
-    with show_progress() as progress:
-        compared = None
-        if reference is not None:
-            other = {**settings, "attacks": ()}
-            compared = evaluate(formats.load(reference), dataset, out / "reference", progress, points=points, **other)
-        found = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
-    for table in single_table(found, compared):
-        console.print(table.rich())
-    pixels, _ = draw_points(dataset, points, settings["seed"])
-    console.print(f"Report: {write_robustness_report(found, compared, out / 'model', pixels)}")
-
-
-@twoarg.command()
-@click.option(
-    "--network",
-    "networks",
-    multiple=True,
-    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32"]),
-    help="[default: all]",
-)
-@click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
-@click.option(
-    "--part",
-    "parts",
-    multiple=True,
-    type=click.Choice(["pairs", "networks", "memory", "exports"]),
-    help="[default: all]",
-)
-@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="All times, as JSON.")
-@one_line_errors
-def bench(
-    networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
-) -> None:
-    """Measure what two arguments cost.
-
-    Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
-    file; the same command goes on with the next one.
-    """
-    from keras_twoarg.experiments import benchmark
-    from keras_twoarg.experiments.benchmark_table import tables
-
-    if unknown := set(variants) - set(benchmark.VARIANTS):
-        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
-    names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with show_progress() as progress:
-        found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
-    for table in tables(found):
-        console.print(table)
-    console.print(f"All times: {out}")

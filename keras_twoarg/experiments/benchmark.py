@@ -25,7 +25,7 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluat
 from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils import files, subprocesses
-from keras_twoarg.utils.subprocesses import Progress
+from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.versions import commit, versions
 
 NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {

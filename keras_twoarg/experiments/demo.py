@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
 from keras_twoarg.utils import files
+from keras_twoarg.utils.progress import Progress
 
 ARMS = ("two_arg", "relu")
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -6,84 +6,67 @@ leaves a record that says so, is counted in every table, and is tried again the 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from keras_twoarg import models
-from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.settings import check_settings, from_flat, setting
+from keras_twoarg.experiments.training import datasets, networks, sessions
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
 from keras_twoarg.utils import subprocesses, versions
-from keras_twoarg.utils.subprocesses import Progress
+from keras_twoarg.utils.locks import only_process
+from keras_twoarg.utils.progress import Progress
 
 PLANS = ("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, and how each run is trained.
+    """What is compared, and how each run is trained. Each field says what it is and what it may be.
 
     Attributes:
-        data: Name of the data set, as in `datasets.load`.
-        arms: What fills the units, as in `models.mlp`.
-        seeds: Number of seeds, from 0.
-        architecture: `"mlp"` or `"cnn"`.
-        epochs: As in `sessions.Configuration`, like everything that follows.
-        frozen_epochs: Epochs of the frozen stage.
-        batch_size: Images in a step.
-        learning_rate: Of Adam.
-        dropout: Dropout rate.
-        evaluation: How phi is evaluated.
-        phi_init: The surface of Session I, as in `sessions.Configuration`.
-        pretraining_epochs: Passes over the grid in the pretrain stage. Defaults to the paper's.
-        phi_init_std: Standard deviation of the random surface.
-        widths: Units of each hidden layer of two_arg; the other arms are matched to it. Defaults to the paper's.
-        subset: Training images of the data set that are used, drawn once; 0 for all.
-        robustness: Whether the joint stage's network is also put to corruptions (convolutional networks) and to
-            AutoAttack.
-        points: Test images for that.
+        configuration: How each run is trained, for all arms and seeds; its `widths` are those of two_arg, to which the
+            other arms are matched, and its `equal_width` is for one_arg alone.
+
+    Raises:
+        ValueError: If a field, or the configuration of one of the arms, has a value that it may not have.
     """
 
-    data: str
-    arms: tuple[str, ...]
-    seeds: int = 5
-    architecture: str = "mlp"
-    epochs: int = 20
-    frozen_epochs: int = 20
-    batch_size: int = 100
-    learning_rate: float = 1e-3
-    dropout: float = 0.5
-    evaluation: str = "auto"
-    phi_init: str = "random"
-    pretraining_epochs: int | None = None
-    phi_init_std: float | None = 0.01
-    widths: tuple[int, ...] | None = None
-    subset: int = 0
-    robustness: bool = False
-    points: int = 1000
+    data: str = setting(MISSING, "mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+    arms: tuple[str, ...] = setting(MISSING, "Arms, such as two_arg,relu.")
+    seeds: int = setting(5, "Number of seeds, from the first one.", least=1, most=10_000)
+    first_seed: int = setting(0, "First seed.", least=0, most=2**31 - 1)
+    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)
+    robustness: bool = setting(False, "Measure corruptions (convolutional networks) and AutoAttack too.")
+    points: int = setting(1000, "Test images for that.", least=1)
+    configuration: Configuration = field(default_factory=Configuration)
 
     def __post_init__(self) -> None:
-        if not self.arms or len(set(self.arms)) != len(self.arms):
+        check_settings(self)
+        if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"`arms` must name at least one arm, and each once. Received: arms={list(self.arms)}")
-        for name in ("seeds", "subset"):
-            value, least = getattr(self, name), 1 if name == "seeds" else 0
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
+        if self.configuration.equal_width and "one_arg" not in self.arms:
+            raise ValueError(
+                f"`equal_width` must be false for plans without the arm 'one_arg'. Received: arms={list(self.arms)}"
+            )
         for arm in self.arms:
-            sessions.Configuration(**self.configuration(arm, 0))
+            self.of_run(arm, self.first_seed + self.seeds - 1)
 
-    def configuration(self, arm: str, seed: int) -> dict[str, Any]:
+    def of_run(self, arm: str, seed: int, widths: tuple[int, ...] | None = None) -> Configuration:
         """Return the configuration of one run."""
-        own = {f.name for f in fields(sessions.Configuration)} - {"widths"}
-        return {**{key: value for key, value in asdict(self).items() if key in own}, "arm": arm, "seed": seed}
+        equal_width = self.configuration.equal_width and arm == "one_arg"
+        return replace(self.configuration, arm=arm, seed=seed, widths=widths, equal_width=equal_width)
 
-
-_DEFAULTS = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings in one table, as in a plan's file."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
+        return {**own, **self.configuration.to_dict("arm", "seed")}
 
 
 def read_plan(name: str, **changes: Any) -> Plan:
@@ -103,16 +86,26 @@ def read_plan(name: str, **changes: Any) -> Plan:
     if name in PLANS:
         text = resources.files("keras_twoarg.experiments").joinpath(f"plans/{name}.toml").read_text("utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        try:
+            text = Path(name).read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"The plan {name!r} is no text in UTF-8: {error}") from error
     else:
         raise ValueError(f"There is no plan {name!r}. Give a .toml file or one of {', '.join(PLANS)}")
-    found = _parse(name, text) | {key: value for key, value in changes.items() if value is not None}
-    if unknown := set(found) - {f.name for f in fields(Plan)}:
-        raise ValueError(f"The plan {name!r} names what is unknown: {', '.join(sorted(unknown))}")
-    if missing := {"data", "arms"} - set(found):
-        raise ValueError(f"The plan {name!r} lacks {', '.join(sorted(missing))}")
-    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
-    return Plan(**settings)
+    settings = _parse(name, text) | {key: value for key, value in changes.items() if value is not None}
+    return plan_of(settings, f"The plan {name!r}")
+
+
+def plan_of(settings: dict[str, Any], what: str = "The plan") -> Plan:
+    """Build a plan from one table of all its settings.
+
+    Raises:
+        ValueError: If a name is unknown or missing, or a value is unusable.
+    """
+    for name in ("arm", "seed"):
+        if name in settings:
+            raise ValueError(f"{what} names `{name}`, which is each run's own. Give `arms`, `seeds` and `first_seed`")
+    return from_flat(Plan, settings, what)
 
 
 def _parse(name: str, text: str) -> dict[str, Any]:
@@ -159,33 +152,54 @@ def run(
     """
     dataset = load_data(plan, data_dir)  # what is wrong with it should show before anything runs
     widths = _widths(plan, dataset)
-    settings = asdict(plan)
-    for later in ("seeds", "arms", "robustness", "points"):  # more of these may come later
-        del settings[later]
-    sessions.claim_folder(out, {**settings, "fingerprint": dataset.fingerprint}, "plan.json", _DEFAULTS)
+    later = ("seeds", "first_seed", "arms", "robustness", "points")  # more of these may come later
+    settings = {key: value for key, value in plan.to_dict().items() if key not in later}
+    defaults = Plan(plan.data, plan.arms).to_dict()
+    sessions.claim_folder(out, {**settings, "fingerprint": dataset.fingerprint}, "plan.json", defaults)
     # All arms of a seed before the next one: what is there at any time can be compared.
-    chosen = [(arm, seed) for seed in range(plan.seeds) for arm in plan.arms]
+    chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
+    with only_process(out):
+        _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
+    return folders
+
+
+def _run_all(
+    plan: Plan,
+    runs: Sequence[tuple[tuple[str, int], Path]],
+    widths: dict[str, tuple[int, ...]],
+    progress: Progress,
+    jobs: int,
+    data_dir: str | None,
+    on_run: Callable[[], None],
+) -> None:
     pool = ThreadPoolExecutor(jobs)
     try:
         waiting = [
-            pool.submit(
-                _run, {**plan.configuration(arm, seed), "widths": widths[arm]}, plan, folder, progress, data_dir
-            )
-            for (arm, seed), folder in zip(chosen, folders, strict=True)
+            pool.submit(_run, plan.of_run(arm, seed, widths[arm]).to_dict(), plan, folder, progress, data_dir)
+            for (arm, seed), folder in runs
         ]
         for done in as_completed(waiting):
             done.result()
             on_run()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return folders
+
+
+def failed_runs(folders: Sequence[Path]) -> list[str]:
+    """Return the names of those runs whose last try failed, of the folders that `run` returned."""
+    return [folder.name for folder in folders if folder.with_name(folder.name + "-failed").exists()]
 
 
 def _widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
-    widths = plan.widths or sessions.DEFAULT_WIDTHS[plan.architecture]
-    reference = sessions.ARCHITECTURES[plan.architecture](dataset.input_shape, dataset.classes, widths=widths)
-    return {arm: widths if arm == "two_arg" else models.matched_widths(arm, reference) for arm in plan.arms}
+    """Return each arm's widths; what is wrong with the sizes shows here."""
+    shape, classes, reference = dataset.input_shape, dataset.classes, plan.configuration.widths or ()
+    widths = {}
+    for arm in plan.arms:
+        run = plan.of_run(arm, plan.first_seed)
+        widths[arm] = networks.widths_of(run, shape, classes, reference)
+        networks.check_size(run, shape, classes, widths[arm])
+    return widths
 
 
 def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
@@ -196,12 +210,8 @@ def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Prog
     def report(stage: str, done: int, total: int, note: str) -> None:
         progress(f"{name} {stage}", done, total, note)
 
-    settings = {
-        "data": plan.data, "arms": plan.arms, "subset": plan.subset, "robustness": plan.robustness,
-        "points": plan.points,
-    }  # fmt: skip
     ended = subprocesses.call(
-        "keras_twoarg.experiments.plan:run_one", report, settings, configuration, str(folder), data_dir
+        "keras_twoarg.experiments.plan:run_one", report, plan.to_dict(), configuration, str(folder), data_dir
     )
     if ended.status:
         _record_failure(failed, configuration, plan, ended)
@@ -215,7 +225,7 @@ def run_one(
     progress: Progress, plan: dict[str, Any], configuration: dict[str, Any], folder: str, data_dir: str | None
 ) -> None:
     """Run one arm and seed of a plan, in a child process."""
-    settings = Plan(**plan)
+    settings = plan_of(plan)
     dataset = load_data(settings, data_dir)
     sessions.run_sessions(dataset, folder, progress, **configuration)
     if settings.robustness and (Path(folder) / "joint.keras").exists():
@@ -237,7 +247,7 @@ def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended
         stage="joint",
         seed=configuration["seed"],
         dataset=plan.data,
-        architecture=plan.architecture,
+        architecture=plan.configuration.architecture,
         widths=list(configuration["widths"]),
         parameters=0,
         normalization="",

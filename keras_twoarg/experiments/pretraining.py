@@ -20,12 +20,11 @@ import numpy as np
 
 from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.progress import StepProgress
 
 # Passes over the grid. The paper's for 2 and 3 arguments; for 1 argument the paper's number of steps, 100,000.
 EPOCHS = {1: 50_000, 2: 500, 3: 200}
 _STEPS_AT_A_TIME = 1000
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def pretrain(
     learning_rate: float = 1e-3,
     seed: int = 0,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> Pretraining:
     """Fit phi to a surface on the grid of 101 nodes on [-5, 5] along each argument.
 
@@ -139,7 +138,7 @@ def _fit(
     batches: Iterator[np.ndarray],
     batch_size: int,
     steps: int,
-    progress: Progress | None,
+    progress: StepProgress | None,
 ) -> None:
     done = 0
     while done < steps:

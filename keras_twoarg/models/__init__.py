@@ -4,7 +4,7 @@ from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalizatio
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
 from keras_twoarg.models.cnn import cnn
-from keras_twoarg.models.matching import Comparison, compare, matched_widths, widths_for_budget
+from keras_twoarg.models.matching import Comparison, compare, count_parameters, matched_widths, widths_for_budget
 from keras_twoarg.models.mlp import mlp
 from keras_twoarg.models.transformer import PositionEmbedding, hidden_width_for, transformer
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_arm",
     "cnn",
     "compare",
+    "count_parameters",
     "hidden_width_for",
     "inner_for",
     "matched_widths",

@@ -113,6 +113,19 @@ def widths_for_budget(
     return _within(_Structure(shape, classes, widths, architecture == "cnn"), arm, parameters, inner, tolerance)
 
 
+def count_parameters(
+    arm: str, widths: Sequence[int], input_shape: Sequence[int], classes: int, *, architecture: str = "mlp"
+) -> int:
+    """Return the learned parameters of a network without building it, the inner network's left out.
+
+    Example:
+        >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
+        122187
+    """
+    structure = _Structure(tuple(input_shape), classes, tuple(widths), architecture == "cnn")
+    return structure.parameters(arm, tuple(widths), 0)
+
+
 def _within(
     structure: _Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
 ) -> tuple[int, ...]:

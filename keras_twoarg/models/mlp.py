@@ -34,7 +34,8 @@ def mlp(
         input_shape: Shape of one sample; it is flattened.
         classes: Number of outputs.
         arm: `"two_arg"`, `"one_arg"`, `"quadratic"`, a fixed function of two arguments (`"swiglu"`, `"glu"`,
-            `"maxout"`, `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
+            `"maxout"`, `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to
+            `"two_arg"`.
         widths: Units of each hidden layer (outputs, not pre-activations). Defaults to `(64, 64, 64)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.

@@ -2,14 +2,16 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Progress = Callable[[str, int, int, str], None]
+from keras_twoarg.utils.progress import Progress
 
 _PROGRESS, _RESULT = "progress ", "result "
 _SERVE = "import sys; from keras_twoarg.utils import subprocesses; subprocesses.serve(sys.argv[1])"
@@ -64,12 +66,20 @@ def call(function: str, progress: Progress, *arguments: Any) -> Outcome:
     return Outcome(process.returncode, result, tuple(output))
 
 
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may have been killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def serve(function: str) -> None:
-    """Be the child: call the function, report progress and the result. If the parent dies, the next report ends it."""
+    """Be the child: call the function, report progress and the result. It ends soon after its parent."""
 
     def report(*progress: Any) -> None:
         print(_PROGRESS + json.dumps(progress), flush=True)
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     module, name = function.split(":")
     result = getattr(importlib.import_module(module), name)(report, *json.load(sys.stdin))
     print(_RESULT + json.dumps(result), flush=True)

@@ -15,6 +15,7 @@ from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
 from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.configuration import Configuration
 from tests.helpers import blobs, save_npz
 
 if keras.backend.backend() != "tensorflow":
@@ -47,12 +48,12 @@ def silent(*_):
 def test_every_plan_that_comes_along_is_usable(name):
     found = read_plan(name)
     assert "two_arg" in found.arms and "relu" in found.arms
-    assert found.architecture == ("cnn" if name.startswith("cnn") else "mlp")
+    assert found.configuration.architecture == ("cnn" if name.startswith("cnn") else "mlp")
 
 
 def test_changes_replace_what_the_file_says(plan):
     assert read_plan(plan, seeds=7, epochs=None).seeds == 7
-    assert read_plan(plan, seeds=7, epochs=None).epochs == 1
+    assert read_plan(plan, seeds=7, epochs=None).configuration.epochs == 1
     assert read_plan("mlp-mnist", arms=("relu",)).arms == ("relu",)
 
 
@@ -146,6 +147,6 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, mo
 
 
 def test_widths_are_matched_to_the_plans_network():
-    plan = Plan("blobs", ("two_arg", "relu", "swiglu"), widths=(32, 32))
+    plan = Plan("blobs", ("two_arg", "relu", "swiglu"), configuration=Configuration(widths=(32, 32)))
     widths = plans._widths(plan, blobs())
     assert widths["two_arg"] == (32, 32) and widths["relu"] > (32, 32) and len(widths["swiglu"]) == 2

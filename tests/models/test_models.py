@@ -42,7 +42,9 @@ def test_three_arguments():
     assert model.count_params() == 180_811
 
 
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "glu", "maxout", "xnor", "product"])
+@pytest.mark.parametrize(
+    "arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "glu", "maxout", "xnor", "product"]
+)
 def test_order_in_a_block_is_the_same_for_every_arm(arm):
     kinds = [type(layer).__name__ for layer in models.cnn(CIFAR, 10, arm, (4, 4, 4)).layers]
     unit = {"two_arg": "TwoArgActivation", "one_arg": "TwoArgActivation", "prelu": "PReLU"}.get(arm)

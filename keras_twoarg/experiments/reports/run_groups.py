@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.sessions import Configuration
 from keras_twoarg.experiments.training.stages import Stage, stage_files
 from keras_twoarg.models import ARMS
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+from keras_twoarg.utils.progress import Progress, no_progress
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The parts of the standard AutoAttack, in its order."""
@@ -22,8 +23,6 @@ P_NORMS = ("Linf", "L2")
 _PGD_STEPS = 40
 _BATCH = 250
 _SLACK = 1e-5
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass
@@ -62,7 +61,7 @@ def attack(
     seed: int = 0,
     before: Attacked | None = None,
     on_attack: Callable[[Attacked], None] = lambda so_far: None,
-    progress: Progress = lambda stage, done, total, note: None,
+    progress: Progress = no_progress,
 ) -> Attacked:
     """Attack a classifier, in pixel space and in inference mode.
 

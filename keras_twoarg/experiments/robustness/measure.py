@@ -19,11 +19,11 @@ from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier
 from keras_twoarg.experiments.training.datasets import Dataset
 from keras_twoarg.experiments.training.sessions import claim_folder
 from keras_twoarg.utils import files, versions
+from keras_twoarg.utils.progress import Progress, no_progress
 
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
 """Usual perturbations, L-inf, by the data's name; the paper's for MNIST and CIFAR-10."""
 SEVERITIES = (1, 2, 3, 4, 5)
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass
@@ -62,7 +62,7 @@ def evaluate(
     model: Any,
     dataset: Dataset,
     out: str | os.PathLike[str],
-    progress: Progress = lambda stage, done, total, note: None,
+    progress: Progress = no_progress,
     *,
     points: int = 1000,
     eps: float | None = None,

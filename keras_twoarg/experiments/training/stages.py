@@ -53,8 +53,10 @@ def in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
     if renamed.get("stage") in list(_OLD_STAGES):
         renamed["stage"] = _OLD_STAGES[renamed["stage"]]
+    if "phi_init_std" in renamed and renamed["phi_init_std"] is None:
+        renamed["phi_init_std"] = "paper"
     if isinstance(settings := renamed.get("settings"), dict):
-        renamed["settings"] = {_OLD_KEYS.get(key, key): value for key, value in settings.items()}
+        renamed["settings"] = in_todays_words(settings)
     return renamed
 
 

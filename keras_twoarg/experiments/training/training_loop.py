@@ -49,10 +49,10 @@ class Fit:
         return bool(self.epochs) and not np.isfinite([self.epochs[-1]["loss"], self.epochs[-1]["val_loss"]]).all()
 
 
-def compile_classifier(model: Any, learning_rate: float) -> None:
-    """Compile with Adam and the cross-entropy of logits; several steps a call, since the steps are short."""
+def compile_classifier(model: Any, optimizer: Any) -> None:
+    """Compile with an optimizer and the cross-entropy of logits; several steps a call, since the steps are short."""
     model.compile(
-        keras.optimizers.Adam(learning_rate),
+        optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=steps_a_call(8),

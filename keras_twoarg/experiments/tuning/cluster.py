@@ -6,18 +6,29 @@ again, while the workers wait for it.
 """
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent import futures
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from keras_twoarg.experiments.tuning.search import OnTrial, Search, arguments, claim, finish, keep, keywords, make_tuner
+from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
+from keras_twoarg.experiments.tuning.search import (
+    OnTrial,
+    Search,
+    arguments,
+    claim,
+    finish,
+    keep,
+    keywords,
+    make_tuner,
+    search_of,
+)
 from keras_twoarg.utils import files
-from keras_twoarg.utils.subprocesses import Progress
+from keras_twoarg.utils.locks import only_process
+from keras_twoarg.utils.progress import Progress
 
 HEARTBEAT = 2.0
 """Seconds between two signs of life of a worker."""
@@ -43,7 +54,7 @@ def chief(
     Args:
         search: What to search.
         out: The shared folder.
-        address: `"HOST:PORT"` to listen at.
+        address: `"HOST:PORT"` to listen at, or `"PORT"` for this machine alone.
         worker_timeout: Seconds without a sign of life after which a worker's trial goes to another. Defaults to `60`.
         chief_timeout: Seconds without any worker after which the chief gives up; the search can be resumed. Defaults
             to `1800`.
@@ -64,29 +75,27 @@ def chief(
         )
     dataset = search.load(data_dir)
     claim(search, out, dataset)
-    files.write_json(out / "arms.json", list(search.arms))
     host, port = _split(address)
+    token = _token(out)
+    files.write_json(out / "arms.json", list(search.arms))
     found = {}
-    for i, arm in enumerate(search.arms):
-        hypermodel, folder = search.hypermodel(arm, dataset), out / arm
-        with _role("chief", host, port + i):
-            tuner = make_tuner(search, hypermodel, folder, lambda *_: None)
-        tuner.oracle.finished = lambda trial, m=hypermodel, f=folder: on_trial(keep(f, m, trial))
-        tuner.save()
-        say(f"{arm}: waiting for workers at {host}:{port + i}")
-        _serve(tuner.oracle, f"{host}:{port + i}", worker_timeout, chief_timeout, say)
-        found[arm] = finish(search, hypermodel, folder, tuner.oracle)
+    with only_process(out):
+        for i, arm in enumerate(search.arms):
+            hypermodel, folder = search.hypermodel(arm, dataset), out / arm
+            with _role("chief", host, port + i):
+                tuner = make_tuner(search, hypermodel, folder, lambda *_: None)
+            tuner.oracle.finished = lambda trial, m=hypermodel, f=folder: on_trial(keep(f, m, trial))
+            tuner.save()
+            say(f"{arm}: waiting for workers at {host}:{port + i}")
+            _serve(tuner.oracle, f"{host}:{port + i}", token, worker_timeout, chief_timeout, say)
+            found[arm] = finish(search, hypermodel, folder, tuner.oracle)
     return found
 
 
-def _serve(oracle: Any, address: str, worker_timeout: float, chief_timeout: float, say: Callable[[str], None]) -> None:
-    import grpc
-    from keras_tuner.src import protos
-    from keras_tuner.src.distribute.oracle_chief import OracleServicer
-
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
-    servicer = OracleServicer(oracle)
-    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+def _serve(
+    oracle: Any, address: str, token: str, worker_timeout: float, chief_timeout: float, say: Callable[[str], None]
+) -> None:
+    server, servicer = internals.make_server(oracle, token)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
@@ -113,7 +122,7 @@ def _serve(oracle: Any, address: str, worker_timeout: float, chief_timeout: floa
 
 def _over(oracle: Any, stopped: bool) -> bool:
     """Return whether no trial runs or waits, and no new one will come."""
-    return stopped and not oracle.ongoing_trials and not oracle._retry_queue
+    return stopped and not oracle.ongoing_trials and not internals.retry_queue(oracle)
 
 
 def worker(
@@ -140,11 +149,9 @@ def worker(
         Lost: If the chief was not to be reached for too long.
     """
     import grpc
-    from keras_tuner.src.distribute import oracle_client
 
     if "chief" in name:
         raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
-    oracle_client.TIMEOUT = chief_timeout
     search = _read(out, chief_timeout)
     dataset = search.load(data_dir)
     host, port = _split(address)
@@ -155,11 +162,15 @@ def worker(
 
         hypermodel, folder = search.hypermodel(arm, dataset), out / arm
         try:
-            with _role(name, host, port + i):
+            with _role(name, host, port + i), internals.client_with(_token(out), chief_timeout):
                 tuner = make_tuner(search, hypermodel, folder, report)
                 with _heartbeat(tuner):
                     tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise ValueError(
+                    f"The chief at {host}:{port + i} refused the token in {out}: it works in another folder"
+                ) from error
             raise Lost(
                 f"The chief at {host}:{port + i} did not answer for {chief_timeout:.0f} s ({error.code().name}). "
                 "Start it again, and then this worker"
@@ -174,9 +185,8 @@ def _read(out: Path, chief_timeout: float) -> Search:
             raise Lost(f"No chief has begun a search in {out} within {chief_timeout:.0f} s")
         time.sleep(0.5)
     settings = files.read_json(out / "search.json")
-    known = {f.name for f in fields(Search)}
-    found = {key: value for key, value in settings.items() if key in known}
-    return Search(**found, arms=tuple(files.read_json(out / "arms.json")))
+    settings = {key: value for key, value in settings.items() if key != "fingerprint"}
+    return search_of({**settings, "arms": files.read_json(out / "arms.json")}, str(out / "search.json"))
 
 
 @contextmanager
@@ -215,8 +225,24 @@ def _role(name: str, host: str, port: int) -> Iterator[None]:
                 os.environ[key] = value
 
 
+def _token(out: Path) -> str:
+    """Return what all requests to the chief carry; the first call writes it, for this user alone to read."""
+    file = out / "token"
+    with suppress(FileExistsError):
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as opened:
+            opened.write(secrets.token_hex(32))
+    token = file.read_text().strip()
+    if not token:
+        raise ValueError(f"{file} is empty. Delete it, and start the chief and the workers again")
+    return token
+
+
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
+    host = "127.0.0.1" if address == port else host  # a port alone: this machine alone
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ValueError(f"An address is HOST:PORT, such as 127.0.0.1:8000. Received: {address}")
+        raise ValueError(
+            f"An address is HOST:PORT, such as 127.0.0.1:8000, or a port on this machine. Received: {address}"
+        )
     return host, int(port)

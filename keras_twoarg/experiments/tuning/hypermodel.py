@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -10,9 +10,10 @@ import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.analysis import inner_network
-from keras_twoarg.experiments.training.sessions import ARCHITECTURES, Configuration, make_phi, pretrain_phi
+from keras_twoarg.experiments.training import networks
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.training_loop import compile_classifier
-from keras_twoarg.experiments.tuning.optional import keras_tuner as kt
+from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 
 
 class Range(NamedTuple):
@@ -41,14 +42,16 @@ SPACE: dict[str, Sequence[Any]] = {
 |---|---|
 | depth | hidden layers |
 | taper | width of each hidden layer relative to the one before it; the budget of parameters sets the scale |
-| dropout, learning_rate, batch_size, normalization | as in `sessions.Configuration` |
+| dropout, learning_rate, batch_size, normalization | as in `Configuration` |
 | inner_units | units of each of phi's two hidden layers; arms with an inner network |
-| inner_activation, phi_init, phi_init_std | as in `sessions.Configuration`; arms with an inner network |
+| inner_activation, phi_init, phi_init_std | as in `Configuration`; arms with an inner network |
 | pairing | as in `TwoArgActivation`; one by default, since the other is the same network with its units renamed |
 """
 
 
 TOLERANCE = 0.01
+DEEPEST = 32
+"""Most hidden layers of a trial."""
 
 
 class OuterHyperModel(kt.HyperModel):
@@ -64,12 +67,10 @@ class OuterHyperModel(kt.HyperModel):
         classes: Number of classes.
         parameters: Parameters of every network, within 1 %, which a single unit can be. Defaults to `122_187`, those of
             the paper's perceptron on MNIST.
-        architecture: `"mlp"` or `"cnn"`; then the depth counts convolutions, and one dense layer follows. Defaults to
-            `"mlp"`.
         space: Choices to put in the place of those in `SPACE`, by name; a single one is no choice.
-        pretraining_epochs: As in `sessions.Configuration`.
-        evaluation: As in `sessions.Configuration`.
-        seed: Seed of initial weights, dropout and pretraining, the same for all trials. Defaults to `0`.
+        configuration: What is not searched: the architecture (of `"cnn"` the depth counts convolutions, and one dense
+            layer follows), the evaluation, the optimizer, and the seed of initial weights, dropout and pretraining,
+            the same for all trials. Defaults to `Configuration()`.
 
     Example:
         >>> space = {"depth": (1, 2), "phi_init": ("glorot",)}
@@ -80,7 +81,8 @@ class OuterHyperModel(kt.HyperModel):
         (True, ['batch_size', 'depth', 'dropout'])
 
     Raises:
-        ValueError: If the arm or a name in `space` is unknown, or `space` leaves no choice at all for a name.
+        ValueError: If the arm or a name in `space` is unknown, `space` leaves no choice at all for a name, or one of
+            its choices is unusable.
     """
 
     def __init__(
@@ -90,24 +92,19 @@ class OuterHyperModel(kt.HyperModel):
         classes: int,
         parameters: int = 122_187,
         *,
-        architecture: str = "mlp",
         space: Mapping[str, Sequence[Any]] | None = None,
-        pretraining_epochs: int | None = None,
-        evaluation: str = "auto",
-        seed: int = 0,
+        configuration: Configuration | None = None,
     ) -> None:
         super().__init__()
         models.check_arm(arm)
-        if unknown := sorted(name for name, choices in (space or {}).items() if name not in SPACE or not choices):
-            raise ValueError(f"`space` needs choices for names among {tuple(SPACE)}. Received: {unknown}")
+        self.base = replace(configuration or Configuration(), arm=arm, widths=None, equal_width=False)
+        check_space(space or {}, self.base)
         self.arm, self.input_shape, self.classes, self.parameters = arm, tuple(input_shape), classes, parameters
-        self.architecture, self.seed = architecture, seed
         self.space = {**SPACE, **self._default_depths(), **(space or {})}
-        self.pretraining_epochs, self.evaluation = pretraining_epochs, evaluation
 
     def _default_depths(self) -> dict[str, Sequence[Any]]:
         """Return the default depths that the images are large enough for: each convolution and pooling halves them."""
-        if self.architecture != "cnn":
+        if self.base.architecture != "cnn":
             return {}
         sizes = [min(self.input_shape[:2])]
         while sizes[-1] >= 4:
@@ -117,7 +114,7 @@ class OuterHyperModel(kt.HyperModel):
     def configuration(self, hp: Any) -> Configuration:
         """Return the configuration of a run that some hyperparameters mean, its widths among it."""
         depth, taper = self._choose(hp, "depth"), 1.0
-        deep = [d for d in self.space["depth"] if d > 1 or self.architecture == "cnn"]
+        deep = [d for d in self.space["depth"] if d > 1 or self.base.architecture == "cnn"]
         if depth in deep:
             with hp.conditional_scope("depth", deep) if len(self.space["depth"]) > 1 else nullcontext():
                 taper = self._choose(hp, "taper")
@@ -126,51 +123,35 @@ class OuterHyperModel(kt.HyperModel):
             chosen["pairing"] = self._choose(hp, "pairing")
         if self.arm in models.ARMS:
             chosen |= self._of_phi(hp)
-        found = Configuration(
-            arm=self.arm,
-            architecture=self.architecture,
-            evaluation=self.evaluation,
-            pretraining_epochs=self.pretraining_epochs,
-            seed=self.seed,
-            **chosen,
-        )
-        layers = depth + (self.architecture == "cnn")
+        found = replace(self.base, **chosen)
+        layers = depth + (self.base.architecture == "cnn")
         widths = models.widths_for_budget(
             self.arm,
             self.parameters,
             [round(1000 * taper**i) for i in range(layers)],
             self.input_shape,
             self.classes,
-            architecture=self.architecture,
-            inner=make_phi(found) if self.arm in models.ARMS else None,
+            architecture=self.base.architecture,
+            inner=networks.make_phi(found) if self.arm in models.ARMS else None,
             tolerance=TOLERANCE,
         )
-        return Configuration(**{**asdict(found), "widths": widths})
+        return replace(found, widths=widths)
 
     def build(self, hp: Any) -> Any:
         """Return a compiled network."""
         configuration = self.configuration(hp)
-        model = ARCHITECTURES[self.architecture](
-            self.input_shape,
-            self.classes,
-            self.arm,
-            configuration.widths or (),
-            make_phi(configuration) if self.arm in models.ARMS else None,
-            configuration.dropout,
-            normalization=configuration.normalization,
-            pairing=configuration.pairing,
-            evaluation=configuration.evaluation,
-            seed=self.seed,
-        )
-        compile_classifier(model, configuration.learning_rate)
+        inner = networks.make_phi(configuration) if self.arm in models.ARMS else None
+        shape, widths = self.input_shape, configuration.widths or ()
+        model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
+        compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, samples=0))
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Pretrain phi, then train; the batch size is one of the hyperparameters."""
         configuration = self.configuration(hp)
-        keras.utils.set_random_seed(self.seed)  # of the order of the batches
+        keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband goes on with trained weights
-            pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
+            networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
         callbacks = [*kwargs.pop("callbacks", []), keras.callbacks.TerminateOnNaN()]
         history = model.fit(*args, **{"batch_size": configuration.batch_size, **kwargs, "callbacks": callbacks})
         if not np.isfinite(history.history["loss"]).all():
@@ -200,3 +181,33 @@ class OuterHyperModel(kt.HyperModel):
         if isinstance(choices, Range):
             return hp.Float(name, choices.low, choices.high, sampling="log")
         return choices[0] if len(choices) == 1 else hp.Choice(name, list(choices))
+
+
+def check_space(space: Mapping[str, Any], base: Configuration) -> None:
+    """Raise a ValueError that names the first choice that no run could have, before any trial runs.
+
+    Args:
+        space: Choices by name.
+        base: The configuration that a choice changes.
+    """
+    if base.schedule != "constant":
+        raise ValueError(f"`schedule` must be 'constant' in a search. Received: schedule={base.schedule!r}")
+    if unknown := sorted(set(map(str, space)) - set(SPACE)):
+        raise ValueError(f"`space` needs choices for names among {tuple(SPACE)}. Received: {unknown}")
+    for name, choices in space.items():
+        if not isinstance(choices, list | tuple) or not choices:
+            raise ValueError(f"`space` needs a list of choices for {name!r}. Received: {choices!r}")
+        for value in choices:
+            _check_choice(name, value, base)
+
+
+def _check_choice(name: str, value: Any, base: Configuration) -> None:
+    if name == "depth":
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= DEEPEST:
+            raise ValueError(f"`depth` in `space` must be an integer from 1 to {DEEPEST}. Received: depth={value!r}")
+    elif name == "taper":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1:
+            raise ValueError(f"`taper` in `space` must be a number from 0.01 to 1. Received: taper={value!r}")
+    else:
+        change: dict[str, Any] = {name: (value, value) if name == "inner_units" else value}
+        replace(base, **{"arm": "two_arg", **change})  # the arm that has all of them

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_twoarg.experiments.tuning.optional import keras_tuner as kt
+from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
+from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils.files import write_whole
 
 OBJECTIVE = "val_accuracy"
@@ -24,21 +25,20 @@ class _Durable(kt.Oracle):
     finished: Any = None  # called with each trial that has ended
     trials: dict[str, Any]
     ongoing_trials: dict[str, Any]
-    _retry_queue: list[str]
 
     def save(self) -> None:
         """Write the state whole, or leave the previous one."""
-        _write(Path(self._get_oracle_fname()), self.get_state())
+        _write(Path(internals.oracle_file(self)), self.get_state())
 
     def _save_trial(self, trial: Any) -> None:
-        _write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+        _write(Path(internals.trial_folder(self, trial.trial_id)) / "trial.json", trial.get_state())
 
     def create_trial(self, tuner_id: str) -> Any:
         """Give a worker its next trial, and note that it lives."""
         self.last_heard()[tuner_id] = time.monotonic()
         trial = super().create_trial(tuner_id)
-        if trial.status == kt.engine.trial.TrialStatus.STOPPED and self.ongoing_trials:
-            trial.status = kt.engine.trial.TrialStatus.IDLE  # it will be needed if another worker is lost
+        if trial.status == internals.STATUS.STOPPED and self.ongoing_trials:
+            trial.status = internals.STATUS.IDLE  # it will be needed if another worker is lost
             self.tuner_ids.add(tuner_id)
         return trial
 
@@ -51,11 +51,11 @@ class _Durable(kt.Oracle):
 
     def end_trial(self, trial: Any) -> None:
         """End a trial, and tell who listens."""
-        waiting = trial.trial_id in self._retry_queue
+        waiting = trial.trial_id in internals.retry_queue(self)
         if not waiting and trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
             return  # of a worker that was given up, whose trial another one has done
         if waiting:  # of a worker that went on while the chief was started again
-            self._retry_queue.remove(trial.trial_id)
+            internals.retry_queue(self).remove(trial.trial_id)
         super().end_trial(trial)
         if self.finished is not None:
             self.finished(self.trials[trial.trial_id])
@@ -69,7 +69,8 @@ class _Durable(kt.Oracle):
         """Mark a trial that was waiting to be tried again as failed."""
         trial = self.trials[trial_id]
         trial.status, trial.message = "FAILED", reason
-        self._retry_queue = [queued for queued in self._retry_queue if queued != trial_id]
+        queue = internals.retry_queue(self)
+        queue[:] = [queued for queued in queue if queued != trial_id]
         self.end_order.append(trial_id)
         self._save_trial(trial)
         self.save()
@@ -89,7 +90,7 @@ class _Durable(kt.Oracle):
                 if lost[trial.trial_id] > 1:
                     self.give_up(trial.trial_id, "Two workers were lost while they ran it (out of memory?)")
                 else:
-                    self._retry_queue.append(trial.trial_id)
+                    internals.retry_queue(self).append(trial.trial_id)
             self.tuner_ids.discard(tuner_id)
         if silent:
             self.save()
@@ -123,20 +124,12 @@ class GridSearch(_Durable, kt.oracles.GridSearchOracle):
 
     def get_state(self) -> dict[str, Any]:
         """Add the order of the grid to the state."""
-        ordered, ids = self._ordered_ids, []
-        place = ordered._next_index[None]
-        while place is not None:
-            ids.append(ordered._memory[place])
-            place = ordered._next_index[place]
-        return {**super().get_state(), "grid": {"ordered": ids, "next": list(self._populate_next)}}
+        return {**super().get_state(), "grid": internals.grid_order(self)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore the order of the grid."""
         super().set_state(state)
-        self._ordered_ids: Any = type(self._ordered_ids)()
-        for trial_id in state["grid"]["ordered"]:
-            self._ordered_ids.insert(trial_id)
-        self._populate_next = list(state["grid"]["next"])
+        internals.restore_grid_order(self, state["grid"])
 
 
 TUNERS = ("random", "bayesian", "hyperband", "grid")

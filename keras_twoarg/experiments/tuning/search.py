@@ -5,62 +5,60 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from keras_twoarg.experiments.training import datasets
-from keras_twoarg.experiments.training.sessions import ARCHITECTURES, DEFAULT_WIDTHS, Configuration, claim_folder
-from keras_twoarg.experiments.tuning.hypermodel import OuterHyperModel
-from keras_twoarg.experiments.tuning.optional import keras_tuner as kt
+from keras_twoarg import models
+from keras_twoarg.experiments.settings import check_settings, from_flat, setting
+from keras_twoarg.experiments.training import datasets, networks
+from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.sessions import claim_folder
+from keras_twoarg.experiments.training.stages import in_todays_words
+from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, check_space
+from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, TUNERS, check_files, make_oracle, sorted_trials
 from keras_twoarg.utils import files, subprocesses, versions
-from keras_twoarg.utils.subprocesses import Progress
+from keras_twoarg.utils.locks import only_process
+from keras_twoarg.utils.progress import Progress
 
 OnTrial = Callable[[dict[str, Any]], None]
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
+_SEARCHED = ("arm", "widths", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched: the same for every arm.
+    """What is searched: the same for every arm. Each field says what it is and what it may be.
 
     Attributes:
-        data: Name of the data set, as in `datasets.load`.
-        arms: The arms.
-        tuner: `"random"`, `"bayesian"`, `"hyperband"` or `"grid"`. Defaults to `"bayesian"`.
-        trials: Trials for each arm. Defaults to `20`.
-        epochs: Epochs of each trial. Defaults to `10`.
-        architecture: `"mlp"` or `"cnn"`. Defaults to `"mlp"`.
-        subset: Training images, drawn once; 0 for all. Defaults to `0`.
         space: Choices to put in the place of those in `hypermodel.SPACE`.
-        pretraining_epochs: Passes over the grid in the pretrain stage. Defaults to the paper's.
-        evaluation: How phi is evaluated. Defaults to `"auto"`.
-        seed: Seed of the split, the weights and the search. Defaults to `0`.
+        configuration: What is not searched: architecture, epochs of each trial (10 by default), seed and others.
+
+    Raises:
+        ValueError: If a field, the configuration or a choice of the space has a value that it may not have.
     """
 
-    data: str
-    arms: tuple[str, ...]
-    tuner: str = "bayesian"
-    trials: int = 20
-    epochs: int = 10
-    architecture: str = "mlp"
-    subset: int = 0
+    data: str = setting(MISSING, "As for train.")
+    arms: tuple[str, ...] = setting(MISSING, "The arms.")
+    tuner: str = setting("bayesian", "How values are chosen.", choices=TUNERS)
+    trials: int = setting(20, "Trials for each arm.", least=1, most=1_000_000)
+    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)
     space: dict[str, Any] | None = None
-    pretraining_epochs: int | None = None
-    evaluation: str = "auto"
-    seed: int = 0
+    configuration: Configuration = field(default_factory=lambda: Configuration(epochs=10))
 
     def __post_init__(self) -> None:
-        for name, known in (("tuner", TUNERS), ("architecture", tuple(ARCHITECTURES))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"`{name}` must be one of {known}. Received: {name}={getattr(self, name)!r}")
-        for name, least in (("trials", 1), ("epochs", 1), ("subset", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")
-        if not self.arms or len(set(self.arms)) != len(self.arms):
+        check_settings(self)
+        if len(set(self.arms)) != len(self.arms):
             raise ValueError(f"`arms` must name at least one arm, and each once. Received: {list(self.arms)}")
+        for arm in self.arms:
+            models.check_arm(arm)
+        check_space(self.space or {}, self.configuration)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings in one table, without what a search chooses."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
+        return {**own, **self.configuration.to_dict(*_SEARCHED)}
 
     def load(self, data_dir: str | None = None) -> datasets.Dataset:
         """Load the data, and draw the subset."""
@@ -69,18 +67,21 @@ class Search:
 
     def hypermodel(self, arm: str, dataset: datasets.Dataset) -> OuterHyperModel:
         """Return an arm's space, with as many parameters as the paper's two-argument network."""
-        build, widths = ARCHITECTURES[self.architecture], DEFAULT_WIDTHS[self.architecture]
-        return OuterHyperModel(
-            arm,
-            dataset.input_shape,
-            dataset.classes,
-            build(dataset.input_shape, dataset.classes, widths=widths).count_params(),
-            architecture=self.architecture,
-            space=self.space,
-            pretraining_epochs=self.pretraining_epochs,
-            evaluation=self.evaluation,
-            seed=self.seed,
-        )
+        shape, classes, chosen = dataset.input_shape, dataset.classes, self.configuration
+        parameters = networks.reference_parameters(chosen.architecture, shape, classes)
+        return OuterHyperModel(arm, shape, classes, parameters, space=self.space, configuration=chosen)
+
+
+def search_of(settings: dict[str, Any], what: str = "The search") -> Search:
+    """Build a search from one table of all its settings.
+
+    Raises:
+        ValueError: If a name is unknown or missing, or a value is unusable.
+    """
+    for name in _SEARCHED:
+        if name in settings:
+            raise ValueError(f"{what} names `{name}`, which a search chooses: give `space` choices for it")
+    return from_flat(Search, settings, what)
 
 
 def tune(
@@ -112,7 +113,8 @@ def tune(
     for arm in search.arms:
         search.hypermodel(arm, dataset).build(kt.HyperParameters())  # a mistake should show before hours of work
     claim(search, out, dataset)
-    found = {arm: _search_arm(search, arm, out, progress, on_trial, data_dir) for arm in search.arms}
+    with only_process(out):
+        found = {arm: _search_arm(search, arm, out, progress, on_trial, data_dir) for arm in search.arms}
     if failed := [arm for arm, rows in found.items() if not any(row["status"] == "COMPLETED" for row in rows)]:
         last = found[failed[0]][-1]["message"] if found[failed[0]] else "no trial was begun"
         raise RuntimeError(f"No trial of {', '.join(failed)} worked. The last one: {last}")
@@ -121,9 +123,9 @@ def tune(
 
 def claim(search: Search, out: Path, dataset: datasets.Dataset) -> None:
     """Make the folder this search's, or raise if it is another's."""
-    settings = {**asdict(search), "fingerprint": dataset.fingerprint}
+    settings = {**search.to_dict(), "fingerprint": dataset.fingerprint}
     del settings["arms"]  # more of them may come later
-    claim_folder(out, settings, name="search.json")
+    claim_folder(out, settings, name="search.json", defaults=Search(search.data, search.arms).to_dict())
 
 
 def _search_arm(
@@ -142,7 +144,7 @@ def _search_arm(
 
     lost: list[str] = []
     while True:
-        settings = {**asdict(search), "arms": list(search.arms)}
+        settings = search.to_dict()
         ended = subprocesses.call(
             "keras_twoarg.experiments.tuning.search:run_arm", report, settings, arm, str(out), lost, data_dir
         )
@@ -158,10 +160,11 @@ def run_arm(
     progress: Progress, settings: dict[str, Any], arm: str, out: str, lost: list[str], data_dir: str | None
 ) -> list[dict[str, Any]]:
     """Search one arm in this process; `lost` are trials that killed an earlier one."""
-    search = Search(**{**settings, "arms": tuple(settings["arms"])})
+    search = search_of(settings)
     dataset = search.load(data_dir)
     hypermodel, folder = search.hypermodel(arm, dataset), Path(out) / arm
     tuner = make_tuner(search, hypermodel, folder, progress)
+    tuner.save()  # KerasTuner reads its state only where a tuner has been saved: else a killed first trial is unknown
     for trial_id in lost:
         if tuner.oracle.trials[trial_id].status == "RUNNING":
             tuner.oracle.give_up(trial_id, "It killed its process (out of memory?)")
@@ -174,17 +177,17 @@ def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progre
     """Return the tuner of one arm, with what is in its folder already."""
     check_files(folder)
     kind = _Hyperband if search.tuner == "hyperband" else _Tuner
-    oracle = make_oracle(search.tuner, search.trials, search.epochs, search.seed)
+    oracle = make_oracle(search.tuner, search.trials, search.configuration.epochs, search.configuration.seed)
     oracle.verbose = 0
     with redirect_stdout(io.StringIO()):  # it prints that it goes on with earlier trials
         tuner = kind(oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
-    tuner.progress, tuner.epochs = progress, search.epochs
+    tuner.progress, tuner.epochs = progress, search.configuration.epochs
     return tuner
 
 
 def arguments(search: Search, dataset: datasets.Dataset) -> tuple[Any, Any]:
     """Return the training images and labels."""
-    parts = datasets.split(dataset, search.seed)
+    parts = datasets.split(dataset, search.configuration.seed)
     return parts.x_train, parts.y_train
 
 
@@ -192,10 +195,10 @@ def keywords(search: Search, dataset: datasets.Dataset, folder: Path) -> dict[st
     """Return the other arguments of `fit`; the callback fills TensorBoard's table of hyperparameters."""
     import keras
 
-    parts = datasets.split(dataset, search.seed)
+    parts = datasets.split(dataset, search.configuration.seed)
     boards = [keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if _is_tensorflow() else []
     validation = (parts.x_validation, parts.y_validation)
-    return {"validation_data": validation, "epochs": search.epochs, "verbose": 0, "callbacks": boards}
+    return {"validation_data": validation, "epochs": search.configuration.epochs, "verbose": 0, "callbacks": boards}
 
 
 def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: Any) -> list[dict[str, Any]]:
@@ -218,6 +221,7 @@ def read_hparams(file: Path) -> dict[str, Any]:
     """
     found = files.read_json(file)
     configuration = found.get("configuration") if isinstance(found, dict) else None
+    configuration = in_todays_words(configuration) if isinstance(configuration, dict) else configuration
     known = {f.name for f in fields(Configuration)}
     if not isinstance(configuration, dict) or set(configuration) - known:
         raise ValueError(f"{file} holds no configuration that `twoarg tune` has found")
@@ -233,9 +237,7 @@ def keep(folder: Path, hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any
 
 
 def _row(hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any]:
-    configuration = asdict(hypermodel.configuration(trial.hyperparameters))
-    for name in _NOT_SEARCHED:
-        del configuration[name]
+    configuration = hypermodel.configuration(trial.hyperparameters).to_dict(*_NOT_SEARCHED)
     return {
         "trial": int(trial.trial_id),
         "status": trial.status,

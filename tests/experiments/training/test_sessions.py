@@ -1,4 +1,4 @@
-"""Sessions I, II and III: what is frozen, what is recorded, and going on after a kill."""
+"""The stages of a run: what is frozen, what is recorded, and going on after a kill."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import pytest
 
 from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_classifier, evaluate, fit
 from tests.helpers import ROOT, blobs, save_npz
@@ -30,7 +31,7 @@ def finished(tmp_path_factory):
 def test_records_say_everything(finished):
     out, (second, third) = finished
     for record in (second, third):
-        stored = json.loads((out / f"session{len(record.stage)}.json").read_text())
+        stored = json.loads((out / f"{record.stage}.json").read_text())
         assert Record(**stored) == record
         assert (record.arm, record.seed, record.widths, record.normalization) == ("two_arg", 3, [8, 8], "LayerNorm")
         assert record.splits == {"train": 240, "validation": 60, "test": 60}
@@ -51,9 +52,9 @@ def test_the_tested_weights_are_those_of_the_best_epoch(finished):
     np.testing.assert_allclose(evaluate(model, split.x_test, split.y_test)["accuracy"], second.test_accuracy)
 
 
-def test_session_3_keeps_phi_of_session_2_and_trains_a_new_outer_network(finished):
+def test_the_frozen_stage_keeps_phi_of_the_joint_stage_and_trains_a_new_outer_network(finished):
     out, _ = finished
-    second, third = (keras.models.load_model(out / f"session{n}.keras", compile=False) for n in (2, 3))
+    second, third = (keras.models.load_model(out / f"{stage}.keras", compile=False) for stage in ("joint", "frozen"))
     phi_2, phi_3 = (inner_network(model).get_weights() for model in (second, third))
     assert all(np.array_equal(a, b) for a, b in zip(phi_2, phi_3, strict=True))
     assert not np.allclose(second.layers[1].kernel, third.layers[1].kernel)
@@ -66,8 +67,8 @@ def test_snapshots_show_maturation(finished):
         assert arrays["weight_0"].shape == (5, 2, 64)
         assert np.abs(np.diff(arrays["weight_0"], axis=0)).max((1, 2)).min() > 0
     with np.load(out / "joint-surface.npz") as arrays:
-        assert arrays["learned"].shape == arrays["phi_init"].shape == arrays["counts"][0].shape == (101, 101)
-        assert not np.allclose(arrays["learned"], arrays["phi_init"])
+        assert arrays["learned"].shape == arrays["start"].shape == arrays["counts"][0].shape == (101, 101)
+        assert not np.allclose(arrays["learned"], arrays["start"])
 
 
 def test_a_finished_folder_is_not_run_again(finished):
@@ -86,12 +87,13 @@ def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
 RUN = """
 import sys
 from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS
 sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *a: print(*a, flush=True),
     widths=(8, 8), epochs=4, frozen_epochs=3, batch_size=50, pretraining_epochs=1, seed=3)
 """
 
 
-@pytest.mark.parametrize("kill_after", ["II 2 ", "III 1 "])
+@pytest.mark.parametrize("kill_after", ["joint 2 ", "frozen 1 "])
 def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, finished, tmp_path):
     data, out = save_npz(tmp_path / "blobs.npz", blobs()), tmp_path / "out"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -103,20 +105,20 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
-    assert not (out / f"session{len(kill_after.split()[0])}.json").exists()
+    assert not (out / f"{kill_after.split()[0]}.json").exists()
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert kill_after in done.stdout  # what had been done is reported, not done again
     for record in finished[1]:
-        resumed = Record.read(out / f"session{len(record.stage)}.json")
+        resumed = Record.read(out / f"{record.stage}.json")
         assert resumed.curve("val_loss") == record.curve("val_loss")
         assert (resumed.test_loss, resumed.best_epoch) == (record.test_loss, record.best_epoch)
     assert not list(out.glob("*checkpoint*")) and not list(out.glob(".*"))
 
 
-def test_arms_without_phi_have_one_session(tmp_path):
+def test_arms_without_phi_have_one_stage(tmp_path):
     (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", arm="relu", **{**QUICK, "widths": None, "epochs": 2})
-    assert record.stage == "II" and record.arm == "relu"
-    reference = sessions.DEFAULT_WIDTHS["mlp"]
+    assert record.stage == "joint" and record.arm == "relu"
+    reference = DEFAULT_WIDTHS["mlp"]
     assert len(record.widths) == len(reference) and record.widths[0] > reference[0]
     assert not (tmp_path / "relu" / "joint-phi.npz").exists()
 
@@ -142,7 +144,7 @@ def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
 
     def train(epochs):
         model = models.mlp((8, 8, 1), 3, widths=(8,), seed=0)
-        compile_classifier(model, 1e-3)
+        compile_classifier(model, keras.optimizers.Adam(1e-3))
         return fit(model, split, tmp_path / "checkpoint.npz", epochs=epochs, batch_size=50, seed=(0,))
 
     train(1)
@@ -185,7 +187,7 @@ def test_damaged_json_is_named(name, tmp_path):
         ({"architecture": "rnn"}, "`architecture` must be one of"),
         ({"epochs": 0}, "`epochs` must be an integer of at least 1"),
         ({"batch_size": 0.5}, "`batch_size` must be an integer"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be positive"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be a number above 0"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
         ({"depth": 3}, r"Unknown configuration: \['depth'\]"),
     ],

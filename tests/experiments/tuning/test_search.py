@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +23,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
 kt = pytest.importorskip("keras_tuner")
 from keras_twoarg.experiments import tuning  # noqa: E402
+from keras_twoarg.experiments.training.configuration import Configuration  # noqa: E402
 from keras_twoarg.experiments.tuning import cluster, oracles, search  # noqa: E402
 
 SPACE = {
@@ -42,19 +42,22 @@ def data(tmp_path):
 
 
 def settings(data, arms=("two_arg",), **changes):
-    return tuning.Search(data, arms, **{"tuner": "random", "trials": 3, "epochs": 1, "space": SPACE, **changes})
+    flat = {"tuner": "random", "trials": 3, "epochs": 1, "space": SPACE, **changes}
+    return tuning.search_of({"data": data, "arms": arms, **flat})
 
 
 def run(found, out, arm="two_arg", progress=lambda *_: None, lost=()):
     """Search in this process."""
-    return search.run_arm(progress, {**asdict(found), "arms": list(found.arms)}, arm, str(out), list(lost), None)
+    return search.run_arm(progress, found.to_dict(), arm, str(out), list(lost), None)
 
 
 @pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])
 def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, architecture):
     space = {"depth": (1, 2, 3)}
-    model = tuning.OuterHyperModel(arm, (28, 28, 1), 10, 425_147, architecture=architecture, space=space)
+    model = tuning.OuterHyperModel(
+        arm, (28, 28, 1), 10, 425_147, configuration=Configuration(architecture=architecture), space=space
+    )
     oracle = oracles.make_oracle("random", 6, 1, seed=0)
     hp = kt.HyperParameters()
     for depth in (1, 2, 3):

@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, say, show_progress, twoarg
+from keras_twoarg.cli.options import settings_options
+from keras_twoarg.experiments.training.configuration import Configuration
+
+FIXED = ("architecture", "epochs", "optimizer", "weight_decay", "clip_norm", "evaluation", "pretraining_epochs", "seed")
+"""What a search does not choose."""
 
 
 @twoarg.command()
@@ -17,15 +22,11 @@ from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_er
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared, with workers.")
 @click.option("--tuner", type=click.Choice(["random", "bayesian", "hyperband", "grid"]), default="bayesian")
 @click.option("--trials", type=click.IntRange(1), default=20, help="For each arm.")
-@click.option("--epochs", type=click.IntRange(1), default=10, help="Of each trial; of the longest for hyperband.")
-@click.option("--architecture", type=click.Choice(["mlp", "cnn"]), default="mlp")
 @click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
 @click.option(
     "--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "normalization": ["layer"]}.'
 )
-@click.option("--evaluation", type=click.Choice(["auto", "exact", "interpolated"]), default="auto", help="Of phi.")
-@click.option("--pretraining-epochs", type=click.IntRange(1), help="As for train.  [default: the paper's]")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of split, weights and search.")
+@settings_options(Configuration, only=FIXED, epochs=10)
 @click.option("--chief", "chief_at", metavar="HOST:PORT", help="Hand out trials to workers, listening here.")
 @click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
 @click.option("--name", help="Of this worker.  [default: host and process]")
@@ -50,11 +51,8 @@ def tune(
     stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
     """
-    from keras_twoarg.experiments.tuning import Search, cluster
+    from keras_twoarg.experiments.tuning import cluster, search_of
     from keras_twoarg.experiments.tuning import tune as job
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False)
 
     if worker_of is not None:
         name = name or f"{platform.node()}-{os.getpid()}"
@@ -63,7 +61,7 @@ def tune(
         return
     if not settings["arms"] or settings["data"] is None:
         raise ValueError("Give --data and at least one --arm")
-    search = Search(**settings)
+    search = search_of({**settings, "arms": tuple(settings["arms"])}, "The command")
     if chief_at is not None:
         rows = cluster.chief(
             search,
@@ -88,7 +86,7 @@ def _say_trial(row: dict[str, Any]) -> None:
         f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row["hyperparameters"].items()
     )
     arm, note = row["configuration"]["arm"], row["message"] or values
-    console.print(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}", highlight=False, soft_wrap=True)
+    say(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}")
 
 
 def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
@@ -97,5 +95,5 @@ def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
 
     console.print(search_table(rows).rich())
     for arm in rows:
-        console.print(f"twoarg train --hparams {out / f'best-{arm}.json'} ...", highlight=False)
-    console.print(f"Report: {write_search_report(rows, out)}")
+        say(f"twoarg train --hparams {out / f'best-{arm}.json'} ...")
+    say(f"Report: {write_search_report(rows, out)}")

@@ -1,0 +1,49 @@
+"""The command that measures costs: bench."""
+
+from pathlib import Path
+
+import click
+
+from keras_twoarg.cli.common import console, one_line_errors, say, show_progress, twoarg
+
+
+@twoarg.command()
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32"]),
+    help="[default: all]",
+)
+@click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["pairs", "networks", "memory", "exports"]),
+    help="[default: all]",
+)
+@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="All times, as JSON.")
+@one_line_errors
+def bench(
+    networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
+) -> None:
+    """Measure what two arguments cost.
+
+    Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
+    file; the same command goes on with the next one.
+    """
+    from keras_twoarg.experiments import benchmark
+    from keras_twoarg.experiments.benchmark_table import tables
+
+    if unknown := set(variants) - set(benchmark.VARIANTS):
+        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
+    names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with show_progress() as progress:
+        found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
+    for table in tables(found):
+        console.print(table)
+    say(f"All times: {out}")

@@ -1,0 +1,33 @@
+"""The command that runs the main job: demo."""
+
+from pathlib import Path
+
+import click
+
+from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say, show_progress, twoarg
+
+
+@twoarg.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), help=OUT_HELP)
+@click.option("--seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
+@click.option("--seeds", type=click.IntRange(1), default=2, help="Number of seeds.")
+@click.option("--data", default="mnist5k", help="As for train.")
+@click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of the joint and of the frozen stage.")
+@click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
+@one_line_errors
+def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
+    """Run the main job on real digits.
+
+    Two-argument units against matched ReLU, an export, and a report.
+    """
+    from keras_twoarg.experiments import demo as job
+
+    with show_progress() as progress:
+        chosen = list(range(first_seed, first_seed + seeds))
+        found = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
+    print_report(out)
+    for seed, verdict in found.soft_xor.items():
+        say(f"phi of seed {seed}: {verdict}")
+    if found.agreement:
+        say(f"{found.agreement}.")
+    say(f"Report: {found.report}")

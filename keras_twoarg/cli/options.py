@@ -1,0 +1,77 @@
+"""Options of commands from settings: their names, types, defaults and help are those of the dataclass's fields."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+from keras_twoarg.cli.common import widths, words
+from keras_twoarg.experiments.settings import Limits, alternatives, limits_of
+
+
+class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on, at no gain
+    """A number, or one of some words."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known, self.name = tuple(known), "|".join(["number", *known])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word or the number."""
+        if not isinstance(value, str) or value in self.known:
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"expected a number or {' or '.join(map(repr, self.known))}. Received: {value}", param, ctx)
+
+
+def settings_options(
+    kind: type[Any], *, without: Sequence[str] = (), only: Sequence[str] = (), changes: bool = False, **defaults: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a command one option for each setting of a dataclass.
+
+    Args:
+        kind: The dataclass; its fields are made by `settings.setting`.
+        without: Settings that the command does not take.
+        only: The settings that it takes. Defaults to all others.
+        changes: Whether an option that is not given is None: what it changes has a value already.
+        **defaults: Defaults in the place of the dataclass's.
+    """
+    hints, limits = get_type_hints(kind), limits_of(kind)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed(fields(kind)):
+            name = field.name
+            if name in limits and name not in without and (not only or name in only):
+                default = defaults.get(name, field.default)
+                default = None if changes or default is MISSING else default
+                command = _option(name, hints[name], limits[name], default, changes)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str, hint: Any, limits: Limits, default: Any, changes: bool) -> Any:
+    kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
+    flag = "--" + name.replace("_", "-")
+    if changes:
+        help = limits.help.partition("  [default")[0]
+    else:
+        help = limits.help
+    if kinds == [bool]:
+        return click.option(flag, name, is_flag=True, default=default, help=help)
+    if get_origin(kinds[0]) is tuple:
+        read = words if get_args(kinds[0])[0] is str else widths
+        shown = None if default is None else ",".join(map(str, default))
+        return click.option(flag, name, callback=read, default=shown, help=help)
+    return click.option(flag, name, type=_type(kinds, limits), default=default, help=help)
+
+
+def _type(kinds: Sequence[Any], limits: Limits) -> Any:
+    known = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if known:
+        return NumberOrWord(known)
+    if kinds[0] is str:
+        return click.Choice(limits.choices) if limits.choices else str
+    return kinds[0]

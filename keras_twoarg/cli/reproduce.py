@@ -1,0 +1,40 @@
+"""The command that runs a comparison: reproduce."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_findings, print_report, say, show_progress, twoarg
+from keras_twoarg.cli.options import settings_options
+from keras_twoarg.experiments.plan import Plan
+from keras_twoarg.experiments.training.configuration import Configuration
+
+
+@twoarg.command()
+@click.argument("plan")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
+@settings_options(Plan, changes=True)
+@settings_options(Configuration, without=("arm", "seed"), changes=True)
+@one_line_errors
+def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
+    """Run every arm and seed of PLAN, and report.
+
+    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, or a file; options
+    replace what it says. The same command resumes what was stopped. Exit status 1 if a run failed.
+    Plans are small TOML files; copy one to write your own.
+    """
+    from keras_twoarg.experiments import plan as job
+    from keras_twoarg.experiments.reports.page import write_report
+
+    chosen = job.read_plan(plan, **changes)
+    with show_progress() as progress:
+        folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
+    print_findings(out, seed=seed)
+    say(f"Report: {write_report([out], out, seed=seed)}")
+    if failed := job.failed_runs(folders):
+        say(f"Failed: {', '.join(failed)}. The same command tries them again")
+        raise SystemExit(1)

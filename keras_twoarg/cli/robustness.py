@@ -1,0 +1,55 @@
+"""The command that measures robustness: robustness."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, say, show_progress, twoarg, words
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", required=True, help="As for train; its test images are used.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option(
+    "--reference", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For mCE: a .keras file."
+)
+@click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
+@click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
+@click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
+@click.option("--corruptions", callback=words, help="Such as fog,snow; none for none.  [default: all 15]")
+@click.option("--attacks", callback=words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
+@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of points, corruptions and attacks.")
+@one_line_errors
+def robustness(
+    model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
+) -> None:
+    """Measure MODEL under corruptions and AutoAttack.
+
+    The 15 corruptions of CIFAR-10-C. The same command goes on where it was stopped.
+    """
+    from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
+    from keras_twoarg.experiments.reports.robustness_tables import single_table
+    from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
+    from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.export import formats
+
+    for name in ("corruptions", "attacks"):
+        if settings[name] is None:
+            del settings[name]
+        elif settings[name] == ("none",):
+            settings[name] = ()
+    dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
+    with show_progress() as progress:
+        compared = None
+        if reference is not None:
+            other = {**settings, "attacks": ()}
+            compared = evaluate(formats.load(reference), dataset, out / "reference", progress, points=points, **other)
+        found = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
+    for table in single_table(found, compared):
+        console.print(table.rich())
+    pixels, _ = draw_points(dataset, points, settings["seed"])
+    say(f"Report: {write_robustness_report(found, compared, out / 'model', pixels)}")

@@ -1,0 +1,55 @@
+"""The command that trains one arm and seed: train."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say, show_progress, twoarg
+from keras_twoarg.cli.options import settings_options
+from keras_twoarg.experiments.training.configuration import Configuration
+
+
+@twoarg.command()
+@click.option("--data", required=True, help="mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
+@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
+@click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
+@settings_options(Configuration)
+@click.pass_context
+@one_line_errors
+def train(
+    context: click.Context,
+    data: str,
+    data_dir: str | None,
+    subset: int,
+    out: Path,
+    hparams: Path | None,
+    **configuration: Any,
+) -> None:
+    """Train one arm and seed, all stages.
+
+    The same command resumes a run that was stopped.
+    """
+    from keras_twoarg.experiments.training import datasets, sessions
+
+    if hparams is not None:
+        from keras_twoarg.experiments.tuning import read_hparams
+
+        chosen = {key for key in configuration if context.get_parameter_source(key) is ParameterSource.COMMANDLINE}
+        configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
+    Configuration(**configuration)  # a mistake should show before the data is read
+    dataset = datasets.load(data, data_dir=data_dir)
+    if subset:
+        dataset = datasets.subset(dataset, subset)
+    with show_progress() as progress:
+        sessions.run_sessions(
+            dataset,
+            out,
+            progress,
+            say=say,
+            **configuration,
+        )
+    print_report(out)

@@ -1,0 +1,145 @@
+"""The networks that a configuration asks for: the outer one, phi with its first weights, and what trains them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg import models
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.pretraining import pretrain
+from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.progress import StepProgress
+
+ARCHITECTURES = {"mlp": models.mlp, "cnn": models.cnn}
+
+MOST_PARAMETERS = 500_000_000
+"""More are refused before anything is built: with Adam's state they take 6 GB."""
+
+
+def build_network(
+    configuration: Configuration,
+    input_shape: Sequence[int],
+    classes: int,
+    widths: Sequence[int],
+    inner: InnerNetwork | None,
+    seed: int,
+) -> Any:
+    """Return the outer network of a configuration, not compiled.
+
+    Args:
+        configuration: The settings.
+        input_shape: Shape of one sample.
+        classes: Number of classes.
+        widths: Units of each hidden layer.
+        inner: phi, for the arms that have one; None for a new one.
+        seed: Seed of initial weights and dropout.
+
+    Raises:
+        ValueError: If the samples are too small for the architecture, or the network is too large.
+    """
+    check_size(configuration, input_shape, classes, widths)
+    return ARCHITECTURES[configuration.architecture](
+        input_shape,
+        classes,
+        configuration.arm,
+        widths,
+        inner,
+        configuration.dropout,
+        normalization=configuration.normalization,
+        pairing=configuration.pairing,
+        evaluation=configuration.evaluation,
+        seed=seed,
+    )
+
+
+def check_size(configuration: Configuration, input_shape: Sequence[int], classes: int, widths: Sequence[int]) -> None:
+    """Raise a ValueError if a network would have more than `MOST_PARAMETERS`, without building it."""
+    parameters = models.count_parameters(
+        configuration.arm, widths, input_shape, classes, architecture=configuration.architecture
+    )
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"`widths` must give a network of at most {MOST_PARAMETERS:,} parameters. "
+            f"Received: widths={list(widths)}, {parameters:,} parameters. Use smaller widths"
+        )
+
+
+def reference_parameters(architecture: str, input_shape: Sequence[int], classes: int) -> int:
+    """Return the number of parameters of the paper's two-argument network."""
+    network = ARCHITECTURES[architecture](input_shape, classes, widths=DEFAULT_WIDTHS[architecture])
+    return int(network.count_params())
+
+
+def widths_of(
+    configuration: Configuration, input_shape: Sequence[int], classes: int, reference: Sequence[int] = ()
+) -> tuple[int, ...]:
+    """Return a network's widths: those it names, or those with which it is as large as the two-argument network.
+
+    Args:
+        configuration: The settings.
+        input_shape: Shape of one sample.
+        classes: Number of classes.
+        reference: Units of each hidden layer of the two-argument network. Defaults to the paper's.
+    """
+    own = tuple(reference) or DEFAULT_WIDTHS[configuration.architecture]
+    if configuration.widths or configuration.arm == "two_arg" or configuration.equal_width:
+        return configuration.widths or own
+    inner = make_phi(configuration) if configuration.arm in models.ARMS else None
+    check_size(Configuration(architecture=configuration.architecture), input_shape, classes, own)
+    network = ARCHITECTURES[configuration.architecture](input_shape, classes, widths=own)
+    return models.matched_widths(configuration.arm, network, inner=inner)
+
+
+def make_phi(configuration: Configuration) -> InnerNetwork:
+    """Return the inner network that a configuration asks for, with its initial weights."""
+    if configuration.arm == "quadratic":
+        inner: Any = models.inner_for("quadratic", None, configuration.seed)
+    else:
+        inner = InnerNetwork(
+            configuration.inner_units,
+            configuration.inner_activation,
+            models.ARMS[configuration.arm],
+            kernel_initializer=keras.initializers.GlorotUniform(seed=configuration.seed),
+            name="phi",
+        )
+    inner.build((None, inner.arity))
+    return inner
+
+
+def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: StepProgress) -> None:
+    """Fit phi to the surface that it starts from, unless it starts from Glorot's weights."""
+    phi_init = configuration.phi_init
+    std = None if configuration.phi_init_std == "paper" else configuration.phi_init_std
+    if phi_init == "glorot":
+        return
+    if phi_init == "random":
+        surface: Any = surfaces.random_field(configuration.seed, inner.arity, std=std)
+    else:
+        surface = surfaces.scaled(surfaces.NAMED[phi_init], std)
+    pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
+
+
+def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> Any:
+    """Return a configuration's optimizer for a stage.
+
+    Args:
+        configuration: The settings.
+        epochs: Epochs of the stage, over which the schedule runs.
+        samples: Training samples in an epoch.
+    """
+    rate: Any = configuration.learning_rate
+    if configuration.schedule == "cosine":
+        steps = -(-samples // configuration.batch_size)
+        warmup = configuration.warmup_epochs * steps
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate,
+            epochs * steps - warmup,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    clip = {} if configuration.clip_norm is None else {"global_clipnorm": configuration.clip_norm}
+    if configuration.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=configuration.weight_decay, **clip)
+    return keras.optimizers.Adam(rate, **clip)

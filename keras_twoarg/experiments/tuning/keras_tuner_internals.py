@@ -1,0 +1,116 @@
+"""Every private part of KerasTuner 1.4 that this package relies on, in one place.
+
+Its public part has no way to resume a grid, to take a trial from a worker that died, or to keep strangers from a chief.
+`tests/experiments/tuning/test_keras_tuner_internals.py` has one test for each part, which names what breaks without it.
+"""
+
+import hmac
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from keras_twoarg.utils.optional import optional
+
+keras_tuner = optional("keras_tuner", "Searches", "tuner")
+optional("tensorboard", "Searches", "tuner")  # KerasTuner needs it in every trial, and does not say so
+
+_conditions = optional("keras_tuner.src.engine.conditions", "Searches", "tuner")
+# KerasTuner 1.4.8 prints the choices of a condition whenever one comes from another process.
+vars(_conditions)["print"] = lambda *values: None
+
+STATUS = keras_tuner.engine.trial.TrialStatus
+TOKEN = "twoarg-token"
+"""Name of the metadata that every request to a chief must carry."""
+
+
+def retry_queue(oracle: Any) -> list[str]:
+    """Return the oracle's own list of trials that wait to be tried again."""
+    return oracle._retry_queue
+
+
+def oracle_file(oracle: Any) -> str:
+    """Return the path of an oracle's state."""
+    return str(oracle._get_oracle_fname())
+
+
+def trial_folder(oracle: Any, trial_id: str) -> str:
+    """Return the folder of a trial."""
+    return str(oracle._get_trial_dir(trial_id))
+
+
+def grid_order(oracle: Any) -> dict[str, list[Any]]:
+    """Return how far a grid search is: its trials in the grid's order, and those behind which values are missing."""
+    ordered, ids = oracle._ordered_ids, []
+    place = ordered._next_index[None]
+    while place is not None:
+        ids.append(ordered._memory[place])
+        place = ordered._next_index[place]
+    return {"ordered": ids, "next": list(oracle._populate_next)}
+
+
+def restore_grid_order(oracle: Any, state: dict[str, list[Any]]) -> None:
+    """Put a grid search where `grid_order` says."""
+    oracle._ordered_ids = type(oracle._ordered_ids)()
+    for trial_id in state["ordered"]:
+        oracle._ordered_ids.insert(trial_id)
+    oracle._populate_next = list(state["next"])
+
+
+def make_server(oracle: Any, token: str) -> tuple[Any, Any]:
+    """Return a gRPC server for an oracle that refuses requests without the token, and its servicer."""
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    class Guard(grpc.ServerInterceptor):
+        def intercept_service(self, continuation: Any, details: Any) -> Any:
+            sent = dict(details.invocation_metadata).get(TOKEN, "")
+            if hmac.compare_digest(str(sent).encode(), token.encode()):
+                return continuation(details)
+            refusal = "This chief answers workers that have read the token in its folder alone"
+            return grpc.unary_unary_rpc_method_handler(
+                lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, refusal)
+            )
+
+    pool = futures.ThreadPoolExecutor(max_workers=1)
+    server = grpc.server(pool, interceptors=[Guard()], options=[("grpc.so_reuseport", 0)])
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    return server, servicer
+
+
+@contextmanager
+def client_with(token: str, timeout: float) -> Iterator[None]:
+    """Let oracle clients that are made within send the token, and wait for the chief no longer than `timeout`."""
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    class Sender(grpc.UnaryUnaryClientInterceptor):
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            metadata = [*(details.metadata or ()), (TOKEN, token)]
+            sent = _Details(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
+            return continuation(sent, request)
+
+    def channel(address: str) -> Any:
+        return grpc.intercept_channel(grpc.insecure_channel(address), Sender())
+
+    oracle_client.TIMEOUT = timeout
+    whole, oracle_client.grpc = oracle_client.grpc, SimpleNamespace(insecure_channel=channel)
+    try:
+        yield
+    finally:
+        oracle_client.grpc = whole
+
+
+class _Details(SimpleNamespace):
+    """What gRPC asks of the details of a call."""
+
+    def __init__(
+        self, method: str, timeout: float | None, metadata: Sequence[Any], credentials: Any, wait_for_ready: Any
+    ) -> None:
+        super().__init__(
+            method=method, timeout=timeout, metadata=metadata, credentials=credentials, wait_for_ready=wait_for_ready,
+            compression=None,
+        )  # fmt: skip

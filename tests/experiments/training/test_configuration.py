@@ -1,0 +1,165 @@
+"""A run's settings are declared once, and what is wrong with one shows before anything runs."""
+
+import time
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from keras_twoarg.experiments.plan import Plan, read_plan
+from keras_twoarg.experiments.settings import limits_of
+from keras_twoarg.experiments.training import networks, sessions
+from keras_twoarg.experiments.training.chance import at_chance, chance_warning
+from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.stages import Stage, in_todays_words
+from tests.helpers import blobs
+
+WRONG = {
+    "dropout": [2, float("nan"), -0.5, "a", None, True],
+    "learning_rate": [float("inf"), 0, -1e-3, "1e-3", True, 10**400],
+    "pretraining_epochs": [1.5, 0, "5"],
+    "epochs": ["20", 0, True, 1e3, None],
+    "frozen_epochs": [-1],
+    "batch_size": [0, 0.5],
+    "seed": [-1, True, 2**31],
+    "widths": [(), (0,), ("8",), (1_000_000,), 8, "8,8", (8,) * 65],
+    "inner_units": [(), None, (64, 5000)],
+    "arm": [["relu"], 3, "", None, "rleu"],
+    "architecture": ["rnn", ["mlp"]],
+    "normalization": ["batch", None],
+    "phi_init": ["saddle", 1],
+    "phi_init_std": [0, -1, None, "unscaled", float("nan")],
+    "evaluation": ["fast"],
+    "pairing": ["diagonal"],
+    "inner_activation": ["softmax", 3],
+    "optimizer": ["sgd"],
+    "weight_decay": [-1, 1, 0.1],
+    "schedule": ["step"],
+    "warmup_epochs": [-1, 1.5, 3],
+    "clip_norm": [0, "1"],
+    "equal_width": [1, "yes"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_value_is_named_with_what_was_expected(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: .*"):
+        Configuration(**{name: value})
+
+
+def test_every_setting_has_a_help_and_a_case_here():
+    names = {f.name for f in fields(Configuration)}
+    assert names == set(limits_of(Configuration)) == set(WRONG)
+    assert all(limits.help.endswith((".", "]")) for limits in limits_of(Configuration).values())
+
+
+OF_PLANS = {
+    "points": [0, "10"],
+    "seeds": [True, 0, "2"],
+    "first_seed": [-1, 1.0],
+    "subset": [-1, 2.5],
+    "robustness": [1],
+    "data": [3, ["mnist5k"], ""],
+    "arms": ["relu", ["two_arg", 3], [], {}],
+    "equal_width": [True],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in OF_PLANS.items() for value in values])
+def test_a_wrong_value_in_a_plan_is_named(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        read_plan("demo", **{name: value})
+
+
+def test_a_plan_checks_its_configuration_for_every_arm(tmp_path):
+    for text, message in (
+        ("dropout = 2", "`dropout` must be"),
+        ('phi_init = "product"', "`phi_init` must be 'random'"),
+    ):
+        file = tmp_path / "plan.toml"
+        file.write_text(f'data = "mnist5k"\narms = ["relu", "one_arg"]\n{text}\n')
+        with pytest.raises(ValueError, match=message):
+            read_plan(str(file))
+    file.write_bytes(b'data = "mnist\xff"')
+    with pytest.raises(ValueError, match=r"plan.toml' is no text in UTF-8"):
+        read_plan(str(file))
+    with pytest.raises(ValueError, match="names `seed`, which is each run's own"):
+        read_plan("demo", seed=3)
+
+
+@pytest.mark.parametrize("widths", [(65_536,) * 2, (65_536,) * 64])
+def test_networks_that_fit_no_memory_are_refused_at_once(widths, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"at most 500,000,000 parameters. Received: widths=\[65536"):
+        sessions.run_sessions(blobs(), tmp_path / "out", widths=widths)
+    assert time.monotonic() - began < 1 and not (tmp_path / "out").exists()
+
+
+def test_a_plans_runs_have_its_settings_and_its_seeds():
+    plan = read_plan("demo", arms=("two_arg", "one_arg"), first_seed=7, seeds=2, equal_width=True, dropout=0.25)
+    one, two = (plan.of_run(arm, 8, (4, 4)) for arm in ("one_arg", "two_arg"))
+    assert (one.arm, one.seed, one.dropout, one.widths, one.equal_width) == ("one_arg", 8, 0.25, (4, 4), True)
+    assert not two.equal_width
+    assert read_plan("demo", **{k: v for k, v in plan.to_dict().items() if k not in ("widths",)}) == plan
+
+
+def test_equal_width_gives_one_arg_as_many_units_as_two_arg(tmp_path):
+    shape, classes = (28, 28, 1), 10
+    equal = networks.widths_of(Configuration(arm="one_arg", equal_width=True), shape, classes)
+    matched = networks.widths_of(Configuration(arm="one_arg"), shape, classes)
+    assert equal == networks.widths_of(Configuration(), shape, classes) == (64, 64, 64) and matched > equal
+    with pytest.raises(ValueError, match="`equal_width` must be false for all arms but 'one_arg'"):
+        sessions.run_sessions(blobs(), tmp_path / "out", arm="relu", equal_width=True)
+
+
+def test_the_papers_first_surface_is_not_scaled():
+    assert in_todays_words({"phi_init_std": None}) == {"phi_init_std": "paper"}  # as version 0.1.0 wrote it
+    targets = []
+    for std in ("paper", 0.01):
+        configuration = Configuration(phi_init_std=std, pretraining_epochs=20, inner_units=(16,))
+        inner = networks.make_phi(configuration)
+        networks.pretrain_phi(inner, configuration, lambda done, steps: None)
+        targets.append(np.std(inner.predict(np.random.default_rng(0).uniform(-5, 5, (500, 2)))))
+    assert targets[0] > 2 * targets[1]
+
+
+def test_the_optimizer_is_what_the_settings_say():
+    plain = networks.make_optimizer(Configuration(), 4, 100)
+    assert type(plain).__name__ == "Adam" and float(plain.learning_rate) == pytest.approx(1e-3)
+    settings = Configuration(
+        optimizer="adamw", weight_decay=0.1, schedule="cosine", warmup_epochs=1, clip_norm=1.0, batch_size=30
+    )
+    optimizer = networks.make_optimizer(settings, epochs=4, samples=100)  # four steps an epoch
+    assert (type(optimizer).__name__, optimizer.weight_decay, optimizer.global_clipnorm) == ("AdamW", 0.1, 1.0)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 2, 4, 10, 16)]
+    np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 5e-4, 0], atol=1e-7)
+
+
+def test_a_run_with_every_new_setting_is_recorded(tmp_path):
+    said = []
+    (record,) = sessions.run_sessions(
+        blobs(), tmp_path / "out", say=said.append, arm="glu", widths=[4], epochs=2, optimizer="adamw",
+        weight_decay=0.01, schedule="cosine", warmup_epochs=1, clip_norm=1.0, learning_rate=1e-6,
+    )  # fmt: skip
+    assert record.settings["schedule"] == "cosine" and record.settings["clip_norm"] == 1.0
+    assert len(said) <= 1
+
+
+def test_a_run_at_chance_is_told_what_helps():
+    labels = np.arange(1000) % 10
+    assert at_chance(0.1, labels) and at_chance(0.11, labels) and at_chance(float("nan"), labels)
+    assert not at_chance(0.15, labels)
+    assert at_chance(0.9, np.array([0] * 9 + [1]))  # nine in ten are of one class
+    said = chance_warning(Stage.JOINT, 0.1, Configuration())
+    assert "10.00%, no better than chance" in said and "--phi-init glorot" in said
+    for other in (Configuration(arm="relu"), Configuration(phi_init="glorot")):
+        assert "glorot" not in chance_warning(Stage.JOINT, 0.1, other)
+
+
+def test_a_training_that_learns_nothing_says_so(tmp_path):
+    said = []
+    sessions.run_sessions(
+        blobs(classes=3), tmp_path / "out", say=said.append, arm="relu", widths=(4,), epochs=1, learning_rate=1e-30
+    )
+    chance = [text for text in said if "no better than chance" in text]
+    assert len(chance) == len(said) and Plan("x", ("relu",)).configuration == Configuration()
