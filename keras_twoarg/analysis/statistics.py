@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_twoarg.utils.optional import optional
+
 _RESAMPLES = 9999
 
 
@@ -98,17 +100,9 @@ def _bootstrap(differences: np.ndarray, seed: int) -> tuple[float, float]:
 
 def scipy_stats() -> Any:
     """Return SciPy's statistics, or say how to install them."""
-    try:
-        from scipy import stats
-    except ImportError as error:
-        raise ImportError("Comparisons over seeds need SciPy: pip install 'keras_twoarg[analysis]'") from error
-    return stats
+    return optional("scipy.stats", "Comparisons over seeds", "analysis")
 
 
 def scipy_optimize() -> Any:
     """Return SciPy's optimizers, or say how to install them."""
-    try:
-        from scipy import optimize
-    except ImportError as error:
-        raise ImportError("Fits of named functions need SciPy: pip install 'keras_twoarg[analysis]'") from error
-    return optimize
+    return optional("scipy.optimize", "Fits of named functions", "analysis")

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.utils.figures import pyplot
+from keras_twoarg.utils.optional import optional
 
 
 class SurfaceCallback(keras.callbacks.Callback):
@@ -80,10 +81,7 @@ class SurfaceCallback(keras.callbacks.Callback):
 
 def _writer(log_dir: str) -> Any:
     pyplot()  # what is missing should show before training, not after its first epoch
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise ImportError("TensorBoard's files need TensorFlow: pip install 'keras_twoarg[tensorflow-cpu]'") from error
+    tf = optional("tensorflow", "TensorBoard's files", "tensorflow-cpu")
     return tf.summary.create_file_writer(log_dir)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from keras_twoarg.cli.common import console, one_line_errors, say, show_progress, twoarg
+from keras_twoarg.utils import files
 
 
 @twoarg.command()
@@ -41,6 +42,8 @@ def bench(
     if unknown := set(variants) - set(benchmark.VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
     names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
+    if out.exists() and not isinstance(files.read_json(out), dict):
+        raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with show_progress() as progress:
         found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)

@@ -20,5 +20,7 @@ def show(model: Path, data: str, out: Path, seed: int) -> None:
     """
     from keras_twoarg.experiments.show import show_model
 
+    if not out.suffix:
+        out = out.with_name(out.name + ".png")
     say(show_model(model, data, out, seed))
     say(f"Picture: {out}")

@@ -4,6 +4,8 @@ import base64
 import io
 from typing import Any
 
+from keras_twoarg.utils.optional import optional
+
 # Okabe and Ito's palette: distinguishable with any colour vision.
 COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
 
@@ -16,11 +18,7 @@ def line_styles(number: int) -> list[tuple[str, str]]:
 
 def pyplot() -> Any:
     """Return matplotlib's pyplot, or raise an ImportError that says how to install it."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("Drawing needs matplotlib: pip install 'keras_twoarg[plot]'") from error
-    return plt
+    return optional("matplotlib.pyplot", "Drawing", "plot")
 
 
 def to_svg(figure: Any) -> str:

@@ -37,7 +37,7 @@ def read_json(path: Path) -> Any:
     """Read JSON, or raise a ValueError that names the file."""
     try:
         return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: thousands of brackets
         raise ValueError(f"{path} is damaged: {error}. Delete it to make it anew") from error
 
 

@@ -1,4 +1,4 @@
-"""One process at a time in a folder. The lock is the operating system's: it ends with the process, however that ends."""
+"""One process at a time in a folder. The operating system ends the lock with the process, however that ends."""
 
 import os
 import time

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.progress import Progress, no_progress
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -292,16 +293,8 @@ def _one_thread(torch: Any) -> Iterator[None]:
 
 
 def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError("AutoAttack runs on torch: pip install 'keras_twoarg[robust]'") from error
-    return torch
+    return optional("torch", "AutoAttack", "robust")
 
 
 def _pyautoattack() -> Any:
-    try:
-        import pyautoattack
-    except ImportError as error:
-        raise ImportError("AutoAttack is in another package: pip install 'keras_twoarg[robust]'") from error
-    return pyautoattack
+    return optional("pyautoattack", "AutoAttack", "robust")

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_twoarg.utils.optional import optional
+
 Images = np.ndarray
 Generator = np.random.Generator
 
@@ -292,19 +294,11 @@ def _blurred(x: Images, sigma: float) -> Images:
 
 
 def _ndimage() -> Any:
-    try:
-        from scipy import ndimage
-    except ImportError as error:
-        raise ImportError("Corruptions need SciPy: pip install 'keras_twoarg[robust]'") from error
-    return ndimage
+    return optional("scipy.ndimage", "Corruptions", "robust")
 
 
 def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("Corruptions need Pillow: pip install 'keras_twoarg[robust]'") from error
-    return Image
+    return optional("PIL.Image", "Corruptions", "robust")
 
 
 _FUNCTIONS: dict[str, Callable[..., Images]] = {

