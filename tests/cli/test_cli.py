@@ -196,3 +196,37 @@ def test_without_click_the_extra_is_named():
     code = "import sys; sys.modules['click'] = None; import twoarg; twoarg.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and "pip install 'keras_twoarg[cli]'" in done.stderr
+
+
+def test_robustness_of_a_model_that_says_nothing(run, data, tmp_path):
+    model = models.mlp((8, 8, 1), 3, "relu", (4,))
+    model.set_weights([0 * weight + float("nan") for weight in model.get_weights()])
+    model.save("nan.keras")
+    models.mlp((8, 8, 1), 10, "relu", (4,)).save("ten.keras")
+    options = ["--data", data, "--corruptions", "none", "--attacks", "none", "--out", "out"]
+    assert "weights that are not finite" in mistake(run("robustness", "nan.keras", *options, status=1))
+    assert "one output for each of the 3 classes" in mistake(run("robustness", "ten.keras", *options, status=2))
+    assert not (tmp_path / "out" / "model" / "robustness.json").exists()
+
+
+def test_show_names_the_picture_that_it_writes(run, data, tmp_path):
+    models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
+    assert "Picture: m.png" in run("show", "model.keras", "--data", data, "--out", "m")
+    assert (tmp_path / "m.png").exists() and not (tmp_path / "m").exists()
+
+
+def test_bench_does_not_write_onto_another_file(run, tmp_path):
+    (tmp_path / "list.json").write_text("[1, 2]")
+    assert "--out must be a new file" in mistake(run("bench", "--out", "list.json", status=2))
+    assert (tmp_path / "list.json").read_text() == "[1, 2]"
+
+
+def test_brackets_in_a_path_are_no_markup(run, data, tmp_path):
+    said = run("train", "--data", data, "--out", "x[/red]", "--arm", "relu", *QUICK)
+    assert "relu" in said and "x[/red]/report.html" in run("report", "x[/red]").replace("\n", "")
+
+
+def test_records_nested_beyond_reading_are_named(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "joint.json").write_text("[" * 100_000)
+    assert "joint.json is damaged" in mistake(run("report", "run", status=2))

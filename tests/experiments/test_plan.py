@@ -137,6 +137,10 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, mo
     plans.run(chosen, out, silent)
     record = json.loads((out / "relu-0-failed" / "joint.json").read_text())
     assert record["status"] == "failed" and "holds other files" in record["settings"]["failure"]
+    assert plans.failed_runs([out / "two_arg-0", out / "relu-0"]) == ["relu-0"]
+    said = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--seeds", "1"])
+    assert said.exit_code == 1 and "Failed: relu-0. The same command tries them again" in said.output
+    assert "Report: " in said.output and (out / "report.html").exists()
     said = CliRunner().invoke(twoarg, ["report", "out"])
     assert said.exit_code == 0, said.output
     assert "Counted in seeds but in no accuracy: relu joint seed 0" in " ".join(said.output.split())

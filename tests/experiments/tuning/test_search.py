@@ -115,6 +115,36 @@ def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_p
     assert "killed its process" in rows[1]["message"]
 
 
+def test_the_first_trials_process_killed_does_not_stop_the_search(tmp_path, data):
+    def kill(stage, done, *_):
+        if stage == "relu trial 0" and done == 0:
+            for child in children_of(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+
+    rows = tuning.tune(settings(data, arms=("relu",), trials=2), tmp_path / "s", kill)["relu"]
+    assert [row["status"] for row in rows] == ["FAILED", "COMPLETED"] and "killed its process" in rows[0]["message"]
+
+
+BEYOND = {
+    "no layer": {"depth": [0]},
+    "a thousand layers": {"depth": [1000]},
+    "a word for a depth": {"depth": ["2"]},
+    "a taper of nothing": {"taper": [0]},
+    "dropout": {"dropout": [0.1, 2]},
+    "a rate without end": {"learning_rate": [float("inf")]},
+    "no list": {"batch_size": 50},
+}
+
+
+@pytest.mark.parametrize("space", BEYOND.values(), ids=BEYOND)
+def test_a_space_without_sense_is_refused_at_once(space):
+    began = time.monotonic()
+    (name,) = space
+    with pytest.raises(ValueError, match=name):
+        tuning.Search("mnist5k", ("relu",), space=space)
+    assert time.monotonic() - began < 1
+
+
 def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data):
     space = {**SPACE, "depth": [1], "dropout": [0.0], "learning_rate": [1e-3, 1e38]}
     rows = run(settings(data, space=space, trials=8, tuner="grid"), tmp_path / "some")
