@@ -125,7 +125,7 @@ def _within(
     def parameters(widths: tuple[int, ...]) -> int:
         return structure.parameters(arm, widths, inner_parameters)
 
-    widths = _nearest(structure.widths, parameters, target)
+    widths = nearest_widths(structure.widths, parameters, target)
     difference = parameters(widths) / target - 1
     if abs(difference) > tolerance:
         raise ValueError(
@@ -135,7 +135,7 @@ def _within(
     return widths
 
 
-def _nearest(
+def nearest_widths(
     proportions: tuple[int, ...], parameters: Callable[[tuple[int, ...]], int], target: int
 ) -> tuple[int, ...]:
     """Scale the widths together, then move single ones where that comes nearer to the target."""

@@ -28,6 +28,10 @@ _TAIL = 1e-3  # from where a function is this near to a straight line, it is tak
 _FINE = np.arange(-640, 641) / 64  # [-10, 10]
 
 
+class NotFinite(ValueError):
+    """An activation without a finite value somewhere."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReluSum:
     """A sum of ReLUs of one argument, in float64.
@@ -62,7 +66,7 @@ def relu_sum(function: Function, units: int) -> ReluSum:
     far = np.asarray(function(np.array([-_FAR, 1 - _FAR, _FAR - 1, _FAR], "float32")), "float64")
     right, left = far[3] - far[2], far[0] - far[1]  # slopes outwards, far out
     if not np.isfinite([*values, right, left]).all():
-        raise ValueError("it is not finite on [-20, 20]")
+        raise NotFinite("it is not finite on [-20, 20]")
     low, high = _EXACT, max(1.0, 2 * float(np.abs(values).max()))
     if sum(map(len, _knots(values, right, left, low))) <= units:
         return _solve(values, _knots(values, right, left, low), right, left)

@@ -58,6 +58,12 @@ class Place:
         return self.activation.label
 
     @property
+    def policy(self) -> Any:
+        """The dtype policy of the activation: its layer's, or that of the linear layer in front."""
+        layer = self.operation if isinstance(self.operation, keras.layers.Layer) else self.path[0][0].operation
+        return layer.dtype_policy
+
+    @property
     def is_own(self) -> bool:
         """Whether it is a linear layer's own activation."""
         return isinstance(self.operation, LINEAR + DEPTHWISE)
