@@ -33,10 +33,10 @@ def convert(
     Every elementwise activation behind a linear layer is replaced: a layer such as `Activation`, `ReLU`, `LeakyReLU`,
     `PReLU` or `ELU`, an `activation=` argument, `keras.ops.relu` in a functional graph. Linear layers are `Dense`,
     `EinsumDense`, and convolutions of any kind; normalization, dropout, pooling and depthwise convolutions may lie in
-    between. The linear layer and what lies in between stay and give the first argument; a copy of them, with new weights
-    and names that end in `_apical`, gives the second. `TwoArgActivation` makes one output of both.
+    between. The linear layer and what lies in between stay and give the first argument; a copy of them, with new
+    weights and names that end in `_apical`, gives the second. `TwoArgActivation` makes one output of both.
 
-    The given model is left as it is. The new one is functional, not compiled, and has the same inputs, outputs, names,
+    The first model is left as it is. The new one is functional, not compiled, and has the same inputs, outputs, names,
     dtype policies and masks.
 
     Args:

@@ -36,10 +36,10 @@ def random_inputs(model: Any, seed: int = 0) -> list[np.ndarray] | None:
 
 def outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """Return a model's outputs for arrays in the order of `model.inputs`."""
-    given = inputs[0] if len(inputs) == 1 else inputs
+    nested = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(getattr(model, "input", None), dict):
-        given = keras.tree.pack_sequence_as(model.input, inputs)
-    returned = keras.tree.flatten(model(given, training=False))
+        nested = keras.tree.pack_sequence_as(model.input, inputs)
+    returned = keras.tree.flatten(model(nested, training=False))
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))) for value in returned]
 
 

@@ -53,12 +53,12 @@ def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[i
     names: set[str] = set()
     for kind in kinds:
         try:
-            held = _given(inner, kind[0]) if inner is not None else _new(kind[0], names, only=len(kinds) == 1)
+            network = _users_own(inner, kind[0]) if inner is not None else _new(kind[0], names, only=len(kinds) == 1)
         except _Misfit as misfit:
             for place in kind:
                 place.reason = str(misfit)
         else:
-            phis |= {id(place): held for place in kind}
+            phis |= {id(place): network for place in kind}
     return phis
 
 
@@ -90,15 +90,15 @@ def _written(inner: InnerNetwork, place: Place) -> Phi:
     assert function is not None  # noqa: S101  as in every kind
     try:
         total = phi.write(inner, function)
-    except phi.NotFinite as error:
-        raise _Misfit(str(error)) from error
+    except phi.NotFinite as not_finite:
+        raise _Misfit(str(not_finite)) from not_finite
     error = phi.error(inner, function)
     if error > phi.LARGEST_ERROR:
         raise _Misfit(f"a phi of {inner.hidden_units[0]} ReLUs misses it by {error:.2g} on [-10, 10]")
     return Phi(inner, error, phi.table_for(total))
 
 
-def _given(inner: InnerNetwork, place: Place) -> Phi:
+def _users_own(inner: InnerNetwork, place: Place) -> Phi:
     if not inner.built:
         phi.check_can_hold(inner)
         return _written(inner, place)
@@ -106,7 +106,7 @@ def _given(inner: InnerNetwork, place: Place) -> Phi:
     error = phi.error(inner, place.activation.function)
     if error > phi.LARGEST_ERROR:
         raise ValueError(
-            f"keep='function' needs a phi that is the old activation {place.label!r} at first, and the given one misses "
-            f"it by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"
+            f"keep='function' needs a phi that is the old activation {place.label!r} at first. This one misses it "
+            f"by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"
         )
     return Phi(inner, error)

@@ -119,9 +119,9 @@ def _solve(values: np.ndarray, knots: tuple[list[int], list[int]], right: float,
     for direction, slope in ((1.0, right), (-1.0, left)):
         slopes[ends[direction]] = slope - slopes[directions == direction].sum()
     slopes = np.where(np.abs(slopes - np.round(slopes, 6)) < _EXACT, np.round(slopes, 6), slopes)
-    kept = np.abs(slopes) > _EXACT
+    bends = np.abs(slopes) > _EXACT
     constant = 0.0 if abs(solution[0]) < _EXACT else float(solution[0])
-    return ReluSum(constant, directions[kept], places[kept], slopes[kept])
+    return ReluSum(constant, directions[bends], places[bends], slopes[bends])
 
 
 def check_can_hold(inner: InnerNetwork) -> None:
@@ -178,7 +178,7 @@ def table_for(total: ReluSum) -> Interpolation:
     for extent in range(5, int(_EXTENT)):
         at = float(extent)
         missed = [
-            np.abs(total(side * (at + outside)) - total(side * at) - outside * _slope(total, side, at)).max()
+            np.abs(total(side * (at + outside)) - total(np.array(side * at)) - outside * _slope(total, side, at)).max()
             for side in (1.0, -1.0)
         ]
         if max(missed) <= 2 * _TAIL:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_twoarg.utils.table import aligned
+
 
 @dataclass(frozen=True)
 class ConvertedPlace:
@@ -56,11 +58,11 @@ class ConversionReport:
         left: The activations that were not, with the reasons.
         new_layers: Names of the layers that give the second arguments. Their weights are new; with `keep="function"`
             those of all other layers are the old ones.
-        parameters_before: Parameters of the given model.
+        parameters_before: Parameters of the first model.
         parameters: Parameters of the converted one, each phi counted once.
         difference: Largest absolute difference of outputs on random inputs; `None` with `keep="parameters"`, or where
             there are none for such inputs, as text.
-        scale: Largest absolute output of the given model on them.
+        scale: Largest absolute output of the first model on them.
     """
 
     keep: str
@@ -90,10 +92,11 @@ class ConversionReport:
             )
             for place in self.places
         ]
-        lines = _aligned([head, *rows])
+        blocks = [aligned(head, rows, to="left")]
         if self.left:
-            lines += ["", *_aligned([("left as it is", "is", "because"), *((p.name, p.activation, p.reason) for p in self.left)])]
-        return "\n".join([*lines, "", *self._sentences()])
+            left = [(place.name, place.activation, place.reason) for place in self.left]
+            blocks.append(aligned(("left as it is", "is", "because"), left, to="left"))
+        return "\n\n".join([*blocks, "\n".join(self._sentences())])
 
     def _sentences(self) -> list[str]:
         change = self.parameters / self.parameters_before - 1
@@ -103,13 +106,9 @@ class ConversionReport:
         ]
         if self.difference is not None:
             sentences.append(
-                f"largest difference of outputs on random inputs {self.difference:.1e}, on outputs up to {self.scale:.2g}"
+                f"largest difference of outputs on random inputs {self.difference:.1e}, for outputs up to "
+                f"{self.scale:.2g}"
             )
         elif self.keep == "function":
             sentences.append("outputs were not compared: there are no random inputs for this model")
         return sentences
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

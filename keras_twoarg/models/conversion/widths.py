@@ -107,62 +107,64 @@ class _Channels:
             if call.is_input:
                 widths.setdefault(call.key, Width(call.outputs[0].shape[-1] or 0 if call.outputs[0].shape else 0))
                 continue
-            given = [widths[id(tensor)] for tensor in call.inputs]
+            incoming = [widths[id(tensor)] for tensor in call.inputs]
             if is_graph(call.operation):
-                returned = self._walk(call.operation, given)
+                returned = self._walk(call.operation, incoming)
             else:
-                returned = [self._call(call, given)] * len(call.outputs)
+                returned = [self._call(call, incoming)] * len(call.outputs)
             widths.update({id(tensor): width for tensor, width in zip(call.outputs, returned, strict=True)})
         outputs = [widths[id(tensor)] for tensor in model.outputs]
         self._models[id(model)] = (inputs, outputs)
         return outputs
 
-    def _call(self, call: Call, given: list[Width]) -> Width:
+    def _call(self, call: Call, incoming: list[Width]) -> Width:
         """Return the width of what a call returns, and remember how its layer's parameters depend on widths."""
         operation, shape = call.operation, call.outputs[0].shape
         size = (shape[-1] or 0) if shape else 0
-        if _is_linear(operation) and len(given) == 1:
-            return self._linear_layer(operation, given[0], size)
-        if len(given) == 1 and self._keeps_channels(call, size):
-            self._count_by_channel(operation, given[0], call.inputs[0].shape[-1])
-            return given[0]
-        if isinstance(operation, keras.layers.Flatten) and len(given) == 1 and _last(operation):
+        if _is_linear(operation) and len(incoming) == 1:
+            return self._linear_layer(operation, incoming[0], size)
+        if len(incoming) == 1 and self._keeps_channels(call, size):
+            self._count_by_channel(operation, incoming[0], call.inputs[0].shape[-1])
+            return incoming[0]
+        if isinstance(operation, keras.layers.Flatten) and len(incoming) == 1 and _last(operation):
             positions = call.inputs[0].shape[1:-1]
             if None not in positions:
-                return given[0].times(prod(positions))
-        if isinstance(operation, keras.layers.Reshape) and prod(operation.target_shape) == size == self.value(given[0]):
-            if len(given[0].terms) == 1 and not given[0].constant:
-                self.reshapes.append((operation, given[0].terms[0][0]))
-                return given[0]
-        joined = self._joined(call, given)
+                return incoming[0].times(prod(positions))
+        if isinstance(operation, keras.layers.Reshape) and prod(operation.target_shape) == size == self.value(
+            incoming[0]
+        ):
+            if len(incoming[0].terms) == 1 and not incoming[0].constant:
+                self.reshapes.append((operation, incoming[0].terms[0][0]))
+                return incoming[0]
+        joined = self._joined(call, incoming)
         if joined is not None:
             return joined
-        self.fix(given)
+        self.fix(incoming)
         self._count(operation, lambda: int(operation.count_params()))
         return Width(size)
 
-    def _linear_layer(self, layer: Any, given: Width, size: int) -> Width:
+    def _linear_layer(self, layer: Any, incoming: Width, size: int) -> Width:
         if id(layer) in self._linear:
             earlier, returned = self._linear[id(layer)]
-            if earlier != given:
-                self.fix([earlier, given])
+            if earlier != incoming:
+                self.fix([earlier, incoming])
             return returned
         group = len(self.sizes)
         self.sizes.append(size)
         self._parent.append(group)
         self.outputs[id(layer)] = group
         returned = Width(0, ((group, 1),))
-        self._linear[id(layer)] = (given, returned)
-        self._count(layer, lambda: _linear_parameters(layer, self.value(given), self.value(returned)))
+        self._linear[id(layer)] = (incoming, returned)
+        self._count(layer, lambda: _linear_parameters(layer, self.value(incoming), self.value(returned)))
         return returned
 
-    def _count_by_channel(self, operation: Any, given: Width, channels: int) -> None:
+    def _count_by_channel(self, operation: Any, incoming: Width, channels: int) -> None:
         if isinstance(operation, keras.layers.Layer) and operation.count_params():
             each = operation.count_params() // channels
-            self._count(operation, lambda: each * self.value(given))
+            self._count(operation, lambda: each * self.value(incoming))
 
     def _count(self, operation: Any, count: Callable[[], int]) -> None:
-        """Remember a layer's parameters, once, twice if it is on a second path, or not if it makes room for phi."""
+        """Remember a layer's parameters, once, twice if it is on a second path, or not if phi takes its place."""
         if not isinstance(operation, keras.layers.Layer) or id(operation) in self._counted:
             return
         self._counted.add(id(operation))
@@ -186,24 +188,24 @@ class _Channels:
         scalar = type(operation).__name__ in _SCALAR_OPERATIONS and len(call.inputs) == 1
         return scalar or activations.is_activation_operation(operation)
 
-    def _joined(self, call: Call, given: list[Width]) -> Width | None:
+    def _joined(self, call: Call, incoming: list[Width]) -> Width | None:
         """Return the width of a product or concatenation of several tensors, if it can be scaled."""
         kind, rank = type(call.operation).__name__, len(call.outputs[0].shape)
         if kind == "Concatenate" and getattr(call.operation, "axis", None) in (-1, rank - 1):
-            total = given[0]
-            for width in given[1:]:
+            total = incoming[0]
+            for width in incoming[1:]:
                 total = total.plus(width)
             return total
         if kind != "Multiply":
             return None
-        if all(width == given[0] for width in given):
-            return given[0]
-        single = [width.terms[0] for width in given if len(width.terms) == 1 and not width.constant]
-        if len(single) < len(given) or len({(self.sizes[g], factor) for g, factor in single}) > 1:
+        if all(width == incoming[0] for width in incoming):
+            return incoming[0]
+        single = [width.terms[0] for width in incoming if len(width.terms) == 1 and not width.constant]
+        if len(single) < len(incoming) or len({(self.sizes[g], factor) for g, factor in single}) > 1:
             return None
         for group, _ in single[1:]:
             self._parent[self.find(group)] = self.find(single[0][0])
-        return given[0]
+        return incoming[0]
 
 
 def _last(operation: Any) -> bool:
@@ -254,8 +256,8 @@ def matched_changes(model: Any, places: list[Place], inner_parameters: int) -> d
     widths = nearest_widths(tuple(channels.sizes[group] for group in free), parameters, target)
     if abs(parameters(widths) / target - 1) > TOLERANCE:
         raise ValueError(
-            f"No widths give the converted {model.name!r} its {target:,} parameters within {TOLERANCE:.1%}: the nearest "
-            f"are {parameters(widths):,}, of which phi has {inner_parameters:,}. Pass a smaller phi, such as "
+            f"No widths give the converted {model.name!r} its {target:,} parameters within {TOLERANCE:.1%}: the "
+            f"nearest are {parameters(widths):,}, of which phi has {inner_parameters:,}. Pass a smaller phi, such as "
             "InnerNetwork((16, 16)), or a larger model"
         )
     chosen = dict(zip(free, widths, strict=True))
@@ -275,4 +277,3 @@ def _changes(model: Any, channels: _Channels, chosen: dict[int, int]) -> dict[in
         if width is not None:
             changes[id(layer)] = {"target_shape": (*layer.target_shape[:-1], width)}
     return changes
-
