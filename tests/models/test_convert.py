@@ -8,7 +8,7 @@ from keras import layers, ops
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, bake, convert, models
 from keras_twoarg.export import formats
 from keras_twoarg.models.conversion.compare import outputs, random_inputs
-from keras_twoarg.models.conversion.graph import flatten_layers
+from keras_twoarg.models.conversion.graph import flatten_layers, graphs
 from tests.helpers import BACKEND
 
 pytestmark = pytest.mark.jax
@@ -39,7 +39,7 @@ def units(model):
 
 
 def names(model):
-    return [layer.name for layer in flatten_layers(model)]
+    return [layer.name for graph in graphs(model) for layer in graph.layers]
 
 
 def reasons(report):
@@ -77,6 +77,7 @@ def autoencoder():
             keras.Input((8, 8, 1)),
             layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
             layers.Flatten(),
+            layers.Dense(60, activation="relu"),
             layers.Dense(24, activation="relu"),
         ],
         name="encoder",
@@ -105,7 +106,7 @@ def two_by_two():
 
 
 RELU_MODELS = {
-    "mlp": lambda: models.mlp((6, 6, 1), 4, "relu", widths=(60, 60)),
+    "mlp": lambda: models.mlp((6, 6, 1), 4, "relu", widths=(60, 50, 40)),
     "cnn": lambda: models.cnn((28, 28, 1), 4, "relu", widths=(8, 16, 16, 60)),
     "resnet": resnet,
     "transformer": transformer,
@@ -128,20 +129,26 @@ def test_a_converted_relu_network_computes_the_same_function(name):
     assert_shared(converted)
 
 
-@pytest.mark.parametrize("name", ["mlp", "resnet", "transformer", "autoencoder", "two_by_two"])
-def test_a_converted_model_is_saved_loaded_and_trained(name, tmp_path):
-    model = RELU_MODELS[name]()
-    converted, _ = convert(model)
+@pytest.mark.parametrize("name", RELU_MODELS)
+def test_a_converted_model_is_saved_and_loaded(name, tmp_path):
+    converted, _ = convert(RELU_MODELS[name]())
     converted.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_shared(loaded)
     assert loaded.count_params() == converted.count_params()
     assert difference(converted, loaded) <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RELU_MODELS)
+def test_a_converted_model_is_trained_on(name):
+    model = RELU_MODELS[name]()
+    converted, _ = convert(model)
     inputs = random_inputs(model)
-    targets = keras.tree.map_structure(lambda x: np.ones((8, *x.shape[1:]), "float32"), loaded.output)
-    loaded.compile("adam", "mse")
-    loaded.fit(inputs if len(inputs) > 1 else inputs[0], targets, epochs=1, verbose=0)
-    assert difference(converted, loaded) > 0
+    targets = keras.tree.map_structure(lambda x: np.ones((8, *x.shape[1:]), "float32"), converted.output)
+    converted.compile("adam", "mse")
+    converted.fit(inputs if len(inputs) > 1 else inputs[0], targets, epochs=2, verbose=0)
+    assert difference(model, converted) > 1e-5
 
 
 @pytest.mark.parametrize("activation", ["gelu", "silu", "tanh", "elu"])
@@ -290,10 +297,9 @@ def test_the_same_number_of_parameters_within_half_a_percent(name):
     model = RELU_MODELS[name]()
     converted, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
     assert abs(converted.count_params() / model.count_params() - 1) <= 0.005
-    assert keras.tree.map_structure(lambda x: x.shape, converted.output) == keras.tree.map_structure(
-        lambda x: x.shape, model.output
-    )
-    assert all(place.units < place.units_before for place in report.places)
+    assert converted.output_shape == model.output_shape
+    assert any(place.units < place.units_before for place in report.places)
+    assert all(place.units <= place.units_before for place in report.places)
     outputs(converted, random_inputs(model))
 
 

@@ -89,7 +89,7 @@ class Rebuilder:
         """Return what one call of the old graph gives in the new one."""
         operation, place = call.operation, self._places.get(call.key)
         if call.is_input:
-            return _revive(operation, operation.get_config()).output
+            return _revive(operation, self._config(operation)).output
         args, kwargs = graph.arguments(call)
         if is_graph(operation):
             return self._rebuild(operation, f"{prefix}{operation.name}/")(*args, **kwargs)

@@ -66,6 +66,7 @@ class _Channels:
         self.fixed: set[int] = set()
         self.outputs: dict[int, int] = {}  # by linear layer: its group
         self.reshapes: list[tuple[Any, int]] = []
+        self.nested_inputs: list[tuple[Any, Width]] = []
         self.counts: list[Callable[[], int]] = []
         self._parent: list[int] = []
         self._current: dict[int, int] = {}
@@ -105,6 +106,7 @@ class _Channels:
         widths = {id(tensor): width for tensor, width in zip(model.inputs, inputs, strict=True)}
         for call in calls(model):
             if call.is_input:
+                self.nested_inputs.append((call.operation, widths.get(call.key, Width(0))))
                 widths.setdefault(call.key, Width(call.outputs[0].shape[-1] or 0 if call.outputs[0].shape else 0))
                 continue
             incoming = [widths[id(tensor)] for tensor in call.inputs]
@@ -276,4 +278,8 @@ def _changes(model: Any, channels: _Channels, chosen: dict[int, int]) -> dict[in
         width = chosen.get(channels.find(group))
         if width is not None:
             changes[id(layer)] = {"target_shape": (*layer.target_shape[:-1], width)}
+    channels.parameters(chosen)  # `value` counts with these widths from here on
+    for layer, incoming in channels.nested_inputs:
+        if incoming.terms:
+            changes[id(layer)] = {"batch_shape": (*layer.batch_shape[:-1], channels.value(incoming))}
     return changes
