@@ -8,11 +8,14 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.sharing import assert_shared, clone_model, sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
+from keras_twoarg.models.conversion.report import ConversionReport
+from keras_twoarg.models.convert import convert
 from keras_twoarg.ops.table import Interpolation
 
 __all__ = [
     "BakedActivation",
     "BakingReport",
+    "ConversionReport",
     "InnerNetwork",
     "Interpolation",
     "TwoArgActivation",
@@ -21,6 +24,7 @@ __all__ = [
     "assert_shared",
     "bake",
     "clone_model",
+    "convert",
     "models",
     "set_evaluation",
     "sharing_scope",

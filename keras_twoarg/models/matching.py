@@ -1,7 +1,8 @@
 """Fair comparisons: widths with which arms have the same number of parameters, and a table that shows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 from math import prod
 
 import keras
@@ -138,7 +139,7 @@ def _within(
     def parameters(widths: tuple[int, ...]) -> int:
         return structure.parameters(arm, widths, inner_parameters)
 
-    widths = _nearest(structure.widths, parameters, target)
+    widths = nearest_widths(structure.widths, parameters, target)
     difference = parameters(widths) / target - 1
     if abs(difference) > tolerance:
         raise ValueError(
@@ -148,7 +149,7 @@ def _within(
     return widths
 
 
-def _nearest(
+def nearest_widths(
     proportions: tuple[int, ...], parameters: Callable[[tuple[int, ...]], int], target: int
 ) -> tuple[int, ...]:
     """Scale the widths together, then move single ones where that comes nearer to the target."""
@@ -165,17 +166,26 @@ def _nearest(
     best = min((scaled(low), scaled(high)), key=lambda widths: abs(parameters(widths) - target))
     if abs(parameters(best) / target - 1) <= TOLERANCE:
         return best
-    while True:  # each round comes strictly nearer, so this ends
-        neighbours = [
-            (*best[:i], best[i] + step, *best[i + 1 :])
-            for i in range(len(best))
-            for step in (-1, 1)
-            if best[i] + step > 0
-        ]
-        nearest = min(neighbours, key=lambda widths: abs(parameters(widths) - target))
-        if abs(parameters(nearest) - target) >= abs(parameters(best) - target):
+    moves = 1
+    while True:  # each round comes strictly nearer or moves more widths at a time, so this ends
+        nearest = min(_neighbours(best, moves), key=lambda widths: abs(parameters(widths) - target), default=best)
+        if abs(parameters(nearest) - target) < abs(parameters(best) - target):
+            best = nearest
+        elif moves == 2 or abs(parameters(best) / target - 1) <= TOLERANCE:
             return best
-        best = nearest
+        else:
+            moves = 2
+
+
+def _neighbours(widths: tuple[int, ...], moves: int) -> Iterator[tuple[int, ...]]:
+    """Yield widths of which one, or each of two, is a unit larger or smaller."""
+    for places in combinations(range(len(widths)), moves):
+        for steps in product((-1, 1), repeat=moves):
+            moved = list(widths)
+            for place, step in zip(places, steps, strict=True):
+                moved[place] += step
+            if min(moved) > 0:
+                yield tuple(moved)
 
 
 def _structure(model: Model) -> _Structure:

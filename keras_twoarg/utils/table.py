@@ -3,11 +3,11 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return cells as lines of text, each column aligned to the right.
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:
+    """Return cells as lines of text, each column aligned to one side.
 
     Example:
         >>> print(aligned(("arm", "units"), [("relu", "118"), ("two_arg", "64")]))
@@ -16,7 +16,8 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         two_arg     64
     """
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
+    justify = str.rjust if to == "right" else str.ljust
+    lines = ("  ".join(justify(cell, width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))
     return "\n".join(line.rstrip() for line in lines)
 
 

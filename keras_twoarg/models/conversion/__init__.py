@@ -1,0 +1,1 @@
+"""How `convert` works: find the activations, fit phi, rebuild the graph, match widths, report."""

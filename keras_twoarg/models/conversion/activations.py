@@ -1,0 +1,153 @@
+"""Which layers and operations are elementwise activations, and what function each one is."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+LINEAR = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+"""Layers whose outputs a unit can take as its arguments."""
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+"""Linear layers that may also stand between another linear layer and the activation."""
+_OPERATIONS = frozenset(
+    "Relu ReLU Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Mish Sigmoid HardSigmoid LogSigmoid SparseSigmoid Tanh "
+    "HardTanh TanhShrink Softplus Softsign SoftShrink HardShrink SparsePlus Squareplus Threshold".split()
+)  # of keras.ops and keras.activations, by class
+_LABELS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """What one layer or operation does to each value.
+
+    Attributes:
+        label: Its name for the report.
+        function: From an array to an array, of float32; `None` if it is no function of each value by itself.
+        reason: Why it is none, if so.
+    """
+
+    label: str
+    function: Function | None
+    reason: str = ""
+
+
+def own_activation(operation: Any) -> Any:
+    """Return the `activation=` of a linear layer, or None if it has none."""
+    activation = getattr(operation, "activation", None)
+    return None if activation is keras.activations.linear else activation
+
+
+def is_activation(operation: Any) -> bool:
+    """Tell whether a layer or operation is an activation and nothing else, `"linear"` not counted."""
+    layers = keras.layers
+    if isinstance(operation, layers.Activation):
+        return own_activation(operation) is not None
+    if isinstance(operation, layers.Lambda):
+        return _lambda_is_activation(operation)
+    classes = (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.Softmax)
+    return isinstance(operation, classes) or is_activation_operation(operation)
+
+
+def is_activation_operation(operation: Any) -> bool:
+    """Tell whether it is an operation such as `keras.ops.relu` in a functional graph."""
+    of_keras = type(operation).__module__.startswith("keras.")
+    is_layer = isinstance(operation, keras.layers.Layer)
+    return of_keras and not is_layer and type(operation).__name__ in _OPERATIONS
+
+
+def activation_of(operation: Any) -> Activation:
+    """Return what an activation, or a linear layer's own one, does to each value.
+
+    Raises:
+        ValueError: If that cannot be told: a function that fails on arrays, or gives other values each time.
+    """
+    if isinstance(operation, keras.layers.PReLU):
+        return _prelu(operation)
+    function = getattr(operation, "activation", operation)
+    of_keras = type(operation).__module__.startswith("keras.") and function is operation
+    if not of_keras or isinstance(operation, keras.layers.Softmax | keras.layers.Lambda):
+        if not is_elementwise(function, operation.name):
+            return Activation(_label(operation, function), None, "it is not elementwise")
+    return Activation(_label(operation, function), _on_arrays(function))
+
+
+def is_elementwise(function: Any, name: str) -> bool:
+    """Tell whether a function's values at each entry depend on that entry alone, by trying it.
+
+    Raises:
+        ValueError: If it fails, or gives other values when it is called again.
+    """
+    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32") * 3
+    on_arrays = _on_arrays(function)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a softmax over one value
+            together, again = on_arrays(values), on_arrays(values)
+            if together.shape != values.shape:
+                return False
+            alone = np.array([on_arrays(np.full((1, 1), value, "float32")).item() for value in values.ravel()])
+    except Exception as error:  # whatever a user's function raises
+        raise ValueError(
+            f"Whether the activation of {name!r} is elementwise cannot be told, since it fails on an array "
+            f"({' '.join(str(error).split())[:100]}). {_REMEDY}"
+        ) from error
+    if not np.array_equal(together, again, equal_nan=True):
+        raise ValueError(
+            f"Whether the activation of {name!r} is elementwise cannot be told, since it gives other values each "
+            f"time. {_REMEDY}"
+        )
+    return np.allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+_REMEDY = "Leave it out with `where`, or use a function of keras.activations"
+
+
+def _lambda_is_activation(layer: Any) -> bool:
+    """Tell whether a Lambda layer is elementwise and not a mere scaling; most are something else."""
+    try:
+        if not is_elementwise(layer, layer.name):
+            return False
+    except ValueError:
+        return False
+    values = _on_arrays(layer)(np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]], "float32"))[0]
+    return not np.allclose(np.diff(values, 2), 0, atol=1e-6)
+
+
+def _on_arrays(function: Any) -> Function:
+    def call(values: np.ndarray) -> np.ndarray:
+        tensor = keras.ops.convert_to_tensor(np.asarray(values, "float32"))
+        return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(function(tensor), "float32")))
+
+    return call
+
+
+def _label(operation: Any, function: Any) -> str:
+    if function is not operation:
+        return str(getattr(function, "__name__", type(function).__name__))
+    label = _LABELS.get(type(operation).__name__, type(operation).__name__.lower())
+    largest = getattr(operation, "max_value", None)
+    return label if largest is None else f"{label}{largest:g}"
+
+
+def _prelu(layer: Any) -> Activation:
+    slopes = np.unique(keras.ops.convert_to_numpy(layer.alpha))
+    if len(slopes) > 1:
+        return Activation("prelu", None, "its slopes differ among units, and one phi cannot be all of them")
+    slope = float(slopes[0])
+    return Activation("prelu", lambda values: np.where(values > 0, values, slope * values))

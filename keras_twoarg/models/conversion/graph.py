@@ -1,0 +1,106 @@
+"""The graph of a Keras model as a list of calls; the one file here that knows Keras' private names for it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer or operation in a graph.
+
+    Attributes:
+        operation: The layer, nested model or operation of `keras.ops`.
+        args: Its positional arguments, symbolic tensors among them.
+        kwargs: Its keyword arguments.
+        inputs: The symbolic tensors among the arguments.
+        outputs: The symbolic tensors that it returned.
+    """
+
+    operation: Any
+    args: Any
+    kwargs: dict[str, Any]
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+    @property
+    def key(self) -> int:
+        """What tells it from other calls, however often the graph is listed."""
+        return id(self.outputs[0])
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is one of the model's inputs."""
+        return not self.inputs and isinstance(self.operation, keras.layers.InputLayer)
+
+
+def is_graph(operation: Any) -> bool:
+    """Tell whether it is a Sequential or functional model whose graph is there."""
+    if isinstance(operation, keras.Sequential):
+        return bool(operation.built) and bool(getattr(operation, "inputs", None))
+    return isinstance(operation, keras.Function)
+
+
+def calls(model: Any) -> list[Call]:
+    """Return all calls of a model's graph, in an order in which they can be computed."""
+    graph = model if isinstance(model, keras.Function) else keras.Function(model.inputs, model.outputs)
+    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+    return [
+        Call(
+            node.operation,
+            node.arguments.args,
+            node.arguments.kwargs,
+            tuple(node.input_tensors),
+            tuple(node.outputs),
+        )
+        for node in nodes
+    ]
+
+
+def structure(model: Any, which: str) -> Any:
+    """Return a model's `"inputs"` or `"outputs"` as they were nested when it was made."""
+    if isinstance(model, keras.Sequential):
+        return getattr(model, which)[0]
+    return model.input if which == "inputs" else model.output
+
+
+def flatten_layers(layer: Any) -> list[Any]:
+    """Return a layer and all layers within it, each once."""
+    return list(layer._flatten_layers())
+
+
+def graphs(model: Any) -> Iterator[Any]:
+    """Yield a model and the models nested in its graph, each once."""
+    waiting, seen = [model], set()
+    while waiting:
+        graph = waiting.pop()
+        if id(graph) not in seen:
+            seen.add(id(graph))
+            yield graph
+            waiting += [call.operation for call in calls(graph) if is_graph(call.operation)]
+
+
+class Wiring:
+    """Which call made a tensor, and which calls read it, within one graph.
+
+    Args:
+        model: A Sequential or functional model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.calls = calls(model)
+        self._makers = {id(tensor): call for call in self.calls for tensor in call.outputs}
+        self._readers: dict[int, list[Call]] = {}
+        for call in self.calls:
+            for tensor in call.inputs:
+                self._readers.setdefault(id(tensor), []).append(call)
+
+    def maker(self, tensor: Any) -> Call:
+        """Return the call that returned a tensor."""
+        return self._makers[id(tensor)]
+
+    def readers(self, tensor: Any) -> list[Call]:
+        """Return the calls that were given a tensor."""
+        return self._readers.get(id(tensor), [])

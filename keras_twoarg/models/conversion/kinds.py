@@ -1,0 +1,112 @@
+"""One phi for each kind of activation in a model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.models.conversion import phi
+from keras_twoarg.models.conversion.places import Place
+from keras_twoarg.ops.table import Interpolation
+
+
+@dataclass(frozen=True, eq=False)
+class Phi:
+    """The inner network of some places.
+
+    Attributes:
+        inner: The network.
+        error: Its largest distance from the old activation on [-10, 10], if it is to be one.
+        table: The table that represents it, if the default one does not.
+    """
+
+    inner: InnerNetwork
+    error: float | None = None
+    table: Interpolation | None = None
+
+
+def one_phi(places: list[Place], inner: InnerNetwork | None) -> dict[int, Phi]:
+    """Return one phi for all places, by the place's identity, whatever the activations were."""
+    if inner is None:
+        inner = InnerNetwork(name="phi", dtype=places[0].policy)
+    if not inner.built:
+        inner.build((None, inner.arity))
+    return {id(place): Phi(inner) for place in places}
+
+
+def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[int, Phi]:
+    """Return phis that start as the old activations, by the place's identity.
+
+    A place whose activation phi cannot be gets that as its reason, and no phi.
+
+    Raises:
+        ValueError: If `inner` cannot be the activation of all places.
+    """
+    kinds = _kinds(places)
+    if inner is not None and len(kinds) > 1:
+        labels = ", ".join(kind[0].label for kind in kinds)
+        raise ValueError(
+            f"One `inner` cannot be several activations at first. Received: {labels}. Leave `inner` out, choose places "
+            "of one kind with `where`, or use keep='parameters'"
+        )
+    phis: dict[int, Phi] = {}
+    names: set[str] = set()
+    for kind in kinds:
+        try:
+            network = _users_own(inner, kind[0]) if inner is not None else _new(kind[0], names, only=len(kinds) == 1)
+        except _Misfit as misfit:
+            for place in kind:
+                place.reason = str(misfit)
+        else:
+            phis |= {id(place): network for place in kind}
+    return phis
+
+
+class _Misfit(Exception):
+    """An activation that phi cannot be."""
+
+
+def _kinds(places: list[Place]) -> list[list[Place]]:
+    """Group places by the values of their activations."""
+    points = np.linspace(-12, 12, 193).astype("float32")
+    kinds: dict[bytes, list[Place]] = {}
+    for place in places:
+        if place.activation.function is not None:
+            values = np.round(np.asarray(place.activation.function(points), "float64"), 5) + 0.0  # no -0.0
+            kinds.setdefault(values.tobytes(), []).append(place)
+    return list(kinds.values())
+
+
+def _new(place: Place, names: set[str], only: bool) -> Phi:
+    name, number = "phi" if only else f"phi_{place.label}", 2
+    while name in names:
+        name, number = f"phi_{place.label}_{number}", number + 1
+    names.add(name)
+    return _written(InnerNetwork(name=name, dtype=place.policy), place)
+
+
+def _written(inner: InnerNetwork, place: Place) -> Phi:
+    function = place.activation.function
+    assert function is not None  # noqa: S101  as in every kind
+    try:
+        total = phi.write(inner, function)
+    except phi.NotFinite as not_finite:
+        raise _Misfit(str(not_finite)) from not_finite
+    error = phi.error(inner, function)
+    if error > phi.LARGEST_ERROR:
+        raise _Misfit(f"a phi of {inner.hidden_units[0]} ReLUs misses it by {error:.2g} on [-10, 10]")
+    return Phi(inner, error, phi.table_for(total))
+
+
+def _users_own(inner: InnerNetwork, place: Place) -> Phi:
+    if not inner.built:
+        phi.check_can_hold(inner)
+        return _written(inner, place)
+    assert place.activation.function is not None  # noqa: S101
+    error = phi.error(inner, place.activation.function)
+    if error > phi.LARGEST_ERROR:
+        raise ValueError(
+            f"keep='function' needs a phi that is the old activation {place.label!r} at first. This one misses it "
+            f"by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"
+        )
+    return Phi(inner, error)

@@ -1,0 +1,228 @@
+"""The same graph again, with a second path of new layers to each activation that is converted.
+
+What lies between a linear layer and its activation stays as it is and gives the first argument. A copy of it, the
+linear layer included, with new weights and names that end in `_apical` gives the second one. So any normalization in
+between keeps its statistics, and the old half of the model keeps its weights and names.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_twoarg.layers.sharing import sharing_scope
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.models.conversion.graph import Call, Wiring, calls, flatten_layers, graphs, is_graph, structure
+from keras_twoarg.models.conversion.places import Place
+
+SECOND = "_apical"
+UNIT = "_two_arg"
+_OTHER_SEED = 1_000_003
+
+MakeUnit = Callable[[Place, dict[str, Any]], TwoArgActivation]
+
+
+class Unit(NamedTuple):
+    """The new layer of a place, and its number of units."""
+
+    place: Place
+    layer: TwoArgActivation
+    size: int
+
+
+class Rebuilder:
+    """Rebuilds one model.
+
+    Args:
+        model: A Sequential or functional model. It is left as it is.
+        places: The places that are converted.
+        make_unit: Called with a place and the arguments of a layer (`name`, `dtype`, ...); returns the new layer.
+        changes: For layers by identity, what to change in their configs.
+
+    Attributes:
+        copies: Each old layer with its copy.
+        new_layers: Names of the second path's layers, with those of the models that they are nested in.
+        units: The new layers.
+    """
+
+    def __init__(
+        self, model: Any, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, dict[str, Any]]
+    ) -> None:
+        self.copies: list[tuple[Any, Any]] = []
+        self.new_layers: list[str] = []
+        self.units: list[Unit] = []
+        self._model, self._make_unit, self._changes = model, make_unit, changes
+        self._places = {call.key: place for place in places for call in place.calls}
+        self._sources = {path[0].key for place in places for path in place.path}
+        self._linear_now = {id(place.operation) for place in places if place.is_own}
+        operations = [call.operation for graph in graphs(model) for call in calls(graph)]
+        self._calls_of = Counter(map(id, operations))
+        self._names = {operation.name for operation in operations}
+        self._copy_of: dict[int, Any] = {}
+        self._second_of: dict[int, Any] = {}
+        self._unit_of: dict[int, TwoArgActivation] = {}
+
+    def run(self) -> Any:
+        """Return the new model; its weights are new."""
+        with sharing_scope():
+            return self._rebuild(self._model, "")
+
+    def _rebuild(self, model: Any, prefix: str) -> Any:
+        if id(model) in self._copy_of:
+            return self._copy_of[id(model)]
+        graph = _Graph(model)
+        for call in graph.calls:
+            graph.add(call, self._call(call, graph, prefix))
+        inputs, outputs = graph.replaced(structure(model, "inputs")), graph.replaced(structure(model, "outputs"))
+        copy = self._copy_of[id(model)] = _assemble(model, inputs, outputs)
+        if not model.trainable:
+            copy.trainable = False  # and so all of its layers; each then has its own setting again
+            for call in graph.calls:
+                if id(call.operation) in self._copy_of:
+                    self._copy_of[id(call.operation)].trainable = call.operation.trainable
+        return copy
+
+    def _call(self, call: Call, graph: "_Graph", prefix: str) -> Any:
+        """Return what one call of the old graph gives in the new one."""
+        operation, place = call.operation, self._places.get(call.key)
+        if call.is_input:
+            return _revive(operation, self._config(operation)).output
+        args, kwargs = graph.arguments(call)
+        if is_graph(operation):
+            return self._rebuild(operation, f"{prefix}{operation.name}/")(*args, **kwargs)
+        if place is None:
+            return self._copy(operation)(*args, **kwargs)
+        if place.is_own:
+            pair = [self._copy(operation)(*args, **kwargs), self._second(call, graph, prefix)]
+        else:
+            maker = graph.maker(call.inputs[0])
+            pair = [graph.replaced(call.inputs[0]), self._second(maker, graph, prefix)]
+        return self._unit(place, pair[0].shape[-1])(pair)
+
+    def _second(self, call: Call, graph: "_Graph", prefix: str) -> Any:
+        """Return what a call on the way to an activation gives on the second path."""
+        if call.key not in graph.second:
+            other = {}
+            if call.key not in self._sources:
+                before = call.inputs[0]
+                other[id(before)] = self._second(graph.maker(before), graph, prefix)
+            args, kwargs = graph.arguments(call, other)
+            graph.second[call.key] = self._second_copy(call.operation, prefix)(*args, **kwargs)
+        return graph.second[call.key]
+
+    def _copy(self, operation: Any) -> Any:
+        if id(operation) not in self._copy_of:
+            copy = _revive(operation, self._config(operation))
+            self._copy_of[id(operation)] = copy
+            self.copies.append((operation, copy))
+        return self._copy_of[id(operation)]
+
+    def _second_copy(self, layer: Any, prefix: str) -> Any:
+        if id(layer) not in self._second_of:
+            name = self._unused(layer.name + SECOND)
+            config = {**_with_other_seeds(self._config(layer)), "name": name}
+            self._second_of[id(layer)] = _revive(layer, config)
+            self.new_layers.append(prefix + name)
+        return self._second_of[id(layer)]
+
+    def _config(self, operation: Any) -> dict[str, Any]:
+        config = {**operation.get_config(), **self._changes.get(id(operation), {})}
+        if id(operation) in self._linear_now:
+            config |= {"activation": "linear", "activity_regularizer": None}
+        return config
+
+    def _unit(self, place: Place, size: int) -> TwoArgActivation:
+        if id(place) not in self._unit_of:
+            operation = place.operation
+            replaced = not place.is_own and self._calls_of[id(operation)] == 1
+            arguments = {
+                "name": operation.name if replaced else self._unused(operation.name + UNIT),
+                "dtype": place.policy,
+                "activity_regularizer": getattr(operation, "activity_regularizer", None),
+            }
+            layer = self._unit_of[id(place)] = self._make_unit(place, arguments)
+            self.units.append(Unit(place, layer, size))
+        return self._unit_of[id(place)]
+
+    def _unused(self, name: str) -> str:
+        candidate, number = name, 2
+        while candidate in self._names:
+            candidate, number = f"{name}_{number}", number + 1
+        self._names.add(candidate)
+        return candidate
+
+
+class _Graph:
+    """One graph that is being rebuilt: its calls, and the new tensors in place of the old ones."""
+
+    def __init__(self, model: Any) -> None:
+        wiring = Wiring(model)
+        self.calls, self.maker = wiring.calls, wiring.maker
+        self.second: dict[int, Any] = {}  # by call: what it gives on the second path
+        self._new: dict[int, Any] = {}
+
+    def add(self, call: Call, outputs: Any) -> None:
+        """Remember what a call gives in the new graph."""
+        for old, new in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
+            self._new[id(old)] = new
+
+    def replaced(self, nested: Any, other: Mapping[int, Any] | None = None) -> Any:
+        """Return any structure with new tensors in place of the old ones, those of `other` first."""
+        tensors = {**self._new, **(other or {})}
+        return keras.tree.map_structure(lambda value: tensors.get(id(value), value), nested)
+
+    def arguments(self, call: Call, other: Mapping[int, Any] | None = None) -> tuple[Any, Any]:
+        """Return a call's positional and keyword arguments with new tensors."""
+        return self.replaced(call.args, other), self.replaced(call.kwargs, other)
+
+
+def _assemble(model: Any, inputs: Any, outputs: Any) -> Any:
+    kind = keras.Model if isinstance(model, keras.Sequential) else type(model)
+    try:
+        return kind(inputs, outputs, name=model.name)
+    except TypeError as error:
+        raise ValueError(
+            f"The model {model.name!r} of class {kind.__name__} cannot be made from its inputs and outputs alone "
+            f"({error}). Convert keras.Model(model.inputs, model.outputs) instead"
+        ) from error
+
+
+def _revive(operation: Any, config: dict[str, Any]) -> Any:
+    kind = type(operation)
+    try:
+        return kind.from_config(config)
+    except (TypeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise ValueError(
+            f"The layer {operation.name!r} of class {kind.__name__} cannot be rebuilt from its config ({reason}). "
+            "Define get_config, as for saving"
+        ) from error
+
+
+def _with_other_seeds(config: Any) -> Any:
+    """Change every seed in a config, so that the second path does not start as the first one did."""
+    if isinstance(config, dict):
+        return {
+            key: value + _OTHER_SEED if key == "seed" and isinstance(value, int) else _with_other_seeds(value)
+            for key, value in config.items()
+        }
+    return [_with_other_seeds(value) for value in config] if isinstance(config, list) else config
+
+
+def copy_weights(copies: list[tuple[Any, Any]]) -> None:
+    """Give copies the weights of the layers that they are copies of, vocabularies and the like included."""
+    for old_layer, new_layer in copies:
+        if not isinstance(old_layer, keras.layers.Layer):
+            continue
+        for old, new in zip(flatten_layers(old_layer), flatten_layers(new_layer), strict=True):
+            store: dict[str, Any] = {}
+            old.save_own_variables(store)
+            if store:
+                new.load_own_variables({key: np.asarray(keras.ops.convert_to_numpy(v)) for key, v in store.items()})
+            if hasattr(old, "save_assets") and hasattr(new, "load_assets"):
+                with tempfile.TemporaryDirectory() as folder:
+                    old.save_assets(folder)
+                    new.load_assets(folder)

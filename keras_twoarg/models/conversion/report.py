@@ -1,0 +1,114 @@
+"""What converting a model did, as values and as a table."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_twoarg.utils.table import aligned
+
+
+@dataclass(frozen=True)
+class ConvertedPlace:
+    """An activation that has two arguments now.
+
+    Attributes:
+        name: Name of the layer, with those of the models that it is nested in: `"encoder/relu"`.
+        activation: What it was.
+        linear: The linear layer in front.
+        layer: Name of the new `TwoArgActivation`.
+        units_before: Units of the place, the size of its last axis.
+        units: Units now; others with `keep="parameters"` alone.
+        phi: Name of the inner network that it holds.
+        error: Largest distance of phi from the old activation on [-10, 10]; `None` with `keep="parameters"`.
+        evaluation: How phi is evaluated there.
+    """
+
+    name: str
+    activation: str
+    linear: str
+    layer: str
+    units_before: int
+    units: int
+    phi: str
+    error: float | None
+    evaluation: str
+
+
+@dataclass(frozen=True)
+class LeftPlace:
+    """An activation that is as it was.
+
+    Attributes:
+        name: Name of the layer.
+        activation: What it is.
+        reason: Why it was not converted.
+    """
+
+    name: str
+    activation: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `convert` did; printing it gives a table.
+
+    Attributes:
+        keep: `"function"` or `"parameters"`.
+        places: The activations that were converted.
+        left: The activations that were not, with the reasons.
+        new_layers: Names of the layers that give the second arguments. Their weights are new; with `keep="function"`
+            those of all other layers are the old ones.
+        parameters_before: Parameters of the first model.
+        parameters: Parameters of the converted one, each phi counted once.
+        difference: Largest absolute difference of outputs on random inputs; `None` with `keep="parameters"`, or where
+            there are none for such inputs, as text.
+        scale: Largest absolute output of the first model on them.
+    """
+
+    keep: str
+    places: tuple[ConvertedPlace, ...]
+    left: tuple[LeftPlace, ...]
+    new_layers: tuple[str, ...]
+    parameters_before: int
+    parameters: int
+    difference: float | None = None
+    scale: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        head = ("place", "was", "fed by", "units", "phi", "phi's error", "evaluation")
+        rows = [
+            (
+                place.name,
+                place.activation,
+                place.linear,
+                f"{place.units}" if place.units == place.units_before else f"{place.units_before} -> {place.units}",
+                place.phi,
+                "" if place.error is None else f"{place.error:.1e}",
+                place.evaluation,
+            )
+            for place in self.places
+        ]
+        blocks = [aligned(head, rows, to="left")]
+        if self.left:
+            left = [(place.name, place.activation, place.reason) for place in self.left]
+            blocks.append(aligned(("left as it is", "is", "because"), left, to="left"))
+        return "\n\n".join([*blocks, "\n".join(self._sentences())])
+
+    def _sentences(self) -> list[str]:
+        change = self.parameters / self.parameters_before - 1
+        sentences = [
+            f"{len(self.places)} of {len(self.places) + len(self.left)} activations have two arguments now",
+            f"{self.parameters_before:,} parameters before, {self.parameters:,} now ({change:+.2%})",
+        ]
+        if self.difference is not None:
+            sentences.append(
+                f"largest difference of outputs on random inputs {self.difference:.1e}, for outputs up to "
+                f"{self.scale:.2g}"
+            )
+        elif self.keep == "function":
+            sentences.append("outputs were not compared: there are no random inputs for this model")
+        return sentences

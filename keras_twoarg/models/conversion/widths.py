@@ -1,0 +1,285 @@
+"""Widths with which a converted model has as many parameters as it had before.
+
+Each linear layer's outputs form a group of channels. What keeps channels apart (normalization, activations, pooling,
+depthwise convolution) hands the group on; a product of two tensors makes their groups one; flattening multiplies it; a
+concatenation is a sum of groups. A group is fixed where the model returns it, where it goes into a sum such as a
+residual connection, or where a layer reads it whose shapes are not known here. Groups that are not fixed, and that an
+activation with two arguments reads, are scaled together.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import keras
+
+from keras_twoarg.models.conversion import activations
+from keras_twoarg.models.conversion.activations import DEPTHWISE
+from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
+from keras_twoarg.models.conversion.places import Place
+from keras_twoarg.models.matching import TOLERANCE, nearest_widths
+
+_layers = keras.layers
+_CONVOLUTIONS = (
+    _layers.Conv1D, _layers.Conv2D, _layers.Conv3D,
+    _layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose,
+)  # fmt: skip
+_SEPARABLE = (_layers.SeparableConv1D, _layers.SeparableConv2D)
+_NORMALIZATIONS = (_layers.BatchNormalization, _layers.LayerNormalization, _layers.RMSNormalization)
+_CHANNELWISE = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "Activation ReLU LeakyReLU ELU PReLU Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D "
+        "GaussianDropout GaussianNoise AlphaDropout UnitNormalization Identity Rescaling "
+        "MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D "
+        "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
+        "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
+        "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping2D Cropping3D Cropping1D "
+        "UpSampling1D UpSampling2D UpSampling3D"
+    ).split()
+)
+_SCALAR_OPERATIONS = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")  # with a number, in a functional graph
+
+
+@dataclass(frozen=True)
+class Width:
+    """The size of a tensor's last axis: a constant and a multiple of the width of each of some groups."""
+
+    constant: int
+    terms: tuple[tuple[int, int], ...] = ()  # (group, factor)
+
+    def times(self, factor: int) -> "Width":
+        """Return a multiple."""
+        return Width(factor * self.constant, tuple((group, factor * f) for group, f in self.terms))
+
+    def plus(self, other: "Width") -> "Width":
+        """Return the sum, as of two tensors that are concatenated."""
+        return Width(self.constant + other.constant, self.terms + other.terms)
+
+
+class _Channels:
+    """The groups of channels of a model, and what each layer's number of parameters depends on."""
+
+    def __init__(self, model: Any, places: list[Place]) -> None:
+        self.sizes: list[int] = []
+        self.fixed: set[int] = set()
+        self.outputs: dict[int, int] = {}  # by linear layer: its group
+        self.reshapes: list[tuple[Any, int]] = []
+        self.nested_inputs: list[tuple[Any, Width]] = []
+        self.counts: list[Callable[[], int]] = []
+        self._parent: list[int] = []
+        self._current: dict[int, int] = {}
+        self._twice = {id(call.operation) for place in places for path in place.path for call in path}
+        self._gone = {id(place.operation) for place in places if not place.is_own}
+        self._linear: dict[int, tuple[Width, Width]] = {}
+        self._models: dict[int, tuple[list[Width], list[Width]]] = {}
+        self._counted: set[int] = set()
+        outputs = self._walk(model, [Width(x.shape[-1] or 0) if x.shape else Width(0) for x in model.inputs])
+        self.fix(outputs)
+
+    def find(self, group: int) -> int:
+        """Return the representative of a group."""
+        while self._parent[group] != group:
+            group = self._parent[group]
+        return group
+
+    def fix(self, widths: Iterable[Width]) -> None:
+        """Keep the groups of some tensors as wide as they are."""
+        self.fixed |= {group for width in widths for group, _ in width.terms}
+
+    def value(self, width: Width) -> int:
+        """Return a width under the present widths of the groups."""
+        return width.constant + sum(f * self._current.get(self.find(g), self.sizes[g]) for g, f in width.terms)
+
+    def parameters(self, widths: dict[int, int]) -> int:
+        """Return the number of parameters with other widths of some groups, phi's not counted."""
+        self._current = widths
+        return sum(count() for count in self.counts)
+
+    def _walk(self, model: Any, inputs: list[Width]) -> list[Width]:
+        if id(model) in self._models:
+            earlier, outputs = self._models[id(model)]
+            if earlier != inputs:
+                self.fix([*earlier, *inputs])
+            return outputs
+        widths = {id(tensor): width for tensor, width in zip(model.inputs, inputs, strict=True)}
+        for call in calls(model):
+            if call.is_input:
+                self.nested_inputs.append((call.operation, widths.get(call.key, Width(0))))
+                widths.setdefault(call.key, Width(call.outputs[0].shape[-1] or 0 if call.outputs[0].shape else 0))
+                continue
+            incoming = [widths[id(tensor)] for tensor in call.inputs]
+            if is_graph(call.operation):
+                returned = self._walk(call.operation, incoming)
+            else:
+                returned = [self._call(call, incoming)] * len(call.outputs)
+            widths.update({id(tensor): width for tensor, width in zip(call.outputs, returned, strict=True)})
+        outputs = [widths[id(tensor)] for tensor in model.outputs]
+        self._models[id(model)] = (inputs, outputs)
+        return outputs
+
+    def _call(self, call: Call, incoming: list[Width]) -> Width:
+        """Return the width of what a call returns, and remember how its layer's parameters depend on widths."""
+        operation, shape = call.operation, call.outputs[0].shape
+        size = (shape[-1] or 0) if shape else 0
+        if _is_linear(operation) and len(incoming) == 1:
+            return self._linear_layer(operation, incoming[0], size)
+        if len(incoming) == 1 and self._keeps_channels(call, size):
+            self._count_by_channel(operation, incoming[0], call.inputs[0].shape[-1])
+            return incoming[0]
+        if isinstance(operation, keras.layers.Flatten) and len(incoming) == 1 and _last(operation):
+            positions = call.inputs[0].shape[1:-1]
+            if None not in positions:
+                return incoming[0].times(prod(positions))
+        if isinstance(operation, keras.layers.Reshape) and prod(operation.target_shape) == size == self.value(
+            incoming[0]
+        ):
+            if len(incoming[0].terms) == 1 and not incoming[0].constant:
+                self.reshapes.append((operation, incoming[0].terms[0][0]))
+                return incoming[0]
+        joined = self._joined(call, incoming)
+        if joined is not None:
+            return joined
+        self.fix(incoming)
+        self._count(operation, lambda: int(operation.count_params()))
+        return Width(size)
+
+    def _linear_layer(self, layer: Any, incoming: Width, size: int) -> Width:
+        if id(layer) in self._linear:
+            earlier, returned = self._linear[id(layer)]
+            if earlier != incoming:
+                self.fix([earlier, incoming])
+            return returned
+        group = len(self.sizes)
+        self.sizes.append(size)
+        self._parent.append(group)
+        self.outputs[id(layer)] = group
+        returned = Width(0, ((group, 1),))
+        self._linear[id(layer)] = (incoming, returned)
+        self._count(layer, lambda: _linear_parameters(layer, self.value(incoming), self.value(returned)))
+        return returned
+
+    def _count_by_channel(self, operation: Any, incoming: Width, channels: int) -> None:
+        if isinstance(operation, keras.layers.Layer) and operation.count_params():
+            each = operation.count_params() // channels
+            self._count(operation, lambda: each * self.value(incoming))
+
+    def _count(self, operation: Any, count: Callable[[], int]) -> None:
+        """Remember a layer's parameters, once, twice if it is on a second path, or not if phi takes its place."""
+        if not isinstance(operation, keras.layers.Layer) or id(operation) in self._counted:
+            return
+        self._counted.add(id(operation))
+        if id(operation) not in self._gone:
+            self.counts += [count] * (2 if id(operation) in self._twice else 1)
+
+    def _keeps_channels(self, call: Call, size: int) -> bool:
+        operation, channels = call.operation, call.inputs[0].shape[-1]
+        if channels != size or not _last(operation):
+            return False
+        if isinstance(operation, DEPTHWISE):
+            return operation.depth_multiplier == 1
+        if isinstance(operation, _NORMALIZATIONS):
+            rank = len(call.inputs[0].shape)
+            axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
+            return axes in ([-1], [rank - 1]) or operation.count_params() == 0
+        if isinstance(operation, _CHANNELWISE):
+            return True
+        if isinstance(operation, keras.layers.Layer):
+            return False
+        scalar = type(operation).__name__ in _SCALAR_OPERATIONS and len(call.inputs) == 1
+        return scalar or activations.is_activation_operation(operation)
+
+    def _joined(self, call: Call, incoming: list[Width]) -> Width | None:
+        """Return the width of a product or concatenation of several tensors, if it can be scaled."""
+        kind, rank = type(call.operation).__name__, len(call.outputs[0].shape)
+        if kind == "Concatenate" and getattr(call.operation, "axis", None) in (-1, rank - 1):
+            total = incoming[0]
+            for width in incoming[1:]:
+                total = total.plus(width)
+            return total
+        if kind != "Multiply":
+            return None
+        if all(width == incoming[0] for width in incoming):
+            return incoming[0]
+        single = [width.terms[0] for width in incoming if len(width.terms) == 1 and not width.constant]
+        if len(single) < len(incoming) or len({(self.sizes[g], factor) for g, factor in single}) > 1:
+            return None
+        for group, _ in single[1:]:
+            self._parent[self.find(group)] = self.find(single[0][0])
+        return incoming[0]
+
+
+def _last(operation: Any) -> bool:
+    """Tell whether channels are on the last axis, as far as a layer has a say in it."""
+    return getattr(operation, "data_format", None) in (None, "channels_last")
+
+
+def _is_linear(layer: Any) -> bool:
+    if not _last(layer) or getattr(layer, "groups", 1) != 1 or getattr(layer, "lora_enabled", False):
+        return False
+    return isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS, *_SEPARABLE))
+
+
+def _linear_parameters(layer: Any, fan_in: int, units: int) -> int:
+    bias = units if layer.use_bias else 0
+    if isinstance(layer, keras.layers.Dense):
+        return fan_in * units + bias
+    positions = prod(layer.kernel_size)
+    if isinstance(layer, _SEPARABLE):
+        return (positions + units) * fan_in * layer.depth_multiplier + bias
+    return positions * fan_in * units + bias
+
+
+def matched_changes(model: Any, places: list[Place], inner_parameters: int) -> dict[int, dict[str, Any]]:
+    """Return what to change in layers' configs so that the converted model has as many parameters as the model.
+
+    Args:
+        model: The model before it is converted.
+        places: Where it is converted.
+        inner_parameters: Parameters of phi.
+
+    Raises:
+        ValueError: If no width may be changed, or none comes near enough.
+    """
+    channels, target = _Channels(model, places), int(model.count_params())
+    read = {channels.outputs.get(id(path[0].operation)) for place in places for path in place.path}
+    fixed = {channels.find(group) for group in channels.fixed}
+    free = sorted({channels.find(group) for group in read if group is not None} - fixed)
+    if not free:
+        raise ValueError(
+            f"keep='parameters' has no width to change in {model.name!r}: all are fixed by the model's outputs, by "
+            "sums such as residual connections, or by layers that it does not know. Use keep='function'"
+        )
+
+    def parameters(widths: tuple[int, ...]) -> int:
+        return channels.parameters(dict(zip(free, widths, strict=True))) + inner_parameters
+
+    widths = nearest_widths(tuple(channels.sizes[group] for group in free), parameters, target)
+    if abs(parameters(widths) / target - 1) > TOLERANCE:
+        raise ValueError(
+            f"No widths give the converted {model.name!r} its {target:,} parameters within {TOLERANCE:.1%}: the "
+            f"nearest are {parameters(widths):,}, of which phi has {inner_parameters:,}. Pass a smaller phi, such as "
+            "InnerNetwork((16, 16)), or a larger model"
+        )
+    chosen = dict(zip(free, widths, strict=True))
+    return _changes(model, channels, chosen)
+
+
+def _changes(model: Any, channels: _Channels, chosen: dict[int, int]) -> dict[int, dict[str, Any]]:
+    changes: dict[int, dict[str, Any]] = {}
+    by_identity = {id(call.operation): call.operation for graph in graphs(model) for call in calls(graph)}
+    for identity, group in channels.outputs.items():
+        width = chosen.get(channels.find(group))
+        if width is not None:
+            name = "units" if isinstance(by_identity[identity], keras.layers.Dense) else "filters"
+            changes[identity] = {name: width}
+    for layer, group in channels.reshapes:
+        width = chosen.get(channels.find(group))
+        if width is not None:
+            changes[id(layer)] = {"target_shape": (*layer.target_shape[:-1], width)}
+    channels.parameters(chosen)  # `value` counts with these widths from here on
+    for layer, incoming in channels.nested_inputs:
+        if incoming.terms:
+            changes[id(layer)] = {"batch_shape": (*layer.batch_shape[:-1], channels.value(incoming))}
+    return changes

@@ -1,0 +1,178 @@
+"""convert: any Sequential or functional Keras model with two-argument units in place of its activations."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.models.conversion.compare import compare
+from keras_twoarg.models.conversion.graph import is_graph
+from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
+from keras_twoarg.models.conversion.places import Place, find_places
+from keras_twoarg.models.conversion.rebuild import Rebuilder, copy_weights
+from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
+from keras_twoarg.models.conversion.widths import matched_changes
+from keras_twoarg.models.matching import TOLERANCE
+from keras_twoarg.ops.table import Interpolation
+
+KEEP = ("function", "parameters")
+
+
+def convert(
+    model: Any,
+    inner: InnerNetwork | None = None,
+    *,
+    keep: str = "function",
+    where: str | Sequence[str] | None = None,
+) -> tuple[Any, ConversionReport]:
+    """Give the units of a Keras model a second argument.
+
+    Every elementwise activation behind a linear layer is replaced: a layer such as `Activation`, `ReLU`, `LeakyReLU`,
+    `PReLU` or `ELU`, an `activation=` argument, `keras.ops.relu` in a functional graph. Linear layers are `Dense`,
+    `EinsumDense`, and convolutions of any kind; normalization, dropout, pooling and depthwise convolutions may lie in
+    between. The linear layer and what lies in between stay and give the first argument; a copy of them, with new
+    weights and names that end in `_apical`, gives the second. `TwoArgActivation` makes one output of both.
+
+    The first model is left as it is. The new one is functional, not compiled, and has the same inputs, outputs, names,
+    dtype policies and masks.
+
+    Args:
+        model: A built Sequential or functional model, nested models included, such as those of `keras.applications`.
+        inner: The inner network for all places. With `keep="function"` it must have no weights yet, and all places the
+            same activation, which phi then starts as. With `keep="parameters"` it is used as it is: a trained phi, for
+            example. Defaults to new ones: with `keep="function"` one for each kind of activation, else one for all.
+        keep: `"function"`: the new model computes what the old one computed, and grows from there; phi starts as the
+            old activation of its first argument, for piecewise linear ones exactly, for others to within about 2e-3,
+            which the report says. Or `"parameters"`: a fresh model with as many parameters within 0.5 %; the widths of
+            converted layers are scaled, and those that a residual sum or an output fixes stay. Defaults to
+            `"function"`.
+        where: Which activations to convert: one regular expression, or several, that match whole names of the report.
+            What is named is converted even if it gives the model's output or is a gate. Defaults to `None`: all but
+            those.
+
+    Returns:
+        The new model and a `ConversionReport`, which lists what was left as it was, and why.
+
+    Example:
+        >>> model = keras.Sequential([
+        ...     keras.Input((28, 28, 1)),
+        ...     keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(), keras.layers.ReLU(),
+        ...     keras.layers.Flatten(),
+        ...     keras.layers.Dense(10, activation="softmax"),
+        ... ])
+        >>> converted, report = convert(model)
+        >>> [place.activation for place in report.places], [place.reason for place in report.left]
+        (['relu'], ['it is not elementwise'])
+        >>> report.difference < 1e-5
+        True
+        >>> converted, report = convert(model, keep="parameters")
+        >>> abs(report.parameters / report.parameters_before - 1) < 0.005
+        True
+
+    Raises:
+        TypeError: If `model` is no Keras model or `inner` no `InnerNetwork`.
+        ValueError: If the model is subclassed or not built, has no activation that can be converted, or one of which
+            cannot be told what it does; if `where` matches nothing; if phi cannot be, or be made, the old activation;
+            if no widths give the same number of parameters.
+    """
+    _check(model, inner, keep, where)
+    places = find_places(model, where, any_function=keep == "parameters")
+    converted = [place for place in places if not place.reason]
+    if converted and keep == "function":
+        phis = phi_for_each_kind(converted, inner)
+        converted = [place for place in converted if not place.reason]
+    if not converted:
+        raise ValueError(_nothing(model, places))
+    changes: dict[int, dict[str, Any]] = {}
+    if keep == "parameters":
+        phis = one_phi(converted, inner)
+        changes = matched_changes(model, converted, phis[id(converted[0])].inner.count_params())
+    rebuilder = Rebuilder(model, converted, lambda place, kwargs: _unit(phis[id(place)], kwargs), changes)
+    copy = rebuilder.run()
+    if keep == "function":
+        copy_weights(rebuilder.copies)
+    elif abs(copy.count_params() / model.count_params() - 1) > TOLERANCE:
+        raise ValueError(
+            f"The widths of {model.name!r} cannot be matched: {copy.count_params():,} parameters instead of "
+            f"{model.count_params():,}. Use keep='function'"
+        )
+    for unit in rebuilder.units:
+        _set_table(unit.layer, phis[id(unit.place)])
+    return copy, _report(model, copy, keep, places, rebuilder, phis)
+
+
+def _check(model: Any, inner: Any, keep: str, where: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: model={model!r} of type {type(model)}")
+    if keep not in KEEP:
+        raise ValueError(f"`keep` must be one of {KEEP}. Received: keep={keep!r}")
+    if not is_graph(model):
+        if isinstance(model, keras.Sequential):
+            raise ValueError(f"The model {model.name!r} is not built. Begin it with keras.Input(...), or call it once")
+        raise ValueError(
+            f"The model {model.name!r} is subclassed: its layers' graph is not known. Build it from keras.Input to its "
+            "outputs, keras.Model(inputs, outputs), and convert that"
+        )
+    if inner is not None:
+        if not isinstance(inner, InnerNetwork):
+            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        if inner.arity != 2:
+            raise ValueError(f"`inner` must have two arguments. Received: an inner network of arity {inner.arity}")
+    for pattern in [where] if isinstance(where, str) else where or ():
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
+
+
+def _unit(phi: Phi, kwargs: dict[str, Any]) -> TwoArgActivation:
+    return TwoArgActivation(phi.inner, **kwargs)
+
+
+def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
+    """Give a place that is interpolated a larger table if the default one does not reach as far as phi bends."""
+    default = Interpolation()
+    if phi.table is not None and phi.table.extent > default.extent and layer.evaluation_in_use == "interpolated":
+        layer.evaluation = phi.table
+
+
+def _nothing(model: Any, places: list[Place]) -> str:
+    if not places:
+        return f"The model {model.name!r} has no activations: there is nothing to convert"
+    reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])
+    more = f"; and {len(places) - 3} more" if len(places) > 3 else ""
+    return f"No activation of the model {model.name!r} can be converted. {reasons}{more}"
+
+
+def _report(
+    model: Any, copy: Any, keep: str, places: list[Place], rebuilder: Rebuilder, phis: dict[int, Phi]
+) -> ConversionReport:
+    rows = [
+        ConvertedPlace(
+            name=unit.place.name,
+            activation=unit.place.label,
+            linear=unit.place.path[0][0].operation.name,
+            layer=unit.layer.name,
+            units_before=unit.place.calls[0].outputs[0].shape[-1],
+            units=unit.size,
+            phi=phis[id(unit.place)].inner.name,
+            error=phis[id(unit.place)].error,
+            evaluation="exact" if unit.layer.evaluation_in_use == "exact" else "interpolated",
+        )
+        for unit in rebuilder.units
+    ]
+    left = [LeftPlace(place.name, place.label, place.reason) for place in places if place.reason]
+    compared = compare(model, copy) if keep == "function" else None
+    return ConversionReport(
+        keep=keep,
+        places=tuple(rows),
+        left=tuple(left),
+        new_layers=tuple(rebuilder.new_layers),
+        parameters_before=int(model.count_params()),
+        parameters=int(copy.count_params()),
+        difference=compared and compared[0],
+        scale=compared and compared[1],
+    )
