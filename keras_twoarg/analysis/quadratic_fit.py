@@ -34,9 +34,7 @@ def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
 
 
-def least_squares(
-    density: Density, *, mass: float = 1.0, weighted: bool = True
-) -> Callable[[np.ndarray], np.ndarray]:
+def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit.
 
     For many surfaces over one density; `mass` and `weighted` are those of `fit_quadratic`.
