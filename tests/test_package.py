@@ -88,10 +88,10 @@ def test_examples_run(example):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 def test_the_null_of_claim_c_goes_on_where_it_was_stopped(tmp_path):
-    script, out = ROOT / "results" / "null_by_session_one.py", tmp_path / "null.json"
+    script, out = ROOT / "results" / "null_by_pretraining.py", tmp_path / "null.json"
     for number in (1, 2):
         command = [sys.executable, str(script), "--surfaces", str(number), "--epochs", "1", "--out", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         assert done.returncode == 0, done.stderr
-        assert len(re.findall(f"saddles [0-9] of {number}, after Session I", done.stdout)) == 3
+        assert len(re.findall(f"saddles [0-9] of {number}, after pretraining", done.stdout)) == 3
     assert [found["seed"] for found in json.loads(out.read_text())] == [10**6, 10**6 + 1]

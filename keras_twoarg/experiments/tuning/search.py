@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.sessions import ARCHITECTURES, DEFAULT_WIDTHS, Configuration, claim_folder
+from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.experiments.tuning.hypermodel import OuterHyperModel
 from keras_twoarg.experiments.tuning.optional import keras_tuner as kt
 from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, TUNERS, check_files, make_oracle, sorted_trials
@@ -219,9 +220,9 @@ def read_hparams(file: Path) -> dict[str, Any]:
     found = files.read_json(file)
     configuration = found.get("configuration") if isinstance(found, dict) else None
     known = {f.name for f in fields(Configuration)}
-    if not isinstance(configuration, dict) or set(configuration) - known:
+    if not isinstance(configuration, dict) or set(in_todays_words(configuration)) - known:
         raise ValueError(f"{file} holds no configuration that `twoarg tune` has found")
-    return configuration
+    return in_todays_words(configuration)
 
 
 def keep(folder: Path, hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any]:
