@@ -32,6 +32,9 @@ docs: .venv/dev-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html"
 
+tables: .venv/dev-installed
+	$(BIN)/python -m results.tables
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || (rm -rf .venv; echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1)
 

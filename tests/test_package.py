@@ -18,6 +18,7 @@ import keras_twoarg
 from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments import pretraining, reports, robustness, tuning
+from keras_twoarg.experiments.reports import documents
 from keras_twoarg.experiments.training import datasets, sessions, text
 from keras_twoarg.export import formats
 
@@ -31,7 +32,8 @@ NAMES = {
     **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
     "keras": keras, "np": np, "os": os, "analysis": analysis, "models": models, "reports": reports,
     "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
-    "datasets": datasets, "sessions": sessions, "text": text, "keras_tuner": importlib.import_module("keras_tuner"),
+    "datasets": datasets, "documents": documents, "sessions": sessions, "text": text,
+    "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 
 
@@ -88,10 +90,10 @@ def test_examples_run(example):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 def test_the_null_of_claim_c_goes_on_where_it_was_stopped(tmp_path):
-    script, out = ROOT / "results" / "null_by_session_one.py", tmp_path / "null.json"
+    script, out = ROOT / "results" / "null_by_pretraining.py", tmp_path / "null.json"
     for number in (1, 2):
         command = [sys.executable, str(script), "--surfaces", str(number), "--epochs", "1", "--out", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         assert done.returncode == 0, done.stderr
-        assert len(re.findall(f"saddles [0-9] of {number}, after Session I", done.stdout)) == 3
+        assert len(re.findall(f"saddles [0-9] of {number}, after pretraining", done.stdout)) == 3
     assert [found["seed"] for found in json.loads(out.read_text())] == [10**6, 10**6 + 1]

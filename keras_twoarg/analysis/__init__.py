@@ -4,24 +4,24 @@ from keras_twoarg.analysis.convergence import distance, settled
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
 from keras_twoarg.analysis.nearest_function import Nearest, nearest
 from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
-from keras_twoarg.analysis.saddle_test import CurvatureTest, curvature_test, null_share
+from keras_twoarg.analysis.saddle_test import SaddleTest, null_share, saddle_test
 from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
 from keras_twoarg.analysis.spectrum import Spectrum, spectrum
-from keras_twoarg.analysis.statistics import Paired, mean_interval, paired
+from keras_twoarg.analysis.statistics import Paired, clopper_pearson, mean_interval, paired
 from keras_twoarg.analysis.surface_callback import SurfaceCallback
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 
 __all__ = [
-    "CurvatureTest",
     "Density",
     "Nearest",
     "Paired",
     "QuadraticFit",
+    "SaddleTest",
     "SoftXOR",
     "Spectrum",
     "SurfaceCallback",
     "SurfaceDisplay",
-    "curvature_test",
+    "clopper_pearson",
     "density",
     "distance",
     "fit_quadratic",
@@ -32,6 +32,7 @@ __all__ = [
     "paired",
     "pool",
     "pre_activations",
+    "saddle_test",
     "settled",
     "soft_xor",
     "spectrum",

@@ -34,10 +34,14 @@ def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
 
 
-def least_squares(density: Density) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit."""
-    used = density.values > 0
-    root = np.sqrt(density.values[used] / density.values.sum())
+def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit.
+
+    For many surfaces over one density; `mass` and `weighted` are those of `fit_quadratic`.
+    """
+    used = density.support(mass) & (density.values > 0)
+    weights = density.values[used] if weighted else np.ones(np.count_nonzero(used))
+    root = np.sqrt(weights / weights.sum())
     inverse = np.linalg.pinv(features(*density.nodes[used.ravel()].T) * root[:, None]) * root
     return lambda surface: np.asarray(inverse @ surface[used])
 

@@ -1,66 +1,106 @@
-"""Whether more surfaces are soft XORs than chance makes: an exact binomial test against a measured null."""
+"""Whether training turns phi into a saddle: each seed's phi at the start against the same phi learned.
 
-from collections.abc import Sequence
+The seed is the unit. Surfaces that start from one phi are not independent of each other, however many tasks they learn,
+so each seed counts once. And a share of saddles says nothing by itself: more than half of all random surfaces are
+saddles already. What training does is seen in those that change.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.quadratic_fit import least_squares
-from keras_twoarg.analysis.statistics import scipy_stats
+from keras_twoarg.analysis.statistics import clopper_pearson, scipy_stats
 from keras_twoarg.analysis.surfaces import random_field
 
 
 @dataclass(frozen=True)
-class CurvatureTest:
-    """How many surfaces have negative curvature, against what random surfaces have.
+class SaddleTest:
+    """How many phis are saddles before and after training, one of each seed.
 
     Attributes:
-        negative: Surfaces whose quadratic fit is a saddle.
-        number: Surfaces in all.
-        null: Share of random surfaces with a saddle, the null hypothesis.
-        p: Two-sided p-value of the exact binomial test.
+        number: Seeds.
+        start: Saddles at the start.
+        learned: Saddles after training.
+        became: Seeds whose phi became a saddle.
+        ceased: Seeds whose phi ceased to be one.
+        p: Two-sided p-value of the exact McNemar test: whether more became saddles than ceased to be, or fewer.
+        low: Lower end of the exact (Clopper-Pearson) 95 % interval of the share of saddles after training.
+        high: Upper end of the interval.
     """
 
-    negative: int
     number: int
-    null: float
+    start: int
+    learned: int
+    became: int
+    ceased: int
     p: float
+    low: float
+    high: float
 
 
-def curvature_test(scores: Sequence[float], null: float) -> CurvatureTest:
-    """Test the number of positive soft-XOR scores against a share expected by chance.
+def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
+    """Test whether training makes saddles, from the soft-XOR scores of each seed's phi before and after it.
+
+    Args:
+        start: Score of each seed's phi at the start, from `soft_xor`; above 0 is a saddle.
+        learned: Score of the same seeds' learned phi, fitted over the same density.
 
     Example:
-        >>> analysis.curvature_test([0.9, 0.8, 0.7, 0.6, -0.2], null=0.5)
-        CurvatureTest(negative=4, number=5, null=0.5, p=0.375)
+        >>> analysis.saddle_test([0.9, -0.5, -0.2, 0.1, -0.7], [0.8, 0.4, 0.6, 0.3, 0.2])
+        SaddleTest(number=5, start=2, learned=5, became=3, ceased=0, p=0.25, low=0.4781762498950185, high=1.0)
 
     Raises:
-        ValueError: If there are no finite scores.
+        ValueError: If there are no seeds, or not two finite scores for each.
         ImportError: If SciPy is not installed.
     """
-    finite = [score for score in scores if np.isfinite(score)]
-    if not finite:
-        raise ValueError("A test of curvature needs at least one finite score")
-    negative = sum(score > 0 for score in finite)
-    return CurvatureTest(
-        negative, len(finite), null, float(scipy_stats().binomtest(negative, len(finite), null).pvalue)
-    )
+    before, after = np.asarray(start, float), np.asarray(learned, float)
+    if before.shape != after.shape or before.ndim != 1 or not len(before) or not np.isfinite([before, after]).all():
+        raise ValueError(f"Expected two finite scores for each seed. Received: {list(start)} and {list(learned)}")
+    was, is_now = before > 0, after > 0
+    became, ceased, count = int((~was & is_now).sum()), int((was & ~is_now).sum()), int(is_now.sum())
+    changed = became + ceased
+    p = float(scipy_stats().binomtest(became, changed, 0.5).pvalue) if changed else 1.0
+    return SaddleTest(len(was), int(was.sum()), count, became, ceased, p, *clopper_pearson(count, len(was)))
 
 
-def null_share(density: Density, number: int = 1000, seed: int = 0) -> float:
-    """Return the share of random surfaces, as pretraining draws them, whose quadratic fit is a saddle.
+def random_surface(i: int) -> np.ndarray:
+    """Return a random surface as pretraining draws them, on its grid, `(101, 101)`; far from those of usual runs."""
+    return np.asarray(random_field(10**6 + i).values)
+
+
+def null_share(
+    densities: Density | Sequence[Density],
+    number: int = 1000,
+    surface: Callable[[int], np.ndarray] = random_surface,
+    *,
+    mass: float = 1.0,
+    weighted: bool = True,
+) -> float:
+    """Return the share of untrained surfaces whose quadratic fit is a saddle.
 
     It is not one half: of random symmetric matrices more have eigenvalues of opposite than of equal sign.
 
     Args:
-        density: Where the arguments fall; it weights the fits.
-        number: Random surfaces. Defaults to `1000`, which leaves a standard error of about 1.5 points.
-        seed: The first surface's seed; far from those of usual runs by itself. Defaults to `0`.
+        densities: Where the arguments fall, or one density for each run; surface i is fitted over the i-th, and over
+            the first again behind the last.
+        number: Untrained surfaces. Defaults to `1000`, which leaves a standard error of about 1.5 points.
+        surface: The i-th untrained surface on the density's nodes, `(101, 101)`. Defaults to random surfaces as
+            pretraining draws them.
+        mass: As in `fit_quadratic`.
+        weighted: As in `fit_quadratic`.
+
+    Example:
+        >>> density = analysis.density(np.random.default_rng(0).normal(size=(1_000, 2)))
+        >>> 0.5 < analysis.null_share(density, 100) < 0.8
+        True
     """
-    solve = least_squares(density)
+    some = [densities] if isinstance(densities, Density) else list(densities)
+    solvers = [least_squares(density, mass=mass, weighted=weighted) for density in some]
     negative = 0
     for i in range(number):
-        c = solve(random_field(10**6 + seed + i).values)
+        c = solvers[i % len(solvers)](surface(i))
         negative += 4 * c[0] * c[1] - c[2] ** 2 < 0
     return negative / number

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_twoarg.utils.optional import optional
 
-_RESAMPLES = 9999
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Paired:
 
     Attributes:
         difference: Mean difference, first minus second.
-        low: Lower end of its 95 % interval: percentile bootstrap over seeds. Narrow for very few seeds.
+        low: Lower end of its 95 % interval: Student's t over seeds. NaN for a single seed.
         high: Upper end of the interval.
         p: Two-sided p-value of Wilcoxon's signed-rank test, exact where there are no ties.
         least_p: The smallest p-value that so many seeds can give: five give 0.0625 at best.
@@ -34,13 +34,12 @@ class Paired:
     number: int
 
 
-def paired(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Paired:
+def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     """Compare two arms that ran the same seeds, in the same order.
 
     Args:
         first: One number for each seed, such as a test accuracy.
         second: The other arm's numbers for the same seeds.
-        seed: Seed of the bootstrap. Defaults to `0`.
 
     Example:
         >>> found = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
@@ -54,48 +53,60 @@ def paired(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Pa
     differences = np.subtract(np.asarray(first, float), np.asarray(second, float))
     if differences.ndim != 1 or len(differences) == 0 or not np.isfinite(differences).all():
         raise ValueError(f"Expected one finite number for each seed. Received: {list(first)} and {list(second)}")
-    number, mean = len(differences), float(differences.mean())
-    deviation = float(differences.std(ddof=1)) if number > 1 else float("nan")
-    if number == 1 or not differences.any() or deviation == 0:
-        p = 1.0 if number == 1 or not differences.any() else _wilcoxon(differences)
-        effect = float("nan") if number == 1 else 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
-        return Paired(mean, mean, mean, p, 2.0 ** (1 - number), effect, number)
-    low, high = _bootstrap(differences, seed)
-    return Paired(mean, low, high, _wilcoxon(differences), 2.0 ** (1 - number), mean / deviation, number)
+    number, (mean, low, high) = len(differences), mean_interval(differences.tolist())
+    p = float(scipy_stats().wilcoxon(differences).pvalue) if number > 1 and differences.any() else 1.0
+    return Paired(mean, low, high, p, 2.0 ** (1 - number), _effect(differences), number)
 
 
-def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """Return the mean over seeds and its 95 % interval by percentile bootstrap; NaN for an interval of one seed.
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean over seeds and its 95 % interval by Student's t; NaN for the interval of one seed.
+
+    A percentile bootstrap would be too narrow for a handful of seeds: over three or five normal values it covers the
+    mean in 77 or 82 of 100 cases, and t in 95.
 
     Example:
-        >>> analysis.mean_interval([0.5, 0.5, 0.5])
-        (0.5, 0.5, 0.5)
+        >>> [round(value, 2) for value in analysis.mean_interval([0.4, 0.5, 0.6])]
+        [0.5, 0.25, 0.75]
+
+    Raises:
+        ValueError: If there is not one finite number for each seed.
+        ImportError: If SciPy is not installed.
     """
-    found = np.asarray(values, float)
-    if found.ndim != 1 or len(found) == 0 or not np.isfinite(found).all():
+    array = np.asarray(values, float)
+    if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
         raise ValueError(f"Expected one finite number for each seed. Received: {list(values)}")
-    mean = float(found.mean())
-    if len(found) == 1:
+    mean, number = float(array.mean()), len(array)
+    if number == 1:
         return mean, float("nan"), float("nan")
-    low, high = (mean, mean) if np.ptp(found) == 0 else _bootstrap(found, seed)
-    return mean, low, high
+    quantile = scipy_stats().t.ppf((1 + _LEVEL) / 2, number - 1)
+    half = 0.0 if np.ptp(array) == 0 else float(quantile * array.std(ddof=1) / np.sqrt(number))
+    return mean, mean - half, mean + half
 
 
-def _wilcoxon(differences: np.ndarray) -> float:
-    stats = scipy_stats()
-    return float(stats.wilcoxon(differences).pvalue)
+def clopper_pearson(count: int, number: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share, of which `count` in `number` independent trials were seen.
+
+    Example:
+        >>> [round(end, 3) for end in analysis.clopper_pearson(8, 10)]
+        [0.444, 0.975]
+
+    Raises:
+        ValueError: If the count is not between 0 and the number, or there are no trials.
+        ImportError: If SciPy is not installed.
+    """
+    if not 0 <= count <= number or number < 1:
+        raise ValueError(f"Expected 0 <= count <= number and number >= 1. Received: {count} of {number}")
+    interval = scipy_stats().binomtest(count, number).proportion_ci(_LEVEL, method="exact")
+    return float(interval.low), float(interval.high)
 
 
-def _bootstrap(differences: np.ndarray, seed: int) -> tuple[float, float]:
-    stats = scipy_stats()
-    found = stats.bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+def _effect(differences: np.ndarray) -> float:
+    if len(differences) == 1:
+        return float("nan")
+    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    if deviation == 0 or np.ptp(differences) == 0:
+        return 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    return mean / deviation
 
 
 def scipy_stats() -> Any:

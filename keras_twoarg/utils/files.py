@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
@@ -33,6 +33,23 @@ def write_json(path: Path, data: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def write_json_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Write one JSON value a line: null instead of NaN."""
+    text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Read one JSON value from each line, or raise a ValueError that names the file and the line."""
+    lines = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            lines.append(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}, line {number}, is damaged: {error}") from error
+    return lines
+
+
 def read_json(path: Path) -> Any:
     """Read JSON, or raise a ValueError that names the file."""
     try:
@@ -48,7 +65,18 @@ def read_as(
 
     `translate` gives the entries of older versions today's names.
     """
-    data, wanted = read_json(path), get_type_hints(kind)
+    return parse_as(kind, read_json(path), str(path), what, translate)
+
+
+def parse_as(
+    kind: type[T],
+    data: Any,
+    where: str,
+    what: str,
+    translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda data: data,
+) -> T:
+    """Return a dataclass from what JSON holds, as `read_as` does; `where` names the place in the error."""
+    wanted = get_type_hints(kind)
     data = translate(data) if isinstance(data, dict) else data
     problem = f"expected an object. Received: {type(data).__name__}"
     if isinstance(data, dict):
@@ -56,7 +84,7 @@ def read_as(
         problem = f"it lacks {', '.join(missing)}" if (missing := sorted(set(wanted) - set(data))) else ""
         problem = problem or "; ".join(f"its `{key}` is {str(data[key])[:60]!r}" for key in wrong)
     if problem:
-        raise ValueError(f"{path} is no {what}, or of another version: {problem}. Delete it to make it anew")
+        raise ValueError(f"{where} is no {what}, or of another version: {problem}. Delete it to make it anew")
     return kind(**{key: data[key] for key in wanted})
 
 

@@ -162,23 +162,6 @@ def test_quadratics_that_no_named_function_is_are_called_quadratic():
     assert found.name == "quadratic" and found.r2["quadratic"] > 0.999 and found.r2["product"] < 0.9
 
 
-def test_chance_of_a_saddle_is_that_of_fits_one_by_one():
-    found = density(gaussian(2000))
-    negative = 0
-    for seed in range(40):
-        surface = surfaces.random_field(10**6 + seed).values
-        negative += soft_xor(fit_quadratic(lambda _, s=surface: s[found.values > 0], found)).negative_curvature
-    assert analysis.null_share(found, 40) == negative / 40
-    assert 0.5 < analysis.null_share(found, 300) < 0.8
-
-
-def test_binomial_test_by_hand():
-    # 4 of 4 at chance 0.6: 0.6^4 on one side; on the other nothing is as unlikely but 0 of 4, 0.4^4.
-    found = analysis.curvature_test([0.1, 0.2, 0.3, 0.4, np.nan], null=0.6)
-    assert (found.negative, found.number) == (4, 4)
-    np.testing.assert_allclose(found.p, 0.6**4 + 0.4**4)
-
-
 def test_pooling_densities_is_the_density_of_all_tuples(rng):
     first, second = rng.normal(size=(500, 2)) * 3, rng.normal(size=(1500, 2))
     together, pooled = density(np.concatenate([first, second])), analysis.pool([density(first), density(second)])
@@ -218,7 +201,6 @@ def test_recording_leaves_the_model_as_it_was(rng):
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 3)))), "two arguments.*of 3"),
         (lambda: analysis.spectrum(np.zeros(101), density(gaussian())), "two arguments"),
         (lambda: analysis.nearest(np.zeros((101, 101)), density(gaussian())), "flat surface"),
-        (lambda: analysis.curvature_test([np.nan], 0.5), "at least one finite score"),
         (lambda: analysis.mean_interval([]), "one finite number"),
         (lambda: pre_activations(keras.Sequential([keras.layers.Dense(1)]), np.zeros((1, 1))), "no TwoArgActivation"),
         (lambda: analysis.inner_network(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])), "with 0"),

@@ -89,11 +89,15 @@ def test_train_report_show_and_export(run, data, tmp_path):
     assert "two_arg frozen" in run("train", "--data", data, "--out", "runs/a", *QUICK)
     run("train", "--data", data, "--out", "runs/b", "--arm", "relu", *QUICK)
     assert "relu" in run("report", "runs", "--out", "page")
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "arrays.npz").write_text("mine")
     assert (tmp_path / "page" / "report.html").stat().st_size > 50_000
     figures = {file.name: file.read_bytes() for file in (tmp_path / "page" / "figures").iterdir()}
     assert {"learning-curves.svg", "the-learned-surface.svg", "maturation-of-phi.svg"} <= set(figures)
     assert all(b"</svg>" in figure for figure in figures.values())
     assert "relu" not in run("report", "runs/a", "--seed", "0")
+    assert "3 records, 2 with phi, 0 of robustness" in run("pack", "runs", "--out", "packed")
+    assert "twoarg pack did not write it" in mistake(run("pack", "runs", "--out", "strange", status=2))
     said = run("show", "runs/a/joint.keras", "--data", data, "--out", "surface.png")
     assert re.search(r"soft XOR \(score [+-]\d\.\d\d|flat", said)
     assert (tmp_path / "surface.png").read_bytes()[:4] == b"\x89PNG"

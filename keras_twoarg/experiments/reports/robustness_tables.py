@@ -1,26 +1,26 @@
 """What corruptions and attacks leave, arm by arm: the paper's last two claims."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
-from keras_twoarg.experiments.reports.run_groups import Group, group_runs
+from keras_twoarg.experiments.reports.run_groups import Group, group_items
+from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
+from keras_twoarg.experiments.robustness.corruption_error import CorruptionError
 from keras_twoarg.experiments.robustness.corruptions import NAMES
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import Stage, stage_file
 from keras_twoarg.utils.table import Table
+
+BySeed = Mapping[int, Robustness]
 
 
 def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tuple[Record, Robustness]]:
     """Read the robustness of every run below folders that has it."""
-    files = sorted({f.resolve() for folder in folders for f in Path(folder).rglob("robustness.json")})
-    of_runs = [(stage_file(file.parents[1], Stage.JOINT, ".json"), file) for file in files]
-    found = [(Record.read(record), Robustness.read(file)) for record, file in of_runs if record.exists()]
-    return [(record, kept) for record, kept in found if seed is None or record.seed == seed]
+    return [(run.record, measured) for run in stored_runs(folders, seed) for measured in run.robustness]
 
 
 def single_table(found: Robustness, reference: Robustness | None = None) -> list[Table]:
@@ -47,7 +47,7 @@ def single_table(found: Robustness, reference: Robustness | None = None) -> list
                 " CE: error summed over severities, relative to the reference's; last line: mCE and relative mCE."
             )
             if error.unusable:
-                caption += f" The reference hardly suffers from {', '.join(error.unusable)}: no relative CE."
+                caption += f" The reference hardly suffers from {', '.join(error.unusable)}: no relative CE, nor mCE."
         made.append(Table("Corruptions", columns, tuple(rows), caption))
     if found.attacked:
         rows = [
@@ -68,49 +68,70 @@ def _percent(value: float) -> str:
     return f"{value:.1%}" if np.isfinite(value) else "-"
 
 
-def robustness_table(found: Sequence[tuple[Record, Robustness]]) -> Table | None:
+def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | None:
     """Return the robustness of each arm over seeds, and how two_arg differs from it."""
-    if not found:
+    if not measured:
         return None
-    kept = {id(record): robustness for record, robustness in found}
-    groups = group_runs([record for record, _ in found])
-    attacked = any(r.attacked for _, r in found)
-    corrupted = any(r.corrupted for _, r in found)
+    attacked = any(r.attacked for _, r in measured)
+    corrupted = any(r.corrupted for _, r in measured)
     columns = ["arm", "seeds", "clean"]
     columns += ["robust", "two_arg minus it"] if attacked else []
-    columns += ["corrupted", "mCE", "relative mCE", "two_arg minus it, corrupted"] if corrupted else []
-    rows = []
-    for group in groups:
-        base = next((g for g in groups if g.arm == "two_arg" and g.task == group.task), None)
-        relu = next((g for g in groups if g.arm == "relu" and g.task == group.task), None)
-        own = [kept[id(r)] for r in group.records]
-        row = [group.name, str(len(own)), f"{np.mean([r.clean for r in own]):.1%}"]
+    columns += ["corrupted", "mCE", "relative mCE", "relative drop", "two_arg minus it, corrupted"] if corrupted else []
+    groups = [
+        (group, {record.seed: robustness for record, robustness in members})
+        for group, members in group_items(measured, lambda item: item[0])
+    ]
+    rows, unusable = [], set()
+    for group, own in groups:
+        base, relu = (_first(groups, arm, group) for arm in ("two_arg", "relu"))
+        row = [group.name, str(len(own)), f"{np.mean([r.clean for r in own.values()]):.1%}"]
         if attacked:
-            row += [_mean([_robust(r) for r in own]), _difference(base, group, kept, _robust)]
+            row += [_mean([_robust(r) for r in own.values()]), _difference(base, own, _robust)]
         if corrupted:
-            errors = [
-                kept[id(r)].against(kept[id(o)])
-                for r in group.records
-                for o in (relu.records if relu else ())
-                if o.seed == r.seed and np.isfinite([_corrupted(kept[id(r)]), _corrupted(kept[id(o)])]).all()
-            ]
-            row += [_mean([_corrupted(r) for r in own])]
-            row += [_mean([e.mce for e in errors]), _mean([e.relative_mce for e in errors])]
-            row += [_difference(base, group, kept, _corrupted)]
+            errors = _errors(own, relu)
+            unusable |= {name for error in errors for name in error.unusable}
+            row += [_mean([_corrupted(r) for r in own.values()]), *_error_cells(errors)]
+            row += [_difference(base, own, _corrupted)]
         rows.append(tuple(row))
-    measured = dict.fromkeys(
+    return Table("Robustness", tuple(columns), tuple(rows), _caption(measured, unusable))
+
+
+def _first(groups: Sequence[tuple[Group, BySeed]], arm: str, other: Group) -> BySeed:
+    """Return the first group of an arm on the task of another group, or nothing."""
+    return next((own for group, own in groups if group.arm == arm and group.task == other.task), {})
+
+
+def _errors(own: BySeed, relu: BySeed) -> list[CorruptionError]:
+    """Return the errors against relu of the same seeds, where both have all corruptions."""
+    return [
+        own[seed].against(relu[seed])
+        for seed in own
+        if seed in relu and np.isfinite([_corrupted(own[seed]), _corrupted(relu[seed])]).all()
+    ]
+
+
+def _error_cells(errors: Sequence[CorruptionError]) -> tuple[str, str, str]:
+    """Return mCE, relative mCE and the relative drop; the second only where it is over all corruptions and seeds."""
+    relative = [e.relative_mce for e in errors]
+    whole = bool(relative) and bool(np.isfinite(relative).all())
+    return _mean([e.mce for e in errors]), _mean(relative) if whole else "-", _mean([e.relative_drop for e in errors])
+
+
+def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) -> str:
+    conditions = dict.fromkeys(
         f"{s['data']}: {s['points']:,} test images, {s['p_norm']}, eps {s['eps']:.4g}"
-        for s in (r.settings for _, r in found)
+        for s in (r.settings for _, r in measured)
     )
     caption = (
-        f"{'; '.join(measured)} of pixels within [0, 1]. robust: accuracy after the whole AutoAttack. corrupted: mean "
-        "accuracy over 15 corruptions at 5 severities. mCE: against relu of the same seed. Differences in points, "
-        "paired over seeds, with a bootstrap 95 % interval."
+        f"{'; '.join(conditions)} of pixels within [0, 1]. robust: accuracy after the whole AutoAttack. corrupted: "
+        "mean accuracy over 15 corruptions at 5 severities. mCE: against relu of the same seed. relative drop: fall of "
+        "the mean accuracy over relu's. Differences in points, paired over seeds, with a 95 % interval by Student's t."
     )
-    doubts = dict.fromkeys(f"{record.arm} seed {record.seed}: {w}" for record, r in found for w in r.warnings)
-    if doubts:
-        caption += f" Beware: {'; '.join(doubts)}."
-    return Table("Robustness", tuple(columns), tuple(rows), caption)
+    if unusable:
+        names = ", ".join(sorted(unusable))
+        caption += f" No relative mCE where relu's error hardly rises under a corruption ({names})."
+    doubts = dict.fromkeys(f"{record.arm} seed {record.seed}: {w}" for record, r in measured for w in r.warnings)
+    return caption + (f" Beware: {'; '.join(doubts)}." if doubts else "")
 
 
 def _robust(found: Robustness) -> float:
@@ -131,13 +152,12 @@ def _mean(values: Sequence[float]) -> str:
     return f"{np.mean(finite):.1%}" + (f" ± {100 * np.std(finite, ddof=1):.1f}" if len(finite) > 1 else "")
 
 
-def _difference(
-    base: Group | None, other: Group, kept: dict[int, Robustness], measure: Callable[[Robustness], float]
-) -> str:
-    if base is None or base is other:
+def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float]) -> str:
+    """Return how two_arg differs from another arm over the seeds that both have."""
+    if not base or base is own:
         return ""
-    first, second = ({r.seed: measure(kept[id(r)]) for r in g.records} for g in (base, other))
-    pairs = [(first[s], second[s]) for s in first if s in second and np.isfinite(first[s]) and np.isfinite(second[s])]
+    both = [(measure(base[seed]), measure(own[seed])) for seed in base if seed in own]
+    pairs = [pair for pair in both if np.isfinite(pair).all()]
     if len(pairs) < 2:
         return "-"
     found = paired([a for a, _ in pairs], [b for _, b in pairs])

@@ -1,14 +1,17 @@
 """Records of runs, and what belongs together in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import Stage, stage_files
+from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.models import ARMS
+
+T = TypeVar("T")
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
@@ -44,33 +47,39 @@ class Group:
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
     """Read all records below folders, those of one seed if it is given."""
-    files = stage_files(folders, ".json")
-    found = [record for record in map(Record.read, files) if seed is None or record.seed == seed]
-    if not found:
+    records = [run.record for run in stored_runs(folders, seed)]
+    if not records:
         wanted = "" if seed is None else f" of seed {seed}"
         raise ValueError(f"There are no records of finished runs{wanted} in {', '.join(map(str, folders))}")
-    return found
+    return records
 
 
 def group_runs(records: Sequence[Record]) -> list[Group]:
     """Group records by arm, stage, and the settings in which they differ; arms with phi first."""
-    described = [(record, _settings(record)) for record in records]
+    return [group for group, _ in group_items(records, lambda record: record)]
+
+
+def group_items(items: Sequence[T], record_of: Callable[[T], Record]) -> list[tuple[Group, list[T]]]:
+    """Group whatever belongs to records as `group_runs` groups those, and return each group with its items."""
+    described = [(item, record_of(item), _settings(record_of(item))) for item in items]
     values: dict[tuple[str, str], set[str]] = {}
-    for record, settings in described:
+    for _, record, settings in described:
         for name, value in settings.items():
             values.setdefault(_of(record, name), set()).add(repr(value))
-    several_depths = any(len(found) > 1 for (_, name), found in values.items() if name == "hidden layers")
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for record, settings in described:
+    several_depths = any(len(seen) > 1 for (_, name), seen in values.items() if name == "hidden layers")
+    members: dict[tuple[Any, ...], list[tuple[T, Record]]] = {}
+    differing: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for item, record, settings in described:
         differences = {name: value for name, value in settings.items() if len(values[_of(record, name)]) > 1}
         key = (record.arm not in ARMS, record.arm != "two_arg", record.arm, _order(record.stage), repr(differences))
-        groups.setdefault(key, []).append(record)
-        found[key] = differences
-    return [
-        Group(k[2], groups[k][0].stage, found[k], tuple(groups[k]), _task(groups[k][0], several_depths))
-        for k in sorted(groups)
-    ]
+        members.setdefault(key, []).append((item, record))
+        differing[key] = differences
+    groups = []
+    for key in sorted(members):
+        records = tuple(record for _, record in members[key])
+        group = Group(key[2], records[0].stage, differing[key], records, _task(records[0], several_depths))
+        groups.append((group, [item for item, _ in members[key]]))
+    return groups
 
 
 def _order(stage: str) -> int:

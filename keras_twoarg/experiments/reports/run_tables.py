@@ -14,7 +14,7 @@ from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.utils.table import Table
 
 PAIRED_CAPTION = (
-    "Paired over seeds; accuracies in points. Interval: bootstrap. p: Wilcoxon's signed-rank test; five seeds give "
+    "Paired over seeds; accuracies in points. Interval: Student's t. p: Wilcoxon's signed-rank test; five seeds give "
     "0.0625 at best. d: mean difference over the differences' standard deviation. Curve: mean validation accuracy over "
     "the epochs."
 )

@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density, SoftXOR, Spectrum
-from keras_twoarg.experiments.reports.run_groups import Group, group_runs
+from keras_twoarg.experiments.reports.run_groups import Group, group_items
+from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import Stage, stage_file, stage_files
+from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.utils.table import Table
 
+PAPER_FIT: dict[str, Any] = {"mass": 0.9, "weighted": False}
+"""How the paper fits a quadratic: on the densest cells that hold 90 % of the arguments, each counted once."""
+
 _GLOROT_NETWORKS = 50
+_RANDOM_SURFACES, _GLOROT_SURFACES = 1000, 300
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,27 @@ class Surface:
     @cached_property
     def soft_xor(self) -> SoftXOR:
         """The verdict on the fit weighted by the density."""
-        return self.verdict(self.density)
+        return self.verdict(self.trace.learned, self.density)
 
     @cached_property
     def paper(self) -> SoftXOR:
         """The verdict on the paper's fit: unweighted, on the densest cells that hold 90 % of the arguments."""
-        return self.verdict(self.density, mass=0.9, weighted=False)
+        return self.verdict(self.trace.learned, self.density, **PAPER_FIT)
+
+    @cached_property
+    def soft_xor_at_start(self) -> SoftXOR | None:
+        """The verdict on phi before training, fitted where the arguments of the learned phi fall."""
+        return None if self.trace.start is None else self.verdict(self.trace.start, self.density)
+
+    @cached_property
+    def paper_at_start(self) -> SoftXOR | None:
+        """The verdict on the paper's fit to phi before training, over the same cells."""
+        return None if self.trace.start is None else self.verdict(self.trace.start, self.density, **PAPER_FIT)
 
     @cached_property
     def places(self) -> dict[str, SoftXOR]:
         """The verdict at each place of the network by itself."""
-        return {name: self.verdict(density) for name, density in self.trace.places.items()}
+        return {name: self.verdict(self.trace.learned, density) for name, density in self.trace.places.items()}
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -62,35 +78,33 @@ class Surface:
 
     @cached_property
     def distances(self) -> dict[int, float]:
-        """How far phi was from its shape of the best epoch, for each epoch that was kept."""
+        """How far phi was from its shape of the best epoch, for each epoch; empty where its weights were not kept."""
+        if 1 not in self.trace.weights:
+            return {}
         return {
             epoch: analysis.distance(self.trace.at(epoch), self.trace.learned, self.density)
             for epoch in self.trace.weights
             if epoch <= (self.record.best_epoch or 0)
         }
 
-    def verdict(self, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
-        """Fit a quadratic over a density and judge it."""
+    def verdict(self, surface: np.ndarray, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
+        """Fit a quadratic to a surface over a density and judge it."""
         used = density.support(mass) & (density.values > 0)
-        fit = analysis.fit_quadratic(lambda _: self.trace.learned[used], density, mass=mass, weighted=weighted)
+        fit = analysis.fit_quadratic(lambda _: surface[used], density, mass=mass, weighted=weighted)
         return analysis.soft_xor(fit)
 
 
 def read_surfaces(folders: Sequence[Path], seed: int | None = None) -> list[Surface]:
     """Read phi of every finished joint stage with two arguments below folders."""
-    files = stage_files(folders, "-surface.npz", [Stage.JOINT])
-    found = [(Record.read(stage_file(file.parent, Stage.JOINT, ".json")), file) for file in files]
-    traces = [(r, Trace.read(file)) for r, file in found if seed is None or r.seed == seed]
-    return [Surface(record, trace) for record, trace in traces if trace.learned.ndim == 2]
+    runs = [run for run in stored_runs(folders, seed) if run.has_phi and run.record.stage == Stage.JOINT]
+    surfaces = [Surface(run.record, run.phi()) for run in runs]
+    return [surface for surface in surfaces if surface.trace.learned.ndim == 2]
 
 
 def group_surfaces(surfaces: Sequence[Surface]) -> list[tuple[Group, list[Surface]]]:
     """Group surfaces as their records are grouped, by seed in each group."""
-    by_record = {id(surface.record): surface for surface in surfaces}
-    return [
-        (group, [by_record[id(r)] for r in sorted(group.records, key=lambda r: r.seed)])
-        for group in group_runs([surface.record for surface in surfaces])
-    ]
+    groups = group_items(surfaces, lambda surface: surface.record)
+    return [(group, sorted(members, key=lambda surface: surface.record.seed)) for group, members in groups]
 
 
 def surface_table(surfaces: Sequence[Surface]) -> Table | None:
@@ -127,39 +141,64 @@ def _row(surface: Surface) -> tuple[str, ...]:
 
 
 def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
-    """Return the claim over seeds: mean score with its interval, share of soft XORs, and the test against chance."""
+    """Return the claim over seeds: mean score with its interval, saddles at the start and learned, and the test."""
     if not surfaces:
         return None
-    columns = ("phi", "score", "95 % interval", "soft XOR", "by chance", "p", "quadrupole", "at start", "Glorot")
-    groups = group_surfaces(surfaces)
-    rows = [_summary(group.name, members) for group, members in groups]
-    if sum(group.arm == "two_arg" for group, _ in groups) > 1:
-        rows.append(_summary("two_arg, all", [s for group, m in groups if group.arm == "two_arg" for s in m]))
+    columns = (
+        "phi", "score", "95 % interval", "saddles at start", "learned", "became", "ceased", "p", "by chance",
+        "quadrupole", "at start", "Glorot",
+    )  # fmt: skip
+    rows = tuple(_summary(group.name, members) for group, members in group_surfaces(surfaces))
     caption = (
-        "score: mean over seeds; interval: bootstrap. soft XOR: surfaces of negative curvature. by chance: share among "
-        "1,000 random surfaces drawn as in pretraining, fitted over the same density. p: exact binomial test against "
-        "that share, two-sided. quadrupole: mean share of order 2 in the angular power; at start: of phi after "
-        f"pretraining; Glorot: of {_GLOROT_NETWORKS} inner networks with Glorot's initial weights."
+        "score: of the weighted fit, mean over seeds; interval: Student's t over seeds. saddles: by the paper's fit, "
+        "phi at the start over the same cells as the learned one; became, ceased: seeds whose phi changed. p: exact "
+        "McNemar test of these, two-sided. by chance: share of saddles among untrained surfaces of the same start, "
+        f"{_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} with Glorot's weights. quadrupole: mean share of "
+        "order 2 in the angular power; at start: of phi before training; Glorot: of "
+        f"{_GLOROT_NETWORKS} inner networks with Glorot's initial weights."
     )
-    return Table("Is phi a soft XOR?", columns, tuple(rows), caption)
+    return Table("Is phi a soft XOR?", columns, rows, caption)
 
 
 def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
-    pooled = analysis.pool([surface.density for surface in members])
     scores = [surface.soft_xor.score for surface in members if np.isfinite(surface.soft_xor.score)]
     if not scores:
-        return name, *["-"] * 8
+        return name, *["-"] * 11
     mean, low, high = analysis.mean_interval(scores)
-    test = analysis.curvature_test(scores, analysis.null_share(pooled))
     return (
         name,
         f"{mean:+.2f}",
         f"{low:+.2f} to {high:+.2f}" if len(scores) > 1 else "-",
-        f"{test.negative} of {test.number}",
-        f"{test.null:.0%}",
-        f"{test.p:.3f}",
+        *_saddles(members),
+        f"{chance(members):.0%}",
         *(f"{np.mean(shares[:, 1]):.0%}" if len(shares) else "-" for shares in spectra(members).values()),
     )
+
+
+def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
+    """Return saddles at the start and learned, those that became and ceased to be one, and the p-value."""
+    scores = [(s.paper_at_start.score, s.paper.score) for s in members if s.paper_at_start is not None]
+    pairs = [pair for pair in scores if np.isfinite(pair).all()]
+    if not pairs:
+        return ("-",) * 5
+    test = analysis.saddle_test([start for start, _ in pairs], [learned for _, learned in pairs])
+    shown = (f"{test.start} of {test.number}", f"{test.learned} of {test.number}", f"{test.became}", f"{test.ceased}")
+    return *shown, f"{test.p:.3f}"
+
+
+def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool = True) -> float:
+    """Return the share of saddles among untrained surfaces of the start that some runs have, over their densities.
+
+    Args:
+        members: Surfaces of runs with one start.
+        number: Untrained surfaces. Defaults to 1,000 random ones, or 300 networks with Glorot's weights.
+        paper: Whether they are fitted the paper's way, or weighted by the density. Defaults to `True`.
+    """
+    densities, fit = [surface.density for surface in members], PAPER_FIT if paper else {}
+    if members[0].record.settings.get("phi_init") == "glorot":
+        glorot = partial(glorot_surface, density=densities[0])
+        return analysis.null_share(densities, number or _GLOROT_SURFACES, glorot, **fit)
+    return analysis.null_share(densities, number or _RANDOM_SURFACES, **fit)
 
 
 def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:

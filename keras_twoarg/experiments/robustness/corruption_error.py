@@ -17,12 +17,15 @@ class CorruptionError:
         by_corruption: CE of each corruption: the error summed over severities, over the reference's.
         relative_by_corruption: The same of the rise over the clean error; NaN where the reference's hardly rises.
         mean_accuracy: Mean accuracy over all corruptions and severities.
-        unusable: Corruptions that are left out of the relative mCE for that reason.
+        relative_drop: How much accuracy falls, mean over all corruptions and severities, over the reference's fall; NaN
+            where that hardly falls.
+        unusable: Corruptions under which the reference's error hardly rises.
     """
 
     by_corruption: dict[str, float]
     relative_by_corruption: dict[str, float]
     mean_accuracy: float
+    relative_drop: float
     unusable: tuple[str, ...]
 
     @property
@@ -32,9 +35,8 @@ class CorruptionError:
 
     @property
     def relative_mce(self) -> float:
-        """Mean relative CE over the corruptions that have one."""
-        usable = [value for value in self.relative_by_corruption.values() if np.isfinite(value)]
-        return float(np.mean(usable)) if usable else float("nan")
+        """Mean relative CE; NaN where a corruption has none, since a mean over others is another measure."""
+        return float(np.mean(list(self.relative_by_corruption.values())))
 
 
 def corruption_error(
@@ -53,8 +55,8 @@ def corruption_error(
 
     Example:
         >>> found = robustness.corruption_error({"fog": [0.2, 0.4]}, {"fog": [0.25, 0.55]}, 0.1, 0.1)
-        >>> round(found.mce, 3), round(found.relative_mce, 3)
-        (0.75, 0.667)
+        >>> round(found.mce, 3), round(found.relative_mce, 3), round(found.relative_drop, 3)
+        (0.75, 0.667, 0.667)
 
     Raises:
         ValueError: If both do not have the same corruptions and severities, or the reference never errs.
@@ -77,5 +79,7 @@ def corruption_error(
         if rise < LEAST_RISE:
             unusable.append(name)
         relative[name] = float((sum(own) - len(own) * clean_error) / rise) if rise >= LEAST_RISE else float("nan")
-    accuracy = float(np.mean([1 - e for own in errors.values() for e in own]))
-    return CorruptionError(plain, relative, accuracy, tuple(unusable))
+    accuracy, other = (float(np.mean([1 - e for own in both.values() for e in own])) for both in (errors, reference))
+    fall = 1 - reference_clean_error - other
+    drop = (1 - clean_error - accuracy) / fall if fall >= LEAST_RISE else float("nan")
+    return CorruptionError(plain, relative, accuracy, drop, tuple(unusable))

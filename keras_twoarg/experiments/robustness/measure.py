@@ -24,6 +24,7 @@ from keras_twoarg.utils.progress import Progress, no_progress
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
 """Usual perturbations, L-inf, by the data's name; the paper's for MNIST and CIFAR-10."""
 SEVERITIES = (1, 2, 3, 4, 5)
+_WHAT = "record of robustness"
 
 
 @dataclass
@@ -55,7 +56,12 @@ class Robustness:
     @classmethod
     def read(cls, file: Path) -> "Robustness":
         """Read what `evaluate` has written."""
-        return files.read_as(cls, file, "record of robustness", _in_todays_words)
+        return files.read_as(cls, file, _WHAT, _in_todays_words)
+
+    @classmethod
+    def parse(cls, data: Any, where: str) -> "Robustness":
+        """Return what JSON holds of one model, or raise a ValueError that names where it was."""
+        return files.parse_as(cls, data, where, _WHAT, _in_todays_words)
 
 
 def evaluate(

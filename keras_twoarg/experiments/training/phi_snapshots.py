@@ -7,7 +7,7 @@ all).
 """
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,40 +45,84 @@ class Trace:
 
     def at(self, epoch: int) -> np.ndarray:
         """Return phi on the grid after an epoch of the joint stage."""
-        some = next(iter(self.places.values()))
-        return evaluate_weights(self.weights[epoch], some.nodes, self.activation).reshape(some.values.shape)
+        return _on_grid(self.weights[epoch], self.places, self.activation)
 
     @classmethod
     def read(cls, file: Path) -> "Trace":
         """Read `joint-surface.npz` and, where there is one, the `joint-phi.npz` beside it."""
-        weights: dict[int, list[np.ndarray]] = {}
-        activation, read = "relu", file
+        read = file
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
+        arrays: dict[str, np.ndarray] = {}
         try:
-            with np.load(file) as arrays:
-                places = {
-                    str(name): _density(counts, int(number))
-                    for name, counts, number in zip(arrays["places"], arrays["counts"], arrays["numbers"], strict=True)
-                }
-                learned, start = arrays["learned"], arrays["start"] if "start" in arrays else None
-            if snapshots.exists():
-                read = snapshots
-                with np.load(snapshots) as arrays:
-                    parts = [arrays[name] for name in arrays.files if name.startswith("weight_")]
-                    activation = str(arrays["activation"]) if "activation" in arrays else activation
-                    weights = {int(epoch): [p[i] for p in parts] for i, epoch in enumerate(arrays["epochs"])}
+            for read in (file, snapshots) if snapshots.exists() else (file,):
+                with np.load(read) as opened:
+                    arrays |= {name: opened[name] for name in opened.files}
+            return cls.from_arrays(arrays)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{read} is damaged or of an older version ({error}). Delete its folder to run this anew"
             ) from error
-        return cls(learned, places, start, weights, activation)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], best_epoch: int | None = None) -> "Trace":
+        """Return phi from arrays by the names that `to_arrays` and the files of a stage have.
+
+        A surface that is not there is computed from phi's weights: at `best_epoch` the learned one, at epoch 0 the
+        start.
+        """
+        places = {
+            str(name): _density(counts, int(number))
+            for name, counts, number in zip(arrays["places"], arrays["counts"], arrays["numbers"], strict=True)
+        }
+        parts = [arrays[name] for name in arrays if name.startswith("weight_")]
+        weights = {int(epoch): [p[i] for p in parts] for i, epoch in enumerate(arrays["epochs"] if parts else ())}
+        activation = str(arrays["activation"]) if "activation" in arrays else "relu"
+
+        def surface(name: str, epoch: int | None) -> np.ndarray | None:
+            if name in arrays or epoch is None or epoch not in weights:
+                return arrays.get(name)
+            return _on_grid(weights[epoch], places, activation).astype("float32")
+
+        learned = surface("learned", best_epoch)
+        if learned is None:
+            raise KeyError("learned")
+        return cls(learned, places, surface("start", 0), weights, activation)
+
+    def to_arrays(self, best_epoch: int | None = None, *, ends: bool = False) -> dict[str, np.ndarray]:
+        """Return all of it as arrays in as few bytes as lose nothing.
+
+        A surface is left out where phi's weights at its epoch are there to compute it from. `ends` keeps phi's weights
+        at the start and at the best epoch alone.
+        """
+        weights = {e: w for e, w in self.weights.items() if not ends or e in (0, best_epoch)}
+        counts = np.stack([np.rint(d.values * d.number) for d in self.places.values()])
+        arrays = {
+            "places": np.array(list(self.places)),
+            "counts": counts.astype(np.min_scalar_type(int(counts.max()))),
+            "numbers": np.array([d.number for d in self.places.values()]),
+        }
+        if best_epoch not in weights:
+            arrays["learned"] = self.learned
+        if self.start is not None and 0 not in weights:
+            arrays["start"] = self.start
+        return arrays | _stacked(weights, self.activation) if weights else arrays
+
+
+def _on_grid(weights: list[np.ndarray], places: Mapping[str, Density], activation: str) -> np.ndarray:
+    some = next(iter(places.values()))
+    return evaluate_weights(weights, some.nodes, activation).reshape(some.values.shape)
+
+
+def _stacked(snapshots: dict[int, list[np.ndarray]], activation: str) -> dict[str, np.ndarray]:
+    """Return phi's weights by epoch as arrays, one for each weight."""
+    stacked = {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
+    return {"epochs": np.array(list(snapshots)), **stacked, "activation": np.array(activation)}
 
 
 def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activation: str) -> None:
     """Write phi's weights over the epochs."""
-    arrays: dict[str, Any] = {"epochs": np.array(list(snapshots))}
-    arrays |= {f"weight_{i}": np.stack(weights) for i, weights in enumerate(zip(*snapshots.values(), strict=True))}
-    write_whole(path, lambda file: np.savez_compressed(file, activation=activation, **arrays))
+    arrays: dict[str, Any] = _stacked(snapshots, activation)
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:

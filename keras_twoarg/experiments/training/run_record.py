@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from keras_twoarg.experiments.training.stages import in_todays_words
-from keras_twoarg.utils.files import read_as, write_json
+from keras_twoarg.utils.files import parse_as, read_json, write_json
 
 Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 
@@ -80,9 +80,14 @@ class Record:
     @classmethod
     def read(cls, path: Path) -> "Record":
         """Read a record, or raise a ValueError that names the file."""
-        record = read_as(cls, path, "record of a run", in_todays_words)
+        return cls.parse(read_json(path), str(path))
+
+    @classmethod
+    def parse(cls, data: Any, where: str) -> "Record":
+        """Return a record from what JSON holds, or raise a ValueError that names where it was."""
+        record = parse_as(cls, data, where, "record of a run", in_todays_words)
         if problem := record.problem():
-            raise ValueError(f"{path} is no record of a run: {problem}. Delete it to make it anew")
+            raise ValueError(f"{where} is no record of a run: {problem}. Delete it to make it anew")
         return record
 
     def problem(self) -> str:

@@ -221,9 +221,9 @@ def read_hparams(file: Path) -> dict[str, Any]:
     """
     found = files.read_json(file)
     configuration = found.get("configuration") if isinstance(found, dict) else None
-    configuration = in_todays_words(configuration) if isinstance(configuration, dict) else configuration
+    configuration = in_todays_words(configuration) if isinstance(configuration, dict) else None
     known = {f.name for f in fields(Configuration)}
-    if not isinstance(configuration, dict) or set(configuration) - known:
+    if configuration is None or set(configuration) - known:
         raise ValueError(f"{file} holds no configuration that `twoarg tune` has found")
     return configuration
 

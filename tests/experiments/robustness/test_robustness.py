@@ -274,7 +274,10 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
     assert found.by_corruption == {"fog": 0.5, "snow": 2.0}
     np.testing.assert_allclose(found.mce, 1.25)
     assert found.unusable == ("snow",)  # the reference's error does not rise under it
-    np.testing.assert_allclose(found.relative_mce, (0.4 - 0.1) / (0.8 - 0.2))
+    assert np.isnan(found.relative_mce)  # a mean over the rest would be another measure
+    np.testing.assert_allclose(found.relative_by_corruption["fog"], (0.4 - 0.1) / (0.8 - 0.2))
+    # Mean accuracies 0.8 and 0.75, clean 0.95 and 0.9.
+    np.testing.assert_allclose(found.relative_drop, 0.15 / 0.15)
     np.testing.assert_allclose(found.mean_accuracy, 0.8)
     same = robustness.corruption_error(reference, reference, 0.05, 0.05)
     assert same.mce == same.relative_mce == 1.0

@@ -344,3 +344,14 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=message):
         action()
+
+
+def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):
+    chosen = {"arm": "two_arg", "norm": "none", "start": "glorot", "amplitude": 0.05}
+    (tmp_path / "best.json").write_text(json.dumps({"configuration": chosen}))
+    assert tuning.read_hparams(tmp_path / "best.json") == {
+        "arm": "two_arg", "normalization": "none", "phi_init": "glorot", "phi_init_std": 0.05,
+    }  # fmt: skip
+    (tmp_path / "best.json").write_text(json.dumps({"configuration": {"color": "red"}}))
+    with pytest.raises(ValueError, match="holds no configuration"):
+        tuning.read_hparams(tmp_path / "best.json")

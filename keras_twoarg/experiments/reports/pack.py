@@ -1,0 +1,110 @@
+"""Pack folders of runs into a few files that can be committed: all records, phi, and what was measured on them.
+
+Models and checkpoints are not packed. `stored_runs` says what a packed folder holds, and reads it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.stored_runs import (
+    ARRAYS,
+    ROBUSTNESS,
+    RUNS,
+    StoredRun,
+    packed_runs,
+    stored_runs,
+)
+from keras_twoarg.utils import files
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed.
+
+    Attributes:
+        records: Stages of runs.
+        phi: Those of them with phi.
+        robustness: Measurements of robustness.
+    """
+
+    records: int
+    phi: int
+    robustness: int
+
+
+def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
+    """Write the runs below folders into one packed folder.
+
+    Runs are named by their folders, below the folder that is packed; where there are several, its own name stands in
+    front, unless it is a packed one. Packing again into the same folder adds runs; it never takes one away, and never
+    changes a record.
+
+    Args:
+        folders: Folders of runs, or packed ones, at any depth.
+        out: The packed folder; other files in it stay.
+        ends: Keep phi's weights at the start and at the best epoch alone, and not over the epochs: an eighth of the
+            bytes, and no maturation. Defaults to `False`.
+
+    Raises:
+        ValueError: If there are no runs, two have one name, or `out` holds something that packing would lose.
+    """
+    runs = stored_runs(folders)
+    if not runs:
+        raise ValueError(f"There are no records of finished runs in {', '.join(map(str, folders))}")
+    named = _named(runs, folders)
+    _check_nothing_is_lost(named, out)
+    arrays: dict[str, Any] = {}
+    for (name, stage), run in named.items():
+        if run.has_phi:
+            own = run.phi().to_arrays(run.record.best_epoch, ends=ends)
+            arrays |= {f"{name}/{stage}/{key}": value for key, value in own.items()}
+    measured = [{"run": name, **vars(m)} for (name, _), run in named.items() for m in run.robustness]
+    out.mkdir(parents=True, exist_ok=True)
+    if arrays:
+        files.write_whole(out / ARRAYS, lambda file: np.savez_compressed(file, **arrays))
+    if measured:
+        files.write_json_lines(out / ROBUSTNESS, measured)
+    lines = (
+        {"run": name, "dataset_fingerprint": run.dataset_fingerprint, **asdict(run.record)}
+        for (name, _), run in named.items()
+    )
+    files.write_json_lines(out / RUNS, lines)  # last: it says what the others hold
+    return Packed(len(named), sum(run.has_phi for run in named.values()), len(measured))
+
+
+def _named(runs: Sequence[StoredRun], folders: Sequence[Path]) -> dict[tuple[str, str], StoredRun]:
+    """Return the runs by name and stage."""
+    roots = [Path(folder).resolve() for folder in folders]
+    named: dict[tuple[str, str], StoredRun] = {}
+    for run in runs:
+        root = next(root for root in roots if run.location == root or root in run.location.parents)
+        plain = run.location != root and (len(roots) == 1 or (root / RUNS).exists())
+        key = (run.location.relative_to(root if plain else root.parent).as_posix(), run.record.stage)
+        if key in named:
+            raise ValueError(f"Two runs have the name {key[0]}: {named[key].location} and {run.location}")
+        named[key] = run
+    return named
+
+
+def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"Expected a folder to pack into. Received: {out}, which is a file")
+    if not (out / RUNS).exists():
+        if strangers := [name for name in (ARRAYS, ROBUSTNESS) if (out / name).exists()]:
+            raise ValueError(
+                f"{out} holds {strangers[0]} without {RUNS}: twoarg pack did not write it. Use a new folder"
+            )
+        return
+    for old in packed_runs(out):
+        key = (old.location.relative_to(out.resolve()).as_posix(), old.record.stage)
+        new = named.get(key)
+        if new is None:
+            raise ValueError(f"{out} holds {key[0]}, and the folders to pack do not. Name {out} among them to keep it")
+        if new.record != old.record:
+            raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
+        if (old.has_phi and not new.has_phi) or any(m not in new.robustness for m in old.robustness):
+            raise ValueError(f"{out} holds more of {key[0]} than the folders to pack. Pack into another folder")

@@ -1,0 +1,143 @@
+"""Runs as they are stored: in a folder for each run, as training leaves them, or packed into a few files.
+
+A packed folder holds
+
+| file | what |
+|---|---|
+| `runs.jsonl` | a line for each stage of each run: its record, `run` (the run's folder) and `dataset_fingerprint` |
+| `arrays.npz` | phi of each stage, as `Trace.to_arrays` gives it, with `RUN/STAGE/` in front of each name |
+| `robustness.jsonl` | a line for each measurement: what corruptions and attacks left of a run's network, with `run` |
+
+`twoarg pack` writes it (`keras_twoarg.experiments.reports.pack`), and everything that reads runs reads both.
+"""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.experiments.training.phi_snapshots import Trace
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import Stage, stage_file, stage_files
+from keras_twoarg.utils import files
+
+RUNS, ARRAYS, ROBUSTNESS = "runs.jsonl", "arrays.npz", "robustness.jsonl"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One stage of one run.
+
+    Attributes:
+        location: The run's folder, or the one that it had when it was packed, below the packed folder.
+        record: The stage's record.
+        robustness: What was measured on the joint stage's network.
+        has_phi: Whether phi was kept.
+        dataset_fingerprint: Of the data, where the run says it.
+    """
+
+    location: Path
+    record: Record
+    robustness: tuple[Robustness, ...]
+    has_phi: bool
+    dataset_fingerprint: str | None
+    _read_phi: Callable[[], Trace]
+
+    def phi(self) -> Trace:
+        """Read phi; only where `has_phi`."""
+        return self._read_phi()
+
+
+def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[StoredRun]:
+    """Read every stage of every run below folders, or of one seed's runs, in a fixed order.
+
+    A run that is there twice, packed and in a folder of its own at the same place, is read from its own folder.
+    """
+    packed = sorted({file.resolve() for folder in folders for file in Path(folder).rglob(RUNS)})
+    runs = [run for file in packed for run in packed_runs(file.parent)]
+    runs += [_loose_run(file) for file in stage_files(folders, ".json")]
+    unique = {(run.location, Stage(run.record.stage)): run for run in runs}
+    order = list(Stage)
+    ordered = sorted(unique.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
+    return [run for _, run in ordered if seed is None or run.record.seed == seed]
+
+
+def _loose_run(file: Path) -> StoredRun:
+    record, folder = Record.read(file), file.parent
+    surface = stage_file(folder, Stage(record.stage), "-surface.npz")
+    measured = sorted(folder.glob("*/robustness.json")) if record.stage == Stage.JOINT else []
+    configuration = files.read_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    fingerprint = configuration.get("dataset_fingerprint") if isinstance(configuration, dict) else None
+    return StoredRun(
+        folder,
+        record,
+        tuple(Robustness.read(found) for found in measured),
+        surface.exists(),
+        fingerprint,
+        lambda: Trace.read(surface),
+    )
+
+
+def packed_runs(folder: Path) -> list[StoredRun]:
+    """Read every stage of every run in one packed folder."""
+    folder = folder.resolve()
+    measured: dict[str, list[Robustness]] = {}
+    for name, data, where in _lines(folder / ROBUSTNESS):
+        measured.setdefault(name, []).append(Robustness.parse(data, where))
+    with_phi = _runs_with_phi(folder / ARRAYS)
+    runs = []
+    for name, data, where in _lines(folder / RUNS):
+        record = Record.parse(data, where)
+        prefix = f"{name}/{record.stage}/"
+        read_phi = partial(_packed_phi, folder / ARRAYS, prefix, record.best_epoch)
+        runs.append(
+            StoredRun(
+                folder / name,
+                record,
+                tuple(measured.get(name, ())) if record.stage == Stage.JOINT else (),
+                prefix in with_phi,
+                data.get("dataset_fingerprint"),
+                read_phi,
+            )
+        )
+    return runs
+
+
+def _lines(file: Path) -> list[tuple[str, dict[str, Any], str]]:
+    """Return the run, the entries and the place of each line."""
+    if not file.exists():
+        return []
+    lines = []
+    for number, data in enumerate(files.read_json_lines(file), start=1):
+        where = f"{file}, line {number},"
+        if not isinstance(data, dict) or not isinstance(data.get("run"), str):
+            raise ValueError(f"{where} names no run. Pack the runs again")
+        lines.append((data["run"], data, where))
+    return lines
+
+
+def _runs_with_phi(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    return {name.rpartition("/")[0] + "/" for name in _opened(file, lambda arrays: arrays.files)}
+
+
+def _packed_phi(file: Path, prefix: str, best_epoch: int | None) -> Trace:
+    def read(arrays: Any) -> Trace:
+        own = {name[len(prefix) :]: arrays[name] for name in arrays.files if name.startswith(prefix)}
+        return Trace.from_arrays(own, best_epoch)
+
+    return _opened(file, read)
+
+
+def _opened(file: Path, read: Callable[[Any], Any]) -> Any:
+    try:
+        with np.load(file) as arrays:
+            return read(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} is damaged ({error}). Pack the runs again") from error

@@ -1,0 +1,71 @@
+"""Does pretraining change how often a random surface is a saddle? The chance of claim c, with phi fitted and without.
+
+    python results/null_by_pretraining.py --surfaces 100 --out results/null_by_pretraining.json      # 20 minutes
+    python results/null_by_pretraining.py --surfaces 3 --epochs 5                                    # a look
+
+Reports take as chance the share of saddles among 1,000 random surfaces. A run starts from such a surface as phi learns
+it in pretraining. Both are fitted here with a quadratic where phi's arguments fell in runs of this folder, and compared
+surface by surface. A surface that is in --out is not fitted again. Needs: pip install 'keras_twoarg[tensorflow-cpu]'
+"""
+
+import argparse
+from pathlib import Path
+
+from keras_twoarg import analysis
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.reports.stored_runs import stored_runs
+from keras_twoarg.experiments.training import configuration, networks
+from keras_twoarg.utils import files, versions
+
+RUNS = ("mlp-mnist/two_arg-0", "mlp-fashion/two_arg-0", "early-training/cnn-fashion/two_arg-0")
+"""Where arguments fall is taken from these."""
+FIRST_SEED = 10**6
+"""That of the surfaces which reports take as the null; far from those of usual runs."""
+
+
+def compare(seed, epochs, densities):
+    """Return the scores of one random surface, and of phi fitted to it, over each density."""
+    settings = configuration.Configuration(seed=seed, pretraining_epochs=epochs)
+    phi = networks.make_phi(settings)
+    networks.pretrain_phi(phi, settings, lambda done, steps: None)
+    field = surfaces.random_field(seed, std=settings.phi_init_std)
+
+    def score(function, density):
+        return float(analysis.soft_xor(analysis.fit_quadratic(function, density)).score)
+
+    return {
+        "seed": seed,
+        "surface": {name: score(lambda nodes: field(*nodes.T), where) for name, where in densities.items()},
+        "phi": {name: score(phi.predict, where) for name, where in densities.items()},
+        "commit": versions.commit(),
+    }
+
+
+def density_of(run):
+    """Return where the arguments of a packed run's phi fall."""
+    (joint,) = [r for r in stored_runs([run.parent]) if r.location == run.resolve() and r.record.stage == "joint"]
+    return joint.phi().density
+
+
+def main():
+    """Run what is not in the file yet, and print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--surfaces", type=int, default=100)
+    parser.add_argument("--epochs", type=int, help="Passes over the grid in pretraining; default: the paper's 500")
+    parser.add_argument("--out", type=Path, default=Path("null_by_pretraining.json"))
+    options = parser.parse_args()
+    densities = {run: density_of(Path(__file__).parent / run) for run in RUNS}
+    found = files.read_json(options.out) if options.out.exists() else []
+    for seed in range(FIRST_SEED + len(found), FIRST_SEED + options.surfaces):
+        found.append(compare(seed, options.epochs, densities))
+        files.write_json(options.out, found)
+        print(f"{len(found)} of {options.surfaces} surfaces", flush=True)
+    for run in RUNS:
+        surface, phi = ([r[what][run] > 0 for r in found] for what in ("surface", "phi"))
+        same = sum(a == b for a, b in zip(surface, phi, strict=True))
+        number = len(found)
+        print(f"{run}: saddles {sum(surface)} of {number}, after pretraining {sum(phi)}; the same in {same}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Write the numbers of the documents from the records.
+
+    make tables                          # or python -m results.tables
+    python -m results.tables --check     # only say which documents disagree
+
+To add a table: write a function that returns it as Markdown, put `@table("NAME")` in front of it, in the module here
+that fits, and `<!-- table: NAME --><!-- end -->` where it belongs in a document.
+"""
+
+import sys
+
+from keras_twoarg.experiments.reports.documents import blocks, fill
+from results.tables import accuracy, comparisons, robustness, searches, soft_xor, speed, summary, surfaces  # noqa: F401
+from results.tables.records import ROOT, TABLES
+
+
+def documents():
+    """Return every document with a block in it."""
+    pages = [*ROOT.glob("*.md"), *(p for top in ("docs", "results", "tuning") for p in (ROOT / top).rglob("*.md"))]
+    return [page for page in sorted(pages) if blocks(page.read_text())]
+
+
+def differences():
+    """Return what is wrong, a line each: documents that disagree with the records, and what has not been entered."""
+    wrong = [f"{folder}: its arrays have changed since they were analysed" for folder in surfaces.outdated()]
+    wrong += [f"{folder}: it has no command in results/tables/comparisons.py" for folder in comparisons.missing()]
+    for page in documents():
+        if page.read_text() != fill(page.read_text(), TABLES):
+            wrong.append(f"{page.relative_to(ROOT)}: its numbers are not those of the records")
+    return wrong
+
+
+def main():
+    """Write the documents, or check them."""
+    if "--check" not in sys.argv:
+        surfaces.refresh()
+        for page in documents():
+            text = page.read_text()
+            if (filled := fill(text, TABLES)) != text:
+                page.write_text(filled)
+                print(f"Written: {page.relative_to(ROOT)}")
+    if wrong := differences():
+        sys.exit("\n".join([*wrong, "Run make tables"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What all tables share: the records of a comparison, and how numbers are written."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.analysis import Paired, mean_interval, paired
+from keras_twoarg.experiments.reports.stored_runs import StoredRun, stored_runs
+from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
+from keras_twoarg.experiments.robustness.corruptions import NAMES
+from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.experiments.training.run_record import Record
+
+ROOT = Path(__file__).parents[2]
+BySeed = Mapping[int, float]
+
+
+@cache
+def stored(folder: str) -> tuple[StoredRun, ...]:
+    """Return all runs of a comparison, such as "results/mlp-mnist"."""
+    return tuple(stored_runs([ROOT / folder]))
+
+
+def runs(folder: str, arm: str, stage: str = "joint", **settings: Any) -> list[Record]:
+    """Return the records of one arm and stage, by seed; `hidden` chooses the number of hidden layers."""
+    hidden = settings.pop("hidden", None)
+    found = [
+        run.record
+        for run in stored(folder)
+        if (run.record.arm, run.record.stage) == (arm, stage)
+        and all(run.record.settings.get(key) == value for key, value in settings.items())
+        and hidden in (None, len(run.record.widths))
+    ]
+    if not found:
+        raise ValueError(f"{folder} has no records of {arm}, {stage}, {settings}")
+    return sorted(found, key=lambda record: record.seed)
+
+
+def accuracy(records: Iterable[Record]) -> BySeed:
+    """Return test accuracies in percent."""
+    return {r.seed: 100 * r.test_accuracy for r in records if r.test_accuracy is not None}
+
+
+def curve(records: Iterable[Record]) -> BySeed:
+    """Return mean validation accuracies over the epochs, in percent."""
+    return {r.seed: 100 * float(np.mean(r.curve("val_accuracy"))) for r in records}
+
+
+def epochs_to(records: Iterable[Record], threshold: float) -> BySeed:
+    """Return the epochs until a validation accuracy; an error where a run never reached it."""
+    reached = {r.seed: r.epochs_to(threshold) for r in records}
+    if missing := [seed for seed, epoch in reached.items() if epoch is None]:
+        raise ValueError(f"Seeds {missing} never reached {threshold}")
+    return {seed: float(epoch or 0) for seed, epoch in reached.items()}
+
+
+def robustness(folder: str, arm: str) -> dict[int, Robustness]:
+    """Return what was measured on an arm's networks, by seed."""
+    found = [r for r in stored(folder) if r.record.arm == arm and r.record.stage == "joint" and r.robustness]
+    return {run.record.seed: run.robustness[0] for run in found}
+
+
+def attacked(folder: str, arm: str) -> BySeed:
+    """Return the accuracies after the whole AutoAttack, in percent."""
+    return {s: 100 * min(r.attacked[name] for name in AUTOATTACK) for s, r in robustness(folder, arm).items()}
+
+
+def clean(folder: str, arm: str) -> BySeed:
+    """Return the accuracies on the same images as they are, in percent."""
+    return {s: 100 * (r.clean or 0.0) for s, r in robustness(folder, arm).items()}
+
+
+def corrupted(folder: str, arm: str) -> BySeed:
+    """Return the mean accuracies over all corruptions and severities, in percent."""
+    return {s: 100 * float(np.mean([r.corrupted[n] for n in NAMES])) for s, r in robustness(folder, arm).items()}
+
+
+def against(first: BySeed, second: BySeed) -> Paired:
+    """Return how two arms differ over the seeds that both have."""
+    seeds = sorted(set(first) & set(second))
+    return paired([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+
+
+# How numbers are written
+
+
+def spread(values: BySeed, digits: int = 2, unit: str = " %") -> str:
+    """Write a mean and standard deviation over seeds."""
+    numbers = list(values.values())
+    deviation = f" ± {np.std(numbers, ddof=1):.{digits}f}" if len(numbers) > 1 else ""
+    return f"{np.mean(numbers):.{digits}f}{unit}{deviation}"
+
+
+def each(values: BySeed, digits: int = 2) -> str:
+    """Write each seed's number."""
+    return ", ".join(f"{values[seed]:.{digits}f}" for seed in sorted(values))
+
+
+def median(values: BySeed) -> str:
+    """Write the median over seeds."""
+    return f"{np.median(list(values.values())):.0f}"
+
+
+def interval(found: Paired, digits: int = 2) -> str:
+    """Write a difference with its 95 % interval, in bold where that leaves out zero."""
+    if not np.isfinite([found.low, found.high]).all():
+        return f"{found.difference:+.{digits}f}"
+    text = f"{found.difference:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+
+
+def difference(first: BySeed, second: BySeed, digits: int = 2) -> str:
+    """Write how two arms differ over seeds."""
+    return interval(against(first, second), digits)
+
+
+def mean_of(values: Sequence[float], digits: int = 2) -> str:
+    """Write a mean with its 95 % interval."""
+    mean, low, high = mean_interval(values)
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def verdict(found: Paired, better: int = 1) -> str:
+    """Return what an interval says of a claim: more is better, or with `better=-1` less."""
+    low, high = sorted((better * found.low, better * found.high))
+    return "holds" if low > 0 else "does not hold" if high < 0 else "not shown"
+
+
+Table = Callable[[], str]
+TABLES: dict[str, Table] = {}
+"""Every table by the name of its block."""
+
+
+def table(name: str) -> Callable[[Table], Table]:
+    """Enter a function into the tables."""
+
+    def enter(function: Table) -> Table:
+        TABLES[name] = function
+        return function
+
+    return enter

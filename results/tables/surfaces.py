@@ -1,0 +1,91 @@
+"""What analyses say of every phi in the results, computed once and kept in `results/surfaces.json`.
+
+They take seconds for each surface. `python -m results.tables` computes those of new and of changed surfaces.
+"""
+
+import hashlib
+from functools import cache
+
+import numpy as np
+
+from keras_twoarg import analysis
+from keras_twoarg.experiments.reports.stored_runs import ARRAYS
+from keras_twoarg.experiments.reports.surface_tables import Surface, chance
+from keras_twoarg.utils import files
+from results.tables.records import ROOT, stored
+
+FILE = ROOT / "results" / "surfaces.json"
+UNTRAINED = 1000
+"""Untrained surfaces of each start, whose share of saddles is what chance makes."""
+
+
+def folders():
+    """Return the comparisons that hold phi."""
+    return sorted(file.parent.relative_to(ROOT).as_posix() for file in (ROOT / "results").rglob(ARRAYS))
+
+
+def digest(folder):
+    """Return what changes with a comparison's arrays."""
+    return hashlib.sha256((ROOT / folder / ARRAYS).read_bytes()).hexdigest()[:16]
+
+
+def outdated():
+    """Return the comparisons whose arrays have changed since they were analysed."""
+    known = files.read_json(FILE) if FILE.exists() else {}
+    return [folder for folder in folders() if known.get(folder, {}).get("arrays") != digest(folder)]
+
+
+@cache
+def analysed():
+    """Return the analyses by comparison, run and name."""
+    return files.read_json(FILE)
+
+
+def refresh():
+    """Analyse what is new, and forget what is gone."""
+    known = files.read_json(FILE) if FILE.exists() else {}
+    for folder in outdated():
+        print(f"Analysing phi in {folder}", flush=True)
+        known[folder] = _analyse(folder, known.get(folder, {"runs": {}}))
+        files.write_json(FILE, known)
+    if set(known) - set(folders()):
+        files.write_json(FILE, {folder: known[folder] for folder in folders()})
+    analysed.cache_clear()
+
+
+def _analyse(folder, before):
+    joint = [run for run in stored(folder) if run.has_phi and run.record.stage == "joint"]
+    surfaces = {}
+    for run in joint:
+        surface = Surface(run.record, run.phi())
+        if surface.trace.learned.ndim == 2:
+            surfaces[run.location.relative_to((ROOT / folder).resolve()).as_posix()] = surface
+    runs, starts = {}, {}
+    for name, surface in surfaces.items():
+        content = b"".join(np.ascontiguousarray(a).tobytes() for a in (surface.trace.learned, surface.density.values))
+        own = hashlib.sha256(content).hexdigest()[:16]
+        old = before["runs"].get(name, {})
+        runs[name] = old if old.get("phi") == own else {"phi": own, **_describe(surface, folder != "results/claim-c")}
+        if surface.record.arm == "two_arg":
+            starts.setdefault(surface.record.settings["phi_init"], []).append(surface)
+    by_chance = {
+        start: {fit: chance(members, UNTRAINED, paper=fit == "paper") for fit in ("paper", "weighted")}
+        for start, members in starts.items()
+        if start in ("random", "glorot")
+    }
+    return {"arrays": digest(folder), "runs": runs, "chance": by_chance}
+
+
+def _describe(surface, nearest):
+    start = analysis.spectrum(surface.trace.start, surface.density)
+    return {
+        "weighted": surface.soft_xor.score,
+        "weighted_at_start": surface.soft_xor_at_start.score,
+        "r2": surface.soft_xor.r2,
+        "paper": surface.paper.score,
+        "paper_at_start": surface.paper_at_start.score,
+        "quadrupole": surface.spectrum.quadrupole,
+        "quadrupole_at_start": start.quadrupole,
+        "settled": analysis.settled(surface.distances) if surface.distances else None,
+        "nearest": surface.nearest.name if nearest else None,  # takes longer than all the rest
+    }

@@ -1,0 +1,26 @@
+"""The numbers of the documents are those of the records."""
+
+import pytest
+
+from keras_twoarg.experiments.reports.documents import fill
+
+pytest.importorskip("scipy")
+from results.tables import __main__ as tables
+from results.tables.records import TABLES
+
+
+def test_every_number_in_the_documents_is_that_of_the_records():
+    assert tables.differences() == []
+    names = {page.relative_to(tables.ROOT).as_posix() for page in tables.documents()}
+    claims = {"README", "a-learns-faster", "b-ends-higher", "c-soft-xor", "d-corruptions", "e-adversarial"}
+    assert {"README.md", "results/README.md", "tuning/README.md", *(f"docs/claims/{c}.md" for c in claims)} <= names
+
+
+def test_a_number_changed_by_hand_is_seen(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(fill("<!-- table: depths -->\n<!-- end -->\n", TABLES))
+    monkeypatch.setattr(tables, "documents", lambda: [page])
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    assert tables.differences() == []
+    page.write_text(page.read_text().replace("85.86", "85.96"))
+    assert tables.differences() == ["page.md: its numbers are not those of the records"]
