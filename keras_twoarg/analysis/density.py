@@ -11,7 +11,6 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.pairing import to_tuples
 
 _BATCH = 250
 
@@ -124,7 +123,7 @@ def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]
 
     def recorder(layer: TwoArgActivation, call: Any) -> Any:
         def record(inputs: Any, **kwargs: Any) -> Any:
-            tuples = to_tuples(inputs, layer.arity, layer.pairing)
+            tuples = layer.tuples(inputs)
             array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
             found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
             return call(inputs, **kwargs)

@@ -10,8 +10,9 @@ from keras import ops
 
 from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops import table
-from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.table import Interpolation
 
 EVALUATIONS = ("auto", "exact", "interpolated")
@@ -21,18 +22,8 @@ AUTO_BATCH = 128
 _tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
 
 
-class _Parameters(int):
-    """A number of parameters that Keras' `summary`, which formats it by `:,`, prints with a remark behind it."""
-
-    remark = ""
-
-    def __format__(self, spec: str) -> str:
-        plain = format(int(self), spec)
-        return f"{plain} ({self.remark})" if spec == "," else plain
-
-
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class TwoArgActivation(keras.layers.Layer):
+class TwoArgActivation(PairingLayer):
     """Activation layer whose units take several arguments, by an inner network that all of them share.
 
     `y[..., i] = phi(x[..., 2i], x[..., 2i + 1])`
@@ -49,6 +40,8 @@ class TwoArgActivation(keras.layers.Layer):
             128 samples have at least as many units as the table has nodes, 6,561 (52 units in a sample) or, for one
             argument, 81, and is exact elsewhere. It can be set at any time, on a loaded or compiled model too (see
             `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
+        axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
+            others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
             `trainable` acts on the inner network, and so on all the places that share it.
 
@@ -57,7 +50,7 @@ class TwoArgActivation(keras.layers.Layer):
         training: Whether gradients will be wanted: memory then stays flat, at the price of some recomputation.
 
     Input shape:
-        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+        `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
 
     Output shape:
         `(batch, ..., n)`
@@ -78,8 +71,10 @@ class TwoArgActivation(keras.layers.Layer):
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: If `pairing` or `evaluation` is unknown, the last axis is not a multiple of the arity, or tensors
-            in a list differ in number or shape from what the arity asks for.
+        ValueError: If `pairing` or `evaluation` is unknown, the axis is not a multiple of the arity, or that of the
+            batch, or tensors in a list differ in number or shape from what the arity asks for; if the layer is another
+            layer's `activation` (`Dense(6, activation=TwoArgActivation())` would have 3 outputs and declare 6: use
+            `TwoArgDense`).
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
@@ -91,17 +86,16 @@ class TwoArgActivation(keras.layers.Layer):
         *,
         pairing: str = "adjacent",
         evaluation: str | Interpolation = "auto",
+        axis: int = -1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(pairing, axis, **kwargs)
         if inner is not None and not isinstance(inner, InnerNetwork):
             raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         self.inner = InnerNetwork() if inner is None else inner
-        self.pairing = check_pairing(pairing)
         self._units: int | None = None
         self._callers: WeakSet[Any] = WeakSet()
         self.evaluation = evaluation
-        self.supports_masking = True
 
     @property
     def arity(self) -> int:
@@ -144,7 +138,7 @@ class TwoArgActivation(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Build the inner network, unless another place has done so."""
         self.compute_output_shape(input_shape)  # raises if it does not fit
-        units = units_shape(input_shape, self.arity)[1:]
+        units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         if not self.inner.built:
             self.inner.build((None, self.arity))
@@ -152,7 +146,7 @@ class TwoArgActivation(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
         tables = self._enter()
-        tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
+        tuples = self.tuples(inputs)  # (..., n, arity)
         evaluation = self.evaluation_in_use
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
@@ -197,31 +191,16 @@ class TwoArgActivation(keras.layers.Layer):
             tables[key] = table.make_table(inner.values(), inner.evaluate, grid, self.arity, training)
         return tables[key], grid, not inner.trainable_weights
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return the shape of the outputs: one entry for each unit."""
-        return units_shape(input_shape, self.arity)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Pass a mask on; of several arguments' masks, their conjunction."""
-        return join_masks(previous_mask)
-
-    def count_params(self) -> int:
-        """Return the inner network's number of parameters. Keras' `summary` prints the evaluation in use behind it."""
-        number = _Parameters(super().count_params())
-        number.remark = "exact" if self.evaluation_in_use == "exact" else "interpol."  # its column is 13 wide
-        return number
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
         return {
             **super().get_config(),
             "inner": sharing.serialize_inner(self.inner),
-            "pairing": self.pairing,
             "evaluation": asdict(self.evaluation) if isinstance(self.evaluation, Interpolation) else self.evaluation,
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "TwoArgActivation":
+    def from_config(cls, config: dict[str, Any]) -> Any:
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
         config = dict(config)
         if isinstance(config["inner"], dict):
