@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_twoarg.utils.keras_internals import applies_activation, calling_layer, producer
+from keras_twoarg.utils.keras_internals import applies_activation, layers_being_called, producer
 
 _HALVING = "A layer that gives each unit several pre-activations cannot be another layer's activation"
 
@@ -18,7 +18,9 @@ def refuse_as_activation(layer: Any) -> None:
 
     Keras says nothing when a layer takes its activation; so the first call is the earliest time to tell.
     """
-    parent = calling_layer()
+    parent = next(reversed(layers_being_called()), None)
+    while isinstance(parent, keras.layers.TimeDistributed):  # it runs its layer's `call` without calling the layer
+        parent = parent.layer
     if parent is None or parent is layer or not applies_activation(parent, layer):
         return
     raise ValueError(

@@ -8,12 +8,13 @@ from weakref import WeakKeyDictionary, WeakSet
 import keras
 from keras import ops
 
-from keras_twoarg.layers import sharing
+from keras_twoarg.layers import ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops import table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.keras_internals import replace_layer
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 AUTO_BATCH = 128
@@ -43,7 +44,11 @@ class TwoArgActivation(PairingLayer):
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
-            `trainable` acts on the inner network, and so on all the places that share it.
+            `trainable` acts on the inner network, and so on all the places that share it; set on a model that is
+            compiled already, it takes effect when the model is compiled again.
+
+    `layer.inner = other` puts another inner network into the layer, built or not; compile a compiled model again
+    then, or use `set_phi(model, other)`, which changes all places and the optimizer.
 
     Call arguments:
         inputs: A tensor of pre-activations, or a list of `arity` tensors of one shape, one for each argument.
@@ -90,12 +95,38 @@ class TwoArgActivation(PairingLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
-        if inner is not None and not isinstance(inner, InnerNetwork):
-            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         self.inner = InnerNetwork() if inner is None else inner
         self._units: int | None = None
         self._callers: WeakSet[Any] = WeakSet()
         self.evaluation = evaluation
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `inner` at any time, although Keras allows a built layer no other layers."""
+        if name == "inner":
+            self._set_inner(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _set_inner(self, inner: InnerNetwork) -> None:
+        if not isinstance(inner, InnerNetwork):
+            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        previous = getattr(self, "inner", None)
+        if previous is None:
+            super().__setattr__("inner", inner)
+        elif inner is not previous:
+            self.check_inner(inner)
+            replace_layer(self, "inner", inner)
+            if self.built:
+                inner.ensure_built()
+            self._forget_traces()
+
+    def check_inner(self, inner: InnerNetwork) -> None:
+        """Raise a ValueError if a network cannot take the place of the present one."""
+        if inner.arity != self.arity:
+            raise ValueError(
+                f"Only an inner network of arity {self.arity} fits the layer {self.name!r}. "
+                f"Received: an inner network of arity {inner.arity}"
+            )
 
     @property
     def arity(self) -> int:
@@ -140,11 +171,13 @@ class TwoArgActivation(PairingLayer):
         self.compute_output_shape(input_shape)  # raises if it does not fit
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
-        if not self.inner.built:
-            self.inner.build((None, self.arity))
+        sharing.check_graph(self.inner)
+        self.inner.ensure_built()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
+        if training:
+            ownership.note_training(self.inner, self)
         tables = self._enter()
         tuples = self.tuples(inputs)  # (..., n, arity)
         evaluation = self.evaluation_in_use

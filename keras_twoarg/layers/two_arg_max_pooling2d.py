@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_twoarg.layers import ownership
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops import pooled_table
@@ -73,6 +74,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         tuples = self._channels_last_tuples(inputs) if compiled else None
         if tuples is None or None in tuples.shape[1:3]:
             return max_pool(super().call(inputs, training=training), self.pool_size, self.axis)
+        ownership.note_training(self.inner, self)
         cells, grid, frozen = self._table(self._enter(), True)
         values = pooled_table.evaluate(ops.cast(tuples, "float32"), cells, grid, self.pool_size, frozen)
         values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)

@@ -29,12 +29,12 @@ def producer(tensor: Any) -> Producer | None:
     return Producer(history.operation, history.node_index, node.input_tensors)
 
 
-def calling_layer() -> Any:
-    """Return the layer whose `call` is being run, or None outside of any layer."""
+def layers_being_called() -> list[Any]:
+    """Return the layers whose `call` is being run, the outermost first."""
     from keras.src.backend.common import global_state
 
-    stack = global_state.get_global_attribute("name_scope_stack")
-    return stack[-1].caller if stack else None
+    stack = global_state.get_global_attribute("name_scope_stack") or []
+    return [scope.caller for scope in stack if isinstance(scope.caller, keras.layers.Layer)]
 
 
 def applies_activation(layer: Any, activation: Any) -> bool:
