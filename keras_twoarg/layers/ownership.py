@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import keras
 
-from keras_twoarg.utils.keras_internals import flatten_layers, layers_being_called
+from keras_twoarg.utils.keras_internals import flatten_layers, graph_of, layers_being_called, live_models
 
 
 @dataclass
@@ -36,7 +36,10 @@ class _Group:
 
     @property
     def name(self) -> str:
-        return str(max(self.models, key=lambda model: len(flatten_layers(model))).name)
+        """The name of the model that holds most."""
+        graphs = {id(graph_of(model)) for model in self.models}
+        own = [model for model in self.models if id(model) not in graphs]
+        return str(max(own, key=lambda model: len(flatten_layers(model))).name)
 
 
 _usages: WeakKeyDictionary[Any, _Usage] = WeakKeyDictionary()
@@ -89,9 +92,8 @@ def _unrelated(inner: Any) -> list[_Group]:
 
 
 def _groups(inner: Any) -> list[_Group]:
-    models = [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
     groups: list[_Group] = []
-    for model in models:
+    for model in live_models():
         group = _Group(_places(model, inner), [model])
         if not group.places:
             continue

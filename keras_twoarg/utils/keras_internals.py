@@ -1,5 +1,6 @@
 """Every private name of Keras that the package uses, each behind a function that says what it is for."""
 
+import gc
 import inspect
 from typing import Any, NamedTuple
 
@@ -53,6 +54,16 @@ def applies_activation(layer: Any, activation: Any) -> bool:
 def flatten_layers(model: Any) -> list[Any]:
     """Return a model or layer and all layers within it, each once."""
     return list(model._flatten_layers())
+
+
+def graph_of(model: Any) -> Any:
+    """Return the functional model that does a Sequential model's work, or None."""
+    return getattr(model, "_functional", None)
+
+
+def live_models() -> list[Any]:
+    """Return all Keras models that exist and are complete. Takes about a tenth of a second."""
+    return [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
 
 
 def replace_layer(owner: Any, name: str, new: Any) -> None:
