@@ -15,7 +15,7 @@ True
 ...     copy = keras.Sequential.from_config(model.get_config())
 >>> assert_shared(copy)
 
-Forgotten, Keras' own functions raise an error where the copies meet in one graph, and warn elsewhere.
+Forgotten, there is an error where the copies meet in one graph, and elsewhere a warning when the second one is called.
 """
 
 import warnings
@@ -143,7 +143,7 @@ def revive_inner(config: dict[str, Any]) -> InnerNetwork:
     return inner
 
 
-def check_graph(inner: InnerNetwork, inputs: Any = ()) -> None:
+def check_graph(inner: InnerNetwork, inputs: Any) -> None:
     """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared.
 
     Where no graph connects them, warn when the second copy is used.

@@ -171,7 +171,6 @@ class TwoArgActivation(PairingLayer):
         self.compute_output_shape(input_shape)  # raises if it does not fit
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
-        sharing.check_graph(self.inner)
         self.inner.ensure_built()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
