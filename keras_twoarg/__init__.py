@@ -4,7 +4,9 @@ from keras_twoarg import models  # also registers the layers of its networks, so
 from keras_twoarg._version import __version__
 from keras_twoarg.export.bake import BakingReport, bake
 from keras_twoarg.layers.baked_activation import BakedActivation
+from keras_twoarg.layers.description import describe
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.replacement import set_phi
 from keras_twoarg.layers.sharing import assert_shared, clone_model, sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
@@ -21,7 +23,9 @@ __all__ = [
     "assert_shared",
     "bake",
     "clone_model",
+    "describe",
     "models",
     "set_evaluation",
+    "set_phi",
     "sharing_scope",
 ]
