@@ -100,7 +100,7 @@ def describe(model: Any) -> Description:
         two...  64     interpolated  81 x 81  phi  yes
         two...  32     exact         -        phi  yes
         <BLANKLINE>
-        phi: InnerNetwork 2 -> 64 -> 64 -> 1, 4,417 of the model's 109,419 parameters, once for 2 places, trainable
+        phi: InnerNetwork 2 -> 64 -> 64 -> 1, 4,417 of the model's 109,387 parameters, once for 2 places, trainable
     """
     places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
     if not places:

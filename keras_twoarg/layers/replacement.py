@@ -45,8 +45,6 @@ def set_phi(model: Any, inner: InnerNetwork, *, instead_of: InnerNetwork | None 
             f"`instead_of` must be one of the inner networks of the model {model.name!r}: {names}. "
             f"Received: instead_of={instead_of!r}"
         )
-    if not isinstance(inner, InnerNetwork):
-        raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
     places = [layer for layer in places if instead_of in (None, layer.inner)]
     for layer in places:
         layer.check_inner(inner)

@@ -1,6 +1,5 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
-from dataclasses import asdict
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -11,6 +10,7 @@ from keras import ops
 from keras_twoarg.layers import ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
+from keras_twoarg.layers.serialization import phi_config, revive_phi
 from keras_twoarg.ops import table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.table import Interpolation
@@ -108,23 +108,24 @@ class TwoArgActivation(PairingLayer):
             super().__setattr__(name, value)
 
     def _set_inner(self, inner: InnerNetwork) -> None:
-        if not isinstance(inner, InnerNetwork):
-            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         previous = getattr(self, "inner", None)
+        self.check_inner(inner)
         if previous is None:
             super().__setattr__("inner", inner)
         elif inner is not previous:
-            self.check_inner(inner)
             replace_layer(self, "inner", inner)
             if self.built:
                 inner.ensure_built()
             self._forget_traces()
 
     def check_inner(self, inner: InnerNetwork) -> None:
-        """Raise a ValueError if a network cannot take the place of the present one."""
-        if inner.arity != self.arity:
+        """Raise a TypeError or ValueError if this cannot be the layer's inner network."""
+        if not isinstance(inner, InnerNetwork):
+            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        previous = getattr(self, "inner", inner)
+        if inner.arity != previous.arity:
             raise ValueError(
-                f"Only an inner network of arity {self.arity} fits the layer {self.name!r}. "
+                f"Only an inner network of arity {previous.arity} fits the layer {self.name!r}. "
                 f"Received: an inner network of arity {inner.arity}"
             )
 
@@ -225,21 +226,12 @@ class TwoArgActivation(PairingLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
-        return {
-            **super().get_config(),
-            "inner": sharing.serialize_inner(self.inner),
-            "evaluation": asdict(self.evaluation) if isinstance(self.evaluation, Interpolation) else self.evaluation,
-        }
+        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        config = dict(config)
-        if isinstance(config["inner"], dict):
-            config["inner"] = sharing.revive_inner(config["inner"])
-        if isinstance(config.get("evaluation"), dict):
-            config["evaluation"] = Interpolation(**config["evaluation"])
-        return cls(**config)
+        return cls(**revive_phi(config))
 
 
 def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:

@@ -52,8 +52,17 @@ def applies_activation(layer: Any, activation: Any) -> bool:
 
 
 def flatten_layers(model: Any) -> list[Any]:
-    """Return a model or layer and all layers within it, each once."""
-    return list(model._flatten_layers())
+    """Return a model or layer and all layers within it, each once, in the order in which they were added."""
+    layers: dict[int, Any] = {}
+
+    def visit(layer: Any) -> None:
+        if id(layer) not in layers:
+            layers[id(layer)] = layer
+            for inside in layer._flatten_layers(recursive=False, include_self=False):
+                visit(inside)
+
+    visit(model)
+    return list(layers.values())
 
 
 def graph_of(model: Any) -> Any:
