@@ -34,6 +34,11 @@ class Block:
         """How phi is to be evaluated. Set it at `layer.place`, or by `set_evaluation`."""
         return self.place.evaluation
 
+    @property
+    def places(self) -> list[TwoArgActivation]:
+        """The place, or those of the cell types."""
+        return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `inner` is that of the place."""
         if name == "inner":

@@ -14,13 +14,15 @@ from keras_twoarg.layers.serialization import phi_config, revive_phi
 from keras_twoarg.ops import table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.keras_internals import replace_layer
+from keras_twoarg.utils.keras_internals import call_under_way, replace_layer
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 AUTO_BATCH = 128
 """A batch for which `"auto"` decides: a table pays where its units are at least as many as the table's nodes."""
 
 _tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
+# Of each call of a recurrent layer that is under way: the tables that were made before its loop.
+_tables_of_loops: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -84,6 +86,9 @@ class TwoArgActivation(PairingLayer):
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
+
+    in_loop = False
+    """Whether the layer is called at every step of a loop, in front of which a table is made: see `enter_loop`."""
 
     def __init__(
         self,
@@ -159,7 +164,7 @@ class TwoArgActivation(PairingLayer):
             return self._evaluation
         if not self.built or not self.inner.worth_a_table or self.arity > 2:
             return "exact"
-        many = self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
+        many = self.in_loop or self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
         return "interpolated" if many else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -180,11 +185,13 @@ class TwoArgActivation(PairingLayer):
             ownership.note_training(self.inner, self)
         tables = self._enter()
         tuples = self.tuples(inputs)  # (..., n, arity)
-        evaluation = self.evaluation_in_use
+        evaluation, made = self.evaluation_in_use, self._table_of_loop()
+        if made is None and self.in_loop and self._evaluation == "auto":
+            evaluation = "exact"  # a table at every step would cost more
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
         else:
-            cells, grid, frozen = self._table(tables, bool(training))
+            cells, grid, frozen = made or self._table(tables, bool(training))
             flat = ops.reshape(tuples, (-1, self.arity))
             values = table.evaluate(flat, cells, grid, bool(training), frozen)
             values = ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
@@ -204,6 +211,16 @@ class TwoArgActivation(PairingLayer):
             self._maybe_reset_call_context()  # asking opened one, if `call` was called directly
         of_keras = type(model).__module__.startswith("keras.") and self in getattr(model, "layers", ())
         return _tables.setdefault(call, {}) if of_keras and self._remat_mode is None else {}
+
+    def enter_loop(self) -> None:
+        """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
+        call = call_under_way()
+        if call is not None and self.evaluation_in_use != "exact":
+            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = self._table({}, training=False)
+
+    def _table_of_loop(self) -> Any:
+        tables = _tables_of_loops.get(call_under_way()) if self.in_loop and call_under_way() is not None else None
+        return None if tables is None else tables.get(self)
 
     def _forget_traces(self) -> None:
         """Have Keras trace the models anew that have called this layer."""

@@ -105,6 +105,8 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
                 "Separate arguments are two, of the input and of the state. Use an inner network of arity 2, or "
                 f"arguments='mixed'. Received: arity={self.arity}"
             )
+        for place in self.places:
+            place.in_loop = True
 
     def build(self, input_shape: Any) -> None:
         """Create the kernels, the biases, and phi, unless another place has done so."""
@@ -122,7 +124,7 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
     def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         """Compute one time step: the outputs, which are the new state, and the new state in a list."""
         state = states[0] if isinstance(states, list | tuple) else states
-        input_mask, state_mask = self.get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
+        input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
         if training and input_mask is not None:
             sequence = sequence * input_mask
         if training and state_mask is not None:
@@ -130,6 +132,12 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         from_input, from_state = ops.matmul(sequence, self.kernel), ops.matmul(state, self.recurrent_kernel)
         outputs = self.place(self._arguments(from_input, from_state), training=training)
         return outputs, [outputs] if isinstance(states, list | tuple) else outputs
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        """Return the mask of the inputs. Keras asks for it before the loop: the time to make phi's table as well."""
+        for place in self.places:
+            place.enter_loop()
+        return super().get_dropout_mask(step_input)
 
     def _arguments(self, from_input: Any, from_state: Any) -> Any:
         """Return the pre-activations as the place takes them."""

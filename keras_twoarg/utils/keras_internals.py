@@ -38,6 +38,13 @@ def layers_being_called() -> list[Any]:
     return [scope.caller for scope in stack if isinstance(scope.caller, keras.layers.Layer)]
 
 
+def call_under_way() -> Any:
+    """Return an object that lives as long as the outermost layer's call, or None outside of any call."""
+    from keras.src.backend.common import global_state
+
+    return global_state.get_global_attribute("current_call_ctx")
+
+
 def applies_activation(layer: Any, activation: Any) -> bool:
     """Return whether a layer that runs is one of Keras and applies `activation` as its own.
 
