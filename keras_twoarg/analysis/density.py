@@ -10,7 +10,6 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.utils.types import Model, Tensor
 
 _BATCH = 250
@@ -122,7 +121,7 @@ def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]
 
     def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def record(inputs: Tensor | list[Tensor], **kwargs: object) -> Tensor:
-            tuples = to_tuples(inputs, layer.arity, layer.pairing)
+            tuples = layer.tuples(inputs)
             array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
             found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
             return call(inputs, **kwargs)

@@ -243,7 +243,7 @@ def _rebuild(model: Any, grids: dict[str, Interpolation]) -> Any:
         if isinstance(layer, TwoArgActivation):
             made = BakedActivation(
                 grids[layer.name], layer.arity, layer.pairing, getattr(layer, "pool_size", None),
-                name=layer.name, dtype=layer.dtype_policy,
+                axis=layer.axis, name=layer.name, dtype=layer.dtype_policy,
             )  # fmt: skip
         else:
             made = layer.__class__.from_config(layer.get_config())

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
@@ -31,7 +31,7 @@ def looking_up_with(function: LookUp) -> Iterator[None]:
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class BakedActivation(keras.layers.Layer):
+class BakedActivation(PairingLayer):
     """Activation layer that looks its units' arguments up in a constant table: what `bake` puts into a model.
 
     It computes what `TwoArgActivation` computes with `evaluation=Interpolation(...)` of the same grid, from the values
@@ -42,10 +42,11 @@ class BakedActivation(keras.layers.Layer):
         arity: Number of arguments, 1 or 2. Defaults to `2`.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
         pool_size: As in `TwoArgMaxPooling2D`, to take the largest output of each window; or `None`. Defaults to `None`.
+        axis: As in `TwoArgActivation`. Defaults to `-1`.
         **kwargs: `name` and `dtype`, as for every Keras layer. The table is float32 always.
 
     Input shape:
-        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+        `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
 
     Output shape:
         `(batch, ..., n)`, pooled if there is a `pool_size`
@@ -60,15 +61,26 @@ class BakedActivation(keras.layers.Layer):
     """
 
     def __init__(
-        self, grid: Any, arity: int = 2, pairing: str = "adjacent", pool_size: Any = None, **kwargs: Any
+        self,
+        grid: Any,
+        arity: int = 2,
+        pairing: str = "adjacent",
+        pool_size: Any = None,
+        axis: int = -1,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(pairing, axis, **kwargs)
         self.grid = grid if isinstance(grid, Interpolation) else Interpolation(**grid)
         if arity not in (1, 2):
             raise ValueError(f"A table takes one or two arguments. Received: arity={arity!r}")
-        self.arity, self.pairing = arity, check_pairing(pairing)
+        self._arity = arity
         self.pool_size = None if pool_size is None else check_pool_size(pool_size)
         self.supports_masking = pool_size is None
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit."""
+        return self._arity
 
     def build(self, input_shape: Any) -> None:
         """Create the table: for each cell the coefficients of its polynomial."""
@@ -85,7 +97,7 @@ class BakedActivation(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
-        tuples = to_tuples(inputs, self.arity, self.pairing)
+        tuples = self.tuples(inputs)
         flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
         cells = ops.convert_to_tensor(self.cells.value)
         if not training and may_compile(False):
@@ -93,18 +105,14 @@ class BakedActivation(keras.layers.Layer):
         else:
             values = _look_up.get()(flat, cells, self.grid)
         values = ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
-        return values if self.pool_size is None else max_pool(values, self.pool_size)
+        return values if self.pool_size is None else max_pool(values, self.pool_size, self.axis)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each unit, or each unit and window."""
-        shape = units_shape(input_shape, self.arity)
-        return shape if self.pool_size is None else pooled_shape(shape, self.pool_size)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Pass a mask on; of several arguments' masks, their conjunction."""
-        return join_masks(previous_mask)
+        shape = super().compute_output_shape(input_shape)
+        return shape if self.pool_size is None else pooled_shape(shape, self.pool_size, self.axis)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = {"arity": self.arity, "pairing": self.pairing, "pool_size": self.pool_size}
+        own = {"arity": self.arity, "pool_size": self.pool_size}
         return {**super().get_config(), "grid": asdict(self.grid), **own}

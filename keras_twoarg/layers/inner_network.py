@@ -1,8 +1,11 @@
-"""InnerNetwork: phi, its weights and its identity."""
+"""InnerNetwork: phi, its weights, its identity, and its file."""
 
+import tempfile
+import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -10,7 +13,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
+from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.keras_internals import flatten_layers
+
+Network = TypeVar("Network", bound="InnerNetwork")
 
 _BLOCK = 65_536  # tuples that `predict` evaluates at a time
 
@@ -36,7 +44,12 @@ class InnerNetwork(keras.layers.Layer):
         share_key: Identity of this network in saved files: layers saved with the same key are loaded with one
             network. Defaults to a new random key; there is no need to set it.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer. `trainable=False` freezes phi
-            in all the places where it is used.
+            in all the places where it is used. Set on a model that is compiled already, it takes effect when the model
+            is compiled again, as with every Keras layer.
+
+    One network belongs to one model. Make it inside of the function that builds the model (with KerasTuner: inside of
+    `build`), or models that are trained one after the other change one another's phi. To use a trained phi in another
+    network, freeze it, or give that network a copy: `inner.save(path)`, `InnerNetwork.load(path)`.
 
     Input shape:
         `(..., arity)`
@@ -46,10 +59,10 @@ class InnerNetwork(keras.layers.Layer):
 
     Example:
         >>> inner = InnerNetwork()
-        >>> tuple(inner(np.zeros((5, 2), "float32")).shape)
-        (5, 1)
         >>> inner.count_params()
         4417
+        >>> inner.predict(np.zeros((5, 2), "float32")).shape
+        (5, 1)
 
     Raises:
         ValueError: If `arity` or a number of hidden units is not a positive integer, or the last axis of an input
@@ -120,11 +133,32 @@ class InnerNetwork(keras.layers.Layer):
         """Evaluate phi exactly at tuples `(N, arity)`, `(N, 1)`, with these values of its weights."""
         return exact.evaluate(tuples, values, self.activation, training)
 
+    def ensure_built(self) -> None:
+        """Create the weights unless they exist. What reads or sets weights does so by itself."""
+        if not self.built:
+            self.build((None, self.arity))
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the values of each layer's kernel and bias, as NumPy arrays."""
+        self.ensure_built()
+        return super().get_weights()
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the values of each layer's kernel and bias: in all places of all models that hold this network."""
+        self.ensure_built()
+        super().set_weights(weights)
+
+    def count_params(self) -> int:
+        """Return the number of parameters, however many places share them."""
+        self.ensure_built()
+        return int(super().count_params())
+
     def predict(self, tuples: np.ndarray) -> np.ndarray:
         """Evaluate phi at argument tuples `(N, arity)`, `(N, 1)`, exactly and in float32, block by block.
 
         It never holds the hidden layers of all tuples at once, and does not depend on the dtype policy.
         """
+        self.ensure_built()
 
         def phi(block: np.ndarray) -> np.ndarray:
             return np.asarray(ops.convert_to_numpy(self.evaluate(ops.convert_to_tensor(block), self.values())))
@@ -132,6 +166,64 @@ class InnerNetwork(keras.layers.Layer):
         tuples = np.asarray(tuples, "float32")
         blocks = [phi(tuples[i : i + _BLOCK]) for i in range(0, len(tuples), _BLOCK)]
         return np.concatenate(blocks) if blocks else np.zeros((0, 1), "float32")
+
+    def save(self, path: str | Path, overwrite: bool = True) -> None:
+        """Write phi by itself into a `.keras` file, a Keras model from `(batch, arity)` to `(batch, 1)`.
+
+        Args:
+            path: The file; its name ends in `.keras`.
+            overwrite: Whether an existing file is replaced. Defaults to `True`, as for `keras.Model.save`.
+
+        Raises:
+            ValueError: If the name ends otherwise, the folder does not exist, or the file exists and is to stay.
+
+        Example:
+            >>> InnerNetwork().save("phi.keras")
+            >>> InnerNetwork.load("phi.keras").count_params()
+            4417
+        """
+        path = _keras_file(path)
+        if not path.parent.is_dir():
+            raise ValueError(f"The folder {path.parent} does not exist. Received: path={str(path)!r}")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} exists already. Use another name, or overwrite=True")
+        model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder) / "phi.keras")
+            content = (Path(folder) / "phi.keras").read_bytes()
+        write_whole(path, lambda file: file.write(content))
+
+    @classmethod
+    def load(cls: type[Network], path: str | Path) -> Network:
+        """Read phi from a file that `save` wrote, or from that of any model with one inner network.
+
+        Args:
+            path: A `.keras` file.
+
+        Returns:
+            A network of its own: it shares nothing with others that were loaded from the file. If it was frozen when
+            it was saved, it is frozen.
+
+        Raises:
+            ValueError: If there is no such file, Keras cannot read it, or it does not hold one network of this class.
+        """
+        path = _keras_file(path)
+        if not path.is_file():
+            raise ValueError(f"There is no file {path}")
+        try:
+            model = keras.models.load_model(path, compile=False)
+        except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"Keras cannot load {path}: {error}") from error
+        networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
+        if len(networks) != 1 or not isinstance(networks[0], cls):
+            names = ", ".join(type(network).__name__ for network in networks) or "none"
+            raise ValueError(f"Expected a file with one {cls.__name__}. Received: {path}, with {names}")
+        return networks[0]
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the weights of a file, as Keras' loading calls it, and warn if another model loses its own thereby."""
+        super().load_own_variables(store)
+        ownership.note_loading(self)
 
     def values(self) -> list[Any]:
         """Return the values of each layer's kernel and bias, in the dtype of the running computation."""
@@ -172,6 +264,12 @@ class InnerNetwork(keras.layers.Layer):
         if _owners.get(self.share_key, self) is not self:
             self.share_key = uuid4().hex
         _owners[self.share_key] = self
+
+
+def _keras_file(path: str | Path) -> Path:
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"The name of the file must end in '.keras'. Received: path={str(path)!r}")
+    return Path(path)
 
 
 def _sequence(hidden_units: Any) -> Sequence[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.xla import may_compile
 
 
@@ -36,7 +36,7 @@ FUNCTIONS = {"glu": _glu, "maxout": _maxout, "product": _product, "swiglu": _swi
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class PairActivation(keras.layers.Layer):
+class PairActivation(PairingLayer):
     """Activation layer whose units apply a fixed function to two arguments.
 
     On TensorFlow, `fit`, `evaluate` and `predict` run it compiled by XLA, as they do phi: operation by operation its
@@ -45,10 +45,11 @@ class PairActivation(keras.layers.Layer):
     Args:
         function: `"glu"`, `"maxout"`, `"product"`, `"swiglu"` or `"xnor"` (see `keras_twoarg.analysis.surfaces`).
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
+        axis: As in `TwoArgActivation`. Defaults to `-1`.
         **kwargs: `name` and `dtype`, as for every Keras layer.
 
     Input shape:
-        `(batch, ..., 2 * n)`, or two tensors `(batch, ..., n)`
+        `(batch, ..., 2 * n)`, the width on axis `axis`, or two tensors `(batch, ..., n)`
 
     Output shape:
         `(batch, ..., n)`
@@ -59,37 +60,31 @@ class PairActivation(keras.layers.Layer):
         [[3.0, -2.0]]
 
     Raises:
-        ValueError: If the function or the pairing is unknown, or the last axis is odd.
+        ValueError: If the function or the pairing is unknown, or the axis is odd or that of the batch.
     """
 
-    arity = 2
-
-    def __init__(self, function: str, pairing: str = "adjacent", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(pairing, axis, **kwargs)
         if function not in FUNCTIONS:
             raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
-        self.function, self.pairing = function, check_pairing(pairing)
-        self.supports_masking = True
+        self.function = function
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit: two."""
+        return 2
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply the function to each unit's arguments."""
-        tuples = to_tuples(inputs, 2, self.pairing)  # (..., n, 2)
+        tuples = self.tuples(inputs)  # (..., n, 2)
         if not may_compile(training):
             return FUNCTIONS[self.function](*ops.unstack(tuples, axis=-1))
         flat = ops.reshape(tuples, (-1, 2))
         return ops.reshape(_compiled(self.function)(flat), ops.shape(tuples)[:-1])
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return the shape of the outputs: one entry for each unit."""
-        return units_shape(input_shape, 2)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Pass a mask on; of both arguments' masks, their conjunction."""
-        return join_masks(previous_mask)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "function": self.function, "pairing": self.pairing}
+        return {**super().get_config(), "function": self.function}
 
 
 @cache

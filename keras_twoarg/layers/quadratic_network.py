@@ -29,7 +29,6 @@ class QuadraticNetwork(InnerNetwork):
 
     Example:
         >>> phi = QuadraticNetwork()
-        >>> phi.build((None, 2))
         >>> phi.set_weights([np.array([[0.0], [0.0], [1.0], [0.0], [0.0], [0.5]])])
         >>> float(phi(np.array([[2.0, 3.0]], "float32"))[0, 0])
         6.5

@@ -15,7 +15,7 @@ True
 ...     copy = keras.Sequential.from_config(model.get_config())
 >>> assert_shared(copy)
 
-Forgotten, Keras' own functions raise an error where the copies meet in one graph, and warn elsewhere.
+Forgotten, there is an error where the copies meet in one graph, and elsewhere a warning when the second one is called.
 """
 
 import warnings
@@ -28,35 +28,45 @@ from weakref import WeakSet
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.keras_internals import flatten_layers, producer
 
 _REMEDY = (
     "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
     "keras.models.clone_model, and `with keras_twoarg.sharing_scope():` around from_config, model_from_json, or "
-    "load_model of an HDF5 file."
+    "load_model of an HDF5 file; around keras.layers.Bidirectional `with keras_twoarg.sharing_scope(inner):`."
 )
 
 # config key -> network, within the innermost sharing_scope
 _scope: ContextVar[dict[str, InnerNetwork] | None] = ContextVar("keras_twoarg_sharing_scope", default=None)
-# networks rebuilt outside any scope, by the key of the network that they copy
+# networks rebuilt outside any scope that a place uses, by the key of the network that they copy
 _copies: dict[str, "WeakSet[InnerNetwork]"] = {}
 
 
 @contextmanager
-def sharing_scope() -> Iterator[None]:
+def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
     """Rebuild layers from configs so that those that shared an inner network share one again.
 
     One scope is one copy: the networks that are made in it are new, and shared among everything that is rebuilt in
     it. A scope inside another one is part of the outer one.
 
+    Args:
+        *inner: Networks that are to be used as they are, and not copied. `keras.layers.Bidirectional` needs that, as it
+            rebuilds the layer that it is given twice, for either direction.
+
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)])
         >>> with sharing_scope():
         ...     copy = keras.models.model_from_json(model.to_json())
+        >>> phi = InnerNetwork()
+        >>> with sharing_scope(phi):
+        ...     both_ways = keras.layers.Bidirectional(keras.layers.RNN(TwoArgRNNCell(8, phi)))
     """
-    if _scope.get() is not None:
+    networks = _scope.get()
+    if networks is not None:
+        networks.update({one.share_key: one for one in inner})
         yield
         return
-    token = _scope.set({})
+    token = _scope.set({one.share_key: one for one in inner})
     try:
         yield
     finally:
@@ -126,39 +136,41 @@ def revive_inner(config: dict[str, Any]) -> InnerNetwork:
     if keras.saving.deserialize_keras_object(config) is inner:
         return inner  # Keras is loading a file and resolves the identity itself
     key = config["config"]["share_key"]
-    made = _scope.get()
-    if made is not None:
-        return made.setdefault(key, inner)
+    networks = _scope.get()
+    if networks is not None:
+        return networks.setdefault(key, inner)
     inner.copy_of = key
-    copies = _copies.setdefault(key, WeakSet())
-    if len(copies):
-        warnings.warn(
-            "A second copy of one inner network was made from a config. If both belong to one model, it no longer "
-            f"shares one phi. {_REMEDY}",
-            stacklevel=2,
-        )
-    copies.add(inner)
     return inner
 
 
 def check_graph(inner: InnerNetwork, inputs: Any) -> None:
-    """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared."""
+    """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared.
+
+    Where no graph connects them, warn when the second copy is used.
+    """
     if inner.copy_of is None:
         return
     for layer in _upstream_layers(inputs):
         if isinstance(layer, InnerNetwork) and layer is not inner and layer.copy_of == inner.copy_of:
             raise ValueError(f"This model's layers shared one inner network, and now each has a copy. {_REMEDY}")
+    used = _copies.setdefault(inner.copy_of, WeakSet())
+    if len(used) and inner not in used:
+        warnings.warn(
+            "A second copy of one inner network is used that was made from a config. If both belong to one model, it "
+            f"no longer shares one phi. {_REMEDY}",
+            stacklevel=2,
+        )
+    used.add(inner)
 
 
 def _upstream_layers(inputs: Any) -> Iterator[Any]:
     """Yield the layers, nested ones too, that a symbolic tensor was computed by."""
     waiting, seen = list(keras.tree.flatten(inputs)), set()
     while waiting:
-        history = getattr(waiting.pop(), "_keras_history", None)
-        if history is None or (id(history.operation), history.node_index) in seen:
+        source = producer(waiting.pop())
+        if source is None or (id(source.operation), source.call) in seen:
             continue
-        seen.add((id(history.operation), history.node_index))
-        if isinstance(history.operation, keras.layers.Layer):
-            yield from history.operation._flatten_layers()
-        node = history.operation._inbound_nodes[history.node_index]
-        waiting += node.input_tensors
+        seen.add((id(source.operation), source.call))
+        if isinstance(source.operation, keras.layers.Layer):
+            yield from flatten_layers(source.operation)
+        waiting += source.inputs

@@ -1,6 +1,5 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
-from dataclasses import asdict
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -8,31 +7,26 @@ from weakref import WeakKeyDictionary, WeakSet
 import keras
 from keras import ops
 
-from keras_twoarg.layers import sharing
+from keras_twoarg.layers import ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pairing_layer import PairingLayer
+from keras_twoarg.layers.serialization import phi_config, revive_phi
 from keras_twoarg.ops import table
-from keras_twoarg.ops.pairing import check_pairing, join_masks, to_tuples, units_shape
+from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.keras_internals import call_under_way, replace_layer
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 AUTO_BATCH = 128
 """A batch for which `"auto"` decides: a table pays where its units are at least as many as the table's nodes."""
 
 _tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
-
-
-class _Parameters(int):
-    """A number of parameters that Keras' `summary`, which formats it by `:,`, prints with a remark behind it."""
-
-    remark = ""
-
-    def __format__(self, spec: str) -> str:
-        plain = format(int(self), spec)
-        return f"{plain} ({self.remark})" if spec == "," else plain
+# Of each call of a recurrent layer that is under way: the tables that were made before its loop.
+_tables_of_loops: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class TwoArgActivation(keras.layers.Layer):
+class TwoArgActivation(PairingLayer):
     """Activation layer whose units take several arguments, by an inner network that all of them share.
 
     `y[..., i] = phi(x[..., 2i], x[..., 2i + 1])`
@@ -49,15 +43,21 @@ class TwoArgActivation(keras.layers.Layer):
             128 samples have at least as many units as the table has nodes, 6,561 (52 units in a sample) or, for one
             argument, 81, and is exact elsewhere. It can be set at any time, on a loaded or compiled model too (see
             `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
+        axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
+            others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
-            `trainable` acts on the inner network, and so on all the places that share it.
+            `trainable` acts on the inner network, and so on all the places that share it; set on a model that is
+            compiled already, it takes effect when the model is compiled again.
+
+    `layer.inner = other` puts another inner network into the layer, built or not; compile a compiled model again
+    then, or use `set_phi(model, other)`, which changes all places and the optimizer.
 
     Call arguments:
         inputs: A tensor of pre-activations, or a list of `arity` tensors of one shape, one for each argument.
         training: Whether gradients will be wanted: memory then stays flat, at the price of some recomputation.
 
     Input shape:
-        `(batch, ..., arity * n)`, or `arity` tensors `(batch, ..., n)`
+        `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
 
     Output shape:
         `(batch, ..., n)`
@@ -78,12 +78,17 @@ class TwoArgActivation(keras.layers.Layer):
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: If `pairing` or `evaluation` is unknown, the last axis is not a multiple of the arity, or tensors
-            in a list differ in number or shape from what the arity asks for.
+        ValueError: If `pairing` or `evaluation` is unknown, the axis is not a multiple of the arity, or that of the
+            batch, or tensors in a list differ in number or shape from what the arity asks for; if the layer is another
+            layer's `activation` (`Dense(6, activation=TwoArgActivation())` would have 3 outputs and declare 6: use
+            `TwoArgDense`).
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
+
+    in_loop = False
+    """Whether the layer is called at every step of a loop, in front of which a table is made: see `enter_loop`."""
 
     def __init__(
         self,
@@ -91,17 +96,43 @@ class TwoArgActivation(keras.layers.Layer):
         *,
         pairing: str = "adjacent",
         evaluation: str | Interpolation = "auto",
+        axis: int = -1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if inner is not None and not isinstance(inner, InnerNetwork):
-            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        super().__init__(pairing, axis, **kwargs)
         self.inner = InnerNetwork() if inner is None else inner
-        self.pairing = check_pairing(pairing)
         self._units: int | None = None
         self._callers: WeakSet[Any] = WeakSet()
         self.evaluation = evaluation
-        self.supports_masking = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `inner` at any time, although Keras allows a built layer no other layers."""
+        if name == "inner":
+            self._set_inner(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _set_inner(self, inner: InnerNetwork) -> None:
+        previous = getattr(self, "inner", None)
+        self.check_inner(inner)
+        if previous is None:
+            super().__setattr__("inner", inner)
+        elif inner is not previous:
+            replace_layer(self, "inner", inner)
+            if self.built:
+                inner.ensure_built()
+            self._forget_traces()
+
+    def check_inner(self, inner: InnerNetwork) -> None:
+        """Raise a TypeError or ValueError if this cannot be the layer's inner network."""
+        if not isinstance(inner, InnerNetwork):
+            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
+        previous = getattr(self, "inner", inner)
+        if inner.arity != previous.arity:
+            raise ValueError(
+                f"Only an inner network of arity {previous.arity} fits the layer {self.name!r}. "
+                f"Received: an inner network of arity {inner.arity}"
+            )
 
     @property
     def arity(self) -> int:
@@ -133,7 +164,9 @@ class TwoArgActivation(keras.layers.Layer):
             return self._evaluation
         if not self.built or not self.inner.worth_a_table or self.arity > 2:
             return "exact"
-        many = self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
+        many = (
+            self.in_loop or self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
+        )
         return "interpolated" if many else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -144,20 +177,23 @@ class TwoArgActivation(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Build the inner network, unless another place has done so."""
         self.compute_output_shape(input_shape)  # raises if it does not fit
-        units = units_shape(input_shape, self.arity)[1:]
+        units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
-        if not self.inner.built:
-            self.inner.build((None, self.arity))
+        self.inner.ensure_built()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
+        if training:
+            ownership.note_training(self.inner, self)
         tables = self._enter()
-        tuples = to_tuples(inputs, self.arity, self.pairing)  # (..., n, arity)
-        evaluation = self.evaluation_in_use
+        tuples = self.tuples(inputs)  # (..., n, arity)
+        evaluation, made = self.evaluation_in_use, self._table_of_loop()
+        if made is None and self.in_loop and self._evaluation == "auto":
+            evaluation = "exact"  # a table at every step would cost more
         if evaluation == "exact":
             values = self.inner(tuples, training=training)  # (..., n, 1)
         else:
-            cells, grid, frozen = self._table(tables, bool(training))
+            cells, grid, frozen = made or self._table(tables, bool(training))
             flat = ops.reshape(tuples, (-1, self.arity))
             values = table.evaluate(flat, cells, grid, bool(training), frozen)
             values = ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
@@ -178,6 +214,16 @@ class TwoArgActivation(keras.layers.Layer):
         of_keras = type(model).__module__.startswith("keras.") and self in getattr(model, "layers", ())
         return _tables.setdefault(call, {}) if of_keras and self._remat_mode is None else {}
 
+    def enter_loop(self) -> None:
+        """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
+        call = call_under_way()
+        if call is not None and self.evaluation_in_use != "exact":
+            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = self._table({}, training=False)
+
+    def _table_of_loop(self) -> Any:
+        tables = _tables_of_loops.get(call_under_way()) if self.in_loop and call_under_way() is not None else None
+        return None if tables is None else tables.get(self)
+
     def _forget_traces(self) -> None:
         """Have Keras trace the models anew that have called this layer."""
         for model in self._callers:
@@ -197,38 +243,14 @@ class TwoArgActivation(keras.layers.Layer):
             tables[key] = table.make_table(inner.values(), inner.evaluate, grid, self.arity, training)
         return tables[key], grid, not inner.trainable_weights
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return the shape of the outputs: one entry for each unit."""
-        return units_shape(input_shape, self.arity)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Pass a mask on; of several arguments' masks, their conjunction."""
-        return join_masks(previous_mask)
-
-    def count_params(self) -> int:
-        """Return the inner network's number of parameters. Keras' `summary` prints the evaluation in use behind it."""
-        number = _Parameters(super().count_params())
-        number.remark = "exact" if self.evaluation_in_use == "exact" else "interpol."  # its column is 13 wide
-        return number
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
-        return {
-            **super().get_config(),
-            "inner": sharing.serialize_inner(self.inner),
-            "pairing": self.pairing,
-            "evaluation": asdict(self.evaluation) if isinstance(self.evaluation, Interpolation) else self.evaluation,
-        }
+        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "TwoArgActivation":
+    def from_config(cls, config: dict[str, Any]) -> Any:
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        config = dict(config)
-        if isinstance(config["inner"], dict):
-            config["inner"] = sharing.revive_inner(config["inner"])
-        if isinstance(config.get("evaluation"), dict):
-            config["evaluation"] = Interpolation(**config["evaluation"])
-        return cls(**config)
+        return cls(**revive_phi(config))
 
 
 def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_twoarg.layers import ownership
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops import pooled_table
-from keras_twoarg.ops.pairing import to_tuples
-from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
+from keras_twoarg.ops.windows import channel_axis, check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 
 
@@ -25,13 +25,16 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         inner: As in `TwoArgActivation`.
         pool_size: Rows and columns of a window, one integer for both, or two. Windows do not overlap, and what is left
             over at the border is dropped, as with `padding="valid"`. Defaults to `2`.
+        axis: The axis of the channels: `-1`, or `1` for channels_first images. Defaults to `None`: as
+            `keras.config.image_data_format()` says when the layer is made, like Keras' convolutions.
         **kwargs: `pairing`, `evaluation` and others, as for `TwoArgActivation`.
 
     Input shape:
-        `(batch, height, width, arity * n)`, or `arity` tensors `(batch, height, width, n)`
+        `(batch, height, width, arity * n)`, or `arity` tensors `(batch, height, width, n)`; for `axis=1`
+        `(batch, arity * n, height, width)`
 
     Output shape:
-        `(batch, height // rows, width // columns, n)`
+        `(batch, height // rows, width // columns, n)`; for `axis=1` `(batch, n, height // rows, width // columns)`
 
     Example:
         >>> inner = InnerNetwork()
@@ -47,29 +50,49 @@ class TwoArgMaxPooling2D(TwoArgActivation):
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: As for `TwoArgActivation`; if `pool_size` is not one or two positive integers, or the inputs are no
-            images.
+        ValueError: As for `TwoArgActivation`; if `pool_size` is not one or two positive integers, `axis` not that of
+            channels, or the inputs are no images.
     """
 
-    def __init__(self, inner: InnerNetwork | None = None, pool_size: int | tuple[int, int] = 2, **kwargs: Any) -> None:
-        super().__init__(inner, **kwargs)
+    def __init__(
+        self,
+        inner: InnerNetwork | None = None,
+        pool_size: int | tuple[int, int] = 2,
+        *,
+        axis: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if axis is None:
+            axis = 1 if keras.config.image_data_format() == "channels_first" else -1
+        super().__init__(inner, axis=channel_axis(axis), **kwargs)
         self.pool_size = check_pool_size(pool_size)
         self.supports_masking = False
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments, and take the largest output of each window."""
-        tuples = to_tuples(inputs, self.arity, self.pairing)  # (batch, height, width, n, arity)
-        compiled = training and may_compile(training) and None not in tuples.shape[1:3]
-        if not compiled or self.evaluation_in_use == "exact":
-            return max_pool(super().call(inputs, training=training), self.pool_size)
+        compiled = training and may_compile(training) and self.evaluation_in_use != "exact"
+        tuples = self._channels_last_tuples(inputs) if compiled else None
+        if tuples is None or None in tuples.shape[1:3]:
+            return max_pool(super().call(inputs, training=training), self.pool_size, self.axis)
+        ownership.note_training(self.inner, self)
         cells, grid, frozen = self._table(self._enter(), True)
         values = pooled_table.evaluate(ops.cast(tuples, "float32"), cells, grid, self.pool_size, frozen)
+        values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)
         return ops.cast(values, self.compute_dtype)
+
+    def _channels_last_tuples(self, inputs: Any) -> Any:
+        tuples = self.tuples(inputs)
+        return tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each window and unit."""
-        return pooled_shape(super().compute_output_shape(input_shape), self.pool_size)
+        return pooled_shape(super().compute_output_shape(input_shape), self.pool_size, self.axis)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
         return {**super().get_config(), "pool_size": list(self.pool_size)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Rebuild a layer; one of a file without `axis` is channels-last, whatever Keras is set to."""
+        return super().from_config({"axis": -1, **config})

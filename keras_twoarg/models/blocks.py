@@ -75,7 +75,7 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
 def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Layer]:
     """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
     if inner is not None:
-        return [TwoArgMaxPooling2D(inner, 2, pairing=pairing, evaluation=evaluation)]
+        return [TwoArgMaxPooling2D(inner, 2, axis=-1, pairing=pairing, evaluation=evaluation)]
     return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2, data_format=FORMAT)]
 
 

@@ -1,6 +1,6 @@
 """How a tensor of pre-activations becomes argument tuples.
 
-A unit of arity a reads a entries of the last axis. Which ones is the *pairing*:
+A unit of arity a reads a entries of one axis, the last one unless said otherwise. Which ones is the *pairing*:
 
 * `"adjacent"`: unit i reads entries a*i, ..., a*i + a - 1 (Yoon et al., arXiv 2110.06871).
 * `"halves"`: unit i reads entries i, n + i, ..., (a - 1)*n + i, the order of gated linear units.
@@ -23,29 +23,54 @@ def check_pairing(pairing: str) -> str:
     return pairing
 
 
-def unit_count(shape: Sequence[int | None], arity: int) -> int:
+def check_axis(axis: int) -> int:
+    """Return `axis`, or raise a ValueError unless it is an integer other than 0, the batch axis."""
+    if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+        raise ValueError(
+            "`axis` must be an integer other than 0: -1 for the last axis, 1 for the channels of channels_first "
+            f"images. Axis 0 holds the samples. Received: axis={axis!r}"
+        )
+    return axis
+
+
+def positive_axis(axis: int, rank: int) -> int:
+    """Return an axis of a tensor with `rank` axes counted from the front, or raise a ValueError that says why not."""
+    counted = axis + rank if axis < 0 else axis
+    if not 0 < counted < rank:
+        raise ValueError(
+            f"The axis that holds the arguments must be one of 1 to {rank - 1}, or counted from the end -1 to "
+            f"{1 - rank}: axis 0 holds the samples. Received: axis={axis} for a tensor with {rank} axes"
+        )
+    return counted
+
+
+def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
     """Return the number of units that a tensor of pre-activations with this shape feeds."""
     if len(shape) < 2:
         raise ValueError(
             "Pre-activations need a batch axis and a last axis that holds the arguments, "
             f"for example (batch, {arity} * units). Received: shape={tuple(shape)}"
         )
-    width = shape[-1]
+    counted = positive_axis(axis, len(shape))
+    name = "last axis" if counted == len(shape) - 1 else f"axis {counted}"
+    width = shape[counted]
     if width is None:
-        raise ValueError(f"The last axis must have a known size. Received: shape={tuple(shape)}")
+        raise ValueError(f"The {name} must have a known size. Received: shape={tuple(shape)}")
     if width % arity:
         raise ValueError(
-            f"The last axis must be a multiple of {arity}, the arity of the inner network: {arity} pre-activations "
-            f"for each unit. Received: last axis = {width} (shape={tuple(shape)}). "
+            f"The {name} must be a multiple of {arity}, the arity of the inner network: {arity} pre-activations "
+            f"for each unit. Received: {name} = {width} (shape={tuple(shape)}). "
             f"Give the layer in front {width - width % arity + arity} units, or another multiple of {arity}."
         )
     return width // arity
 
 
-def units_shape(shape: Any, arity: int) -> tuple[int | None, ...]:
+def units_shape(shape: Any, arity: int, axis: int = -1) -> tuple[int | None, ...]:
     """Return the shape of the units' outputs, from the shape of one tensor or the shapes of several."""
     if len(shape) == 0 or not isinstance(shape[0], list | tuple):
-        return (*shape[:-1], unit_count(shape, arity))
+        units = unit_count(shape, arity, axis)
+        counted = positive_axis(axis, len(shape))
+        return (*shape[:counted], units, *shape[counted + 1 :])
     shapes = [tuple(one) for one in shape]
     if len(shapes) != arity or len(set(shapes)) > 1:
         raise ValueError(
@@ -55,19 +80,40 @@ def units_shape(shape: Any, arity: int) -> tuple[int | None, ...]:
     return shapes[0]
 
 
-def to_tuples(x: Any, arity: int, pairing: str) -> Any:
-    """Group pre-activations into argument tuples: (..., arity * n), or a list of (..., n), -> (..., n, arity)."""
+def to_tuples(x: Any, arity: int, pairing: str, axis: int = -1) -> Any:
+    """Group pre-activations into argument tuples: (..., arity * n), or a list of (..., n), -> (..., n, arity).
+
+    With another axis than the last, that axis holds the units of the result, and the tuples are last as ever:
+    (batch, arity * n, height, width) -> (batch, n, height, width, arity) for `axis=1`.
+    """
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
         return ops.stack(x, axis=-1)
     shape = ops.shape(x)
-    lead, units = shape[:-1], unit_count(x.shape, arity)
-    if pairing == "adjacent":
-        return ops.reshape(x, (*lead, units, arity))
-    return ops.swapaxes(ops.reshape(x, (*lead, arity, units)), -1, -2)
+    units, axis = unit_count(x.shape, arity, axis), positive_axis(axis, len(shape))
+    lead, rest = shape[:axis], shape[axis + 1 :]
+    if pairing == "halves":
+        return ops.moveaxis(ops.reshape(x, (*lead, arity, units, *rest)), axis, -1)
+    tuples = ops.reshape(x, (*lead, units, arity, *rest))
+    return ops.moveaxis(tuples, axis + 1, -1) if rest else tuples
 
 
 def join_masks(masks: Any) -> Any:
     """Return the conjunction of the masks of a tensor or of several, or None where there are none."""
     present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
     return reduce(ops.logical_and, present) if present else None
+
+
+def units_mask(mask: Any, shape: Any, arity: int, pairing: str, axis: int) -> Any:
+    """Return the mask of the units' outputs, from the masks of inputs with this shape, or these shapes.
+
+    Where the axis of the arguments is one that the mask has (time steps that are paired), a unit's output counts if
+    all of its arguments do.
+    """
+    joined = join_masks(mask)
+    if joined is None or (len(shape) and isinstance(shape[0], list | tuple)):
+        return joined
+    counted = positive_axis(axis, len(shape))
+    if counted >= len(joined.shape):
+        return joined
+    return ops.all(to_tuples(joined, arity, pairing, counted), axis=-1)

@@ -16,16 +16,31 @@ def check_pool_size(pool_size: Any) -> Size:
     return size
 
 
-def max_pool(values: Any, size: Size) -> Any:
-    """Return the largest entry of each window, `(batch, height // rows, width // columns, channels)`."""
+def channel_axis(axis: int) -> int:
+    """Return 1 or -1 for an axis that may hold the channels of images, or raise a ValueError."""
+    if axis not in (1, -1, 3, -3):
+        raise ValueError(
+            f"The arguments of images are on axis -1, or on axis 1 of channels_first images. Received: axis={axis!r}"
+        )
+    return 1 if axis in (1, -3) else -1
+
+
+def max_pool(values: Any, size: Size, axis: int = -1) -> Any:
+    """Return the largest entry of each window: `(batch, height // rows, width // columns, channels)` for `axis=-1`."""
+    if channel_axis(axis) == 1:  # not all devices pool channels_first images
+        pooled = max_pool(ops.moveaxis(values, 1, -1), size)
+        return ops.moveaxis(pooled, -1, 1)
     return ops.max_pool(values, size, strides=size, padding="valid", data_format="channels_last")
 
 
-def pooled_shape(shape: tuple[int | None, ...], size: Size) -> tuple[int | None, ...]:
+def pooled_shape(shape: tuple[int | None, ...], size: Size, axis: int = -1) -> tuple[int | None, ...]:
     """Return the shape after pooling, or raise a ValueError if the shape is none of images, or of too small ones."""
+    first = channel_axis(axis) == 1
     if len(shape) != 4:
-        raise ValueError(f"Max-pooling takes (batch, height, width, channels). Received: shape={shape}")
-    if any(given is not None and given < least for given, least in zip(shape[1:3], size, strict=True)):
+        order = "channels, height, width" if first else "height, width, channels"
+        raise ValueError(f"Max-pooling takes (batch, {order}). Received: shape={shape}")
+    pixels = shape[2:] if first else shape[1:3]
+    if any(given is not None and given < least for given, least in zip(pixels, size, strict=True)):
         raise ValueError(f"The images are smaller than a window of {size[0]} x {size[1]}. Received: shape={shape}")
-    height, width = (n if n is None else n // least for n, least in zip(shape[1:3], size, strict=True))
-    return (shape[0], height, width, shape[3])
+    height, width = (n if n is None else n // least for n, least in zip(pixels, size, strict=True))
+    return (shape[0], shape[1], height, width) if first else (shape[0], height, width, shape[3])

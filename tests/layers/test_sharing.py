@@ -229,17 +229,22 @@ def test_a_compiled_model_goes_on_training_after_loading(tmp_path, x):
     ],
     ids=["clone_model", "from_config", "to_json"],
 )
-@pytest.mark.filterwarnings("ignore:A second copy")
-def test_unsharing_by_keras_is_an_error_that_names_the_remedy(build, careless):
-    with pytest.raises(ValueError, match=r"(?s)each has a copy.*keras_twoarg.clone_model.*sharing_scope"):
-        careless(build(InnerNetwork(hidden_units=(5, 5))))
+def test_unsharing_by_keras_is_an_error_that_names_the_remedy_once(build, careless):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"(?s)each has a copy.*keras_twoarg.clone_model.*sharing_scope") as told:
+            careless(build(InnerNetwork(hidden_units=(5, 5))))
+    assert str(told.value).count("keras_twoarg.clone_model") == 1
 
 
 @pytest.mark.parametrize("build", [nested, subclassed], ids=lambda build: build.__name__)
-def test_unsharing_that_no_graph_shows_warns_and_is_found(build):
+def test_unsharing_that_no_graph_shows_warns_once_and_is_found(build, x):
     model = build(InnerNetwork(hidden_units=(5, 5)))
-    with pytest.warns(UserWarning, match="(?s)second copy.*keras_twoarg.clone_model.*sharing_scope"):
+    with pytest.warns(UserWarning, match="(?s)second copy.*keras_twoarg.clone_model.*sharing_scope") as told:
         copied = keras.models.clone_model(model)
+        copied(x)
+        copied(x)
+    assert len(told) == 1
     with pytest.raises(ValueError, match="several copies of one inner network"):
         assert_shared(copied)
 
@@ -258,6 +263,17 @@ def test_a_scope_within_a_scope_is_the_same_scope():
         second = clone_model(model)
     assert inner_networks(first)[0] is inner_networks(second)[0]
     assert inner_networks(clone_model(model))[0] is not inner_networks(first)[0]
+
+
+def test_a_scope_may_be_given_networks_that_are_not_to_be_copied():
+    inner = InnerNetwork(hidden_units=(5, 5))
+    config = TwoArgActivation(inner).get_config()
+    with sharing_scope(inner):
+        assert TwoArgActivation.from_config(config).inner is inner
+        with sharing_scope(other := InnerNetwork()):
+            assert TwoArgActivation.from_config(TwoArgActivation(other).get_config()).inner is other
+        assert TwoArgActivation.from_config(config).inner is inner
+    assert TwoArgActivation.from_config(config).inner is not inner
 
 
 def test_an_ensemble_of_two_loads_keeps_both_networks(tmp_path, x):

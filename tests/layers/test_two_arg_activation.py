@@ -85,15 +85,6 @@ def test_one_layer_object_at_several_widths(rng):
     assert layer(rng.normal(size=(2, 12))).shape == (2, 6)
 
 
-def test_summary_shows_the_evaluation_in_use():
-    model = keras.Sequential([keras.Input((16, 32)), TwoArgActivation(), keras.layers.Dense(4), TwoArgActivation()])
-    lines: list[str] = []
-    model.summary(line_length=76, print_fn=lines.append)
-    assert [(" ".join(lines)).count(remark) for remark in ("(interpol.)", "4,417 (exact)")] == [1, 1]
-    parameters = model.layers[0].count_params()
-    assert (parameters, f"{parameters}", str(parameters)) == (4417, "4417", "4417")
-
-
 def test_masks_are_passed_on():
     x = np.array([[1, 2, 0], [3, 0, 0]])
     embedded = keras.layers.Embedding(5, 4, mask_zero=True)(x)

@@ -1,0 +1,61 @@
+"""What blocks have in common: layers that hold a place, and make its pre-activations themselves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_twoarg.layers.cell_types import CellTypes
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+
+
+class Block:
+    """Base of blocks, beside a layer of Keras: their place, its phi, and its evaluation.
+
+    Attributes:
+        units: Number of outputs.
+        place: The `TwoArgActivation`, or the `CellTypes` for several inner networks.
+    """
+
+    units: int
+    place: TwoArgActivation | CellTypes
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit."""
+        return self.place.arity
+
+    @property
+    def inner(self) -> InnerNetwork | list[InnerNetwork]:
+        """The inner network, or those of the cell types. It can be set at any time, as in `TwoArgActivation`."""
+        return self.place.inner
+
+    @property
+    def evaluation(self) -> Any:
+        """How phi is to be evaluated. Set it at `layer.place`, or by `set_evaluation`."""
+        return self.place.evaluation
+
+    @property
+    def places(self) -> list[TwoArgActivation]:
+        """The place, or those of the cell types."""
+        return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `inner` is that of the place."""
+        if name == "inner":
+            self.place.inner = value
+        else:
+            super().__setattr__(name, value)
+
+
+def check_units(units: int) -> int:
+    """Return `units`, or raise a ValueError unless it is a positive integer."""
+    if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+        raise ValueError(f"`units` must be a positive integer: the number of outputs. Received: units={units!r}")
+    return units
+
+
+def place_for(inner: InnerNetwork | Sequence[InnerNetwork] | None, **kwargs: Any) -> TwoArgActivation | CellTypes:
+    """Return the layer that applies one inner network, or several to equal blocks of units."""
+    if isinstance(inner, list | tuple):
+        return CellTypes(inner, **kwargs)
+    return TwoArgActivation(inner, **kwargs)

@@ -1,0 +1,137 @@
+"""CellTypes: several inner networks in one layer, each for a block of its units."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pairing_layer import PairingLayer
+from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.ops.table import Interpolation
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class CellTypes(PairingLayer):
+    """Activation layer with several phis: K networks, each for one of K equal blocks of the units.
+
+    Of n units, the first n / K have the first network, the next n / K the second, as a cortical area has several types
+    of cells. Every block is a `TwoArgActivation` of its own within the layer, so that all that is said of those holds
+    here: networks are shared with other layers, frozen, replaced and described one by one.
+
+    Args:
+        inner: The `InnerNetwork`s, two or more, of one arity.
+        pairing: As in `TwoArgActivation`, over all units. Defaults to `"adjacent"`.
+        evaluation: As in `TwoArgActivation`, for every block, or a list with one for each. Defaults to `"auto"`.
+        axis: As in `TwoArgActivation`. Defaults to `-1`.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
+
+    Input shape:
+        `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
+
+    Output shape:
+        `(batch, ..., n)`
+
+    Example:
+        >>> excitatory, inhibitory = InnerNetwork(name="excitatory"), InnerNetwork(name="inhibitory")
+        >>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(128), CellTypes([excitatory, inhibitory])])
+        >>> model.output_shape  # 32 units of each type
+        (None, 64)
+
+    Raises:
+        TypeError: If `inner` is no list of `InnerNetwork`s.
+        ValueError: If there are fewer than two, they differ in arity, or the units cannot be divided among them.
+    """
+
+    def __init__(
+        self,
+        inner: Sequence[InnerNetwork],
+        *,
+        pairing: str = "adjacent",
+        evaluation: Any = "auto",
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pairing, axis, **kwargs)
+        if not isinstance(inner, list | tuple):
+            raise TypeError(f"`inner` must be a list of InnerNetworks. Received: inner={inner!r} of type {type(inner)}")
+        evaluations = evaluation if isinstance(evaluation, list | tuple) else [evaluation] * len(inner)
+        self.places = [
+            TwoArgActivation(one, evaluation=how, axis=axis, dtype=self.dtype_policy, name=f"{self.name}_{i}")
+            for i, (one, how) in enumerate(zip(inner, evaluations, strict=True), start=1)
+        ]
+        arities = {place.arity for place in self.places}
+        if len(self.places) < 2 or len(arities) > 1:
+            raise ValueError(
+                f"Cell types need two or more inner networks of one arity. Received: {len(self.places)} of arity "
+                f"{sorted(arities)}"
+            )
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit."""
+        return self.places[0].arity
+
+    @property
+    def inner(self) -> list[InnerNetwork]:
+        """The inner networks, block by block. They can be set at any time, as in `TwoArgActivation`."""
+        return [place.inner for place in self.places]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `inner` block by block."""
+        if name != "inner":
+            super().__setattr__(name, value)
+            return
+        networks = dict(zip(self.places, value, strict=True))
+        for place, network in networks.items():
+            place.check_inner(network)
+        for place, network in networks.items():
+            place.inner = network
+
+    @property
+    def evaluation(self) -> list[str | Interpolation]:
+        """How the phis are to be evaluated, block by block. Set it at `layer.places[k]`, or by `set_evaluation`."""
+        return [place.evaluation for place in self.places]
+
+    def build(self, input_shape: Any) -> None:
+        """Build the blocks' places."""
+        shape = list(self.compute_output_shape(input_shape))
+        shape[self.axis] = self._units_of_a_type(shape)
+        for place in self.places:
+            place.build([tuple(shape)] * self.arity)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply to each block of units its own phi."""
+        number = len(self.places)
+        arguments = ops.unstack(self.tuples(inputs), axis=-1)  # each (..., n)
+        blocks = zip(*(ops.split(one, number, axis=self.axis) for one in arguments), strict=True)
+        outputs = [
+            place(list(block), training=training) for place, block in zip(self.places, blocks, strict=True)
+        ]  # each (..., n / K)
+        return ops.concatenate(outputs, axis=self.axis)
+
+    def _units_of_a_type(self, shape: Sequence[int | None]) -> int:
+        """Return the number of units in a block, or raise a ValueError unless it is a whole one."""
+        units = shape[self.axis] or 0
+        if units % len(self.places):
+            raise ValueError(
+                f"The units must be a multiple of the number of cell types, {len(self.places)}. Received: {units} units"
+            )
+        return units // len(self.places)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit."""
+        shape = super().compute_output_shape(input_shape)
+        self._units_of_a_type(shape)
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the inner networks with their identities."""
+        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`)."""
+        return cls(**revive_phi(config))

@@ -1,0 +1,110 @@
+"""One inner network belongs to one model: a warning where a second one trains it, or loads weights into it.
+
+A phi that is made outside of the function which builds a model (KerasTuner's `build`) is the same one in every model
+that the function returns: each goes on with what the last one has learned, and changes it for all of them. Models that
+share layers, nested models, and models within one model may well share a phi, and so may any where it is frozen.
+
+Keras has no list of the live models. They are looked for among all live objects, which takes a tenth of a second, and
+so only when a phi that is in use already is used at a place for the first time.
+"""
+
+import gc
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import keras
+
+from keras_twoarg.utils.keras_internals import flatten_layers, graph_of, layers_being_called, live_models
+
+
+@dataclass
+class _Usage:
+    """What is known of an inner network that has been trained or loaded."""
+
+    places: WeakSet[Any] = field(default_factory=WeakSet)  # where it was trained, and what belongs to these
+    told: bool = False
+
+
+@dataclass
+class _Group:
+    """Places of one inner network that belong together, and the models that hold them."""
+
+    places: set[Any]
+    models: list[Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the model that holds most."""
+        graphs = {id(graph_of(model)) for model in self.models}
+        own = [model for model in self.models if id(model) not in graphs]
+        return str(max(own, key=lambda model: len(flatten_layers(model))).name)
+
+
+_usages: WeakKeyDictionary[Any, _Usage] = WeakKeyDictionary()
+
+
+def note_training(inner: Any, place: Any) -> None:
+    """Remember that a place trains its inner network; warn if another live model holds it too."""
+    usage = _usages.get(inner)
+    if not inner.trainable_weights or (usage is not None and (usage.told or place in usage.places)):
+        return
+    together = {place, *(_places(layers_being_called()[0], inner) if layers_being_called() else ())}
+    if usage is None:
+        usage = _usages[inner] = _Usage()
+    else:
+        groups = _unrelated(inner)
+        own = next((group for group in groups if place in group.places), None)
+        if own is not None and len(groups) > 1:
+            other = next(group for group in groups if group is not own)
+            _warn(usage, inner, f"The model {own.name!r} trains it", other.name)
+        together |= own.places if own is not None else set()
+    usage.places.update(together)
+
+
+def note_loading(inner: Any) -> None:
+    """Remember that weights were loaded into an inner network; warn if several live models hold one that is in use."""
+    usage = _usages.get(inner)
+    if usage is None:
+        _usages[inner] = _Usage()
+    elif inner.trainable_weights and not usage.told:
+        groups = _unrelated(inner)
+        if len(groups) > 1:
+            _warn(usage, inner, f"Weights were loaded into it for one of the models {groups[0].name!r}", groups[1].name)
+
+
+def _warn(usage: _Usage, inner: Any, event: str, other: str) -> None:
+    usage.told = True
+    warnings.warn(
+        f"Two models hold the inner network {inner.name!r}, and it is not frozen. {event}, which changes {other!r} too. "
+        "Make the InnerNetwork inside of the function that builds the model (with KerasTuner inside of `build`), freeze "
+        "it (`inner.trainable = False`), or give each model a copy: `inner.save(path)` and `InnerNetwork.load(path)`.",
+        stacklevel=3,
+    )
+
+
+def _unrelated(inner: Any) -> list[_Group]:
+    """Return the groups of live models that hold the network and have no place and no outer model in common."""
+    if len(_groups(inner)) > 1:
+        gc.collect()  # a model that nobody holds any more lives until then
+    return _groups(inner)
+
+
+def _groups(inner: Any) -> list[_Group]:
+    groups: list[_Group] = []
+    for model in live_models():
+        group = _Group(_places(model, inner), [model])
+        if not group.places:
+            continue
+        for other in [other for other in groups if other.places & group.places]:
+            groups.remove(other)
+            group = _Group(group.places | other.places, group.models + other.models)
+        groups.append(group)
+    return groups
+
+
+def _places(model: Any, inner: Any) -> set[Any]:
+    """Return the layers within a model that hold the network, other models left out."""
+    layers = flatten_layers(model)
+    return {one for one in layers if getattr(one, "inner", None) is inner and not isinstance(one, keras.Model)}

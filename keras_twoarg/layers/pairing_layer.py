@@ -1,0 +1,58 @@
+"""PairingLayer: what the layers have in common that make one output of several pre-activations."""
+
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.placement import refuse_across_pixels, refuse_as_activation
+from keras_twoarg.ops.pairing import check_axis, check_pairing, to_tuples, units_mask, units_shape
+
+
+class PairingLayer(keras.layers.Layer):
+    """Base of layers whose units take several pre-activations: which these are, shapes, masks, and misuse.
+
+    Args:
+        pairing: `"adjacent"` or `"halves"`, as in `TwoArgActivation`.
+        axis: The axis that holds the arguments.
+        **kwargs: As for every Keras layer.
+    """
+
+    def __init__(self, pairing: str, axis: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pairing = check_pairing(pairing)
+        self.axis = check_axis(axis)
+        self.supports_masking = True
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer, after making sure that it stands where its outputs mean what they should."""
+        if self.arity > 1:
+            refuse_as_activation(self)
+            refuse_across_pixels(self.axis, args[:1])
+        return super().__call__(*args, **kwargs)
+
+    def tuples(self, inputs: Any) -> Any:
+        """Group inputs into argument tuples: a tensor with the shape of the units' outputs, and a last axis of arity.
+
+        Example:
+            >>> tuple(TwoArgActivation(axis=1).tuples(np.zeros((3, 8, 5, 6), "float32")).shape)
+            (3, 4, 5, 6, 2)
+        """
+        return to_tuples(inputs, self.arity, self.pairing, self.axis)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: one entry for each unit."""
+        return units_shape(input_shape, self.arity, self.axis)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Pass a mask on; of several arguments' masks, their conjunction."""
+        shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
+        return units_mask(previous_mask, shape, self.arity, self.pairing, self.axis)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "pairing": self.pairing, "axis": self.axis}

@@ -1,0 +1,53 @@
+"""set_phi: another inner network in all places of a model."""
+
+from typing import Any
+
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.utils.keras_internals import flatten_layers, renew_optimizer
+
+
+def set_phi(model: Any, inner: InnerNetwork, *, instead_of: InnerNetwork | None = None) -> None:
+    """Put an inner network into all places of a model, built, loaded or compiled.
+
+    The places share `inner` itself from then on. To take over its values alone, and keep everything else as it is, use
+    `phi.set_weights(inner.get_weights())` with the model's own phi.
+
+    A compiled model gets a new optimizer of the same settings, as the old one knows the old phi's weights: its state,
+    its count of steps, and variables excluded from weight decay start anew, as they do after `compile`. Models that
+    share layers with this one have to be compiled again.
+
+    Args:
+        model: Any Keras model that holds at least one `TwoArgActivation`, in blocks too.
+        inner: The new phi, of the same arity; a fresh one, one from `InnerNetwork.load`, or that of another model.
+        instead_of: Which of the model's inner networks to replace, where it has several. Defaults to `None`: the only
+            one.
+
+    Raises:
+        TypeError: If `inner` is not an `InnerNetwork`.
+        ValueError: If the model holds no `TwoArgActivation`, or several networks and `instead_of` names none of them;
+            or if the arity does not fit. Then nothing has changed.
+
+    Example:
+        >>> model = models.mlp((28, 28, 1), classes=10)
+        >>> phi = InnerNetwork(hidden_units=(16,))
+        >>> set_phi(model, phi)
+        >>> print(describe(model).phis[0].parameters)
+        65
+    """
+    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    networks = {id(layer.inner): layer.inner for layer in places}
+    if not places:
+        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation whose phi could be replaced")
+    if (instead_of is None and len(networks) > 1) or (instead_of is not None and id(instead_of) not in networks):
+        names = ", ".join(repr(network.name) for network in networks.values())
+        raise ValueError(
+            f"`instead_of` must be one of the inner networks of the model {model.name!r}: {names}. "
+            f"Received: instead_of={instead_of!r}"
+        )
+    places = [layer for layer in places if instead_of in (None, layer.inner)]
+    for layer in places:
+        layer.check_inner(inner)
+    for layer in places:
+        layer.inner = inner
+    renew_optimizer(model)

@@ -1,0 +1,147 @@
+"""TwoArgDense: a dense layer of units with several arguments, which takes care of the width itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_twoarg.layers.block import Block, check_units, place_for
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.serialization import phi_config, revive_phi
+
+_OF_DENSE = (
+    "use_bias",
+    *(f"{weight}_{kind}" for kind in ("initializer", "regularizer", "constraint") for weight in ("kernel", "bias")),
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class TwoArgDense(Block, keras.layers.Layer):
+    """Dense layer whose units take several arguments: what `Dense(units, activation=...)` is for one.
+
+    `y = phi(x W1 + b1, x W2 + b2)`, computed as `Dense(arity * units)` and a `TwoArgActivation` behind it, which are the
+    attributes `dense` and `place`.
+
+    Args:
+        units: Number of outputs. The kernel has `arity * units` columns.
+        inner: The `InnerNetwork` phi, which decides the arity; or a list of them, for equal blocks of units (see
+            `CellTypes`). Defaults to a new one with two arguments.
+        pairing: Which columns belong to a unit, as in `TwoArgActivation`. Defaults to `"adjacent"`.
+        evaluation: As in `TwoArgActivation`. Defaults to `"auto"`.
+        use_bias: As in `keras.layers.Dense`. Defaults to `True`.
+        kernel_initializer: Initializer of the kernel. Defaults to `"glorot_uniform"`.
+        bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
+        kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
+        bias_regularizer: Regularizer of the biases. Defaults to `None`.
+        kernel_constraint: Constraint of the kernel. Defaults to `None`.
+        bias_constraint: Constraint of the biases. Defaults to `None`.
+        **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer` (of the outputs), as for every Keras layer.
+
+    Input shape:
+        `(batch, ..., features)`
+
+    Output shape:
+        `(batch, ..., units)`
+
+    Example:
+        >>> phi = InnerNetwork()
+        >>> model = keras.Sequential([
+        ...     keras.Input((784,)),
+        ...     TwoArgDense(64, phi),
+        ...     TwoArgDense(64, phi),
+        ...     keras.layers.Dense(10),
+        ... ])
+        >>> model.count_params() == (784 + 1) * 128 + (64 + 1) * 128 + (64 + 1) * 10 + phi.count_params()
+        True
+
+        Phi with a learning rate of its own (Keras 3.15 or later):
+
+        >>> slow = keras.optimizers.Adam(1e-4)
+        >>> rates = keras.optimizers.OptimizerMap(keras.optimizers.Adam(1e-3))
+        >>> for weight in phi.weights:
+        ...     rates[weight.path] = slow
+        >>> model.compile(keras.optimizers.MultiOptimizer(rates), "mse")
+
+        Weight decay, but not of phi, whose weights the built model has:
+
+        >>> optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+        >>> optimizer.exclude_from_weight_decay(var_list=phi.weights)
+        >>> model.compile(optimizer, "mse")
+
+        Phi frozen, from the next `compile` on; and in a network for another task:
+
+        >>> phi.trainable = False
+        >>> model.compile("adam", "mse")
+        >>> phi.save("phi.keras")
+        >>> other = keras.Sequential([keras.Input((20,)), TwoArgDense(32, InnerNetwork.load("phi.keras"))])
+
+    Raises:
+        TypeError: If `inner` is neither an `InnerNetwork` nor a list of them.
+        ValueError: If `units` is not a positive integer, or no multiple of the number of cell types; for the others as
+            in `TwoArgActivation` and `keras.layers.Dense`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        inner: InnerNetwork | Sequence[InnerNetwork] | None = None,
+        *,
+        pairing: str = "adjacent",
+        evaluation: Any = "auto",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = check_units(units)
+        self.place = place_for(inner, pairing=pairing, evaluation=evaluation, dtype=self.dtype_policy, name=self.name)
+        self.dense = keras.layers.Dense(
+            self.arity * units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            dtype=self.dtype_policy,
+        )
+        self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel, the biases, and phi, unless another place has done so."""
+        self.dense.build(input_shape)
+        self.place.build((*input_shape[:-1], self.dense.units))
+        self.input_spec = self.dense.input_spec
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the kernel, and phi to each unit's arguments."""
+        return self.place(self.dense(inputs), training=training)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return the shape of the outputs: `units` in place of the features."""
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the inner network with its identity."""
+        dense = self.dense.get_config()
+        own = {key: dense[key] for key in _OF_DENSE}
+        pairing = {"pairing": self.place.pairing}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            **phi_config(self.inner, self.evaluation),
+            **pairing,
+            **own,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
+        return cls(**revive_phi(config))

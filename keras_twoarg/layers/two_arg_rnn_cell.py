@@ -1,0 +1,161 @@
+"""TwoArgRNNCell: a recurrent cell whose units take what comes in and what was before as two arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.layers.block import Block, check_units, place_for
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.serialization import phi_config, revive_phi
+
+ARGUMENTS = ("separate", "mixed")
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
+    """Cell for `keras.layers.RNN` whose units take several arguments, `SimpleRNNCell` otherwise.
+
+    With `arguments="separate"` the first (basal) argument is the input's projection and the second (apical) that of the
+    state; with `"mixed"` every argument has a projection of both:
+
+        separate    h' = phi(x W + b1, h U + b2)
+        mixed       h' = phi(x W1 + h U1 + b1, x W2 + h U2 + b2)
+
+    Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells are those of `keras.layers.RNN`. Around
+    `keras.layers.Bidirectional`, which rebuilds the layer that it is given, use `with sharing_scope(inner):`.
+
+    Args:
+        units: Number of outputs, and size of the state.
+        inner: The `InnerNetwork` phi; or a list of them, for equal blocks of units (see `CellTypes`). Two arguments if
+            they are separate. Defaults to a new one with two arguments.
+        arguments: `"separate"` or `"mixed"`. Defaults to `"separate"`.
+        evaluation: As in `TwoArgActivation`, with a table that is made once before the loop over time steps; `"auto"`
+            interpolates. Defaults to `"auto"`.
+        use_bias: Whether every argument has a bias. Defaults to `True`.
+        kernel_initializer: Initializer of the input's kernel. Defaults to `"glorot_uniform"`.
+        recurrent_initializer: Initializer of the state's kernel. Defaults to `"orthogonal"`.
+        bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
+        dropout: Share of the inputs that is dropped, the same at all time steps. Defaults to `0.0`.
+        recurrent_dropout: Share of the state that is dropped, the same at all time steps. Defaults to `0.0`.
+        seed: Seed of dropout. Defaults to `None`.
+        **kwargs: `kernel_regularizer`, `recurrent_regularizer`, `bias_regularizer`, the constraints of the same names,
+            `name`, `dtype` and `trainable`, as for `keras.layers.SimpleRNNCell`.
+
+    Call arguments:
+        sequence: Inputs of one time step, `(batch, features)`.
+        states: The state, `(batch, units)`, in a list.
+        training: Whether dropout is applied.
+
+    Example:
+        >>> phi = InnerNetwork()
+        >>> model = keras.Sequential([
+        ...     keras.Input((None, 8)),
+        ...     keras.layers.RNN(TwoArgRNNCell(32, phi), return_sequences=True),
+        ...     keras.layers.RNN(TwoArgRNNCell(32, phi, arguments="mixed", recurrent_dropout=0.1)),
+        ...     keras.layers.Dense(1),
+        ... ])
+        >>> model.output_shape
+        (None, 1)
+
+    Raises:
+        TypeError: If `inner` is neither an `InnerNetwork` nor a list of them.
+        ValueError: If `units` is not a positive integer, `arguments` is unknown, separate arguments are not two, or a
+            rate of dropout is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        inner: InnerNetwork | Sequence[InnerNetwork] | None = None,
+        *,
+        arguments: str = "separate",
+        evaluation: Any = "auto",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
+        super().__init__(
+            check_units(units),
+            activation=None,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            **kwargs,
+        )
+        if arguments not in ARGUMENTS:
+            raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
+        self.arguments = arguments
+        self.place = place_for(inner, evaluation=evaluation, dtype=self.dtype_policy, name=self.name)
+        if arguments == "separate" and self.arity != 2:
+            raise ValueError(
+                "Separate arguments are two, of the input and of the state. Use an inner network of arity 2, or "
+                f"arguments='mixed'. Received: arity={self.arity}"
+            )
+        for place in self.places:
+            place.in_loop = True
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernels, the biases, and phi, unless another place has done so."""
+        width = self.units if self.arguments == "separate" else self.arity * self.units
+        self.kernel = self._add("kernel", (input_shape[-1], width))
+        self.recurrent_kernel = self._add("recurrent", (self.units, width), name="recurrent_kernel")
+        self.bias = self._add("bias", (self.arity * self.units,)) if self.use_bias else None
+        shape = (input_shape[0], self.units)
+        self.place.build([shape, shape] if self.arguments == "separate" else (input_shape[0], width))
+
+    def _add(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Any:
+        settings = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
+        return self.add_weight(name=name or kind, shape=shape, **settings)
+
+    def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
+        """Compute one time step: the outputs, which are the new state, and the new state in a list."""
+        state = states[0] if isinstance(states, list | tuple) else states
+        input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
+        if training and input_mask is not None:
+            sequence = sequence * input_mask
+        if training and state_mask is not None:
+            state = state * state_mask
+        from_input, from_state = ops.matmul(sequence, self.kernel), ops.matmul(state, self.recurrent_kernel)
+        outputs = self.place(self._arguments(from_input, from_state), training=training)
+        return outputs, [outputs] if isinstance(states, list | tuple) else outputs
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        """Return the mask of the inputs. Keras asks for it before the loop: the time to make phi's table as well."""
+        for place in self.places:
+            place.enter_loop()
+        return super().get_dropout_mask(step_input)
+
+    def _arguments(self, from_input: Any, from_state: Any) -> Any:
+        """Return the pre-activations as the place takes them."""
+        if self.arguments == "mixed":
+            mixed = from_input + from_state
+            return mixed if self.bias is None else mixed + self.bias
+        if self.bias is None:
+            return [from_input, from_state]
+        basal, apical = ops.split(ops.convert_to_tensor(self.bias), 2)
+        return [from_input + basal, from_state + apical]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the inner network with its identity."""
+        config = super().get_config()
+        del config["activation"]
+        return {**config, "arguments": self.arguments, **phi_config(self.inner, self.evaluation)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Rebuild a cell, with the inner network that its neighbours have (see `sharing_scope`)."""
+        return cls(**revive_phi(config))

@@ -1,0 +1,104 @@
+"""Every private name of Keras that the package uses, each behind a function that says what it is for."""
+
+import gc
+import inspect
+from typing import Any, NamedTuple
+
+import keras
+
+
+class Producer(NamedTuple):
+    """What computed a symbolic tensor.
+
+    Attributes:
+        operation: The layer or operation.
+        call: Which of its calls, counted from 0.
+        inputs: The symbolic tensors that this call was given.
+    """
+
+    operation: Any
+    call: int
+    inputs: list[Any]
+
+
+def producer(tensor: Any) -> Producer | None:
+    """Return what computed a symbolic tensor, or None for any other value."""
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None
+    node = history.operation._inbound_nodes[history.node_index]
+    return Producer(history.operation, history.node_index, node.input_tensors)
+
+
+def layers_being_called() -> list[Any]:
+    """Return the layers whose `call` is being run, the outermost first."""
+    from keras.src.backend.common import global_state
+
+    stack = global_state.get_global_attribute("name_scope_stack") or []
+    return [scope.caller for scope in stack if isinstance(scope.caller, keras.layers.Layer)]
+
+
+def call_under_way() -> Any:
+    """Return an object that lives as long as the outermost layer's call, or None outside of any call."""
+    from keras.src.backend.common import global_state
+
+    return global_state.get_global_attribute("current_call_ctx")
+
+
+def applies_activation(layer: Any, activation: Any) -> bool:
+    """Return whether a layer that runs is one of Keras and applies `activation` as its own.
+
+    Such layers declare their width without asking what the activation makes of it.
+    """
+    bases = [base for base in type(layer).__mro__ if base.__module__.startswith("keras.")]
+    if not any("activation" in inspect.signature(base.__init__).parameters for base in bases):
+        return False
+    held = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
+    own_call = next(base for base in type(layer).__mro__ if "call" in vars(base))
+    return any(one is activation for one in held) or own_call in bases  # or held by a function
+
+
+def flatten_layers(model: Any) -> list[Any]:
+    """Return a model or layer and all layers within it, each once, in the order in which they were added."""
+    layers: dict[int, Any] = {}
+
+    def visit(layer: Any) -> None:
+        if id(layer) not in layers:
+            layers[id(layer)] = layer
+            for inside in layer._flatten_layers(recursive=False, include_self=False):
+                visit(inside)
+
+    visit(model)
+    return list(layers.values())
+
+
+def graph_of(model: Any) -> Any:
+    """Return the functional model that does a Sequential model's work, or None."""
+    return getattr(model, "_functional", None)
+
+
+def live_models() -> list[Any]:
+    """Return all Keras models that exist and are complete. Takes about a tenth of a second."""
+    return [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
+
+
+def replace_layer(owner: Any, name: str, new: Any) -> None:
+    """Set an attribute of a layer to another layer, also if the layer is built, when Keras allows no new ones."""
+    tracker, locked = owner._tracker, owner._tracker.locked
+    tracker.untrack(getattr(owner, name))
+    tracker.unlock()
+    try:
+        keras.layers.Layer.__setattr__(owner, name, new)
+    finally:
+        tracker.locked = locked
+
+
+def renew_optimizer(model: Any) -> None:
+    """Give a compiled model an optimizer of the same settings that knows no variables yet, and trace its steps anew."""
+    from keras.src.utils.tracking import DotNotTrackScope
+
+    if getattr(model, "optimizer", None) is None:
+        return
+    with DotNotTrackScope():  # as in `compile`: the optimizer's variables are none of the model's
+        model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    model.train_function = model.test_function = model.predict_function = None

@@ -1,0 +1,134 @@
+"""InnerNetwork as a thing of its own: built when asked, written into a file, read back."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, models
+from keras_twoarg.layers.quadratic_network import QuadraticNetwork
+from tests.helpers import inner_networks, shared_mlp
+
+BOTH = pytest.mark.parametrize("make", [InnerNetwork, QuadraticNetwork])
+
+
+@BOTH
+def test_a_fresh_network_is_built_when_asked(make, rng):
+    x = rng.normal(size=(5, 2)).astype("float32")
+    network = make()
+    weights = make().get_weights()
+    assert [w.shape for w in weights] == [w.shape for w in make().get_weights()] and len(weights) > 0
+    network.set_weights(weights)
+    assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), weights, strict=True))
+    assert make().predict(x).shape == (5, 1)
+    assert make().count_params() == sum(w.size for w in weights)
+    assert type(make().count_params()) is int
+
+
+def test_counting_parameters_gives_a_plain_number_everywhere(capsys):
+    model = shared_mlp(InnerNetwork())
+    count = model.layers[1].count_params()
+    assert type(count) is int and f"{count:,} {count}" == "4,417 4417"
+    model.summary()
+    assert "interpol" not in capsys.readouterr().out
+
+
+def test_a_seeded_network_is_the_same_whenever_it_is_built():
+    initializer = keras.initializers.GlorotUniform(seed=3)
+    early, late = InnerNetwork(kernel_initializer=initializer), InnerNetwork(kernel_initializer=initializer)
+    early.get_weights()
+    TwoArgActivation(late).build((None, 8))
+    assert all(np.array_equal(a, b) for a, b in zip(early.get_weights(), late.get_weights(), strict=True))
+
+
+@BOTH
+def test_saved_and_loaded_by_itself(make, tmp_path, rng):
+    x = rng.normal(size=(5, 2)).astype("float32")
+    network = make(name="phi")
+    network.save(tmp_path / "phi.keras")
+    first, second = make.load(tmp_path / "phi.keras"), make.load(str(tmp_path / "phi.keras"))
+    assert type(first) is make and first.name == "phi" and first.get_config().keys() == network.get_config().keys()
+    np.testing.assert_array_equal(first.predict(x), network.predict(x))
+    first.set_weights([w + 1 for w in first.get_weights()])
+    np.testing.assert_array_equal(second.predict(x), network.predict(x))
+    assert len({network.share_key, first.share_key, second.share_key}) == 3
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "phi.keras").predict(x, verbose=0), second.predict(x))
+
+
+def test_what_was_frozen_is_frozen_and_the_policy_stays(tmp_path):
+    network = InnerNetwork((4,), activation="tanh", arity=1, dtype="mixed_bfloat16", trainable=False)
+    network.save(tmp_path / "phi.keras")
+    loaded = InnerNetwork.load(tmp_path / "phi.keras")
+    assert not loaded.trainable and loaded.dtype_policy.name == "mixed_bfloat16"
+    assert loaded.hidden_units == (4,) and loaded.arity == 1 and loaded.activation is keras.activations.tanh
+
+
+def test_phi_of_one_task_in_a_network_for_another(tmp_path, rng):
+    digits = models.mlp((4, 4, 1), 3, widths=(6, 6))
+    digits.save(tmp_path / "digits.keras")
+    phi = InnerNetwork.load(tmp_path / "digits.keras")
+    phi.trainable = False
+    x = rng.normal(size=(20, 9)).astype("float32")
+    other = keras.Sequential([keras.Input((9,)), keras.layers.Dense(8), TwoArgActivation(phi), keras.layers.Dense(1)])
+    other.compile("adam", "mse")
+    other.fit(x, np.zeros((20, 1)), verbose=0)
+    (original,) = inner_networks(digits)
+    assert all(np.array_equal(a, b) for a, b in zip(phi.get_weights(), original.get_weights(), strict=True))
+
+
+def test_saving_neither_draws_random_numbers_nor_touches_what_is_there(tmp_path):
+    network = InnerNetwork((4,))
+    network.get_weights()
+    draws = []
+    for save in (False, True):
+        keras.utils.set_random_seed(5)
+        if save:
+            network.save(tmp_path / "phi.keras")
+        draws.append(float(keras.random.normal(())))
+    assert draws[0] == draws[1]
+    content = (tmp_path / "phi.keras").read_bytes()
+    with pytest.raises(ValueError, match="exists already.*overwrite=True"):
+        network.save(tmp_path / "phi.keras", overwrite=False)
+    assert (tmp_path / "phi.keras").read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["phi.keras"]
+    network.save(tmp_path / "phi.keras")
+
+
+def damaged(folder):
+    (folder / "damaged.keras").write_bytes(b"no zip archive")
+    return InnerNetwork.load(folder / "damaged.keras")
+
+
+def several(folder):
+    keras.Sequential([keras.Input((4,)), TwoArgActivation(), TwoArgActivation(InnerNetwork(arity=1))]).save(
+        folder / "two.keras"
+    )
+    return InnerNetwork.load(folder / "two.keras")
+
+
+def of_another_class(folder):
+    InnerNetwork((4,)).save(folder / "phi.keras")
+    return QuadraticNetwork.load(folder / "phi.keras")
+
+
+def without(folder):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(folder / "none.keras")
+    return InnerNetwork.load(folder / "none.keras")
+
+
+ERRORS = {
+    "saved under a wrong ending": (lambda folder: InnerNetwork().save(folder / "phi.h5"), "end in '.keras'.*phi.h5"),
+    "saved without an ending": (lambda folder: InnerNetwork().save(folder / "phi"), "end in '.keras'"),
+    "saved nowhere": (lambda folder: InnerNetwork().save(folder / "no" / "phi.keras"), "folder .*no does not exist"),
+    "loaded from nowhere": (lambda folder: InnerNetwork.load(folder / "phi.keras"), "There is no file"),
+    "loaded from a wrong ending": (lambda folder: InnerNetwork.load(folder / "phi.npz"), "end in '.keras'"),
+    "damaged": (damaged, "Keras cannot load .*damaged.keras"),
+    "several networks": (several, "one InnerNetwork. Received: .*two.keras, with InnerNetwork, InnerNetwork"),
+    "another class": (of_another_class, "one QuadraticNetwork. Received: .*with InnerNetwork"),
+    "none": (without, "with none"),
+}
+
+
+@pytest.mark.parametrize(("action", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_name_the_file_and_what_is_wrong(action, message, tmp_path):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        action(tmp_path)

@@ -1,0 +1,114 @@
+"""Another phi in a layer or model that is built, trained or loaded."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, describe, set_phi
+from tests.helpers import BACKEND, inner_networks, phi_in_float64, shared_mlp
+
+
+def seeded(hidden=(5,), arity=2, seed=7, **kwargs):
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    return InnerNetwork(hidden, arity=arity, kernel_initializer=initializer, **kwargs)
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
+def test_a_layer_takes_another_phi_at_any_time(built, evaluation, rng):
+    layer, other = TwoArgActivation(evaluation=evaluation), seeded()
+    x = rng.normal(size=(9, 8)).astype("float32")
+    if built:
+        layer(x)
+    layer.inner = other
+    y = keras.ops.convert_to_numpy(layer(x))
+    expected = phi_in_float64(other, x.reshape(-1, 4, 2))[..., 0]
+    np.testing.assert_allclose(y, expected, atol=1e-5 if evaluation == "exact" else 0.05)
+    assert [w is v for w, v in zip(layer.trainable_weights, other.weights, strict=True)] == [True] * 4
+    other.trainable = False
+    assert not layer.trainable_weights
+    with pytest.raises(ValueError, match="cannot add new elements"):
+        layer.something = keras.layers.Dense(1)
+
+
+def test_a_predicting_model_uses_the_new_phi(rng):
+    model, x = shared_mlp(places=1), rng.normal(size=(5, 6)).astype("float32")
+    before = model.predict(x, verbose=0)
+    model.layers[1].inner = seeded()
+    after = model.predict(x, verbose=0)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_all_places_of_a_loaded_model_and_training_goes_on(compiled, tmp_path, rng):
+    x, y = rng.normal(size=(32, 6)).astype("float32"), rng.normal(size=(32, 3)).astype("float32")
+    model = shared_mlp()
+    if compiled:
+        model.compile(keras.optimizers.Adam(0.02, beta_1=0.8), keras.losses.MeanSquaredError(), metrics=["mae"])
+        model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    phi = seeded()
+    set_phi(model, phi)
+    assert_shared(model)
+    assert inner_networks(model) == [phi]
+    before = phi.get_weights()
+    if not compiled:
+        model.compile(keras.optimizers.Adam(0.02, beta_1=0.8), "mse", metrics=["mae"])
+    losses = model.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert model.optimizer.beta_1 == 0.8 and int(model.optimizer.iterations.value) == 5
+    assert not np.array_equal(before[0], phi.get_weights()[0])
+    model.save(tmp_path / "again.keras")
+    loaded = keras.models.load_model(tmp_path / "again.keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+
+
+def test_a_network_that_another_optimizer_knows_is_trained_after_compiling_again(rng):
+    x, y = rng.normal(size=(16, 6)).astype("float32"), rng.normal(size=(16, 3)).astype("float32")
+    model = shared_mlp(places=1)
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    model.layers[1].inner = seeded()
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+
+
+def test_one_of_several_networks_is_replaced():
+    first, second, new = seeded(name="first"), seeded(name="second"), seeded(name="new")
+    layers = [TwoArgActivation(first), TwoArgActivation(second), TwoArgActivation(first)]
+    model = keras.Sequential([keras.Input((16,)), *layers])
+    with pytest.raises(ValueError, match="must be one of .*'first', 'second'"):
+        set_phi(model, new)
+    set_phi(model, new, instead_of=first)
+    assert [place.phi for place in describe(model).places] == ["new", "second", "new"]
+    with pytest.raises(ValueError, match="must be one of .*'new', 'second'"):
+        set_phi(model, new, instead_of=first)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own checkpoints")
+def test_tensorflow_sees_the_new_phi(tmp_path):
+    import tensorflow as tf
+
+    model, other = shared_mlp(places=2), shared_mlp(seeded(), places=2)
+    set_phi(model, seeded(seed=8))
+    path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+    tf.train.Checkpoint(model=other).restore(path).assert_existing_objects_matched()
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+def test_what_does_not_fit_is_refused_and_changes_nothing():
+    model = shared_mlp(phi := seeded())
+    for action in (
+        lambda: set_phi(model, seeded(arity=1)),
+        lambda: setattr(model.layers[1], "inner", seeded(arity=3)),
+    ):
+        with pytest.raises(ValueError, match="Only an inner network of arity 2 fits"):
+            action()
+    for action in (lambda: set_phi(model, keras.layers.Dense(1)), lambda: setattr(model.layers[1], "inner", "relu")):
+        with pytest.raises(TypeError, match="must be an InnerNetwork"):
+            action()
+    with pytest.raises(ValueError, match="'plain' holds no TwoArgActivation"):
+        set_phi(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="plain"), seeded())
+    assert inner_networks(model) == [phi]
