@@ -1,0 +1,55 @@
+"""A hook of MkDocs: writes the reference, a page for each public object, while the site is built."""
+
+from mkdocs.structure.files import File
+
+OBJECTS = {
+    "Layers": [
+        "TwoArgActivation", "TwoArgMaxPooling2D", "TwoArgDense", "TwoArgRNNCell", "CellTypes", "InnerNetwork",
+        "BakedActivation", "models.PairActivation", "models.JointLayerNormalization", "Interpolation",
+    ],
+    "Functions": [
+        "convert", "bake", "describe", "set_phi", "set_evaluation", "clone_model", "sharing_scope", "assert_shared",
+    ],
+    "Networks": [
+        "models.mlp", "models.cnn", "models.transformer", "models.matched_widths", "models.hidden_width_for",
+        "models.compare",
+    ],
+    "Analysis": [
+        "analysis.SurfaceDisplay", "analysis.SurfaceCallback", "analysis.surfaces", "analysis.soft_xor",
+        "analysis.fit_quadratic", "analysis.pre_activations",
+    ],
+    "Export": ["export.formats", "export.verify"],
+    "Experiments": [
+        "experiments.training.datasets", "experiments.training.text", "experiments.training.sessions.run_sessions",
+        "experiments.training.run_record.Record", "experiments.pretraining.pretrain",
+        "experiments.tuning.OuterHyperModel", "experiments.robustness.attack", "experiments.robustness.corrupt",
+    ],
+}  # fmt: skip
+
+
+def on_config(config):
+    """Put a page for each object into the navigation."""
+    pages = [{group: [{_name(o): _page(o)} for o in objects]} for group, objects in OBJECTS.items()]
+    reference = {"Reference": [{"Overview": "reference/index.md"}, *pages]}
+    config.nav = [reference if "Reference" in entry else entry for entry in config.nav]
+    return config
+
+
+def on_files(files, config):
+    """Write the pages."""
+    lines = ["# Reference", "A page for each object. `twoarg COMMAND --help` documents the command line."]
+    for group, objects in OBJECTS.items():
+        lines.append(f"## {group}")
+        lines.append("\n".join(f"* [`{o}`]({_page(o).split('/')[1]})" for o in objects))
+        for o in objects:
+            files.append(File.generated(config, _page(o), content=f"# {_name(o)}\n\n::: keras_twoarg.{o}\n"))
+    files.append(File.generated(config, "reference/index.md", content="\n\n".join(lines)))
+    return files
+
+
+def _name(path):
+    return path.split(".")[-1]
+
+
+def _page(path):
+    return f"reference/{path.replace('.', '-')}.md"
