@@ -29,7 +29,7 @@ lint: .venv/dev-installed
 	$(BIN)/lint-imports
 
 docs: .venv/dev-installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "Open site/index.html"
 
 tables: .venv/dev-installed

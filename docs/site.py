@@ -1,6 +1,12 @@
-"""A hook of MkDocs: writes the reference, a page for each public object, while the site is built."""
+"""Hooks of MkDocs: the reference, a page for each public object, and links to what lies beside the documents."""
+
+import re
+from pathlib import Path
 
 from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+OUTSIDE = re.compile(r"(!?)\[([^\]]*)\]\((?:\.\./)+((?:results|tuning|examples|saved_models|benchmarks)/[^)]*)\)")
 
 OBJECTS = {
     "Layers": [
@@ -45,6 +51,21 @@ def on_files(files, config):
             files.append(File.generated(config, _page(o), content=f"# {_name(o)}\n\n::: keras_twoarg.{o}\n"))
     files.append(File.generated(config, "reference/index.md", content="\n\n".join(lines)))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Name files outside of the documents instead of linking to them, and take their pictures along."""
+    to_root = "../" * page.file.src_uri.count("/")
+
+    def one(match):
+        image, text, path = match.groups()
+        if not image:
+            return f"{text} (`{path}`)"
+        if files.get_file_from_path(path) is None:
+            files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+        return f"![{text}]({to_root}{path})"
+
+    return OUTSIDE.sub(one, markdown)
 
 
 def _name(path):
