@@ -7,62 +7,93 @@ from results.tables.networks import EARLY
 from results.tables.records import ROOT, stored, table
 
 _CNN = "--arms {arms} --widths 30,60,60,60 --subset 20000 --epochs 8 --frozen-epochs 0 --seeds 3 --phi-init {start}"
-_FASHION, _CIFAR = (
-    "twoarg reproduce cnn-fashion --data fashion_mnist.npz",
-    "twoarg reproduce cnn-cifar10 --data cifar10.npz",
-)
+_FASHION = "twoarg reproduce cnn-fashion --data fashion_mnist.npz"
+_CIFAR = "twoarg reproduce cnn-cifar10 --data cifar10.npz"
 _ALL = "two_arg,relu,swiglu,one_arg,maxout"
 _ATTACKED = "--robustness --points 1000"
+_EXACT = "--evaluation exact --phi-init random"
+_FIVE = "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, by the function that `--robustness` calls"
 
 COMMANDS = {
-    "results/mlp-mnist": "twoarg reproduce mlp-mnist --data mnist.npz --evaluation exact --robustness",
-    "results/mlp-fashion": "twoarg reproduce mlp-fashion --data fashion_mnist.npz --evaluation exact --robustness",
-    "results/mlp-mnist-interpolated": "twoarg train --arm two_arg --evaluation interpolated --phi-init random "
-    "--frozen-epochs 0 --data mnist.npz --seed SEED",
-    "results/mlp-fashion-depths": "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu "
-    "--widths WIDTHS --subset 20000 --frozen-epochs 0 --seeds 5, with 64 to 64,64,64,64",
-    "results/mlp-mnist-starts": "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg --phi-init START "
-    "--subset 10000 --frozen-epochs 0 --seeds 5, with random, glorot, product, swiglu",
-    "results/claim-c": "twoarg train --arm two_arg --phi-init START --phi-init-std 0 --subset 10000 --epochs 20 "
-    "--frozen-epochs 0 --data mnist.npz --seed SEED, with random, glorot and seeds from 100",
-    f"{EARLY}/cnn-fashion": f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}",
-    f"{EARLY}/cnn-cifar10": f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}",
-    f"{EARLY}/cnn-fashion-first": f"{_FASHION} {_CNN.format(arms='two_arg', start='random')}",
-    f"{EARLY}/cnn-cifar10-first": f"{_CIFAR} {_CNN.format(arms='two_arg', start='random')}",
-    f"{EARLY}/cnn-fashion-glorot": f"{_FASHION} {_CNN.format(arms='two_arg,one_arg', start='glorot')}",
-    f"{EARLY}/cnn-cifar10-glorot": f"{_CIFAR} {_CNN.format(arms='two_arg,one_arg', start='glorot')}",
-    f"{EARLY}/cnn-cifar10-full": f"{_CIFAR} --arms two_arg,relu,swiglu,one_arg --subset 20000 --epochs 8 "
-    "--frozen-epochs 0 --seeds 3 --phi-init random, ended after six runs",
-    f"{EARLY}/cnn-fashion-L2": "twoarg robustness MODEL --data fashion_mnist.npz --p-norm L2 --eps 1.5 --points 300 "
-    "--corruptions none, MODEL of two_arg and relu of cnn-fashion, whose records stand beside",
-    f"{EARLY}/cnn-fashion-exact": "twoarg reproduce cnn-fashion --arms two_arg --subset 20000 --widths 12,24,48 "
-    "--epochs 3 --frozen-epochs 0 --evaluation exact",
-    f"{EARLY}/cnn-fashion-interpolated": "the same with --evaluation interpolated",
-    "tuning/mnist": "see tuning/README.md",
-    "tuning/fashion_mnist": "see tuning/README.md",
+    "results/mlp-mnist": (f"twoarg reproduce mlp-mnist --data mnist.npz {_EXACT}", _FIVE),
+    "results/mlp-fashion": (f"twoarg reproduce mlp-fashion --data fashion_mnist.npz {_EXACT}", _FIVE),
+    "results/mlp-mnist-interpolated": (
+        "twoarg train --arm two_arg --evaluation interpolated --phi-init random --frozen-epochs 0 --data mnist.npz "
+        "--seed SEED",
+        "",
+    ),
+    "results/mlp-fashion-depths": (
+        "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu --phi-init random "
+        "--widths WIDTHS --subset 20000 --frozen-epochs 0 --seeds 5",
+        "WIDTHS from `64` to `64,64,64,64`",
+    ),
+    "results/mlp-mnist-starts": (
+        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg --phi-init START --subset 10000 "
+        "--frozen-epochs 0 --seeds 5",
+        "START `random`, `glorot`, `product`, `swiglu`",
+    ),
+    "results/claim-c": (
+        "twoarg train --arm two_arg --phi-init START --phi-init-std 0 --subset 10000 --frozen-epochs 0 "
+        "--data mnist.npz --seed SEED",
+        "START `random`, `glorot`; SEED from 100; packed with `--ends`",
+    ),
+    f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
+    f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
+    f"{EARLY}/cnn-fashion-first": (
+        f"{_FASHION} {_CNN.format(arms='two_arg', start='random')}",
+        "a first series: other code, the same to within rounding",
+    ),
+    f"{EARLY}/cnn-cifar10-first": (f"{_CIFAR} {_CNN.format(arms='two_arg', start='random')}", "as above"),
+    f"{EARLY}/cnn-fashion-glorot": (f"{_FASHION} {_CNN.format(arms='two_arg,one_arg', start='glorot')}", ""),
+    f"{EARLY}/cnn-cifar10-glorot": (f"{_CIFAR} {_CNN.format(arms='two_arg,one_arg', start='glorot')}", ""),
+    f"{EARLY}/cnn-cifar10-full": (
+        f"{_CIFAR} --arms two_arg,relu,swiglu,one_arg --subset 20000 --epochs 8 --frozen-epochs 0 --seeds 3 "
+        "--phi-init random",
+        "ended after six runs",
+    ),
+    f"{EARLY}/cnn-fashion-L2": (
+        "twoarg robustness MODEL --data fashion_mnist.npz --p-norm L2 --eps 1.5 --points 300 --corruptions none",
+        "MODEL of two_arg and relu of cnn-fashion, whose records are copied here",
+    ),
+    f"{EARLY}/cnn-fashion-exact": (
+        "twoarg reproduce cnn-fashion --arms two_arg --subset 20000 --widths 12,24,48 --epochs 3 --frozen-epochs 0 "
+        "--phi-init random --evaluation exact",
+        "",
+    ),
+    f"{EARLY}/cnn-fashion-interpolated": (
+        "twoarg reproduce cnn-fashion --arms two_arg --subset 20000 --widths 12,24,48 --epochs 3 --frozen-epochs 0 "
+        "--phi-init random --evaluation interpolated",
+        "",
+    ),
+    "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
+    "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }
-"""Every comparison's command, without its `--out`."""
+"""Every comparison's command, without its `--out`, and what else there is to say."""
 
 
 @table("comparisons")
 def comparisons():
     """Every comparison with its runs, command and commits."""
     rows = []
-    for folder, command in COMMANDS.items():
+    for folder, (command, note) in COMMANDS.items():
         runs = stored(folder)
         arms = Counter(f"{run.record.arm}{', frozen' if run.record.stage == 'frozen' else ''}" for run in runs)
         told = ", ".join(f"{arm} {number}" for arm, number in arms.items())
-        measured = sum(len(run.robustness) for run in runs)
-        commits = Counter((run.record.commit or "unknown")[:7] for run in runs)
-        commits |= Counter(
-            f"{m.settings['commit'][:7]} (robustness)" for run in runs for m in run.robustness if "commit" in m.settings
-        )
-        shown = [commit if number == len(runs) else f"{commit}" for commit, number in commits.items()]
+        measured = [m for run in runs for m in run.robustness]
+        commits = dict.fromkeys(_short(run.record.commit) for run in runs)
+        others = dict.fromkeys(_short(m.settings.get("commit")) for m in measured)
+        commits |= dict.fromkeys(f"{commit} (robustness)" for commit in others if commit not in commits)
         rows.append((
-            f"`{folder.removeprefix('results/')}`", str(len(runs)), told, str(measured or ""), f"`{command}`"
-            if command.startswith("twoarg") and "," not in command.split()[-1] else command, ", ".join(shown),
+            f"`{folder.removeprefix('results/')}`", str(len(runs)), told, str(len(measured) or ""),
+            f"`{command}`" + (f"; {note}" if note else ""), ", ".join(commits),
         ))  # fmt: skip
-    return markdown(("folder", "records", "of", "robustness", "command", "commit"), rows)
+    return markdown(("folder", "records", "of which", "robustness", "command", "commit"), rows)
+
+
+def _short(commit):
+    if not commit:
+        return "unknown"
+    return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def missing():

@@ -138,11 +138,15 @@ def verdicts(start):
     return more if found.p < 0.05 else "not shown", above, found.number
 
 
-@table("claim-c-seeds")
-def claim_c_seeds():
-    """How many seeds there are."""
-    numbers = {len(phis(CLAIM_C, f"mlp-mnist-{start}/")) for start in ("random", "glorot")}
-    return " and ".join(str(number) for number in sorted(numbers, reverse=True))
+@table("claim-c-headline")
+def claim_c_headline():
+    """The verdicts in one sentence."""
+    random, glorot = verdicts("random"), verdicts("glorot")
+    told = f"From the paper's random surfaces: {random[0]}. From Glorot's weights: {glorot[0]}. One perceptron."
+    number = min(random[2], glorot[2])
+    return f"**{told}**" + (
+        f" {number} of {PLANNED} planned seeds so far; more are running." if number < PLANNED else ""
+    )
 
 
 @table("chance")

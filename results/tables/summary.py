@@ -32,20 +32,25 @@ def _claims(folder):
         (f"[{claim}]({folder}{PAGES[claim]})", what, str(n), interval(found, digits), verdict(found, better))
         for claim, what, found, digits, better, n in _compared()
     ]
-    columns = ("claim", "two_arg minus the other", "seeds", "95 % interval", "verdict")
-    rows.insert(_place(rows, "[d."), _soft_xor(folder))
-    return markdown(columns, rows)
-
-
-def _place(rows, beginning):
-    return next(i for i, row in enumerate(rows) if row[0].startswith(beginning))
+    columns = ("claim", "two_arg minus the other", "seeds", "difference (95 % interval)", "verdict")
+    place = next(i for i, row in enumerate(rows) if row[0].startswith("[d."))
+    return markdown(columns, [*rows[:place], *_soft_xor(folder), *rows[place:]])
 
 
 def _soft_xor(folder):
-    """Return the row of claim c: the change of each seed's share of saddles by training."""
+    """Return the rows of claim c: saddles before and after training, with the seed as the unit."""
+    link = f"[c. soft XOR]({folder}{PAGES['c. soft XOR']})"
+    rows = []
+    for label, start in (("random surfaces", "random"), ("Glorot's weights", "glorot")):
+        members = soft_xor.phis(soft_xor.CLAIM_C, f"mlp-mnist-{start}/")
+        found, (word, _, number) = soft_xor.test(members, "paper"), soft_xor.verdicts(start)
+        what = f"its own start, perceptron, phi from {label}: seeds that became saddles, and that ceased to be"
+        so_far = f" of {soft_xor.PLANNED}" if number < soft_xor.PLANNED else ""
+        numbers = f"{found.became} became, {found.ceased} ceased (p = {found.p:.2g})"
+        rows.append((link, what, f"{number}{so_far}", numbers, word))
     change = soft_xor.change("paper")
-    what = "its own start, phi from random surfaces: share of saddles, paper's fit"
-    return f"[c. soft XOR]({folder}{PAGES['c. soft XOR']})", what, str(change.number), interval(change), verdict(change)
+    what = "its own start, ten earlier tasks, phi from random surfaces: share of saddles"
+    return [*rows, (link, what, str(change.number), interval(change), verdict(change))]
 
 
 def _compared():
@@ -72,7 +77,8 @@ def _compared():
     for name, data in (("Fashion-MNIST", FASHION_CNN), ("CIFAR-10", CIFAR_CNN)):
         found = against(corrupted(data, "two_arg"), corrupted(data, "relu"))
         add("d. corruptions", f"relu, CNN, **early training**, {name}: points", found, 1)
-    add("e. attacks", "relu, perceptron, Fashion-MNIST at 0.1: points", _attacks(FASHION), 1)
+    for name, data in (("MNIST at 0.3", MNIST), ("Fashion-MNIST at 0.1", FASHION)):
+        add("e. attacks", f"relu, perceptron, {name}: points", _attacks(data), 1)
     for name, data in (("Fashion-MNIST at 0.1", FASHION_CNN), ("CIFAR-10 at 8/255", CIFAR_CNN)):
         add("e. attacks", f"relu, CNN, **early training**, {name}: points", _attacks(data), 1)
     return rows

@@ -3,7 +3,9 @@
 A document has a block for each table, and what stands between its marks is replaced:
 
     <!-- table: NAME -->
+
     | arm | ... |
+
     <!-- end -->
 
 A block within one line is a number or a few words: `<!-- table: NAME -->12<!-- end -->`.
@@ -35,7 +37,7 @@ def fill(text: str, tables: Tables) -> str:
 
     def replaced(block: re.Match[str]) -> str:
         content = tables[block[2]]()
-        space = "\n" if "\n" in block[3] or content.startswith("|") else ""
+        space = "\n\n" if content.startswith("|") else ""  # Markdown wants a table apart from what is around it
         return f"{block[1]}{space}{content}{space}{block[4]}"
 
     return _BLOCK.sub(replaced, text)

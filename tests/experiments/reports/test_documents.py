@@ -11,7 +11,7 @@ def test_blocks_are_replaced_and_nothing_else():
     text = "# Page\n<!-- table: arms -->\nold\nlines\n<!-- end -->\nOver <!-- table: seeds -->4<!-- end --> seeds.\n"
     filled = documents.fill(text, TABLES)
     assert filled == (
-        "# Page\n<!-- table: arms -->\n| arm | seeds |\n|---|---|\n| relu | |\n<!-- end -->\n"
+        "# Page\n<!-- table: arms -->\n\n| arm | seeds |\n|---|---|\n| relu | |\n\n<!-- end -->\n"
         "Over <!-- table: seeds -->5<!-- end --> seeds.\n"
     )
     assert documents.fill(filled, TABLES) == filled
@@ -19,7 +19,7 @@ def test_blocks_are_replaced_and_nothing_else():
 
 
 def test_an_empty_block_becomes_a_table_on_lines_of_its_own():
-    assert documents.fill("<!-- table: arms --><!-- end -->", TABLES).splitlines()[1] == "| arm | seeds |"
+    assert documents.fill("<!-- table: arms --><!-- end -->", TABLES).splitlines()[1:3] == ["", "| arm | seeds |"]
 
 
 @pytest.mark.parametrize(
