@@ -1,0 +1,61 @@
+"""`twoarg convert`: a whole new file or none, and one line for every mistake."""
+
+import json
+
+import keras
+import pytest
+from click.testing import CliRunner
+from keras import layers
+
+from keras_twoarg import models
+from keras_twoarg.cli import twoarg
+from tests.cli.test_cli import mistake
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = models.mlp((6, 6, 1), 3, "relu", widths=(60, 50))
+    model.save("model.keras")
+
+    def invoke(*arguments, status=0):
+        result = CliRunner().invoke(twoarg, ["convert", *map(str, arguments)])
+        assert result.exit_code == status, result.output
+        return result.output
+
+    return invoke
+
+
+def test_it_writes_a_model_and_its_report(run, tmp_path):
+    said = run("model.keras", "--out", "new/model.keras")
+    assert "2 of 2 activations" in said
+    converted = keras.models.load_model(tmp_path / "new" / "model.keras")
+    report = json.loads((tmp_path / "new" / "model.json").read_text())
+    assert report["parameters"] == converted.count_params() and report["difference"] < 1e-5
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["model.json", "model.keras"]
+
+
+def test_parts_by_name_and_the_same_weights_for_the_same_seed(run, tmp_path):
+    for out in ("a.keras", "b.keras"):
+        run("model.keras", "--out", out, "--where", "activation.*", "--seed", 3)
+    a, b = (keras.models.load_model(tmp_path / out) for out in ("a.keras", "b.keras"))
+    assert all((x == y).all() for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+def test_it_does_not_overwrite(run, tmp_path):
+    before = (tmp_path / "model.keras").read_bytes()
+    assert "exists already" in mistake(run("model.keras", "--out", "model.keras", status=2))
+    (tmp_path / "new.json").write_text("{}")
+    assert "exists already" in mistake(run("model.keras", "--out", "new.keras", status=2))
+    assert (tmp_path / "model.keras").read_bytes() == before and not (tmp_path / "new.keras").exists()
+
+
+def test_mistakes_leave_nothing(run, tmp_path):
+    keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save("linear.keras")
+    (tmp_path / "text.keras").write_text("no model")
+    before = sorted(tmp_path.iterdir())
+    assert "must end in .keras" in mistake(run("model.keras", "--out", "new", status=2))
+    assert "has no activations" in mistake(run("linear.keras", "--out", "new.keras", status=2))
+    assert "no readable .keras file" in mistake(run("text.keras", "--out", "new.keras", status=2))
+    assert "matches no activation" in mistake(run("model.keras", "--out", "new.keras", "--where", "x", status=2))
+    assert sorted(tmp_path.iterdir()) == before
