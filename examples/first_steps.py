@@ -43,7 +43,7 @@ model.fit(
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / "digits.keras"
     model.save(file)
-    loaded = keras.models.load_model(file)  # no custom_objects
+    loaded = keras.models.load_model(file)  # no custom_objects, since keras_twoarg is imported
 assert_shared(loaded)  # still one phi
 loss, accuracy = loaded.evaluate(digits.x_test, digits.y_test, verbose=0)
 print(f"{loaded.count_params():,} parameters, {accuracy:.2%} of the test digits")
