@@ -307,6 +307,47 @@ def test_tools_see_the_places_of_blocks(rng):
     assert dense.layers[0].inner is new
 
 
+# Recipes of the docstrings
+
+
+def a_step(optimizer_for, rng):
+    """Return how far one step has moved phi and the first kernel, and both before."""
+    keras.utils.set_random_seed(2)
+    inner = phi()
+    model = keras.Sequential([keras.Input((5,)), TwoArgDense(4, inner), TwoArgDense(3, inner)])
+    before = [numpy(w) for w in (inner.weights[0], model.layers[0].dense.kernel)]
+    model.compile(optimizer_for(inner), "mse", run_eagerly=BACKEND != "jax")
+    model.train_on_batch(array(rng, 8, 5), array(rng, 8, 3))
+    after = [numpy(w) for w in (inner.weights[0], model.layers[0].dense.kernel)]
+    return [np.abs(one - other) for one, other in zip(before, after, strict=True)], before
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer")
+def test_phi_may_have_a_learning_rate_of_its_own(rng):
+    def optimizer_for(inner):
+        rates, slow = keras.optimizers.OptimizerMap(keras.optimizers.Adam(1e-2)), keras.optimizers.Adam(1e-4)
+        for weight in inner.weights:
+            rates[weight.path] = slow
+        return keras.optimizers.MultiOptimizer(rates)
+
+    (by_phi, by_kernel), _ = a_step(optimizer_for, rng)
+    assert by_phi.max() == pytest.approx(1e-4, rel=0.01) and by_kernel.max() == pytest.approx(1e-2, rel=0.01)
+
+
+def test_phi_may_be_free_of_weight_decay(rng):
+    def optimizer_for(inner, decayed=False):
+        optimizer = keras.optimizers.AdamW(1e-3, weight_decay=100.0)
+        if not decayed:
+            optimizer.exclude_from_weight_decay(var_list=inner.weights)
+        return optimizer
+
+    (by_phi, by_kernel), (_, kernel) = a_step(optimizer_for, rng)
+    assert by_phi.max() <= 1.1e-3
+    np.testing.assert_allclose(by_kernel, 0.1 * np.abs(kernel), atol=2e-3)
+    (by_phi, _), (weights, _) = a_step(lambda inner: optimizer_for(inner, decayed=True), rng)
+    np.testing.assert_allclose(by_phi, 0.1 * np.abs(weights), atol=2e-3)
+
+
 ERRORS = {
     "units": (lambda: TwoArgDense(0), "`units` must be a positive integer.*units=0"),
     "units that are none": (lambda: TwoArgRNNCell("many"), "`units` must be a positive integer"),
