@@ -21,15 +21,21 @@ arguments = parser.parse_args()
 
 digits = datasets.split(datasets.load("mnist5k"), seed=0)
 
-phi = InnerNetwork()  # 2 -> 64 -> 64 -> 1, shared by all units of all layers
-model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
-for _ in range(3):
-    model.add(keras.layers.Dense(128))  # 128 pre-activations ...
-    model.add(keras.layers.LayerNormalization(center=False, scale=False))
-    model.add(TwoArgActivation(phi))  # ... are the arguments of 64 units
-    model.add(keras.layers.Dropout(0.3))
-model.add(keras.layers.Dense(10))
 
+def build():
+    """Return a perceptron with a phi of its own."""
+    phi = InnerNetwork()  # 2 -> 64 -> 64 -> 1, shared by all units of all layers of this model
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+    for _ in range(3):
+        model.add(keras.layers.Dense(128))  # 128 pre-activations ...
+        model.add(keras.layers.LayerNormalization(center=False, scale=False))
+        model.add(TwoArgActivation(phi))  # ... are the arguments of 64 units
+        model.add(keras.layers.Dropout(0.3))
+    model.add(keras.layers.Dense(10))
+    return model
+
+
+model = build()
 model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 model.fit(
     digits.x_train,
@@ -43,7 +49,7 @@ model.fit(
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / "digits.keras"
     model.save(file)
-    loaded = keras.models.load_model(file)  # no custom_objects
+    loaded = keras.models.load_model(file)  # no custom_objects, since keras_twoarg is imported
 assert_shared(loaded)  # still one phi
 loss, accuracy = loaded.evaluate(digits.x_test, digits.y_test, verbose=0)
 print(f"{loaded.count_params():,} parameters, {accuracy:.2%} of the test digits")

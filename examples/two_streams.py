@@ -36,12 +36,16 @@ def features():
     return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(16)])
 
 
-phi = InnerNetwork()
-print("Session I, structured start:", pretrain(phi, surfaces.product, epochs=20))
+def build():
+    """Return a network of two streams, with a phi of its own that starts as a product."""
+    phi = InnerNetwork()
+    print("Session I, structured start:", pretrain(phi, surfaces.product, epochs=20))
+    basal, apical = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
+    units = TwoArgActivation(phi)([features()(basal), features()(apical)])  # (batch, 16)
+    return keras.Model([basal, apical], keras.layers.Dense(1, activation="sigmoid")(units))
 
-basal, apical = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
-units = TwoArgActivation(phi)([features()(basal), features()(apical)])  # (batch, 16)
-model = keras.Model([basal, apical], keras.layers.Dense(1, activation="sigmoid")(units))
+
+model = build()
 model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
 
 model.fit(*pairs(digits.x_train, digits.y_train, 20_000), batch_size=100, epochs=arguments.epochs, verbose=2)

@@ -1,7 +1,7 @@
 """What blocks have in common: layers that hold a place, and make its pre-activations themselves."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.inner_network import InnerNetwork
@@ -42,7 +42,7 @@ class Block:
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `inner` is that of the place."""
         if name == "inner":
-            self.place.inner = value
+            setattr(self.place, "inner", value)  # noqa: B010 (a property for readers, see CellTypes)
         else:
             super().__setattr__(name, value)
 
@@ -58,4 +58,4 @@ def place_for(inner: InnerNetwork | Sequence[InnerNetwork] | None, **kwargs: Any
     """Return the layer that applies one inner network, or several to equal blocks of units."""
     if isinstance(inner, list | tuple):
         return CellTypes(inner, **kwargs)
-    return TwoArgActivation(inner, **kwargs)
+    return TwoArgActivation(cast("InnerNetwork | None", inner), **kwargs)

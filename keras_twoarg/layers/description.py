@@ -7,6 +7,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.table import aligned
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,8 @@ class Description:
 
     def __str__(self) -> str:
         head = ("place", "units", "evaluation", "table", "phi", "shared")
-        rows = [head, *(_row(place) for place in self.places)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *(self._sentence(phi) for phi in self.phis)])
+        table = aligned(head, [_row(place) for place in self.places], to="left")
+        return "\n".join([table, "", *(self._sentence(phi) for phi in self.phis)])
 
     def _sentence(self, phi: PhiDescription) -> str:
         places = "1 place" if phi.places == 1 else f"{phi.places} places"
@@ -95,7 +94,8 @@ def describe(model: Any) -> Description:
         ValueError: If the model holds no `TwoArgActivation`.
 
     Example:
-        >>> print(describe(models.mlp((28, 28, 1), classes=10, widths=(64, 32))))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+        >>> model = models.mlp((28, 28, 1), classes=10, widths=(64, 32))
+        >>> print(describe(model))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
         place   units  evaluation    table    phi  shared
         two...  64     interpolated  81 x 81  phi  yes
         two...  32     exact         -        phi  yes

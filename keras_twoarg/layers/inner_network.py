@@ -266,6 +266,11 @@ class InnerNetwork(keras.layers.Layer):
         _owners[self.share_key] = self
 
 
+def owner_of(share_key: str) -> "InnerNetwork | None":
+    """Return the live network that writes this key into files."""
+    return _owners.get(share_key)
+
+
 def _keras_file(path: str | Path) -> Path:
     if Path(path).suffix != ".keras":
         raise ValueError(f"The name of the file must end in '.keras'. Received: path={str(path)!r}")

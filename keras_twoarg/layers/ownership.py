@@ -77,9 +77,10 @@ def note_loading(inner: Any) -> None:
 def _warn(usage: _Usage, inner: Any, event: str, other: str) -> None:
     usage.told = True
     warnings.warn(
-        f"Two models hold the inner network {inner.name!r}, and it is not frozen. {event}, which changes {other!r} too. "
-        "Make the InnerNetwork inside of the function that builds the model (with KerasTuner inside of `build`), freeze "
-        "it (`inner.trainable = False`), or give each model a copy: `inner.save(path)` and `InnerNetwork.load(path)`.",
+        f"Two models hold the inner network {inner.name!r}, and it is not frozen. {event}, which changes {other!r} "
+        "too. Make the InnerNetwork inside of the function that builds the model (with KerasTuner inside of `build`), "
+        "freeze it (`inner.trainable = False`), or give each model a copy: `inner.save(path)` and "
+        "`InnerNetwork.load(path)`.",
         stacklevel=3,
     )
 

@@ -27,8 +27,8 @@ from weakref import WeakSet
 
 import keras
 
-from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils.keras_internals import flatten_layers, producer
+from keras_twoarg.layers.inner_network import InnerNetwork, owner_of
+from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
 
 _REMEDY = (
     "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
@@ -106,7 +106,7 @@ def assert_shared(model: Any) -> None:
     Example:
         >>> assert_shared(keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)]))
     """
-    layers = list(model._flatten_layers())
+    layers = flatten_layers(model)
     originals: dict[str, InnerNetwork] = {}
     for layer in layers:
         if isinstance(layer, keras.Sequential) and len(set(map(id, layer.layers))) < len(layer.layers):
@@ -132,11 +132,15 @@ def serialize_inner(inner: InnerNetwork) -> dict[str, Any]:
 
 def revive_inner(config: dict[str, Any]) -> InnerNetwork:
     """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
+    key, networks, loaded = config["config"]["share_key"], _scope.get(), loaded_so_far()
+    owner = owner_of(key)
+    # Bidirectional writes a network that it has just rebuilt into a config again, under a key that it has got by now.
+    known = [*(loaded or ()), *(networks or {}).values()]
+    if owner is not None and any(owner is one for one in known):
+        return owner
     inner = keras.saving.deserialize_keras_object(config)
-    if keras.saving.deserialize_keras_object(config) is inner:
+    if loaded is not None:
         return inner  # Keras is loading a file and resolves the identity itself
-    key = config["config"]["share_key"]
-    networks = _scope.get()
     if networks is not None:
         return networks.setdefault(key, inner)
     inner.copy_of = key

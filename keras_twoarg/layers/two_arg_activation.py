@@ -127,7 +127,7 @@ class TwoArgActivation(PairingLayer):
         """Raise a TypeError or ValueError if this cannot be the layer's inner network."""
         if not isinstance(inner, InnerNetwork):
             raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
-        previous = getattr(self, "inner", inner)
+        previous = self.inner if hasattr(self, "inner") else inner
         if inner.arity != previous.arity:
             raise ValueError(
                 f"Only an inner network of arity {previous.arity} fits the layer {self.name!r}. "

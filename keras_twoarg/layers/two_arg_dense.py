@@ -19,8 +19,8 @@ _OF_DENSE = (
 class TwoArgDense(Block, keras.layers.Layer):
     """Dense layer whose units take several arguments: what `Dense(units, activation=...)` is for one.
 
-    `y = phi(x W1 + b1, x W2 + b2)`, computed as `Dense(arity * units)` and a `TwoArgActivation` behind it, which are the
-    attributes `dense` and `place`.
+    `y = phi(x W1 + b1, x W2 + b2)`, computed as `Dense(arity * units)` and a `TwoArgActivation` behind it, which are
+    the attributes `dense` and `place`.
 
     Args:
         units: Number of outputs. The kernel has `arity * units` columns.

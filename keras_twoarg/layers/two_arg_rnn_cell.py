@@ -23,8 +23,8 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         separate    h' = phi(x W + b1, h U + b2)
         mixed       h' = phi(x W1 + h U1 + b1, x W2 + h U2 + b2)
 
-    Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells are those of `keras.layers.RNN`. Around
-    `keras.layers.Bidirectional`, which rebuilds the layer that it is given, use `with sharing_scope(inner):`.
+    Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells are those of `keras.layers.RNN`.
+    `keras.layers.Bidirectional` rebuilds the layer that it is given: use `with sharing_scope(inner):` around it.
 
     Args:
         units: Number of outputs, and size of the state.
@@ -148,6 +148,9 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
             return [from_input, from_state]
         basal, apical = ops.split(ops.convert_to_tensor(self.bias), 2)
         return [from_input + basal, from_state + apical]
+
+    def get_build_config(self) -> None:
+        """Return nothing: the recurrent layer builds its cell, and a config alone must not create weights."""
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""

@@ -15,11 +15,15 @@ def place():
     return TwoArgActivation(InnerNetwork((4,)))
 
 
+def as_a_function(layer):
+    return lambda x: layer(x)
+
+
 SEQUENCE = np.ones((2, 5, 4), "float32")
 IMAGE = np.ones((2, 6, 6, 4), "float32")
 AS_ACTIVATION = {
     "Dense": (lambda: layers.Dense(6, activation=place()), SEQUENCE, "TwoArgDense"),
-    "Dense by a function": (lambda: layers.Dense(6, activation=lambda x, act=place(): act(x)), SEQUENCE, "TwoArgDense"),
+    "Dense by a function": (lambda: layers.Dense(6, activation=as_a_function(place())), SEQUENCE, "TwoArgDense"),
     "Dense by keras.activations.get": (
         lambda: layers.Dense(6, activation=keras.activations.get(place())),
         SEQUENCE,
