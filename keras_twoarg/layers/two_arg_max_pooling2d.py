@@ -59,11 +59,13 @@ class TwoArgMaxPooling2D(TwoArgActivation):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments, and take the largest output of each window."""
         tuples = to_tuples(inputs, self.arity, self.pairing)  # (batch, height, width, n, arity)
+        shared = self._table(tuples, bool(training))
         compiled = training and may_compile(training) and None not in tuples.shape[1:3]
-        if not compiled or self.evaluation_in_use == "exact":
-            return max_pool(super().call(inputs, training=training), self.pool_size)
-        cells, grid, frozen = self._table(self._enter(), True)
-        values = pooled_table.evaluate(ops.cast(tuples, "float32"), cells, grid, self.pool_size, frozen)
+        if not compiled or shared is None or shared.condition is not True:
+            return max_pool(self._outputs(tuples, shared, bool(training)), self.pool_size)
+        frozen = not self.inner.trainable_weights
+        tuples = ops.cast(tuples, "float32")
+        values = pooled_table.evaluate(tuples, shared.cells, self.grid, self.pool_size, frozen)
         return ops.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
