@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_twoarg.ops.xla import may_compile
+from keras_twoarg.ops.xla import may_compile, with_gradient
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -61,22 +61,21 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
     """Return the normalization of rows `(batch, pixels, channels)` with its own gradient, compiled by XLA."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
     def forward(rows: Any) -> Any:
         centered = rows - _mean(rows)
         scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
         return centered * scale, scale
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
     def backward(normalized: Any, scale: Any, upstream: Any) -> Any:
         return scale * (upstream - _mean(upstream) - normalized * _mean(upstream * normalized))
 
-    @tf.custom_gradient
     def differentiable(rows: Any) -> Any:
         normalized, scale = forward(rows)
         return normalized, lambda upstream: backward(normalized, scale, upstream)
 
-    return differentiable
+    return with_gradient(differentiable)
 
 
 def _mean(rows: Any) -> Any:

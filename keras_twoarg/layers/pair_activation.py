@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.ops.xla import may_compile
+from keras_twoarg.ops.xla import may_compile, with_gradient
 
 
 def _glu(x1: Any, x2: Any) -> Any:
@@ -95,17 +95,16 @@ def _compiled(function: str) -> Callable[[Any], Any]:
     def through(pairs: Any) -> Any:
         return FUNCTIONS[function](pairs[:, 0], pairs[:, 1])
 
-    forward = tf.function(through, jit_compile=True, reduce_retracing=True)
+    forward = tf.function(through, jit_compile=True, autograph=False, reduce_retracing=True)
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
     def backward(pairs: Any, upstream: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(pairs)
             values = through(pairs)
         return tape.gradient(values, pairs, output_gradients=upstream)
 
-    @tf.custom_gradient
     def differentiable(pairs: Any) -> Any:
         return forward(pairs), lambda upstream: backward(pairs, upstream)
 
-    return differentiable
+    return with_gradient(differentiable)

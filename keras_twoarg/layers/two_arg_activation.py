@@ -1,26 +1,25 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
+from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import keras
 from keras import ops
 
-from keras_twoarg.layers import ownership, sharing
+from keras_twoarg.layers import auto_evaluation, ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.layers.serialization import phi_config, revive_phi
-from keras_twoarg.ops import table
+from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.pairing import units_shape
+from keras_twoarg.ops.shared_table import Shared
 from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.keras_internals import call_under_way, replace_layer
+from keras_twoarg.utils.keras_internals import call_under_way, flatten_layers, models_with, replace_layer, trace_anew
 
 EVALUATIONS = ("auto", "exact", "interpolated")
-AUTO_BATCH = 128
-"""A batch for which `"auto"` decides: a table pays where its units are at least as many as the table's nodes."""
-
-_tables: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of each call of a model that is under way
 # Of each call of a recurrent layer that is under way: the tables that were made before its loop.
 _tables_of_loops: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
 
@@ -102,7 +101,8 @@ class TwoArgActivation(PairingLayer):
         super().__init__(pairing, axis, **kwargs)
         self.inner = InnerNetwork() if inner is None else inner
         self._units: int | None = None
-        self._callers: WeakSet[Any] = WeakSet()
+        self._was_run = False
+        self._evaluation: str | Interpolation = "auto"
         self.evaluation = evaluation
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -121,7 +121,7 @@ class TwoArgActivation(PairingLayer):
             replace_layer(self, "inner", inner)
             if self.built:
                 inner.ensure_built()
-            self._forget_traces()
+            _trace_anew([self])
 
     def check_inner(self, inner: InnerNetwork) -> None:
         """Raise a TypeError or ValueError if this cannot be the layer's inner network."""
@@ -146,6 +146,11 @@ class TwoArgActivation(PairingLayer):
 
     @evaluation.setter
     def evaluation(self, value: str | Interpolation) -> None:
+        if self._change_evaluation(value):
+            _trace_anew([self])
+
+    def _change_evaluation(self, value: str | Interpolation) -> bool:
+        """Set how phi is to be evaluated, and return whether what was traced before has to be traced anew."""
         if not isinstance(value, Interpolation) and value not in EVALUATIONS:
             raise ValueError(
                 f"`evaluation` must be one of {EVALUATIONS} or an Interpolation. Received: evaluation={value!r}"
@@ -154,20 +159,32 @@ class TwoArgActivation(PairingLayer):
             raise ValueError(
                 f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
             )
+        traced = self._was_run and value != self._evaluation
         self._evaluation = value
-        self._forget_traces()
+        return traced
+
+    @property
+    def grid(self) -> Interpolation | None:
+        """The nodes of the table that phi is looked up in, or None where it is exact always."""
+        if isinstance(self._evaluation, Interpolation):
+            return self._evaluation
+        exact = self._evaluation == "exact" or (self._evaluation == "auto" and not self.inner.worth_a_table)
+        return None if exact or self.arity > 2 else Interpolation()
+
+    @property
+    def units(self) -> int | None:
+        """Units of one sample, or None as long as it is not known."""
+        return self._units
 
     @property
     def evaluation_in_use(self) -> str | Interpolation:
-        """How phi is evaluated: what `"auto"` comes to, once the layer is built."""
+        """How phi is evaluated: what `"auto"` comes to for 128 samples, once the layer is built."""
         if self._evaluation != "auto":
             return self._evaluation
-        if not self.built or not self.inner.worth_a_table or self.arity > 2:
+        if not self.built or self.grid is None:
             return "exact"
-        many = (
-            self.in_loop or self._units is None or AUTO_BATCH * self._units >= Interpolation().resolution ** self.arity
-        )
-        return "interpolated" if many else "exact"
+        pays = self.in_loop or auto_evaluation.table_will_pay(self, self.grid.resolution**self.arity)
+        return "interpolated" if pays else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer, after making sure that a rebuilt graph still shares one phi."""
@@ -180,68 +197,62 @@ class TwoArgActivation(PairingLayer):
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         self.inner.ensure_built()
+        auto_evaluation.register(self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
         if training:
             ownership.note_training(self.inner, self)
-        tables = self._enter()
         tuples = self.tuples(inputs)  # (..., n, arity)
-        evaluation, made = self.evaluation_in_use, self._table_of_loop()
-        if made is None and self.in_loop and self._evaluation == "auto":
-            evaluation = "exact"  # a table at every step would cost more
-        if evaluation == "exact":
-            values = self.inner(tuples, training=training)  # (..., n, 1)
-        else:
-            cells, grid, frozen = made or self._table(tables, bool(training))
-            flat = ops.reshape(tuples, (-1, self.arity))
-            values = table.evaluate(flat, cells, grid, bool(training), frozen)
-            values = ops.reshape(values, (*ops.shape(tuples)[:-1], 1))
-        return ops.cast(ops.squeeze(values, axis=-1), self.compute_dtype)  # (..., n)
+        return self._outputs(tuples, self._table(tuples, bool(training)), bool(training))
 
-    def _enter(self) -> dict[Any, Any]:
-        """Remember the model that is being called, to tell it when it has to trace anew; return its places' tables.
+    def _table(self, tuples: Any, training: bool) -> Shared | None:
+        """Return the table to look these tuples up in, shared with other places where that is certain, or None."""
+        self._was_run = True
+        grid, before_loop = self.grid, self._table_of_loop()
+        if grid is None or before_loop is not None:
+            return before_loop
+        if self.in_loop and self._evaluation == "auto":
+            return None  # a table at every step would cost more
+        step, key, nodes = shared_table.step(self.inner, self, tuples), (grid, training), grid.resolution**self.arity
+        shared = step.find(key)
+        if shared is not None:
+            return shared
+        pays = self._evaluation != "auto" or auto_evaluation.table_pays(self, step, tuples, nodes, training)
+        make = partial(table.make_table, step.values, self.inner.evaluate, grid, self.arity, training)
+        if isinstance(pays, bool):
+            return step.keep(key, make()) if pays else None
+        nothing = partial(ops.zeros, ((grid.resolution - 1) ** self.arity, 2**self.arity))
+        return step.keep(key, ops.cond(pays, make, nothing), pays)
 
-        They are shared within one call of a sequential or functional model. Only there is it certain that nothing
-        comes between the places: no new weights, no other gradient tape.
-        """
-        call = self._get_call_context()
-        model = call.entry_layer
-        if isinstance(model, keras.Model):
-            self._callers.add(model)
-        elif model is self:
-            self._maybe_reset_call_context()  # asking opened one, if `call` was called directly
-        of_keras = type(model).__module__.startswith("keras.") and self in getattr(model, "layers", ())
-        return _tables.setdefault(call, {}) if of_keras and self._remat_mode is None else {}
+    def _outputs(self, tuples: Any, shared: Shared | None, training: bool) -> Any:
+        """Evaluate phi at tuples `(..., n, arity)`, in a table if there is one: `(..., n)`."""
+
+        def exact() -> Any:
+            return ops.cast(ops.squeeze(self.inner(tuples, training=training), axis=-1), self.compute_dtype)
+
+        if shared is None or self.grid is None:
+            return exact()
+        look_up = partial(table.evaluate, cells=shared.cells, grid=self.grid, training=training)
+
+        def looked_up() -> Any:
+            values = look_up(ops.reshape(tuples, (-1, self.arity)), frozen=not self.inner.trainable_weights)
+            return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+
+        if shared.condition is True:
+            return looked_up()
+        return ops.cond(shared.condition, looked_up, exact)
 
     def enter_loop(self) -> None:
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
-        call = call_under_way()
-        if call is not None and self.evaluation_in_use != "exact":
-            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = self._table({}, training=False)
+        call, grid = call_under_way(), self.grid
+        if call is not None and grid is not None:
+            cells = table.make_table(self.inner.values(), self.inner.evaluate, grid, self.arity, False)
+            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells, True)
 
-    def _table_of_loop(self) -> Any:
-        tables = _tables_of_loops.get(call_under_way()) if self.in_loop and call_under_way() is not None else None
-        return None if tables is None else tables.get(self)
-
-    def _forget_traces(self) -> None:
-        """Have Keras trace the models anew that have called this layer."""
-        for model in self._callers:
-            model.train_function = model.test_function = model.predict_function = None
-        if self._callers and keras.backend.backend() == "jax":
-            import jax
-
-            jax.clear_caches()  # JAX would find the old traces again by the model's methods
-        self._callers.clear()
-
-    def _table(self, tables: dict[Any, Any], training: bool) -> tuple[Any, Interpolation, bool]:
-        """Return phi's table, made once in a call of a model, its grid, and whether phi is frozen."""
-        inner, used = self.inner, self.evaluation_in_use
-        grid = used if isinstance(used, Interpolation) else Interpolation()
-        key = (id(inner), grid, training, self.compute_dtype)
-        if key not in tables:
-            tables[key] = table.make_table(inner.values(), inner.evaluate, grid, self.arity, training)
-        return tables[key], grid, not inner.trainable_weights
+    def _table_of_loop(self) -> Shared | None:
+        call = call_under_way() if self.in_loop else None
+        return None if call is None else _tables_of_loops.get(call, {}).get(self)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; the inner network with its identity."""
@@ -272,7 +283,12 @@ def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str
         >>> list(set_evaluation(model, "auto").values())
         ['interpolated', 'interpolated', 'interpolated', 'interpolated']
     """
-    places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
-    for layer in places:
-        layer.evaluation = evaluation
+    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])
     return {layer.name: layer.evaluation_in_use for layer in places}
+
+
+def _trace_anew(places: Sequence[TwoArgActivation]) -> None:
+    """Have Keras trace the models anew that hold these places."""
+    for model in models_with(places) if places else ():
+        trace_anew(model)

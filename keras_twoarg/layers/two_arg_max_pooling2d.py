@@ -70,19 +70,18 @@ class TwoArgMaxPooling2D(TwoArgActivation):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments, and take the largest output of each window."""
-        compiled = training and may_compile(training) and self.evaluation_in_use != "exact"
-        tuples = self._channels_last_tuples(inputs) if compiled else None
-        if tuples is None or None in tuples.shape[1:3]:
-            return max_pool(super().call(inputs, training=training), self.pool_size, self.axis)
-        ownership.note_training(self.inner, self)
-        cells, grid, frozen = self._table(self._enter(), True)
-        values = pooled_table.evaluate(ops.cast(tuples, "float32"), cells, grid, self.pool_size, frozen)
+        if training:
+            ownership.note_training(self.inner, self)
+        tuples = self.tuples(inputs)
+        shared = self._table(tuples, bool(training))
+        images = tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
+        compiled = training and may_compile(training) and None not in images.shape[1:3]
+        if not compiled or self.grid is None or shared is None or shared.condition is not True:
+            return max_pool(self._outputs(tuples, shared, bool(training)), self.pool_size, self.axis)
+        images, frozen = ops.cast(images, "float32"), not self.inner.trainable_weights
+        values = pooled_table.evaluate(images, shared.cells, self.grid, self.pool_size, frozen)
         values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)
         return ops.cast(values, self.compute_dtype)
-
-    def _channels_last_tuples(self, inputs: Any) -> Any:
-        tuples = self.tuples(inputs)
-        return tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return the shape of the outputs: one entry for each window and unit."""

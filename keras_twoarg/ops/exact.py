@@ -15,6 +15,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_twoarg.ops.xla import with_gradient
+
 CHUNK = 8192
 """Argument tuples that are evaluated at a time in training: 2 MB for each hidden layer of 64 units."""
 
@@ -67,7 +69,6 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
     phi = _phi(activation)
     one_by_one = partial(tf.map_fn, parallel_iterations=1)
 
-    @tf.custom_gradient
     def in_chunks(tuples: Any, *weights: Any) -> Any:
         """Evaluate chunk by chunk. A loop over chunks that TensorFlow differentiates itself defeats XLA."""
         number = ops.shape(tuples)[0]
@@ -89,25 +90,24 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
         values = one_by_one(lambda chunk: phi(chunk, *weights), _split(tuples), fn_output_signature=tuples.dtype)
         return _join(values, number), gradient
 
-    def evaluate_phi(tuples: Any, weights: tuple[Any, ...]) -> Any:
-        if training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK):
-            return in_chunks(tuples, *weights)
-        return phi(tuples, *weights)
-
     @lru_cache(maxsize=32)
-    def compiled(sizes: tuple[tuple[int, ...], ...]) -> Callable[..., Any]:
-        """Return one function for each architecture: its traces generalize over batches, and over nothing else."""
-        return tf.function(evaluate_phi, reduce_retracing=True)
+    def traced(many: bool, dtype: Any, sizes: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return one function for each architecture, whose trace generalizes over batches."""
+        signature = [tf.TensorSpec([None, sizes[0][0]], dtype), *(tf.TensorSpec(size, dtype) for size in sizes)]
+        if many:
+            return with_gradient(in_chunks, signature)
+        return tf.function(phi, input_signature=signature, autograph=False)
 
-    def evaluate_or_inline(tuples: Any, *weights: Any) -> Any:
+    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
         weights = tuple(map(tf.convert_to_tensor, weights))
+        many = training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK)
         # While another function is traced, for fit, predict or an export, the operations go into its graph as they are:
         # its shapes are known there, and an export can be read by anything.
-        if not tf.executing_eagerly():
-            return evaluate_phi(tuples, weights)
-        return compiled(tuple(tuple(weight.shape) for weight in weights))(tuples, weights)
+        if not many and not tf.executing_eagerly():
+            return phi(tuples, *weights)
+        return traced(many, tuples.dtype, tuple(tuple(weight.shape) for weight in weights))(tuples, *weights)
 
-    return evaluate_or_inline
+    return evaluate_phi
 
 
 @lru_cache(maxsize=32)

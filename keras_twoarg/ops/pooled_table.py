@@ -8,11 +8,15 @@ Every step is compiled by XLA by itself: in one piece XLA would look up again wh
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
-from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up
-from keras_twoarg.ops.windows import Size
+from keras import ops
+
+from keras_twoarg.ops import table
+from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up, second_gradients
+from keras_twoarg.ops.windows import Size, max_pool
+from keras_twoarg.ops.xla import with_gradient
 
 
 def evaluate(tuples: Any, cells: Any, grid: Interpolation, size: Size, frozen: bool) -> Any:
@@ -28,28 +32,60 @@ def evaluate(tuples: Any, cells: Any, grid: Interpolation, size: Size, frozen: b
     Returns:
         A tensor of shape `(batch, height // rows, width // columns, units)`.
     """
+    return _differentiable(grid, size, frozen, tuple(tuples.shape[1:]))(tuples, cells)
+
+
+@lru_cache(maxsize=128)
+def _differentiable(
+    grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]
+) -> Callable[[Any, Any], Any]:
+    """Return the function of tuples `(batch, *shape)` and cells, with its own gradient."""
     import tensorflow as tf
 
-    _, height, width, units, arity = tuples.shape
-    rest = (height % size[0], width % size[1])
-    look_up, gradients = compiled_look_up(grid, arity), compiled_gradients(grid, arity, frozen)
+    height, width, units, arity = shape
+    look_up = compiled_look_up(grid, arity)
 
-    @tf.custom_gradient
-    def differentiable(tuples: Any, cells: Any) -> Any:
+    def pooled(tuples: Any, cells: Any) -> Any:
         flat = look_up(tf.reshape(tuples, (-1, arity)), cells)
         best, which = _largest(size)(tf.reshape(flat, (-1, height, width, units)))
+        gradients = _gradients(grid, size, frozen, shape)
+        # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
+        return best, lambda upstream: gradients(tf.identity(tuples), tf.identity(cells), which, upstream)
 
-        def gradient(upstream: Any) -> Any:
-            words = tuples[..., 0] if arity == 1 else tf.bitcast(tuples, tf.uint64)  # one for each unit
-            won = _chosen(size)(words, which)
-            pairs = won[..., None] if arity == 1 else tf.bitcast(won, tf.float32)
-            slopes, by_cell = gradients(tf.reshape(pairs, (-1, arity)), cells, tf.reshape(upstream, (-1,)))
-            spread = _spread(size, rest)(tf.reshape(slopes, tf.shape(upstream)), which)
-            return spread[..., None] if arity == 1 else tf.bitcast(spread, tf.float32), by_cell
+    signature = [tf.TensorSpec([None, *shape]), tf.TensorSpec([(grid.resolution - 1) ** arity, 2**arity])]
+    return with_gradient(pooled, signature)
 
-        return best, gradient
 
-    return differentiable(tuples, cells)
+def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]) -> Callable[..., Any]:
+    """Return the gradients to tuples and cells, whose own gradient is that of portable operations."""
+    import tensorflow as tf
+
+    height, width, _, arity = shape
+    rest, packed = (height % size[0], width % size[1]), compiled_gradients(grid, arity, frozen)
+
+    @tf.custom_gradient
+    def gradients(tuples: Any, cells: Any, which: Any, upstream: Any) -> Any:
+        words = tuples[..., 0] if arity == 1 else tf.bitcast(tuples, tf.uint64)  # one for each unit
+        won = _chosen(size)(words, which)
+        pairs = won[..., None] if arity == 1 else tf.bitcast(won, tf.float32)
+        slopes, by_cell = packed(tf.reshape(pairs, (-1, arity)), cells, tf.reshape(upstream, (-1,)))
+        spread = _spread(size, rest)(tf.reshape(slopes, tf.shape(upstream)), which)
+        by_tuple = spread[..., None] if arity == 1 else tf.bitcast(spread, tf.float32)
+
+        def second(*upstreams: Any) -> Any:
+            one_by_one = partial(_one_by_one, grid, size)
+            by_tuple, by_cell, by_upstream = second_gradients(one_by_one, (tuples, cells, upstream), upstreams)
+            return by_tuple, by_cell, None, by_upstream
+
+        return ((by_tuple,) if frozen else (by_tuple, by_cell)), second
+
+    return lambda *arguments: (*gradients(*arguments), None) if frozen else gradients(*arguments)
+
+
+def _one_by_one(grid: Interpolation, size: Size, tuples: Any, cells: Any) -> Any:
+    """Do the same in portable operations, look-up and pooling one after the other."""
+    values = table.look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
+    return max_pool(ops.reshape(values, ops.shape(tuples)[:-1]), size)
 
 
 @cache
@@ -57,7 +93,7 @@ def _largest(size: Size) -> Callable[[Any], Any]:
     """Return a function that gives the largest entry of each window, and its place in it as uint8."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def largest(values: Any) -> Any:
         entries = _entries(values, size)
         best = entries[0]
@@ -76,7 +112,7 @@ def _chosen(size: Size) -> Callable[[Any, Any], Any]:
     """Return a function that gives each window's entry at a place."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def chosen(words: Any, which: Any) -> Any:
         found, *others = _entries(words, size)
         for place, entry in enumerate(others, start=1):
@@ -93,7 +129,7 @@ def _spread(size: Size, rest: Size) -> Callable[[Any, Any], Any]:
 
     rows, columns = size
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def spread(words: Any, which: Any) -> Any:
         _, height, width, units = words.shape
         places = tf.reshape(tf.range(rows * columns), (1, 1, rows, 1, columns, 1))

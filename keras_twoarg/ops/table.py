@@ -14,16 +14,16 @@ Gradients are exact for this function: to the pre-activations by the cell's slop
 of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.ops.xla import may_compile
+from keras_twoarg.ops.xla import may_compile, with_gradient
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,18 @@ def _coefficients(cells: Any, row: Any) -> list[Any]:
     return [ops.take(flat, number * row + k) for k in range(number)]
 
 
+def _signature(grid: Interpolation, arity: int) -> list[Any]:
+    import tensorflow as tf
+
+    return [tf.TensorSpec([None, arity]), tf.TensorSpec([(grid.resolution - 1) ** arity, 2**arity])]
+
+
 @lru_cache(maxsize=32)
 def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Any, Any], Any]:
     """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported."""
     import tensorflow as tf
 
-    signature = [tf.TensorSpec([None, arity]), tf.TensorSpec([None, 2**arity])]
-
-    @tf.function(jit_compile=True, input_signature=signature)
+    @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity))
     def compiled(tuples: Any, cells: Any) -> Any:
         return _fused_look_up(tuples, cells, grid)
 
@@ -209,7 +213,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callabl
     """
     import tensorflow as tf
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
     def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
         row, position = _locate(tuples, grid)
         coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
@@ -218,7 +222,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callabl
         else:
             (_, c1, c2, twist), (f1, f2) = coefficients, position
             by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, cells.shape[0])
+        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, (grid.resolution - 1) ** arity)
 
     return backward
 
@@ -228,18 +232,67 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
     """Return the look-up with its own gradient, each half compiled by XLA."""
     import tensorflow as tf
 
-    forward, backward = compiled_look_up(grid, arity), compiled_gradients(grid, arity, frozen)
+    forward, gradients = compiled_look_up(grid, arity), _differentiable_gradients(grid, arity, frozen)
 
-    @tf.custom_gradient
     def differentiable(tuples: Any, cells: Any) -> Any:
         def gradient(upstream: Any) -> Any:
-            by_tuple, by_cell = backward(tuples, cells, upstream)
-            by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
-            return by_tuple, by_cell
+            # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
+            return gradients(tf.identity(tuples), tf.identity(cells), upstream)
 
         return forward(tuples, cells), gradient
 
-    return differentiable
+    return with_gradient(differentiable, _signature(grid, arity))
+
+
+@lru_cache(maxsize=32)
+def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any, Any], Any]:
+    """Return the look-up's gradients to the tuples and to the table, which can be differentiated in their turn.
+
+    Their own gradient is that of portable operations, since no gradient leads through packed pairs. It is traced when
+    it is asked for, and first gradients cost no more for it. They are `(N, arity)` and `(cells, 2 ** arity)`, or None
+    if phi is frozen.
+    """
+    import tensorflow as tf
+
+    packed = compiled_gradients(grid, arity, frozen)
+
+    @tf.custom_gradient
+    def gradients(tuples: Any, cells: Any, upstream: Any) -> Any:
+        by_tuple, by_cell = packed(tuples, cells, upstream)
+        by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
+
+        def second(*upstreams: Any) -> Any:
+            return second_gradients(partial(look_up, grid=grid), (tuples, cells, upstream), upstreams)
+
+        return ((by_tuple,) if frozen else (by_tuple, by_cell)), second
+
+    return lambda *arguments: (*gradients(*arguments), None) if frozen else gradients(*arguments)
+
+
+def second_gradients(
+    function: Callable[[Any, Any], Any], arguments: tuple[Any, Any, Any], upstreams: Sequence[Any]
+) -> Any:
+    """Return the gradients of a function's gradients.
+
+    Args:
+        function: A function of tuples and cells that TensorFlow can differentiate twice.
+        arguments: Tuples, cells, and the upstream gradient with which the first gradients were computed.
+        upstreams: Upstream gradients of the first gradients: that to the tuples, and if it is there that to the cells.
+
+    Returns:
+        Gradients to each of the arguments.
+    """
+    import tensorflow as tf
+
+    tuples, cells, upstream = arguments
+    with tf.GradientTape() as second:
+        second.watch(arguments)
+        with tf.GradientTape() as first:
+            first.watch((tuples, cells))
+            values = function(tuples, cells)
+        gradients = first.gradient(values, [tuples, cells][: len(upstreams)], output_gradients=upstream)
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    return second.gradient(dense, arguments, output_gradients=list(upstreams))
 
 
 def _sum_over_cells(row: Any, position: list[Any], upstream: Any, cells: int) -> Any:

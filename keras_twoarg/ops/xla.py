@@ -1,20 +1,25 @@
-"""When TensorFlow may compile a part of a model with XLA: never in a graph that could be exported."""
+"""What TensorFlow needs to be told: when it may compile a part of a model with XLA, and how it forgets gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import keras
 
+from keras_twoarg.utils.keras_internals import is_tracing_a_step
+
 _promised: ContextVar[bool] = ContextVar("_promised", default=False)
 
 
 def may_compile(training: Any) -> bool:
-    """Return whether what is being called now runs under TensorFlow, and in a graph that no export will contain."""
+    """Return whether what is being called now runs under TensorFlow, and in a graph that no export will contain.
+
+    In doubt the answer is no, which costs time and nothing else.
+    """
     if keras.backend.backend() != "tensorflow":
         return False
-    return bool(training) or _promised.get() or _in_a_step_of_keras()
+    return bool(training) or _promised.get() or is_tracing_a_step()
 
 
 @contextmanager
@@ -27,16 +32,18 @@ def not_for_export() -> Iterator[None]:
         _promised.reset(token)
 
 
-def _in_a_step_of_keras() -> bool:
-    """Return whether Keras traces a step of `fit`, `evaluate` or `predict`.
+def with_gradient(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
+    """Return a TensorFlow function with a gradient of its own, traced once for each signature.
 
-    In doubt the answer is no, which costs time and nothing else.
+    TensorFlow keeps every custom gradient that is traced, and the graph it was traced into, until the process ends.
+    Here that is a graph of the function alone, whatever models call it; otherwise each model that was ever trained
+    would stay in memory.
+
+    Args:
+        function: As for `tf.custom_gradient`.
+        signature: As `input_signature` of `tf.function`. Defaults to what the calls ask for.
     """
     import tensorflow as tf
 
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        if getattr(graph, "name", "").startswith(("one_step_on_data", "multi_step_on_data")):
-            return True
-        graph = getattr(graph, "outer_graph", None)
-    return False
+    retracing = {} if signature else {"reduce_retracing": True}
+    return tf.function(tf.custom_gradient(function), input_signature=signature, autograph=False, **retracing)

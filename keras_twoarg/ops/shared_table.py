@@ -1,0 +1,191 @@
+"""One table for one set of weights in one step.
+
+Making a table costs as much as thousands of exact evaluations. Places that hold one phi share a table where it is
+certain that each of them would make the same one, and that gradients through it arrive:
+
+* *The weights have the same values.* JAX's arrays never change, so the same array is enough. In a graph of TensorFlow
+  it is the same variable, and no operation in between that could write it. Run eagerly, the values are compared.
+* *The table can be used here.* A table that was made within a loop, a branch, or a function that is differentiated or
+  computed again by itself stays there: it belongs to that graph of TensorFlow, or that trace of JAX.
+* *The same gradients are recorded.* On TensorFlow as many gradient tapes watch the table as watch the weights, and at
+  most one: so it is the same tape. On JAX the trace says so.
+
+On torch a table lasts for one call of a Sequential or functional model: `backward` frees what it was made with.
+
+A table never lives longer than what it was made in, and keeps neither models nor graphs in memory.
+"""
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+
+from keras_twoarg.utils import keras_internals
+
+_ATTRIBUTE = "_keras_twoarg_tables"
+
+# By the inner network, the StatelessScope or the call within which the tables were made. Tensors of TensorFlow's graphs
+# refer to these, so there the graph itself holds its tables.
+_tables: WeakKeyDictionary[Any, dict[Hashable, "_Entry"]] = WeakKeyDictionary()
+
+
+class Shared(NamedTuple):
+    """A table that can be used.
+
+    Attributes:
+        cells: The table.
+        condition: Whether the table was made: True, or a tensor; if that is false, the cells are zeros.
+    """
+
+    cells: Any
+    condition: Any
+
+
+class _Entry(NamedTuple):
+    """A table, and what it was made from."""
+
+    origin: Any
+    shared: Shared
+
+
+class Step:
+    """What places that hold one phi can share at this point of a step.
+
+    Attributes:
+        values: The values of phi's weights, to make a table from.
+        may_share: Whether places that follow in this step can use a table that is made here.
+    """
+
+    values: list[Any]
+    may_share: bool
+    _origin: Any
+    _shelf: dict[Hashable, _Entry]
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self.values = id(inner), keras_internals.uncast_values(inner.weights)
+
+    def find(self, key: Hashable) -> Shared | None:
+        """Return the table that was kept with this key if it can be used here, or None."""
+        entry = self._shelf.get((self._inner, key))
+        return entry.shared if entry is not None and self._is_valid(entry) else None
+
+    def keep(self, key: Hashable, cells: Any, condition: Any = True) -> Shared:
+        """Keep a table for places that follow, and return it."""
+        shared = Shared(cells, condition)
+        self._shelf[self._inner, key] = _Entry(self._origin, shared)
+        return shared
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        raise NotImplementedError
+
+
+def step(inner: Any, place: Any, tensor: Any) -> Step:
+    """Return what a place can share now.
+
+    Args:
+        inner: The inner network, a built Keras layer.
+        place: The layer that is being called.
+        tensor: One of its inputs.
+    """
+    kind = {"tensorflow": _TensorFlowStep, "jax": _JaxStep}.get(keras.backend.backend(), _TorchStep)
+    return kind(inner, place, tensor)
+
+
+class _TensorFlowStep(Step):
+    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+        import tensorflow as tf
+
+        super().__init__(inner)
+        self.values = [tf.convert_to_tensor(value) for value in self.values]
+        self._recorders = _recorders(self.values)
+        self.may_share = self._recorders <= 1
+        if tf.executing_eagerly():
+            self._shelf, self._origin = _tables.setdefault(inner, {}), self.values
+            return
+        graph = tf.compat.v1.get_default_graph()
+        if not hasattr(graph, _ATTRIBUTE):
+            setattr(graph, _ATTRIBUTE, {})
+        self._shelf = getattr(graph, _ATTRIBUTE)
+        self._origin = tuple(_source(value, graph) for value in self.values)
+        # How many places a loop or a branch holds, and how often it runs, is not known here.
+        self.may_share &= not type(graph).__name__.startswith(("While", "Cond"))
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        if isinstance(self._origin, list):
+            same = all(map(_are_equal, entry.origin, self._origin))
+        else:
+            same = entry.origin == self._origin
+        return same and self._recorders <= 1 and _recorders([entry.shared.cells]) == self._recorders
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    return a.shape == b.shape and np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def _source(value: Any, graph: Any) -> Hashable:
+    """Return what identifies the value of a tensor of a graph: what it was read from, after how many writes."""
+    if getattr(value, "graph", None) is not graph:
+        return object()  # of another graph: nothing is certain
+    operation = value.op
+    while operation.type == "Identity":
+        operation = operation.inputs[0].op
+    if operation.type != "ReadVariableOp":
+        return str(operation.name)
+    handle = operation.inputs[0]
+    return str(handle.name), sum(consumer.type != "ReadVariableOp" for consumer in handle.consumers())
+
+
+def _recorders(tensors: list[Any]) -> int:
+    """Return how many gradient tapes and forward accumulators record what is done with tensors: 0, 1 or 2 for more."""
+    try:
+        from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
+    except ImportError:
+        return 2  # nothing is certain
+    return int(PossibleTapeGradientTypes(tensors))
+
+
+class _JaxStep(Step):
+    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+        import jax
+        from jax.extend import core
+
+        super().__init__(inner)
+        self._trace = getattr(core, "get_opaque_trace_state", object)()
+        scope, mapped = keras_internals.stateless_scope(), keras_internals.stateless_values() or []
+        traced = isinstance(tensor, jax.core.Tracer) or any(isinstance(v, jax.core.Tracer) for v in self.values)
+        self._origin = (self._trace, self.values)
+        if scope is not None:
+            self._shelf = _tables.setdefault(scope, {})
+            # The variables of a step are of the trace that the step is, and not of a loop or branch within it.
+            self.may_share = not traced or any(_is_of(value, self._trace) for value in mapped)
+        else:
+            self._shelf = {} if traced else _tables.setdefault(inner, {})
+            self.may_share = not traced
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        trace, values = entry.origin
+        return trace == self._trace and all(a is b for a, b in zip(values, self.values, strict=True))
+
+
+def _is_of(value: Any, trace: Any) -> bool:
+    """Return whether a value of JAX was made by a trace, given by its opaque state; in doubt it was not."""
+    own, wanted = getattr(value, "_trace", None), getattr(trace, "_trace_ref", None)
+    return own is not None and wanted is not None and own is wanted()
+
+
+class _TorchStep(Step):
+    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+        import torch
+
+        super().__init__(inner)
+        self._origin = (torch.is_grad_enabled(), [(id(value), value._version) for value in self.values])
+        callers, scope = keras_internals.layers_being_called(), keras_internals.outermost_scope()
+        model = callers[0] if callers else None
+        of_keras = type(model).__module__.startswith("keras.") and place in getattr(model, "layers", ())
+        self.may_share = of_keras and not any(map(keras_internals.is_rematerialized, callers))
+        self._shelf = _tables.setdefault(scope, {}) if self.may_share else {}
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        return bool(entry.origin == self._origin)
