@@ -2,7 +2,8 @@
 
 from keras_twoarg import models  # also registers the layers of its networks, so that their files load
 from keras_twoarg._version import __version__
-from keras_twoarg.export.bake import BakingReport, bake
+from keras_twoarg.export.bake import bake
+from keras_twoarg.export.baking_report import BakingReport
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.description import describe

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 
 import keras
 import numpy as np
@@ -81,12 +82,12 @@ def pool(parts: Sequence[Density]) -> Density:
     return Density(values, float(sum(part.outside * part.number for part in parts) / number), number)
 
 
-def pre_activations(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
+def pre_activations(model: Model, x: object) -> dict[str, np.ndarray]:
     """Return the argument tuples that reach each TwoArgActivation of a model, any kind of Keras model.
 
     Args:
         model: A model that holds at least one `TwoArgActivation`.
-        x: Inputs of the model, as for `predict`. A few hundred samples draw a density.
+        x: Inputs of the model, an array, or several in a list or dict. A few hundred samples draw a density.
 
     Returns:
         For each place, by the layer's name and in the order of computation, an array `(N, arity)`.
@@ -101,8 +102,8 @@ def pre_activations(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
         raise ValueError(f"The model {model.name!r} holds no TwoArgActivation")
     found: dict[str, list[np.ndarray]] = {}
     with _recording(layers, found):
-        for start in range(0, len(x), _BATCH):
-            model(x[start : start + _BATCH], training=False)
+        for start in range(0, len(keras.tree.flatten(x)[0]), _BATCH):
+            model(keras.tree.map_structure(itemgetter(slice(start, start + _BATCH)), x), training=False)
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

@@ -59,7 +59,7 @@ def test_a_smaller_tolerance_takes_more_nodes_and_changes_outputs_less(model, im
 def test_the_report_counts_changed_predictions_and_accuracies(model, images):
     before = predictions(model, images)
     labels = np.where(np.arange(300) < 30, before.argmax(-1) + 1, before.argmax(-1)) % 10
-    baked, report = bake(model, images, 0.3, labels=labels)  # so large a tolerance that predictions do change
+    baked, report = bake(model, images, 0.3, labels=labels, most_changed=1.0)  # so that predictions do change
     after = predictions(baked, images)
     assert report.samples == 300 and report.accuracy_before == pytest.approx(0.9)
     assert report.accuracy_after == pytest.approx((after.argmax(-1) == labels).mean())
@@ -68,7 +68,7 @@ def test_the_report_counts_changed_predictions_and_accuracies(model, images):
     assert report.difference == pytest.approx(np.abs(after - before).max(), rel=1e-3)
     text = str(report)
     assert f"{round(300 * report.changed)} of 300 predictions changed" in text
-    assert f"accuracy 90.00% before, {report.accuracy_after:.2%} after" in text
+    assert f"Accuracy: 90.00% before, {report.accuracy_after:.2%} after" in text
     assert json.loads(json.dumps(report.to_dict()))["places"][0]["name"] == report.places[0].name
 
 

@@ -1,0 +1,127 @@
+"""What baking a model changed, place by place and for the whole model."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Place:
+    """What baking did at one place. Errors are those of the table against the exact phi.
+
+    Attributes:
+        name: The layer's name.
+        before: `"exact"`, or `"interpolated"`: then the table is the one that the model has been using.
+        extent: The table's nodes lie on [-extent, extent] along each argument.
+        resolution: Nodes along each argument.
+        largest: Largest absolute error at the calibration data's pre-activations.
+        mean: Mean absolute error there.
+        largest_on_plane: Largest absolute error on a fine grid over the whole table.
+        mean_on_plane: Mean absolute error on that grid.
+        deviation: Standard deviation of phi at the calibration data's pre-activations: the errors' scale.
+        outside: Share of pre-activations outside of the table, where it goes on linearly.
+        bytes: Size of the table.
+    """
+
+    name: str
+    before: str
+    extent: float
+    resolution: int
+    largest: float
+    mean: float
+    largest_on_plane: float
+    mean_on_plane: float
+    deviation: float
+    outside: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class BakingReport:
+    """What baking a model changed; printing it gives a table.
+
+    Attributes:
+        places: One entry for each TwoArgActivation.
+        tolerance: The tolerance that the tables were chosen for.
+        most_changed: The largest share of changed predictions that was allowed.
+        samples: Calibration samples; 0 if there were none. Then nothing is promised, and the fields below are `None`.
+        task: What counts as a prediction: `"classes"` (the largest output), `"binary"` (the side of one half, or of 0
+            for a logit) or `"regression"`, which has none.
+        changed: Share of changed predictions, at most `most_changed`; `None` for regression.
+        bound: Upper 95 % bound of that share on samples like these, exact (Clopper and Pearson); `None` where a sample
+            has not just one prediction.
+        relative: Root mean square change of regression outputs as a share of their standard deviation, at most
+            `tolerance`.
+        difference: Largest absolute difference of outputs.
+        accuracy_before: Accuracy on the calibration data, if labels were given.
+        accuracy_after: The same for the baked model.
+        timed: Samples, the first ones, that the times are of.
+        seconds_before: Time of `predict_on_batch` over them, median of 3.
+        seconds_after: The same for the baked model.
+    """
+
+    places: tuple[Place, ...]
+    tolerance: float
+    most_changed: float
+    samples: int = 0
+    task: str | None = None
+    changed: float | None = None
+    bound: float | None = None
+    relative: float | None = None
+    difference: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    timed: int | None = None
+    seconds_before: float | None = None
+    seconds_after: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        head = ("place", "nodes", "extent", "largest error", "mean error", "on the plane", "phi's std", "outside", "kB")
+        rows = [
+            (
+                place.name,
+                f"{place.resolution} x {place.resolution}",
+                f"{place.extent:.2f}",
+                f"{place.largest:.1e}",
+                f"{place.mean:.1e}",
+                f"{place.largest_on_plane:.1e}",
+                f"{place.deviation:.3f}",
+                f"{place.outside:.3%}",
+                f"{place.bytes / 1000:.0f}",
+            )
+            for place in self.places
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        table = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in ((head), *rows)]
+        return "\n".join([*table, *self._sentences()])
+
+    def _sentences(self) -> list[str]:
+        if not self.samples:
+            return [
+                "No calibration data: normally distributed pre-activations were assumed, and nothing is promised about "
+                "predictions."
+            ]
+        sentences = [*self._changes(), f"Largest difference of outputs: {self.difference:.1e}."]
+        if self.accuracy_before is not None:
+            sentences.append(f"Accuracy: {self.accuracy_before:.2%} before, {self.accuracy_after:.2%} after.")
+        times = f"{self.seconds_before:.2f} s before, {self.seconds_after:.2f} s after"
+        return [*sentences, f"Predicting the first {self.timed}: {times}."]
+
+    def _changes(self) -> list[str]:
+        sentences = []
+        if self.changed is not None:
+            allowed = f"allowed are {self.most_changed:.3%}"
+            if self.bound is None:
+                counted = f"{self.changed:.3%} of the predictions of {self.samples} samples changed; {allowed}."
+                sentences.append(f"{counted} Each has several, which depend on one another: no bound for others.")
+            else:
+                counted = f"{round(self.changed * self.samples)} of {self.samples} predictions changed"
+                sure = f"on samples like these at most {self.bound:.3%}, with 95 % confidence"
+                sentences.append(f"{counted} ({self.changed:.3%}; {allowed}); {sure}.")
+        if self.relative is not None:
+            change = f"Outputs changed by {self.relative:.2e} of their standard deviation, root mean square"
+            sentences.append(f"{change} (allowed are {self.tolerance:g}); a regression has no predictions to count.")
+        return sentences

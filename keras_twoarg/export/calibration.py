@@ -1,0 +1,108 @@
+"""Calibration data: what a model computes on them, place by place and at its outputs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_twoarg.analysis.density import pre_activations
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+
+LOOKED_AT = 2000
+"""Calibration samples whose pre-activations decide where a table's nodes lie; predictions are counted on all."""
+DRAWN = 200_000
+"""Argument tuples of a place, drawn at random, at which its table is compared with phi."""
+
+_BATCH = 125
+_TIMED = 250
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments that reach a place.
+
+    Attributes:
+        tuples: Some of them, `(N, arity)`.
+        largest: The largest absolute value of all.
+    """
+
+    tuples: np.ndarray
+    largest: float
+
+
+def arguments(model: Any, places: Sequence[TwoArgActivation], samples: Any) -> dict[str, Arguments]:
+    """Return the arguments at each place, by the layer's name; without samples normally distributed ones.
+
+    Raises:
+        ValueError: If they are not finite, or no sample reaches a place.
+    """
+    rng = np.random.default_rng(0)
+    if samples is None:
+        drawn = {place.name: rng.normal(size=(DRAWN, place.arity)).astype("float32") for place in places}
+        return {name: Arguments(tuples, float(np.abs(tuples).max())) for name, tuples in drawn.items()}
+    number = number_of(samples)
+    spread = np.linspace(0, number - 1, min(number, LOOKED_AT)).round().astype(int)  # data may be sorted by class
+    batches = np.array_split(spread, -(-len(spread) // _BATCH))
+    tuples: dict[str, list[np.ndarray]] = {place.name: [] for place in places}
+    largest = dict.fromkeys(tuples, 1e-3)
+    for batch in batches:
+        for name, every in pre_activations(model, _take(samples, batch)).items():
+            share = -(-DRAWN // len(batches))
+            tuples[name].append(every if len(every) <= share else every[rng.integers(len(every), size=share)])
+            largest[name] = float(np.maximum(largest[name], np.abs(every).max(initial=0.0)))  # which keeps NaN
+    for name, parts in tuples.items():
+        if not parts or not np.isfinite(largest[name]):
+            raise ValueError(f"The calibration data give no finite pre-activations at {name!r}")
+    return {name: Arguments(np.concatenate(parts), largest[name]) for name, parts in tuples.items()}
+
+
+def outputs(model: Any, samples: Any) -> list[np.ndarray]:
+    """Return all outputs of a model, one array for each, computed as Keras' `predict` does."""
+    # Not `predict`: at its end tf.data may wait as long again as it took. And batches of one size: each is compiled.
+    number = number_of(samples)
+    parts = []
+    for start in range(0, number, min(number, _BATCH)):
+        batch = _take(samples, np.arange(start, start + min(number, _BATCH)) % number)
+        parts.append(keras.tree.flatten(model.predict_on_batch(batch)))
+    return [np.concatenate(column)[:number].astype("float32") for column in zip(*parts, strict=True)]
+
+
+def seconds(model: Any, samples: Any) -> tuple[int, float]:
+    """Return how many samples were timed, and the median time that predicting them takes once it is compiled."""
+    first = _take(samples, slice(_TIMED))
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        outputs(model, first)
+        times.append(time.perf_counter() - start)
+    return number_of(first), float(np.median(times))
+
+
+def checked(model: Any, samples: Any) -> Any:
+    """Return calibration data as arrays, or raise a ValueError unless there are samples, as many for each input."""
+    inputs = getattr(model, "inputs", None) or [None]
+    several = isinstance(samples, dict) or len(inputs) > 1
+    samples = keras.tree.map_structure(np.asarray, samples) if several else np.asarray(samples)
+    arrays = keras.tree.flatten(samples)
+    if len(arrays) != len(inputs):
+        raise ValueError(f"`calibration` needs an array for each of {len(inputs)} inputs. Received: {len(arrays)}")
+    lengths = {len(array) if array.ndim else 0 for array in arrays}
+    if lengths == {0}:
+        raise ValueError("`calibration` holds no samples")
+    if len(lengths) > 1:
+        raise ValueError(f"`calibration` needs as many samples for each input. Received: {sorted(lengths)}")
+    return samples
+
+
+def number_of(samples: Any) -> int:
+    """Return the number of samples."""
+    return len(keras.tree.flatten(samples)[0])
+
+
+def _take(samples: Any, part: slice | np.ndarray) -> Any:
+    return keras.tree.map_structure(itemgetter(part), samples)
