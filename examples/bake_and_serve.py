@@ -28,7 +28,7 @@ print(report)
 with tempfile.TemporaryDirectory() as folder:
     served = formats.servable(baked, softmax=True)  # input "image", output "probabilities"
     formats.export(served, Path(folder) / "digits" / "1")
-    formats.record(served, Path(folder) / "digits" / "recorded.npz", data.x_test[:64])
+    formats.record(served, Path(folder) / "digits" / "recorded-1.npz", data.x_test[:64])
     for check in verify.check(Path(folder) / "digits"):
         print(f"{check.runtime}: {'agrees' if check.agrees else check.problem or 'DIFFERS'}")
     loaded = tf.saved_model.load(str(Path(folder) / "digits" / "1"))

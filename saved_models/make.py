@@ -98,7 +98,7 @@ def write(folder, model, record, dataset, what):
     served = formats.servable(model, softmax=True, pixels=True)
     formats.export(served, folder / "1")
     pixels = np.float32(255) * dataset.x_test if dataset.x_test.dtype != np.uint8 else dataset.x_test.astype("float32")
-    formats.record(served, folder / "recorded.npz", pixels[:64])
+    formats.record(served, folder / "recorded-1.npz", pixels[:64])
     correct = int((np.asarray(served(pixels)["probabilities"]).argmax(-1) == dataset.y_test.ravel()).sum())
     _, _, output = names_of(folder / "1")
     operation, _, index = output.partition(":")

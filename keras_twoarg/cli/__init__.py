@@ -1,17 +1,33 @@
 """The command `twoarg`. Each command is a thin skin over functions that can be imported."""
 
-from keras_twoarg.cli import bench, convert, delivery, demo, pack, report, reproduce, robustness, show, train, tune
+from keras_twoarg.cli import (
+    bake,
+    bench,
+    convert,
+    demo,
+    export,
+    pack,
+    report,
+    reproduce,
+    robustness,
+    serve_check,
+    show,
+    train,
+    tune,
+)
 from keras_twoarg.cli.common import twoarg
 
 __all__ = [
+    "bake",
     "bench",
     "convert",
-    "delivery",
     "demo",
+    "export",
     "pack",
     "report",
     "reproduce",
     "robustness",
+    "serve_check",
     "show",
     "train",
     "tune",

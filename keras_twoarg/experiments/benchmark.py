@@ -44,7 +44,6 @@ KERAS_NORM = "relu_keras_norm"
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
 PARTS = ("pairs", "networks", "memory", "exports")
 PAIRS = 2_000_000
-_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 _SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are enough
 
 Run = Callable[[], Any]
@@ -235,16 +234,16 @@ def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[s
     x, _ = _data(name, 1, seed)
     runs: dict[tuple[str, str], runtimes.Run] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for done, (format, runtime) in enumerate(runtimes.NAMES.items()):
+        for done, (format, kind) in enumerate(runtimes.FORMATS.items()):
             for variant in variants:
-                progress(f"exports: {name}", done, len(runtimes.NAMES), f"{runtime}, {variant}")
-                path = Path(folder) / f"{variant}-{format}{_SUFFIXES.get(format, '')}"
+                progress(f"exports: {name}", done, len(runtimes.FORMATS), f"{kind.runtime}, {variant}")
+                path = Path(folder) / f"{variant}-{format}{kind.ending}"
                 try:
                     formats.export(build(name, variant, seed), path, format)
-                    runs[runtime, variant] = runtimes.load(path, format)
+                    runs[kind.runtime, variant] = runtimes.load(path, format)
                 except ImportError:
                     break
-        progress(f"exports: {name}", len(runtimes.NAMES), len(runtimes.NAMES), "")
+        progress(f"exports: {name}", len(runtimes.FORMATS), len(runtimes.FORMATS), "")
         times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
         for round_ in range(rounds + 1):
             progress(f"exports, timed: {name}", round_, rounds + 1, "")

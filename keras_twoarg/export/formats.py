@@ -1,7 +1,8 @@
 """Export for serving, and proof that the export equals the model."""
 
+import errno
 import os
-import shutil
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,14 @@ import keras
 import numpy as np
 
 from keras_twoarg.export import openvino, runtimes
-from keras_twoarg.export.bake import bake
+from keras_twoarg.export.bake import bake, check_finite
+from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.keras_internals import has_named_outputs, was_called
 
-FORMATS = ("tf_saved_model", "onnx", "openvino", "litert")
-_NEEDS = {
-    "onnx": "pip install tf2onnx onnx",
-    "openvino": "pip install openvino",
-    "litert": "pip install tensorflow-cpu",
-    "tf_saved_model": "pip install 'keras_twoarg[tensorflow-cpu]'",
-}
 TOLERANCE = 1e-5
 
 
@@ -78,7 +74,7 @@ def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
         {'probabilities': (2, 10)}
     """
     inputs = getattr(model, "inputs", None) or []
-    if len(inputs) != 1 or len(model.outputs) != 1 or isinstance(getattr(model, "_outputs_struct", None), dict):
+    if len(inputs) != 1 or len(model.outputs) != 1 or has_named_outputs(model):
         if softmax or pixels:
             raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
         return model
@@ -132,49 +128,79 @@ def export(
     path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}")
-    if path.exists():
-        raise ValueError(f"{path} exists already. Export to a new path, for a server the next version")
+    for file in _files(path, format):
+        if file.exists():
+            raise ValueError(f"{file} exists already. Export to a new path, for a server the next version")
     if keras.backend.backend() == "torch" and format != "onnx":
         raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
+    check_finite(model)
     if baked:
         model, _ = bake(model)
     model = servable(model, softmax=softmax, pixels=pixels)
-    path.parent.mkdir(parents=True, exist_ok=True)
     _call_once(model)
-    # Some formats demand an ending, so the mark of an unfinished export goes in front.
-    partial = path.parent / f"partial-{path.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        written = Path(folder) / path.name  # some formats demand an ending
+        try:
+            _write(model, written, format)
+        except ImportError as error:
+            needed = FORMATS[format].writer
+            raise ImportError(f"The format {format!r} needs another package ({error}): pip install {needed}") from error
+        for source, target in zip(_files(written, format), _files(path, format), strict=True):
+            os.replace(source, target)
+
+
+def record_of(path: Path) -> Path:
+    """Return the file with the inputs and outputs that were recorded for an export: beside it, under its name."""
+    return path.parent / f"recorded-{path.name}.npz"
+
+
+def _files(path: Path, format: str) -> list[Path]:
+    """Return the files of an export; the one that is looked for last, so that what is there is whole."""
+    second = FORMATS[format].second_file
+    return [path.with_suffix(second), path] if second else [path]
+
+
+def _write(model: Any, path: Path, format: str) -> None:
+    if format == "openvino" and openvino.applies(model):
+        openvino.export(model, path)
+        return
     try:
-        if format == "openvino" and openvino.applies(model):
-            openvino.export(model, partial)
-        else:
-            with looking_up_with(look_up_by_columns if format == "litert" else look_up):
-                model.export(str(partial), format=format, verbose=False)
-        if format == "openvino":  # the weights, in a second file
-            os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
-        os.replace(partial, path)
-    except ImportError as error:
-        raise ImportError(f"The format {format!r} needs another package ({error}): {_NEEDS[format]}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        for part in (partial, partial.with_suffix(".bin")):
-            part.unlink(missing_ok=True)
+        with looking_up_with(look_up_by_columns if format == "litert" else look_up):
+            model.export(str(path), format=format, verbose=False)
+    except Exception as error:  # TensorFlow has its own error for a full disk
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent.parent)) from error
+        raise
 
 
 def _call_once(model: Any) -> None:
     """Call a model that was built or loaded and never called: some exporters insist on it."""
     inputs = getattr(model, "inputs", None)
-    if inputs and not getattr(model, "_called", True):
+    if inputs and not was_called(model):
         zeros = [keras.ops.zeros([size or 1 for size in x.shape], x.dtype) for x in inputs]
         model(zeros[0] if len(zeros) == 1 else zeros)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
     """Load a `.keras` file for inference, or raise a ValueError that says why it cannot be."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no file {path}")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
     try:
         return keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no readable .keras file: {error}") from error
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no readable .keras file: {reason[:300]}") from error
+    except (MemoryError, OverflowError) as error:
+        raise ValueError(f"{path} asks for more memory than there is: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        raise ValueError(f"{path} asks for more memory than there is") from error
 
 
 def _predict(model: Any, x: np.ndarray) -> np.ndarray:

@@ -8,20 +8,33 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Run = Callable[[np.ndarray], np.ndarray]
 
-NAMES = {"tf_saved_model": "tf.saved_model", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
-"""The runtime of each format."""
-_NEEDS = {
-    "tf_saved_model": "'keras_twoarg[tensorflow-cpu]'",
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "litert": "ai-edge-litert",
-}
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exports: everything that differs between formats but how it is written.
+
+    Attributes:
+        ending: Of its files; none for a folder, of which servers look for versions such as `1`.
+        runtime: What runs it.
+        load: Loads an export from a path.
+        writer: What `pip install` needs to write it.
+        reader: What `pip install` needs to run it.
+        second_file: Ending of a second file that belongs to it, or none.
+    """
+
+    ending: str
+    runtime: str
+    load: Callable[[str], Run]
+    writer: str
+    reader: str
+    second_file: str = ""
 
 
 def load(path: str | os.PathLike[str], format: str) -> Run:
@@ -38,15 +51,16 @@ def load(path: str | os.PathLike[str], format: str) -> Run:
         ValueError: If there is no such export at the path.
         ImportError: If the runtime is not installed.
     """
-    loaders = {"tf_saved_model": _tensorflow, "onnx": _onnx_runtime, "openvino": _openvino, "litert": _litert}
-    if format not in loaders:
-        raise ValueError(f"`format` must be one of {tuple(loaders)}. Received: format={format!r}")
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
     if not os.path.exists(path):
         raise ValueError(f"There is no export at {path}")
     try:
-        return loaders[format](str(path))
+        return FORMATS[format].load(str(path))
     except ImportError as error:
-        raise ImportError(f"Running it needs another package ({error}): pip install {_NEEDS[format]}") from error
+        raise ImportError(
+            f"Running it needs another package ({error}): pip install {FORMATS[format].reader}"
+        ) from error
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} is no readable export in the format {format!r}: {error}") from error
 
@@ -96,6 +110,17 @@ def _litert(path: str) -> Run:
         return np.asarray(interpreter.get_tensor(found))
 
     return run
+
+
+FORMATS = {
+    "tf_saved_model": Format(
+        "", "tf.saved_model", _tensorflow, "'keras_twoarg[tensorflow-cpu]'", "'keras_twoarg[tensorflow-cpu]'"
+    ),
+    "onnx": Format(".onnx", "ONNX Runtime", _onnx_runtime, "tf2onnx onnx", "onnxruntime"),
+    "openvino": Format(".xml", "OpenVINO", _openvino, "openvino", "openvino", ".bin"),
+    "litert": Format(".tflite", "LiteRT", _litert, "tensorflow-cpu", "ai-edge-litert"),
+}
+"""All formats, by their names."""
 
 
 def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:

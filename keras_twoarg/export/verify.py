@@ -1,7 +1,8 @@
 """Proof that exports serve: each is loaded in a process without Keras and without this package, and compared.
 
 A folder that is served holds versions (`1`, `2`, ...: SavedModels), other formats beside them (`model.onnx`,
-`model.xml`, `model.tflite`), and `recorded.npz`: inputs and the outputs of the Keras model, written by `twoarg export`.
+`model.xml`, `model.tflite`), and for each of them its record, such as
+`recorded-1.npz`: inputs and the outputs of the Keras model, written by `twoarg export`.
 """
 
 import os
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from keras_twoarg.export import runtimes, tensorflow_c
-from keras_twoarg.export.formats import TOLERANCE
+from keras_twoarg.export.formats import TOLERANCE, record_of
+from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.utils.table import Table
 
 BATCHES = (0, 1, 37, 1000)
@@ -62,11 +64,6 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
     Raises:
         ValueError: If there is nothing to check, or nothing to compare it with.
     """
-    recorded = folder / "recorded.npz"
-    if not recorded.is_file():
-        raise ValueError(
-            f"{folder} has no recorded.npz to compare with. `twoarg export MODEL --out {folder}/1` writes it"
-        )
     exports = _exports(folder)
     if not exports:
         raise ValueError(
@@ -74,7 +71,13 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         )
     found = []
     for path, format in exports:
-        progress(runtimes.NAMES[format])
+        recorded = record_of(path)
+        if not recorded.is_file():
+            raise ValueError(
+                f"{folder} has no {recorded.name} to compare {path.name} with. `twoarg export MODEL --out {path}` "
+                "writes both"
+            )
+        progress(FORMATS[format].runtime)
         found.append(_runtime(path, format, recorded))
         if format == "tf_saved_model":
             for name, run in (("saved_model_cli", _saved_model_cli), ("TensorFlow C library", _c_library)):
@@ -113,13 +116,13 @@ def checks_table(checks: list[Check]) -> Table:
 
 def _exports(folder: Path) -> list[tuple[Path, str]]:
     versions = sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
-    found = [(versions[-1], "tf_saved_model")] if versions else []
-    endings = {".onnx": "onnx", ".xml": "openvino", ".tflite": "litert"}
-    return found + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
+    latest = [(versions[-1], "tf_saved_model")] if versions else []
+    endings = {kind.ending: name for name, kind in FORMATS.items() if kind.ending}
+    return latest + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
 
 
 def _runtime(path: Path, format: str, recorded: Path) -> Check:
-    name = runtimes.NAMES[format]
+    name = FORMATS[format].runtime
     found = _in_a_bare_process(runtimes.__file__, str(path), format, given=recorded)
     if isinstance(found, str):
         return Check(path.name, name, problem=found)

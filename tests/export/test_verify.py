@@ -25,7 +25,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served") / "digits"
     model = formats.servable(models.cnn((12, 12, 1), 3, widths=(4, 8), seed=0))
     formats.export(model, folder / "1")
-    formats.record(model, folder / "recorded.npz", formats.random_inputs(model, seed=0))
+    formats.record(model, folder / "recorded-1.npz", formats.random_inputs(model, seed=0))
     return model, folder
 
 
@@ -41,8 +41,8 @@ def test_every_runtime_of_a_saved_model_agrees(served):
 def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_path):
     model, folder = served
     formats.export(model, tmp_path / "model.onnx", "onnx")
-    with np.load(folder / "recorded.npz") as arrays:
-        np.savez(tmp_path / "recorded.npz", inputs=arrays["inputs"], outputs=arrays["outputs"] + 1e-3)
+    with np.load(folder / "recorded-1.npz") as arrays:
+        np.savez(tmp_path / "recorded-1.npz", inputs=arrays["inputs"], outputs=arrays["outputs"] + 1e-3)
     done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
     assert done.exit_code == 1 and "DIFFERS" in done.output and "ONNX Runtime" in done.output
 
@@ -51,8 +51,8 @@ def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_
     _, folder = served
     (tmp_path / "1").mkdir()
     done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
-    assert done.exit_code == 2 and "has no recorded.npz" in done.output
-    (tmp_path / "recorded.npz").write_bytes((folder / "recorded.npz").read_bytes())
+    assert done.exit_code == 2 and "has no recorded-1.npz" in done.output
+    (tmp_path / "recorded-1.npz").write_bytes((folder / "recorded-1.npz").read_bytes())
     (found, *_) = verify.check(tmp_path)
     assert not found.agrees and found.difference is None and found.problem
 
@@ -69,7 +69,7 @@ def test_pixels_and_softmax_are_inside(tmp_path):
     found = loaded.serve(tf.constant(pixels))["probabilities"].numpy()
     logits = keras.ops.convert_to_numpy(model(pixels / 127.5 - 1))
     np.testing.assert_allclose(found, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), atol=1e-6)
-    with np.load(tmp_path / "served" / "recorded.npz") as arrays:
+    with np.load(tmp_path / "served" / "recorded-1.npz") as arrays:
         assert arrays["inputs"].min() >= 0 and arrays["inputs"].max() > 200
 
 

@@ -1,0 +1,58 @@
+"""The command `bake`: phi becomes constant tables."""
+
+import os
+from pathlib import Path
+
+import click
+
+from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.utils import files
+
+
+@twoarg.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", default="mnist5k", help="Data that the tables are chosen for, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=3e-3, help="Error, in phi's std.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
+@one_line_errors
+def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
+    """Replace phi by constant tables.
+
+    What that changed is printed, and goes beside the model as JSON.
+    """
+    from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.export import bake, formats
+
+    if out.suffix != ".keras":
+        raise ValueError(f"--out must end in .keras. Received: {out}")
+    check_target(model, out)
+    validation = datasets.split(datasets.load(data, data_dir=data_dir), seed)
+    images, labels = validation.x_validation, validation.y_validation
+    baked, report = bake.bake(formats.load(model), images, tolerance, labels=labels)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.stem}-partial.keras")
+    try:
+        baked.save(partial)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    files.write_json(out.with_suffix(".json"), report.to_dict())
+    console.print(str(report), highlight=False, soft_wrap=True)
+    console.print(f"Baked model: {out}")
+
+
+def check_target(model: Path, out: Path) -> None:
+    """Raise a ValueError unless a baked model may be written here: nothing is there, or another baked model."""
+    report = out.with_suffix(".json")
+    if out.exists() and out.samefile(model):
+        raise ValueError(f"--out is the model itself: {out}. Give another name")
+    if not out.exists() and not report.exists():
+        return
+    try:
+        ours = {"places", "tolerance"} <= set(files.read_json(report))
+    except (ValueError, TypeError, OSError):
+        ours = False
+    if not ours:
+        raise ValueError(f"{out} or {report} exists, and is not what `twoarg bake` wrote. Give another name")

@@ -1,0 +1,30 @@
+"""The command `serve-check`: exports run in processes without Keras."""
+
+from pathlib import Path
+
+import click
+
+from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.utils import files
+
+
+@twoarg.command("serve-check")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File for the results as JSON.")
+@one_line_errors
+def serve_check(folder: Path, out: Path | None) -> None:
+    """Run exports in processes without Keras.
+
+    All in FOLDER, compared with what was recorded at export: by TensorFlow, its command-line tool and its C
+    library; ONNX Runtime, OpenVINO and LiteRT for what else is there.
+    Exit status 1 if anything does not agree.
+    """
+    from keras_twoarg.export import verify as job
+
+    with console.status("") as status:
+        found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
+    console.print(job.checks_table(found).rich())
+    if out is not None:
+        files.write_json(out, [vars(check) for check in found])
+    if not all(check.agrees for check in found):
+        raise SystemExit(1)
