@@ -49,8 +49,9 @@ def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
         learned: Score of the same seeds' learned phi, fitted over the same density.
 
     Example:
-        >>> analysis.saddle_test([0.9, -0.5, -0.2, 0.1, -0.7], [0.8, 0.4, 0.6, 0.3, 0.2])
-        SaddleTest(number=5, start=2, learned=5, became=3, ceased=0, p=0.25, low=0.4781762498950185, high=1.0)
+        >>> test = analysis.saddle_test([0.9, -0.5, -0.2, 0.1, -0.7], [0.8, 0.4, 0.6, 0.3, 0.2])
+        >>> test.start, test.learned, test.became, test.ceased, test.p, round(test.low, 2)
+        (2, 5, 3, 0, 0.25, 0.48)
 
     Raises:
         ValueError: If there are no seeds, or not two finite scores for each.
@@ -102,5 +103,5 @@ def null_share(
     negative = 0
     for i in range(number):
         c = solvers[i % len(solvers)](surface(i))
-        negative += 4 * c[0] * c[1] - c[2] ** 2 < 0
+        negative += bool(4 * c[0] * c[1] - c[2] ** 2 < 0)
     return negative / number

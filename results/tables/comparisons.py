@@ -33,7 +33,7 @@ COMMANDS = {
         "START `random`, `glorot`, `product`, `swiglu`",
     ),
     "results/claim-c": (
-        "twoarg train --arm two_arg --phi-init START --phi-init-std 0 --subset 10000 --frozen-epochs 0 "
+        "twoarg train --arm two_arg --phi-init START --phi-init-std paper --subset 10000 --frozen-epochs 0 "
         "--data mnist.npz --seed SEED",
         "START `random`, `glorot`; SEED from 100; packed with `--ends`",
     ),
