@@ -1,0 +1,66 @@
+"""Which widths may change, and how many parameters a converted model has."""
+
+import keras
+import pytest
+from keras import layers
+
+from keras_twoarg import InnerNetwork, convert
+from keras_twoarg.models.matching import nearest_widths
+
+
+def converted(model):
+    copy, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert abs(copy.count_params() / model.count_params() - 1) <= 0.005
+    return copy, {place.name: (place.units_before, place.units) for place in report.places}
+
+
+def test_widths_of_a_squeeze_and_excitation_block_stay_together():
+    image = x = keras.Input((8, 8, 3))
+    x = layers.Conv2D(64, 1, activation="relu", name="expand")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="depthwise")(x)
+    gate = layers.Reshape((1, 1, 64))(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Conv2D(16, 1, activation="relu", name="squeeze")(gate)
+    gate = layers.Conv2D(64, 1, activation="sigmoid", name="excite")(gate)
+    x = layers.Conv2D(24, 1, name="project")(layers.Multiply()([x, gate]))
+    model = keras.Model(image, layers.Add()([x, layers.Conv2D(24, 1)(image)]))
+    copy, units = converted(model)
+    assert units["expand"][1] == units["depthwise"][1] == copy.get_layer("excite").filters < 64
+    assert copy.get_layer("project").filters == 24
+
+
+def test_concatenated_and_flattened_widths_are_counted():
+    image = keras.Input((6, 6, 3))
+    branches = [layers.Conv2D(width, 3, padding="same", activation="relu")(image) for width in (16, 24, 40)]
+    x = layers.BatchNormalization()(layers.Concatenate()(branches))
+    x = layers.Dense(50, activation="relu", name="dense")(layers.Flatten()(x))
+    _, units = converted(keras.Model(image, layers.Dense(4)(x)))
+    assert all(after < before for before, after in units.values())
+
+
+def test_nested_models_inputs_follow():
+    first = keras.Sequential([keras.Input((9,)), layers.Dense(64, activation="relu")], name="first")
+    second = keras.Sequential([keras.Input((64,)), layers.Dense(48, activation="relu"), layers.Dense(5)], name="second")
+    copy, units = converted(keras.Sequential([keras.Input((9,)), first, second]))
+    assert copy.get_layer("second").input_shape[-1] == units["first/dense"][1] < 64
+
+
+def test_the_search_moves_two_widths_where_one_is_not_enough():
+    widths = nearest_widths((20, 20), lambda w: 10 * w[0] + 9 * w[1], 381)
+    assert widths == (21, 19)
+
+
+def test_channels_that_a_layer_without_known_shapes_reads_are_fixed():
+    series = keras.Input((5, 3))
+    x = layers.Dense(16, activation="relu", name="fixed")(series)
+    x = layers.Dense(64, activation="relu", name="free")(layers.LSTM(8)(x))
+    _, units = converted(keras.Model(series, layers.Dense(40)(x)))
+    assert units["fixed"] == (16, 16) and units["free"][1] < 64
+
+
+@pytest.mark.parametrize("format_", ["channels_first"])
+def test_channels_first_is_said_to_have_no_width(format_):
+    image = keras.Input((3, 8, 8))
+    x = layers.Conv2D(16, 3, activation="relu", data_format=format_)(image)
+    x = layers.GlobalAveragePooling2D(data_format=format_)(x)
+    with pytest.raises(ValueError, match="no width to change"):
+        convert(keras.Model(image, layers.Dense(3)(x)), keep="parameters")
