@@ -90,10 +90,10 @@ def bake(
         report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
         return _rebuild(model, grids), report
     baked, grids, measured = _hold(model, places, grids, samples, labels, task, most_changed, tolerance)
-    times = {"seconds_before": data.seconds(model, samples)[1]}
-    times["timed"], times["seconds_after"] = data.seconds(baked, samples)
-    report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed, **measured, **times)
-    return baked, report
+    _, before = data.seconds(model, samples)
+    timed, after = data.seconds(baked, samples)
+    report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed, **measured)
+    return baked, replace(report, timed=timed, seconds_before=before, seconds_after=after)
 
 
 def check_finite(model: Any) -> None:

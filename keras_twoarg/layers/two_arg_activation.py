@@ -1,7 +1,6 @@
 """TwoArgActivation: pre-activations -> arguments -> phi -> one output for each unit."""
 
 from collections.abc import Sequence
-from functools import partial
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -172,18 +171,13 @@ class TwoArgActivation(PairingLayer):
         return None if exact or self.arity > 2 else Interpolation()
 
     @property
-    def units(self) -> int | None:
-        """Units of one sample, or None as long as it is not known."""
-        return self._units
-
-    @property
     def evaluation_in_use(self) -> str | Interpolation:
-        """How phi is evaluated: what `"auto"` comes to for 128 samples, once the layer is built."""
+        """How phi is evaluated: what `"auto"` comes to, once the layer is built."""
         if self._evaluation != "auto":
             return self._evaluation
         if not self.built or self.grid is None:
             return "exact"
-        pays = self.in_loop or auto_evaluation.table_will_pay(self, self.grid.resolution**self.arity)
+        pays = self.in_loop or auto_evaluation.table_will_pay(self._units, self.grid.resolution**self.arity)
         return "interpolated" if pays else "exact"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -197,7 +191,6 @@ class TwoArgActivation(PairingLayer):
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         self.inner.ensure_built()
-        auto_evaluation.register(self)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply phi to each unit's arguments."""
@@ -212,43 +205,32 @@ class TwoArgActivation(PairingLayer):
         grid, before_loop = self.grid, self._table_of_loop()
         if grid is None or before_loop is not None:
             return before_loop
-        if self.in_loop and self._evaluation == "auto":
-            return None  # a table at every step would cost more
-        step, key, nodes = shared_table.step(self.inner, self, tuples), (grid, training), grid.resolution**self.arity
+        if self.evaluation_in_use == "exact" or (self.in_loop and self._evaluation == "auto"):
+            return None  # within a loop a table at every step would cost more
+        step, key = shared_table.step(self.inner, self, tuples), (grid, training)
         shared = step.find(key)
         if shared is not None:
             return shared
-        pays = self._evaluation != "auto" or auto_evaluation.table_pays(self, step, tuples, nodes, training)
-        make = partial(table.make_table, step.values, self.inner.evaluate, grid, self.arity, training)
-        if isinstance(pays, bool):
-            return step.keep(key, make()) if pays else None
-        nothing = partial(ops.zeros, ((grid.resolution - 1) ** self.arity, 2**self.arity))
-        return step.keep(key, ops.cond(pays, make, nothing), pays)
+        if self._evaluation == "auto" and not auto_evaluation.own_table_pays(step, tuples, grid.resolution**self.arity):
+            return None
+        return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
     def _outputs(self, tuples: Any, shared: Shared | None, training: bool) -> Any:
         """Evaluate phi at tuples `(..., n, arity)`, in a table if there is one: `(..., n)`."""
-
-        def exact() -> Any:
-            return ops.cast(ops.squeeze(self.inner(tuples, training=training), axis=-1), self.compute_dtype)
-
         if shared is None or self.grid is None:
-            return exact()
-        look_up = partial(table.evaluate, cells=shared.cells, grid=self.grid, training=training)
-
-        def looked_up() -> Any:
-            values = look_up(ops.reshape(tuples, (-1, self.arity)), frozen=not self.inner.trainable_weights)
-            return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
-
-        if shared.condition is True:
-            return looked_up()
-        return ops.cond(shared.condition, looked_up, exact)
+            values = ops.squeeze(self.inner(tuples, training=training), axis=-1)
+        else:
+            flat, frozen = ops.reshape(tuples, (-1, self.arity)), not self.inner.trainable_weights
+            values = table.evaluate(flat, shared.cells, self.grid, training, frozen)
+            values = ops.reshape(values, ops.shape(tuples)[:-1])
+        return ops.cast(values, self.compute_dtype)
 
     def enter_loop(self) -> None:
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
         call, grid = call_under_way(), self.grid
         if call is not None and grid is not None:
             cells = table.make_table(self.inner.values(), self.inner.evaluate, grid, self.arity, False)
-            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells, True)
+            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells)
 
     def _table_of_loop(self) -> Shared | None:
         call = call_under_way() if self.in_loop else None

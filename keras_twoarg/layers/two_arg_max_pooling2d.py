@@ -76,7 +76,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         shared = self._table(tuples, bool(training))
         images = tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
         compiled = training and may_compile(training) and None not in images.shape[1:3]
-        if not compiled or self.grid is None or shared is None or shared.condition is not True:
+        if not compiled or self.grid is None or shared is None:
             return max_pool(self._outputs(tuples, shared, bool(training)), self.pool_size, self.axis)
         images, frozen = ops.cast(images, "float32"), not self.inner.trainable_weights
         values = pooled_table.evaluate(images, shared.cells, self.grid, self.pool_size, frozen)

@@ -36,11 +36,9 @@ class Shared(NamedTuple):
 
     Attributes:
         cells: The table.
-        condition: Whether the table was made: True, or a tensor; if that is false, the cells are zeros.
     """
 
     cells: Any
-    condition: Any
 
 
 class _Entry(NamedTuple):
@@ -71,9 +69,9 @@ class Step:
         entry = self._shelf.get((self._inner, key))
         return entry.shared if entry is not None and self._is_valid(entry) else None
 
-    def keep(self, key: Hashable, cells: Any, condition: Any = True) -> Shared:
+    def keep(self, key: Hashable, cells: Any) -> Shared:
         """Keep a table for places that follow, and return it."""
-        shared = Shared(cells, condition)
+        shared = Shared(cells)
         self._shelf[self._inner, key] = _Entry(self._origin, shared)
         return shared
 
