@@ -16,7 +16,7 @@ from keras_twoarg import bake
 from keras_twoarg.experiments.benchmark import learned_parameters
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.export import formats
-from keras_twoarg.utils import versions
+from keras_twoarg.utils import files, versions
 
 HERE = Path(__file__).parent
 SEED, EPOCHS, DATA = 1, 50, "mnist5k"
@@ -109,8 +109,8 @@ def write(folder, model, record, dataset, what):
         "parameters": learned_parameters(model), "accuracy": correct / len(pixels), "correct": correct,
     }  # fmt: skip
     (folder / "README.md").write_text(CARD.format(**card, operation=operation, index=index))
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    sums = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    written = sorted(p for p in folder.rglob("*") if p.is_file())
+    sums = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in written}
     files.write_json(folder / "card.json", {**card, "licence": "MIT", "sha256": sums})
     print(json.dumps({key: card[key] for key in ("name", "parameters", "accuracy")}))
 

@@ -1,6 +1,7 @@
 """The command `bake`: phi becomes constant tables."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import click
@@ -32,13 +33,10 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     images, labels = validation.x_validation, validation.y_validation
     baked, report = bake.bake(formats.load(model), images, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.stem}-partial.keras")
-    try:
-        baked.save(partial)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
-    files.write_json(out.with_suffix(".json"), report.to_dict())
+    files.write_json(out.with_suffix(".json"), report.to_dict())  # first: it says that the model is ours
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as folder:
+        baked.save(Path(folder) / out.name)
+        os.replace(Path(folder) / out.name, out)
     console.print(str(report), highlight=False, soft_wrap=True)
     console.print(f"Baked model: {out}")
 

@@ -29,9 +29,11 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
-    formats.export(loaded, out, format=format_)
+    formats.check_target(out, format_)
     inputs = formats.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
-    formats.record(loaded, formats.record_of(out), inputs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    formats.record(loaded, formats.record_of(out), inputs)  # first: an export that is there has its record
+    formats.export(loaded, out, format=format_)
     try:
         agreement = formats.compare(loaded, out, inputs, format_)
     except ImportError as error:
@@ -39,5 +41,6 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
     else:
         console.print(agreement.sentence)
         if not agreement.agrees:
-            raise SystemExit(f"Do not serve {out}: delete it and {formats.record_of(out)}")
+            formats.remove(out, format_)
+            raise SystemExit(1)
     console.print(f"Export: {out}")

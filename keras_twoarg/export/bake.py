@@ -97,11 +97,11 @@ def bake(
 
 
 def check_finite(model: Any) -> None:
-    """Raise a ValueError that names the first weight which is not finite, if there is one."""
+    """Raise an ArithmeticError that names the first weight which is not finite, if there is one."""
     for weight in model.weights:
         values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32")))
         if not np.isfinite(values).all():
-            raise ValueError(
+            raise ArithmeticError(
                 f"The weight {weight.path} of the model {model.name!r} holds NaN or infinity: its training has gone "
                 "wrong, so there is nothing to bake or export. Use an earlier checkpoint"
             )

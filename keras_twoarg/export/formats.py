@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -126,11 +127,7 @@ def export(
         ImportError: If a package that writes the format is missing.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}")
-    for file in _files(path, format):
-        if file.exists():
-            raise ValueError(f"{file} exists already. Export to a new path, for a server the next version")
+    check_target(path, format)
     if keras.backend.backend() == "torch" and format != "onnx":
         raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
@@ -149,6 +146,24 @@ def export(
             raise ImportError(f"The format {format!r} needs another package ({error}): pip install {needed}") from error
         for source, target in zip(_files(written, format), _files(path, format), strict=True):
             os.replace(source, target)
+
+
+def check_target(path: Path, format: str) -> None:
+    """Raise a ValueError unless an export of this format can be written to a path."""
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
+    for file in _files(path, format):
+        if file.exists():
+            raise ValueError(f"{file} exists already. Export to a new path, for a server the next version")
+
+
+def remove(path: Path, format: str) -> None:
+    """Remove an export that was just made, and its record."""
+    for file in (*_files(path, format), record_of(path)):
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink(missing_ok=True)
 
 
 def record_of(path: Path) -> Path:

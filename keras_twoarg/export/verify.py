@@ -73,9 +73,11 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
     for path, format in exports:
         recorded = record_of(path)
         if not recorded.is_file():
+            recorded = folder / "recorded.npz"  # of version 0.1.0, for all exports of a folder
+        if not recorded.is_file():
             raise ValueError(
-                f"{folder} has no {recorded.name} to compare {path.name} with. `twoarg export MODEL --out {path}` "
-                "writes both"
+                f"{folder} has no {record_of(path).name} to compare {path.name} with. "
+                f"`twoarg export MODEL --out {path}` writes both"
             )
         progress(FORMATS[format].runtime)
         found.append(_runtime(path, format, recorded))

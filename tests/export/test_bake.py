@@ -19,9 +19,11 @@ from keras_twoarg import (
     set_evaluation,
 )
 from keras_twoarg.export import formats, runtimes
+from keras_twoarg.export.changed_predictions import upper_bound
 from tests.helpers import phi_in_float64, shared_mlp
 
 BACKEND = keras.backend.backend()
+UNDECIDED = 3  # a seed with which the first tables change too much
 
 
 @pytest.fixture
@@ -57,6 +59,7 @@ def test_a_smaller_tolerance_takes_more_nodes_and_changes_outputs_less(model, im
 
 
 def test_the_report_counts_changed_predictions_and_accuracies(model, images):
+    set_evaluation(model, "exact")
     before = predictions(model, images)
     labels = np.where(np.arange(300) < 30, before.argmax(-1) + 1, before.argmax(-1)) % 10
     baked, report = bake(model, images, 0.3, labels=labels, most_changed=1.0)  # so that predictions do change
@@ -70,6 +73,110 @@ def test_the_report_counts_changed_predictions_and_accuracies(model, images):
     assert f"{round(300 * report.changed)} of 300 predictions changed" in text
     assert f"Accuracy: 90.00% before, {report.accuracy_after:.2%} after" in text
     assert json.loads(json.dumps(report.to_dict()))["places"][0]["name"] == report.places[0].name
+
+
+def undecided(seed, hidden_units=(16, 16)):
+    """A model that has not been trained: its largest outputs are close to one another."""
+    initializer = keras.initializers.GlorotUniform(seed)
+    inner = InnerNetwork(hidden_units, kernel_initializer=initializer)
+    model = models.mlp((6, 6, 1), 10, widths=(12, 12), inner=inner, seed=seed)
+    set_evaluation(model, "exact")
+    return model
+
+
+def test_few_enough_predictions_change_by_default(rng):
+    x = rng.normal(size=(4000, 6, 6, 1)).astype("float32")
+    model = undecided(seed=UNDECIDED)
+    _, first = bake(model, x, most_changed=1.0)  # the tables that the tolerance asks for
+    assert first.changed > 0.0005
+    baked, report = bake(model, x)
+    changed = (predictions(baked, x).argmax(-1) != predictions(model, x).argmax(-1)).sum()
+    assert changed <= 2 and report.changed <= 0.0005
+    assert report.bound == pytest.approx(upper_bound(round(4000 * report.changed), 4000))
+    assert f"at most {report.bound:.3%}, with 95 % confidence" in str(report)
+    assert all(b.resolution > a.resolution for a, b in zip(first.places, report.places, strict=True))
+
+
+@pytest.mark.slow
+def test_few_enough_predictions_of_a_small_cnn_change(rng):
+    x = rng.normal(size=(2000, 22, 22, 1)).astype("float32")
+    model = models.cnn((22, 22, 1), 10, widths=(12, 24, 24, 48), inner=InnerNetwork((8, 8)), seed=0)
+    set_evaluation(model, "exact")
+    baked, report = bake(model, x)
+    changed = (predictions(baked, x).argmax(-1) != predictions(model, x).argmax(-1)).sum()
+    assert changed <= 1 and report.samples == 2000 and report.bound < 0.0024
+
+
+def test_what_no_table_can_hold_is_an_error_that_says_what_to_do(rng):
+    model = undecided(seed=1)
+    head = model.layers[-1]
+    kernel = rng.normal(size=(1, 10)) * np.ones((12, 1)) + 1e-9 * rng.normal(size=(12, 10))
+    kernel[:, 1] = kernel[:, 0]  # two classes that rounding alone tells apart
+    head.set_weights([kernel + 1e-3 * rng.normal(size=(12, 10)) * (np.arange(10) < 2), np.zeros(10)])
+    with pytest.raises(ValueError, match="The finest tables.* change .* of 500 predictions.*most_changed="):
+        bake(model, rng.normal(size=(500, 6, 6, 1)), most_changed=0.0)
+
+
+def test_two_thousand_samples_are_looked_at_all_over_the_data(rng):
+    model = keras.Sequential([keras.Input((2,)), TwoArgActivation(InnerNetwork((8, 8)), evaluation="exact")])
+    x = rng.normal(size=(5000, 2)).astype("float32")
+    x[-1] = 9.0  # in a place where the first 250, or every 20th, do not look
+    x[2500:2503] = 7.0
+    _, report = bake(model, x)
+    assert report.places[0].extent == pytest.approx(1.05 * 9)
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "task"),
+    [
+        ({}, None, "regression"),
+        ({}, [0, 1], "binary"),
+        ({"activation": "sigmoid"}, None, "binary"),
+    ],
+)
+def test_one_output_is_a_probability_a_logit_or_a_regression(head, labels, task, rng):
+    model = shared_mlp(InnerNetwork((8, 8)), places=1, classes=1)
+    model.pop()
+    model.add(keras.layers.Dense(1, **head))
+    x = rng.normal(size=(400, 6)).astype("float32")
+    _, report = bake(model, x, labels=labels and labels * 200)
+    assert report.task == task
+    if task == "regression":
+        assert report.changed is None and report.bound is None and report.relative <= 0.003
+        assert "of their standard deviation" in str(report)
+    else:
+        assert report.changed == 0.0 and 0.007 < report.bound < 0.008
+
+
+def test_a_regression_holds_the_tolerance_at_its_outputs(rng):
+    model = keras.Sequential([keras.Input((2,)), TwoArgActivation(InnerNetwork((8, 8)), evaluation="exact")])
+    model.add(keras.layers.Dense(1))
+    x = rng.normal(size=(1000, 2)).astype("float32")
+    baked, _ = bake(model, x, 1e-3)
+    before, after = predictions(model, x), predictions(baked, x)
+    assert np.sqrt(np.mean((after - before) ** 2)) <= 1e-3 * before.std()
+
+
+def test_a_model_with_several_inputs_is_calibrated_with_several_arrays(rng):
+    basal, apical = keras.Input((6,), name="basal"), keras.Input((6,), name="apical")
+    unit = TwoArgActivation(InnerNetwork((8, 8)))([keras.layers.Dense(8)(basal), keras.layers.Dense(8)(apical)])
+    model = keras.Model([basal, apical], keras.layers.Dense(3)(unit))
+    x = [rng.normal(size=(300, 6)).astype("float32") for _ in range(2)]
+    for samples in (x, dict(zip(("basal", "apical"), x, strict=True))):
+        _, report = bake(model, samples)
+        assert report.samples == 300 and report.changed == 0.0
+    with pytest.raises(ValueError, match="an array for each of 2 inputs. Received: 1"):
+        bake(model, x[0])
+    with pytest.raises(ValueError, match="as many samples for each input"):
+        bake(model, [x[0], x[1][:5]])
+
+
+def test_weights_that_are_not_finite_are_named(model, images):
+    kernel = model.layers[-1].kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    for samples in (None, images):
+        with pytest.raises(ArithmeticError, match="The weight .*kernel.* holds NaN or infinity"):
+            bake(model, samples)
 
 
 def test_pre_activations_outside_of_the_table_are_counted_and_go_on_linearly(rng):
@@ -91,10 +198,10 @@ def test_an_interpolated_model_keeps_its_table_and_its_outputs(model, images):
     np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=1e-5)
 
 
-def test_without_calibration_data_arguments_are_taken_as_normal(model, images):
+def test_without_calibration_data_arguments_are_taken_as_normal_and_nothing_is_promised(model, images):
     baked, report = bake(model)
-    assert report.samples == 0 and report.changed is None
-    assert "No calibration data" in str(report)
+    assert report.samples == 0 and report.changed is None and report.bound is None
+    assert "No calibration data" in str(report) and "nothing is promised" in str(report)
     np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=0.1)
 
 
@@ -131,7 +238,7 @@ def test_functional_nested_and_two_tensor_models(rng):
     outputs = keras.layers.Add()([TwoArgActivation(inner)([basal, apical]), block(inputs)])
     model = keras.Model(inputs, outputs)
     x = rng.normal(size=(50, 6)).astype("float32")
-    baked, report = bake(model, x, 1e-3)
+    baked, _ = bake(model, x, 1e-3)
     assert len(report.places) == 2
     np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
 

@@ -336,9 +336,9 @@ def test_places_of_one_model_share_one_table(functional, rng, monkeypatch):
     set_evaluation(model, "interpolated")
     shared = ops.convert_to_numpy(model(x))
     assert len(made) == 1
-    for layer in model.layers[-7:]:  # a call of each layer by itself makes its own
+    for layer in model.layers[-7:]:  # the weights are the same: so is the table, whoever calls
         x = layer(x)
-    assert len(made) == 4
+    assert len(made) == 1
     np.testing.assert_allclose(ops.convert_to_numpy(x), shared, rtol=1e-5)
 
 
@@ -350,7 +350,7 @@ def test_places_with_other_grids_or_dtypes_share_no_table(rng, monkeypatch):
     third.evaluation = Interpolation(3.0, 33)
     second.dtype_policy = "mixed_float16"
     model(rng.normal(size=(5, 6)).astype("float32"))
-    assert len(made) == 3
+    assert len(made) == 2  # the first two have one grid, and a table is in float32 always
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="gradient tapes are TensorFlow's")

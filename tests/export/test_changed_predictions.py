@@ -1,0 +1,63 @@
+"""Counting changed predictions, and the exact bound of their share."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg.export.changed_predictions import count_changes, task_of, upper_bound
+
+
+@pytest.mark.parametrize(
+    ("changed", "number"), [(0, 1), (0, 2000), (1, 2000), (9, 10_000), (500, 1000), (60_000, 60_001)]
+)
+def test_the_bound_is_that_of_clopper_and_pearson(changed, number):
+    stats = pytest.importorskip("scipy.stats")
+    assert upper_bound(changed, number) == pytest.approx(stats.beta.ppf(0.95, changed + 1, number - changed), rel=1e-6)
+
+
+def test_the_bound_covers_the_share_as_often_as_it_says():
+    share, number = 0.01, 300
+    bounds = {k: upper_bound(k, number) for k in range(30)}
+    counts = np.random.default_rng(0).binomial(number, share, 20_000)
+    assert np.mean([bounds[k] >= share for k in counts]) >= 0.95
+
+
+def test_all_changed_bounds_nothing_and_impossible_numbers_are_refused():
+    assert upper_bound(5, 5) == 1.0
+    for changed, number in ((6, 5), (-1, 5), (0, 0)):
+        with pytest.raises(ValueError, match="a part of at least one sample"):
+            upper_bound(changed, number)
+
+
+def test_every_task_counts_what_it_means():
+    before, after = np.array([[0.2], [0.6], [3.0]]), np.array([[0.4], [0.4], [3.0]])
+    binary = count_changes([before], [after], [("binary", 0.5)])
+    assert (binary.changed, binary.predictions, binary.share) == (1, 3, pytest.approx(1 / 3))
+    regression = count_changes([before], [after], [("regression", 0.0)])
+    assert regression.share is None and regression.bound is None
+    expected = np.sqrt(np.mean((after - before) ** 2)) / before.std()
+    assert regression.relative == pytest.approx(expected)
+    assert not regression.within(1.0, expected / 2) and regression.within(0.0, 2 * expected)
+
+
+def test_a_map_of_classes_has_many_predictions_and_no_bound():
+    before = np.zeros((4, 5, 5, 3))
+    after = before.copy()
+    after[0, 0, 0, 1] = 1
+    changes = count_changes([before], [after], [("classes", 0.0)])
+    assert (changes.changed, changes.predictions, changes.samples, changes.bound) == (1, 100, 4, None)
+
+
+def test_the_task_is_read_off_the_last_layer_and_the_labels():
+    def model(**settings):
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(**settings)])
+
+    one, three = np.array([[-1.0], [2.0]]), np.array([[-1.0, 2.0, 0.0]])
+    assert task_of(model(units=3), three) == ("classes", 0.0)
+    assert task_of(model(units=3, activation="sigmoid"), three) == ("binary", 0.5)
+    assert task_of(model(units=1, activation="sigmoid"), one) == ("binary", 0.5)
+    assert task_of(model(units=1), one) == ("regression", 0.0)
+    assert task_of(model(units=1), one, labels=[0, 1]) == ("binary", 0.0)
+    assert task_of(model(units=3), three, task="regression") == ("regression", 0.0)
+    with pytest.raises(ValueError, match="`task` must be one of"):
+        task_of(model(units=1), one, task="ranking")
