@@ -16,7 +16,7 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
     `1 - r^2` for the correlation r of both over the density: 0 for the same shape, 1 for an unrelated one. The scale
     and the offset of phi's output do not count, since the next linear layer can undo them.
 
-    Example:
+    Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(1_000, 2)))
         >>> final = surfaces.product(density.axis[:, None], density.axis[None, :])
         >>> round(analysis.distance(3 * final + 1, final, density), 9) + 0.0
@@ -33,7 +33,7 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
 def settled(distances: Mapping[int, float], limit: float = SETTLED) -> int:
     """Return the first epoch from which on no distance is above the limit.
 
-    Example:
+    Examples:
         >>> analysis.settled({0: 1.0, 1: 0.05, 2: 0.2, 3: 0.09, 4: 0.0})
         3
     """

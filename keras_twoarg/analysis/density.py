@@ -61,7 +61,7 @@ class Density:
 def density(tuples: np.ndarray) -> Density:
     """Count argument tuples `(N, arity)` on the grid.
 
-    Example:
+    Examples:
         >>> found = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
         >>> float(found.values[50, 50]), found.outside
         (0.5, 0.25)
@@ -92,7 +92,7 @@ def pre_activations(model: Model, x: object) -> dict[str, np.ndarray]:
     Returns:
         For each place, by the layer's name and in the order of computation, an array `(N, arity)`.
 
-    Example:
+    Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
         >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
         [(320, 2), (320, 2), (320, 2)]

@@ -50,7 +50,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
         density: Where the arguments fall.
         seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes that they use. Defaults to `0`.
 
-    Example:
+    Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
         >>> axis = density.axis
         >>> found = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)

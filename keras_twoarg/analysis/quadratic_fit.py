@@ -62,7 +62,7 @@ def fit_quadratic(
     Returns:
         A `QuadraticFit`.
 
-    Example:
+    Examples:
         >>> plane = np.stack(np.meshgrid(*[np.linspace(-2, 2, 41)] * 2), -1).reshape(-1, 2)
         >>> fit = analysis.fit_quadratic(lambda t: 3 * t[:, 0] * t[:, 1] + 1, analysis.density(plane))
         >>> [round(c, 3) + 0.0 for c in fit.surface.coefficients], round(fit.r2, 6)

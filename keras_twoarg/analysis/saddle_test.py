@@ -48,7 +48,7 @@ def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
         start: Score of each seed's phi at the start, from `soft_xor`; above 0 is a saddle.
         learned: Score of the same seeds' learned phi, fitted over the same density.
 
-    Example:
+    Examples:
         >>> test = analysis.saddle_test([0.9, -0.5, -0.2, 0.1, -0.7], [0.8, 0.4, 0.6, 0.3, 0.2])
         >>> test.start, test.learned, test.became, test.ceased, test.p, round(test.low, 2)
         (2, 5, 3, 0, 0.25, 0.48)
@@ -93,7 +93,7 @@ def null_share(
         mass: As in `fit_quadratic`.
         weighted: As in `fit_quadratic`.
 
-    Example:
+    Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(1_000, 2)))
         >>> 0.5 < analysis.null_share(density, 100) < 0.8
         True

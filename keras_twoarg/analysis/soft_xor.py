@@ -41,7 +41,7 @@ class SoftXOR:
 def soft_xor(fit: QuadraticFit) -> SoftXOR:
     """Return how much of a saddle a quadratic fit is.
 
-    Example:
+    Examples:
         >>> plane = np.stack(np.meshgrid(*[np.linspace(-2, 2, 41)] * 2), -1).reshape(-1, 2)
         >>> fit = analysis.fit_quadratic(lambda tuples: tuples[:, 0] * tuples[:, 1], analysis.density(plane))
         >>> analysis.soft_xor(fit).verdict

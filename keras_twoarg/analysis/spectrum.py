@@ -45,7 +45,7 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
         surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
         density: Where the arguments fall: it weights the radii.
 
-    Example:
+    Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(10_000, 2)))
         >>> axis = density.axis
         >>> found = analysis.spectrum(surfaces.product(axis[:, None], axis[None, :]), density)

@@ -41,7 +41,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         first: One number for each seed, such as a test accuracy.
         second: The other arm's numbers for the same seeds.
 
-    Example:
+    Examples:
         >>> found = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
         >>> round(found.difference, 4), found.low > 0, found.least_p
         (0.009, True, 0.25)
@@ -64,7 +64,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     A percentile bootstrap would be too narrow for a handful of seeds: over three or five normal values it covers the
     mean in 77 or 82 of 100 cases, and t in 95.
 
-    Example:
+    Examples:
         >>> [round(value, 2) for value in analysis.mean_interval([0.4, 0.5, 0.6])]
         [0.5, 0.25, 0.75]
 
@@ -86,7 +86,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 def clopper_pearson(count: int, number: int) -> tuple[float, float]:
     """Return the exact 95 % interval of a share, of which `count` in `number` independent trials were seen.
 
-    Example:
+    Examples:
         >>> [round(end, 3) for end in analysis.clopper_pearson(8, 10)]
         [0.444, 0.975]
 

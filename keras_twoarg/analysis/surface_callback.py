@@ -25,7 +25,7 @@ class SurfaceCallback(keras.callbacks.Callback):
     Attributes:
         displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start.
 
-    Example:
+    Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))
         >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> x, y = np.random.default_rng(0).normal(size=(40, 4, 4, 1)), np.zeros(40)

@@ -34,7 +34,7 @@ class SurfaceDisplay:
         ax_: The axes of the last `plot`.
         figure_: The figure of the last `plot`.
 
-    Example:
+    Examples:
         >>> model = models.mlp((8, 8, 1), classes=3, widths=(32, 32))
         >>> display = analysis.SurfaceDisplay.from_model(model, np.random.default_rng(0).normal(size=(50, 8, 8, 1)))
         >>> display.surface.shape

@@ -59,7 +59,7 @@ NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu, "
 def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Array]:
     """Return a surface of two arguments, scaled to this standard deviation on the grid of pretraining; None: as it is.
 
-    Example:
+    Examples:
         >>> float(surfaces.scaled(surfaces.product, 0.01)(5.0, 5.0)) < 0.05
         True
     """
@@ -87,7 +87,7 @@ def quadratic(
 ) -> Quadratic:
     """Return the surface `c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`.
 
-    Example:
+    Examples:
         >>> float(surfaces.quadratic(c2=1.0, c5=0.5)(2.0, 3.0))
         6.5
     """
@@ -157,7 +157,7 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, std: float |
     Returns:
         A `GridSurface`.
 
-    Example:
+    Examples:
         >>> field = surfaces.random_field(seed=1, std=1.0)
         >>> field.values.shape, round(float(field.values.std()), 3)
         ((101, 101), 1.0)

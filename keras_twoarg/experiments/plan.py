@@ -76,7 +76,7 @@ def read_plan(name: str, **changes: Any) -> Plan:
         name: One of `PLANS`, or the path of a TOML file like theirs.
         **changes: Attributes of `Plan` to put in the place of the file's; `None` changes nothing.
 
-    Example:
+    Examples:
         >>> read_plan("mlp-mnist", seeds=3).arms[:3]
         ('two_arg', 'one_arg', 'relu')
 

@@ -73,7 +73,7 @@ def pretrain(
     Returns:
         A `Pretraining`: the error on the grid, and whether the weights came from the cache.
 
-    Example:
+    Examples:
         >>> inner = InnerNetwork(hidden_units=(16,))
         >>> pretraining.pretrain(inner, surfaces.product, epochs=1, cache=False).steps
         103

@@ -64,7 +64,7 @@ def bake(
         The baked model, not compiled, and a `BakingReport`. The baked model needs keras_twoarg to be loaded from a
         `.keras` file; its exports need nothing.
 
-    Example:
+    Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
         >>> baked, report = bake(model, calibration=np.random.default_rng(0).normal(size=(100, 28, 28, 1)))
         >>> report.changed

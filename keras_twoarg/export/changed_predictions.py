@@ -61,7 +61,7 @@ def count_changes(
         after: The same of another model.
         tasks: For each output what `task_of` returns.
 
-    Example:
+    Examples:
         >>> logits = np.array([[1.0, 2.0], [3.0, 0.0]])
         >>> count_changes([logits], [logits[:, ::-1]], [("classes", 0.0)]).changed
         2
@@ -127,7 +127,7 @@ def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:
         number: Number of independent samples.
         confidence: Probability with which the bound holds. Defaults to `0.95`.
 
-    Example:
+    Examples:
         >>> round(upper_bound(0, 2000), 5)  # three in two thousand
         0.0015
     """

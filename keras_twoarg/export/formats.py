@@ -69,7 +69,7 @@ def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
         A Keras model; the weights are shared with the first. A model with several inputs or outputs, or that is
         servable already, is returned as it is.
 
-    Example:
+    Examples:
         >>> served = formats.servable(models.mlp((28, 28, 1), classes=10), softmax=True, pixels=True)
         >>> {name: tuple(y.shape) for name, y in served(255 * np.ones((2, 28, 28, 1))).items()}
         {'probabilities': (2, 10)}
@@ -117,7 +117,7 @@ def export(
         baked: Whether to replace phi by tables at the default tolerance, as `bake` does. With data for its
             calibration call `bake` yourself, and export what it returns. Defaults to `False`.
 
-    Example:
+    Examples:
         >>> formats.export(models.mlp((28, 28, 1), classes=10), "exported/digits/1", baked=True)
         >>> sorted(os.listdir("exported/digits/1"))
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
@@ -234,7 +234,7 @@ def random_inputs(model: Any, seed: int, number: int = 64) -> np.ndarray:
 def compare(model: Any, path: str | os.PathLike[str], x: np.ndarray, format: str = "tf_saved_model") -> Agreement:
     """Load an export in its own runtime and compare its outputs with the model's.
 
-    Example:
+    Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
         >>> formats.export(model, "exported/compared/1")
         >>> formats.compare(model, "exported/compared/1", formats.random_inputs(model, seed=0)).agrees

@@ -51,7 +51,7 @@ class BakedActivation(PairingLayer):
     Output shape:
         `(batch, ..., n)`, pooled if there is a `pool_size`
 
-    Example:
+    Examples:
         >>> grid = Interpolation(extent=4.0, resolution=3)  # nodes at -4, 0 and 4
         >>> layer = BakedActivation(grid)
         >>> layer.build((None, 2))

@@ -34,7 +34,7 @@ class CellTypes(PairingLayer):
     Output shape:
         `(batch, ..., n)`
 
-    Example:
+    Examples:
         >>> excitatory, inhibitory = InnerNetwork(name="excitatory"), InnerNetwork(name="inhibitory")
         >>> model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(128), CellTypes([excitatory, inhibitory])])
         >>> model.output_shape  # 32 units of each type

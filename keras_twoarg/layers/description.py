@@ -93,7 +93,7 @@ def describe(model: Any) -> Description:
     Raises:
         ValueError: If the model holds no `TwoArgActivation`.
 
-    Example:
+    Examples:
         >>> model = models.mlp((28, 28, 1), classes=10, widths=(64, 32))
         >>> print(describe(model))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
         place   units  evaluation    table    phi  shared

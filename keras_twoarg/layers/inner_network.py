@@ -57,7 +57,7 @@ class InnerNetwork(keras.layers.Layer):
     Output shape:
         `(..., 1)`
 
-    Example:
+    Examples:
         >>> inner = InnerNetwork()
         >>> inner.count_params()
         4417
@@ -177,7 +177,7 @@ class InnerNetwork(keras.layers.Layer):
         Raises:
             ValueError: If the name ends otherwise, the folder does not exist, or the file exists and is to stay.
 
-        Example:
+        Examples:
             >>> InnerNetwork().save("phi.keras")
             >>> InnerNetwork.load("phi.keras").count_params()
             4417

@@ -27,7 +27,7 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
     Output shape:
         The same.
 
-    Example:
+    Examples:
         >>> images = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype("float32")
         >>> normed = ops.convert_to_numpy(models.JointLayerNormalization()(images))
         >>> np.allclose(normed.reshape(2, -1).std(axis=1), 1, atol=1e-3)

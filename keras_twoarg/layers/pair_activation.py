@@ -54,7 +54,7 @@ class PairActivation(PairingLayer):
     Output shape:
         `(batch, ..., n)`
 
-    Example:
+    Examples:
         >>> layer = models.PairActivation("maxout")
         >>> ops.convert_to_numpy(layer(np.array([[1.0, 3.0, -2.0, -5.0]]))).tolist()
         [[3.0, -2.0]]

@@ -38,7 +38,7 @@ class PairingLayer(keras.layers.Layer):
     def tuples(self, inputs: Any) -> Any:
         """Group inputs into argument tuples: a tensor with the shape of the units' outputs, and a last axis of arity.
 
-        Example:
+        Examples:
             >>> tuple(TwoArgActivation(axis=1).tuples(np.zeros((3, 8, 5, 6), "float32")).shape)
             (3, 4, 5, 6, 2)
         """

@@ -27,7 +27,7 @@ class QuadraticNetwork(InnerNetwork):
     Output shape:
         `(..., 1)`
 
-    Example:
+    Examples:
         >>> phi = QuadraticNetwork()
         >>> phi.set_weights([np.array([[0.0], [0.0], [1.0], [0.0], [0.0], [0.5]])])
         >>> float(phi(np.array([[2.0, 3.0]], "float32"))[0, 0])

@@ -28,7 +28,7 @@ def set_phi(model: Any, inner: InnerNetwork, *, instead_of: InnerNetwork | None 
         ValueError: If the model holds no `TwoArgActivation`, or several networks and `instead_of` names none of them;
             or if the arity does not fit. Then nothing has changed.
 
-    Example:
+    Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
         >>> phi = InnerNetwork(hidden_units=(16,))
         >>> set_phi(model, phi)

@@ -53,7 +53,7 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
         *inner: Networks that are to be used as they are, and not copied. `keras.layers.Bidirectional` needs that, as it
             rebuilds the layer that it is given twice, for either direction.
 
-    Example:
+    Examples:
         >>> model = keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)])
         >>> with sharing_scope():
         ...     copy = keras.models.model_from_json(model.to_json())
@@ -83,7 +83,7 @@ def clone_model(model: Any, **kwargs: Any) -> Any:
     Returns:
         A new model with newly initialized weights. `copy.set_weights(model.get_weights())` copies the values.
 
-    Example:
+    Examples:
         >>> inner = InnerNetwork()
         >>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
         >>> clone_model(model).count_params()
@@ -103,7 +103,7 @@ def assert_shared(model: Any) -> None:
         ValueError: If the model holds several copies of one inner network, or one layer object was added to a
             Sequential model several times (Keras would drop the repetitions on saving).
 
-    Example:
+    Examples:
         >>> assert_shared(keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)]))
     """
     layers = flatten_layers(model)

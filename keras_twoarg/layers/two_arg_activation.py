@@ -60,7 +60,7 @@ class TwoArgActivation(PairingLayer):
     Output shape:
         `(batch, ..., n)`
 
-    Example:
+    Examples:
         >>> inner = InnerNetwork()
         >>> model = keras.Sequential([
         ...     keras.Input((784,)),
@@ -260,7 +260,7 @@ def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str
     Raises:
         ValueError: If the evaluation is unknown or does not fit the arity.
 
-    Example:
+    Examples:
         >>> model = models.cnn((28, 28, 1), classes=10)
         >>> list(set_evaluation(model, "auto").values())
         ['interpolated', 'interpolated', 'interpolated', 'interpolated']

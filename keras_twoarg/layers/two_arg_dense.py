@@ -43,7 +43,7 @@ class TwoArgDense(Block, keras.layers.Layer):
     Output shape:
         `(batch, ..., units)`
 
-    Example:
+    Examples:
         >>> phi = InnerNetwork()
         >>> model = keras.Sequential([
         ...     keras.Input((784,)),

@@ -36,7 +36,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
     Output shape:
         `(batch, height // rows, width // columns, n)`; for `axis=1` `(batch, n, height // rows, width // columns)`
 
-    Example:
+    Examples:
         >>> inner = InnerNetwork()
         >>> model = keras.Sequential([
         ...     keras.Input((28, 28, 1)),

@@ -48,7 +48,7 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         states: The state, `(batch, units)`, in a list.
         training: Whether dropout is applied.
 
-    Example:
+    Examples:
         >>> phi = InnerNetwork()
         >>> model = keras.Sequential([
         ...     keras.Input((None, 8)),

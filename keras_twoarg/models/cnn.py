@@ -50,7 +50,7 @@ def cnn(
     Returns:
         A built `keras.Sequential`, not compiled.
 
-    Example:
+    Examples:
         >>> models.cnn((32, 32, 3), classes=10).count_params()
         513707
 

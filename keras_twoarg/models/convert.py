@@ -56,7 +56,7 @@ def convert(
     Returns:
         The new model and a `ConversionReport`, which lists what was left as it was, and why.
 
-    Example:
+    Examples:
         >>> model = keras.Sequential([
         ...     keras.Input((28, 28, 1)),
         ...     keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(), keras.layers.ReLU(),

@@ -61,7 +61,7 @@ def matched_widths(
     Returns:
         One width for each of the reference's hidden layers.
 
-    Example:
+    Examples:
         >>> models.matched_widths("relu", reference=models.mlp((28, 28, 1), classes=10))
         (118, 118, 118)
 
@@ -99,7 +99,7 @@ def widths_for_budget(
         inner: As in `matched_widths`.
         tolerance: As in `matched_widths`.
 
-    Example:
+    Examples:
         >>> models.widths_for_budget("two_arg", 122_187, (1, 1, 1), (28, 28, 1), 10)
         (64, 64, 64)
 
@@ -119,7 +119,7 @@ def count_parameters(
 ) -> int:
     """Return the learned parameters of a network without building it, the inner network's left out.
 
-    Example:
+    Examples:
         >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
         122187
     """
@@ -267,7 +267,7 @@ class Comparisons(list[Comparison]):
 def compare(models: Mapping[str, Model]) -> Comparisons:
     """Return what each model costs, as a table; the first is the one that the others are matched to.
 
-    Example:
+    Examples:
         >>> reference = models.mlp((28, 28, 1), classes=10)
         >>> widths = models.matched_widths("relu", reference)
         >>> print(models.compare({"two_arg": reference, "relu": models.mlp((28, 28, 1), 10, "relu", widths)}))

@@ -48,7 +48,7 @@ def mlp(
     Returns:
         A built `keras.Sequential`, not compiled.
 
-    Example:
+    Examples:
         >>> models.mlp((28, 28, 1), classes=10).count_params()
         122187
         >>> models.mlp((28, 28, 1), classes=10, arm="relu", widths=(118, 118, 118)).count_params()

@@ -83,7 +83,7 @@ def transformer(
     Returns:
         A built `keras.Model`, not compiled: `(batch, positions)` integers to `(batch, positions, vocabulary)`.
 
-    Example:
+    Examples:
         >>> model = models.transformer(vocabulary=68, context=64)
         >>> model.output_shape
         (None, 64, 68)

@@ -35,7 +35,7 @@ class Interpolation:
             pre-activations fall inside.
         resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
 
-    Example:
+    Examples:
         >>> layer = TwoArgActivation(evaluation=Interpolation(extent=4.0, resolution=65))
         >>> layer.evaluation.step
         0.125
@@ -62,7 +62,7 @@ class Interpolation:
     def from_data(cls, tuples: Any, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
         """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
 
-        Example:
+        Examples:
             >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
             2.0
         """

@@ -12,7 +12,7 @@ def optional(module: str, purpose: str, extra: str) -> Any:
         purpose: What needs it, the start of the message: `"Comparisons over seeds"`.
         extra: This package's extra that brings it, such as `"analysis"`.
 
-    Example:
+    Examples:
         >>> optional("json", "Records", "cli").dumps([1])
         '[1]'
         >>> optional("no_such_package", "Records", "cli")

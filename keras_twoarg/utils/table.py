@@ -9,7 +9,7 @@ from typing import Any, Literal
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:
     """Return cells as lines of text, each column aligned to one side.
 
-    Example:
+    Examples:
         >>> print(aligned(("arm", "units"), [("relu", "118"), ("two_arg", "64")]))
             arm  units
            relu    118

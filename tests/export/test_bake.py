@@ -238,7 +238,7 @@ def test_functional_nested_and_two_tensor_models(rng):
     outputs = keras.layers.Add()([TwoArgActivation(inner)([basal, apical]), block(inputs)])
     model = keras.Model(inputs, outputs)
     x = rng.normal(size=(50, 6)).astype("float32")
-    baked, _ = bake(model, x, 1e-3)
+    baked, report = bake(model, x, 1e-3)
     assert len(report.places) == 2
     np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
 

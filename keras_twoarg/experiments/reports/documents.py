@@ -23,7 +23,7 @@ _BLOCK = re.compile(r"(<!-- table: (\S+) -->)(.*?)(<!-- end -->)", re.S)
 def fill(text: str, tables: Tables) -> str:
     """Return a document with every block as its table says.
 
-    Example:
+    Examples:
         >>> documents.fill("Seeds: <!-- table: seeds --><!-- end -->.", {"seeds": lambda: "5"})
         'Seeds: <!-- table: seeds -->5<!-- end -->.'
 
@@ -51,7 +51,7 @@ def blocks(text: str) -> list[str]:
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown.
 
-    Example:
+    Examples:
         >>> print(documents.markdown(("arm", "seeds"), [("relu", "5")]))
         | arm | seeds |
         |---|---|

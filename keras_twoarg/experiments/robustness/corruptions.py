@@ -57,7 +57,7 @@ def corrupt(images: Images, name: str, severity: int, seed: int = 0) -> Images:
     Returns:
         uint8, of the same shape.
 
-    Example:
+    Examples:
         >>> grey = np.full((2, 28, 28, 1), 100, "uint8")
         >>> int(robustness.corrupt(grey, "brightness", severity=3)[0, 0, 0, 0])
         138

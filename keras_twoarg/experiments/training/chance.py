@@ -10,7 +10,7 @@ from keras_twoarg.experiments.training.stages import Stage
 def at_chance(accuracy: float, labels: np.ndarray) -> bool:
     """Tell whether an accuracy is within two standard errors of always naming the most frequent class.
 
-    Example:
+    Examples:
         >>> at_chance(0.12, np.arange(100) % 10), at_chance(0.5, np.arange(100) % 10)
         (True, False)
     """

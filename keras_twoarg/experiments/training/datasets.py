@@ -85,7 +85,7 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     Returns:
         A `Dataset`.
 
-    Example:
+    Examples:
         >>> datasets.load("mnist5k").x_test.shape
         (1000, 28, 28, 1)
 
@@ -112,7 +112,7 @@ def scale(images: np.ndarray) -> np.ndarray:
 def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
     """Return a data set with some of its training images, drawn at random, and all test images.
 
-    Example:
+    Examples:
         >>> datasets.subset(datasets.load("mnist5k"), 500).y_train.shape
         (500,)
 

@@ -52,7 +52,7 @@ def run_sessions(
     Returns:
         The records of the joint stage and, for arms with phi, of the frozen one.
 
-    Example:
+    Examples:
         >>> records = sessions.run_sessions(  # doctest: +SKIP
         ...     datasets.load("mnist5k"), "runs/two_arg-1", arm="two_arg", seed=1, epochs=50, frozen_epochs=50)
 

@@ -59,7 +59,7 @@ class Text:
 def load_text(name: str) -> Text:
     """Return a text by name or path.
 
-    Example:
+    Examples:
         >>> pydocs = text.load_text("pydocs")
         >>> pydocs.decode(pydocs.encode("lambda"))
         'lambda'
@@ -92,7 +92,7 @@ def windows(numbers: np.ndarray, context: int, offset: int = 0) -> tuple[np.ndar
     Returns:
         Two arrays `(windows, context)`.
 
-    Example:
+    Examples:
         >>> [part.tolist() for part in text.windows(np.arange(7), context=3)]
         [[[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]]]
 

@@ -72,7 +72,7 @@ class OuterHyperModel(kt.HyperModel):
             layer follows), the evaluation, the optimizer, and the seed of initial weights, dropout and pretraining,
             the same for all trials. Defaults to `Configuration()`.
 
-    Example:
+    Examples:
         >>> space = {"depth": (1, 2), "phi_init": ("glorot",)}
         >>> hypermodel = tuning.OuterHyperModel("two_arg", (28, 28, 1), 10, space=space)
         >>> hp = keras_tuner.HyperParameters()

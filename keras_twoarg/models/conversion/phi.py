@@ -57,7 +57,7 @@ class ReluSum:
 def relu_sum(function: Function, units: int) -> ReluSum:
     """Return the sum of at most so many ReLUs that is nearest to a function, by its largest error on [-10, 10].
 
-    Example:
+    Examples:
         >>> from keras_twoarg.models.conversion.phi import relu_sum
         >>> relu_sum(lambda x: np.maximum(x, 0), units=32).slopes
         array([1.])
