@@ -42,7 +42,7 @@ def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_pat
     model, folder = served
     formats.export(model, tmp_path / "model.onnx", "onnx")
     with np.load(folder / "recorded-1.npz") as arrays:
-        np.savez(tmp_path / "recorded-1.npz", inputs=arrays["inputs"], outputs=arrays["outputs"] + 1e-3)
+        np.savez(tmp_path / "recorded-model.onnx.npz", inputs=arrays["inputs"], outputs=arrays["outputs"] + 1e-3)
     done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
     assert done.exit_code == 1 and "DIFFERS" in done.output and "ONNX Runtime" in done.output
 

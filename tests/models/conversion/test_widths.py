@@ -5,7 +5,6 @@ import pytest
 from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
-from keras_twoarg.models.matching import nearest_widths
 
 
 def converted(model):
@@ -38,15 +37,10 @@ def test_concatenated_and_flattened_widths_are_counted():
 
 
 def test_nested_models_inputs_follow():
-    first = keras.Sequential([keras.Input((9,)), layers.Dense(64, activation="relu")], name="first")
+    first = keras.Sequential([keras.Input((9,)), layers.Dense(64, activation="relu", name="dense")], name="first")
     second = keras.Sequential([keras.Input((64,)), layers.Dense(48, activation="relu"), layers.Dense(5)], name="second")
     copy, units = converted(keras.Sequential([keras.Input((9,)), first, second]))
     assert copy.get_layer("second").input_shape[-1] == units["first/dense"][1] < 64
-
-
-def test_the_search_moves_two_widths_where_one_is_not_enough():
-    widths = nearest_widths((20, 20), lambda w: 10 * w[0] + 9 * w[1], 381)
-    assert widths == (21, 19)
 
 
 def test_channels_that_a_layer_without_known_shapes_reads_are_fixed():
