@@ -68,9 +68,6 @@ def convert(
         (['relu'], ['it is not elementwise'])
         >>> report.difference < 1e-5
         True
-        >>> converted, report = convert(model, keep="parameters")
-        >>> abs(report.parameters / report.parameters_before - 1) < 0.005
-        True
 
     Raises:
         TypeError: If `model` is no Keras model or `inner` no `InnerNetwork`.
