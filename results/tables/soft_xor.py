@@ -135,7 +135,10 @@ def verdicts(start):
     more = "holds" if found.became > found.ceased else "does not hold"
     chance = analysed()[CLAIM_C]["chance"][start]["paper"]
     above = "holds" if found.low > chance else "does not hold" if found.high < chance else "not shown"
-    return more if found.p < 0.05 else "not shown", above, found.number
+    words = (more if found.p < 0.05 else "not shown", above)
+    if found.number < PLANNED:  # the verdict is that of all planned seeds
+        words = tuple(f"interim: {word}" for word in words)
+    return *words, found.number
 
 
 @table("claim-c-headline")
@@ -145,7 +148,7 @@ def claim_c_headline():
     told = f"From the paper's random surfaces: {random[0]}. From Glorot's weights: {glorot[0]}. One perceptron."
     number = min(random[2], glorot[2])
     return f"**{told}**" + (
-        f" {number} of {PLANNED} planned seeds so far; more are running." if number < PLANNED else ""
+        f" {number} of {PLANNED} planned seeds so far; an interim look, not yet a verdict." if number < PLANNED else ""
     )
 
 
