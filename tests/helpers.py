@@ -38,6 +38,17 @@ def save_npz(path, dataset, **changes):
     return path
 
 
+def encrypted(file):
+    """Set the flag of encryption in every header of a zip archive."""
+    content = bytearray(file.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        position = content.find(signature)
+        while position >= 0:
+            content[position + offset] |= 1
+            position = content.find(signature, position + 4)
+    file.write_bytes(bytes(content))
+
+
 def phi_in_float64(inner, tuples):
     """The formula of InnerNetwork's docstring, in NumPy and float64, for ReLU networks."""
     hidden = np.asarray(tuples, "float64")

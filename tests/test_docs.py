@@ -9,6 +9,7 @@ import pytest
 from tests.helpers import ROOT
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("docs", "examples", "tuning", "benchmarks", "saved_models", "results")
 KINDS = {"python", "text", "sh", "toml", "bibtex"}
 
 
@@ -38,3 +39,16 @@ def test_commands_on_the_pages_exist():
 
     commands = {name for page in PAGES for name in re.findall(r"^twoarg ([\w-]+)", (ROOT / page).read_text(), re.M)}
     assert commands and commands <= set(twoarg.commands)
+
+
+def test_options_on_the_pages_exist():
+    from keras_twoarg.cli import twoarg
+
+    pages = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+    unknown = []
+    for page in pages:
+        for name, rest in re.findall(r"twoarg ([\w-]+)((?: [^`\n|]+)?)", page.read_text()):
+            options = {option for param in getattr(twoarg.commands.get(name), "params", []) for option in param.opts}
+            named = re.findall(r"(?<!\S)(--[\w-]+)", rest)
+            unknown += [(page.name, name, option) for option in named if options and option not in {*options, "--help"}]
+    assert not unknown

@@ -46,7 +46,7 @@ def bench(
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with show_progress() as progress:
-        found = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
-    for table in tables(found):
+        times = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
+    for table in tables(times):
         console.print(table)
     say(f"All times: {out}")

@@ -16,6 +16,7 @@ from rich.errors import MarkupError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from keras_twoarg import __version__
+from keras_twoarg.utils.progress import WARNING
 
 console = Console(markup=False)  # paths and messages are no markup
 _LONGEST = 600  # characters of an error
@@ -39,6 +40,8 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except _mistakes() as error:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
@@ -49,6 +52,11 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. The same command resumes it.") from None
+        except Exception as error:  # nobody thought of it: still no traceback for what a user typed
+            if os.environ.get("TWOARG_DEBUG"):
+                raise
+            unexpected = f"{type(error).__name__}: {_in_one_line(error)} (unexpected; TWOARG_DEBUG=1 shows where)"
+            raise click.ClickException(unexpected) from error
 
     return run
 
@@ -94,13 +102,14 @@ def json_choices(_context: Any, _parameter: Any, value: str | None) -> dict[str,
     """Read lists of choices by name."""
     if value is None:
         return None
+    shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ..."
     try:
-        found = json.loads(value)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"this is no JSON ({error}): {value}") from None
-    if not isinstance(found, dict) or not all(isinstance(choices, list) for choices in found.values()):
-        raise click.BadParameter(f'expected lists of choices such as {{"depth": [2, 3]}}. Received: {value}')
-    return found
+        space = json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise click.BadParameter(f"this is no JSON ({error}): {shown}") from None
+    if not isinstance(space, dict) or not all(isinstance(choices, list) for choices in space.values()):
+        raise click.BadParameter(f'expected lists of choices such as {{"depth": [2, 3]}}. Received: {shown}')
+    return space
 
 
 OUT_HELP = "Folder for everything that comes out."
@@ -111,8 +120,8 @@ def print_report(*folders: Path, seed: int | None = None) -> None:
     from keras_twoarg.experiments.reports.run_groups import read_runs
     from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 
-    found = read_runs(folders, seed=seed)
-    for table in (runs_table(found), paired_table(found)):
+    records = read_runs(folders, seed=seed)
+    for table in (runs_table(records), paired_table(records)):
         if table is not None:
             console.print(table.rich())
 
@@ -136,7 +145,7 @@ def print_findings(*folders: Path, seed: int | None = None) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
-    """Give a function that moves one bar for each stage."""
+    """Give a function that moves one bar for each stage; a warning stays above the bars."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -148,6 +157,9 @@ def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
     with Progress(*columns, console=console) as bars:
 
         def progress(stage: str, done: int, total: int, note: str) -> None:
+            if stage.endswith(WARNING):
+                bars.console.print(f"{stage}: {note}", highlight=False, soft_wrap=True)
+                return
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total, note=note)
             bars.update(tasks[stage], completed=done, note=note)

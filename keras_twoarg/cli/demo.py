@@ -24,10 +24,10 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 
     with show_progress() as progress:
         chosen = list(range(first_seed, first_seed + seeds))
-        found = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
+        findings = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
     print_report(out)
-    for seed, verdict in found.soft_xor.items():
+    for seed, verdict in findings.soft_xor.items():
         say(f"phi of seed {seed}: {verdict}")
-    if found.agreement:
-        say(f"{found.agreement}.")
-    say(f"Report: {found.report}")
+    if findings.agreement:
+        say(f"{findings.agreement}.")
+    say(f"Report: {findings.report}")

@@ -1,7 +1,7 @@
 """Options of commands from settings: their names, types, defaults and help are those of the dataclass's fields."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
@@ -27,7 +27,13 @@ class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from c
 
 
 def settings_options(
-    kind: type[Any], *, without: Sequence[str] = (), only: Sequence[str] = (), changes: bool = False, **defaults: Any
+    kind: type[Any],
+    *,
+    without: Sequence[str] = (),
+    only: Sequence[str] = (),
+    changes: bool = False,
+    helps: Mapping[str, str] | None = None,
+    **defaults: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one option for each setting of a dataclass.
 
@@ -36,6 +42,7 @@ def settings_options(
         without: Settings that the command does not take.
         only: The settings that it takes. Defaults to all others.
         changes: Whether an option that is not given is None: what it changes has a value already.
+        helps: Helps in the place of the dataclass's, where a setting means something else to the command.
         **defaults: Defaults in the place of the dataclass's.
     """
     hints, limits = get_type_hints(kind), limits_of(kind)
@@ -46,7 +53,8 @@ def settings_options(
             if name in limits and name not in without and (not only or name in only):
                 default = defaults.get(name, field.default)
                 default = None if changes or default is MISSING else default
-                command = _option(name, hints[name], limits[name], default, changes)(command)
+                shown = replace(limits[name], help=(helps or {}).get(name, limits[name].help))
+                command = _option(name, hints[name], shown, default, changes)(command)
         return command
 
     return decorate
@@ -55,10 +63,7 @@ def settings_options(
 def _option(name: str, hint: Any, limits: Limits, default: Any, changes: bool) -> Any:
     kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
     flag = "--" + name.replace("_", "-")
-    if changes:
-        help = limits.help.partition("  [default")[0]
-    else:
-        help = limits.help
+    help = limits.help.partition("  [default")[0] if changes else limits.help
     if kinds == [bool]:
         return click.option(flag, name, is_flag=True, default=default, help=help)
     if get_origin(kinds[0]) is tuple:

@@ -48,8 +48,8 @@ def robustness(
         if reference is not None:
             other = {**settings, "attacks": ()}
             compared = evaluate(formats.load(reference), dataset, out / "reference", progress, points=points, **other)
-        found = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
-    for table in single_table(found, compared):
+        measured = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
+    for table in single_table(measured, compared):
         console.print(table.rich())
     pixels, _ = draw_points(dataset, points, settings["seed"])
-    say(f"Report: {write_robustness_report(found, compared, out / 'model', pixels)}")
+    say(f"Report: {write_robustness_report(measured, compared, out / 'model', pixels)}")

@@ -6,9 +6,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.utils.progress import warning_to
 
 
 @twoarg.command()
@@ -49,7 +50,7 @@ def train(
             dataset,
             out,
             progress,
-            say=say,
+            say=warning_to(progress),
             **configuration,
         )
     print_report(out)

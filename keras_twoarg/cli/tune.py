@@ -9,10 +9,18 @@ import click
 
 from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
+from keras_twoarg.experiments.search_settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
 
-FIXED = ("architecture", "epochs", "optimizer", "weight_decay", "clip_norm", "evaluation", "pretraining_epochs", "seed")
+FIXED = (
+    "architecture", "widths", "epochs", "optimizer", "weight_decay", "schedule", "warmup_epochs", "clip_norm",
+    "evaluation", "pretraining_epochs", "seed",
+)  # fmt: skip
 """What a search does not choose."""
+HELP = {
+    "epochs": "Epochs of each trial; of the longest for hyperband.",
+    "widths": "Units of two_arg, whose number of parameters all have, such as 64,64,64.  [default: the paper's]",
+}
 
 
 @twoarg.command()
@@ -20,14 +28,17 @@ FIXED = ("architecture", "epochs", "optimizer", "weight_decay", "clip_norm", "ev
 @click.option("--data", help="As for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared, with workers.")
-@click.option("--tuner", type=click.Choice(["random", "bayesian", "hyperband", "grid"]), default="bayesian")
-@click.option("--trials", type=click.IntRange(1), default=20, help="For each arm.")
-@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
+@settings_options(SearchSettings, without=("data", "arms"))
 @click.option(
     "--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "normalization": ["layer"]}.'
 )
-@settings_options(Configuration, only=FIXED, epochs=10)
-@click.option("--chief", "chief_at", metavar="HOST:PORT", help="Hand out trials to workers, listening here.")
+@settings_options(Configuration, only=FIXED, helps=HELP, epochs=10)
+@click.option(
+    "--chief",
+    "chief_at",
+    metavar="HOST:PORT",
+    help="Hand out trials to workers, listening here; a port alone: on this machine.",
+)
 @click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
 @click.option("--name", help="Of this worker.  [default: host and process]")
 @click.option(
@@ -61,7 +72,7 @@ def tune(
         return
     if not settings["arms"] or settings["data"] is None:
         raise ValueError("Give --data and at least one --arm")
-    search = search_of({**settings, "arms": tuple(settings["arms"])}, "The command")
+    search = search_of({**settings, "arms": tuple(settings["arms"])}, "The search")
     if chief_at is not None:
         rows = cluster.chief(
             search,

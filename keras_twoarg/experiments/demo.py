@@ -15,14 +15,14 @@ from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
 from keras_twoarg.utils import files
-from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.progress import Progress, warning_to
 
 ARMS = ("two_arg", "relu")
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the main job found.
+    """What came out of the main job.
 
     Attributes:
         records: The records of all runs.
@@ -60,25 +60,26 @@ def run(
         The `Findings`.
     """
     dataset = datasets.load(data)
-    found: list[Record] = []
+    records: list[Record] = []
     for seed in seeds:
         for arm in ARMS:
-            found += sessions.run_sessions(
+            records += sessions.run_sessions(
                 dataset,
                 out / "runs" / f"{arm}-{seed}",
                 _stages(progress, arm, seed),
+                say=warning_to(progress, f"seed {seed}: {arm}"),
                 arm=arm,
                 seed=seed,
                 epochs=epochs,
                 frozen_epochs=epochs,
                 pretraining_epochs=pretraining_epochs,
             )
-    agreement = _export(out, dataset, found)
+    agreement = _export(out, dataset, records)
     command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
     if pretraining_epochs is not None:
         command += f" --pretraining-epochs {pretraining_epochs}"
     report = write_report([out / "runs"], out, command=command, agreement=agreement)
-    return Findings(found, _verdicts(out, seeds), agreement, report)
+    return Findings(records, _verdicts(out, seeds), agreement, report)
 
 
 def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:
@@ -109,7 +110,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     if not served.exists():
         formats.export(model, served)
     images = datasets.scale(dataset.x_test)
-    found = formats.compare(model, served, images)
-    summary: dict[str, Any] = {"seed": best.seed, "stage": best.stage, **vars(found), "agrees": found.agrees}
+    agreement = formats.compare(model, served, images)
+    summary: dict[str, Any] = {"seed": best.seed, "stage": best.stage, **vars(agreement), "agrees": agreement.agrees}
     files.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
-    return found.sentence
+    return agreement.sentence

@@ -16,12 +16,12 @@ from typing import Any
 from keras_twoarg.experiments.settings import check_settings, from_flat, setting
 from keras_twoarg.experiments.training import datasets, networks, sessions
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
 from keras_twoarg.utils import subprocesses, versions
-from keras_twoarg.utils.locks import only_process
-from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.progress import Progress, warning_to
 
 PLANS = ("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10")
 
@@ -60,8 +60,10 @@ class Plan:
 
     def of_run(self, arm: str, seed: int, widths: tuple[int, ...] | None = None) -> Configuration:
         """Return the configuration of one run."""
-        equal_width = self.configuration.equal_width and arm == "one_arg"
-        return replace(self.configuration, arm=arm, seed=seed, widths=widths, equal_width=equal_width)
+        changes: dict[str, Any] = {"equal_width": self.configuration.equal_width and arm == "one_arg"}
+        if arm == "quadratic":  # its phi has six coefficients, whatever the others' have
+            changes |= {"inner_units": Configuration.inner_units, "inner_activation": Configuration.inner_activation}
+        return replace(self.configuration, arm=arm, seed=seed, widths=widths, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings in one table, as in a plan's file."""
@@ -121,8 +123,8 @@ def _parse(name: str, text: str) -> dict[str, Any]:
 
 def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
     """Load a plan's data, and draw its subset."""
-    found = datasets.load(plan.data, data_dir=data_dir)
-    return datasets.subset(found, plan.subset) if plan.subset else found
+    dataset = datasets.load(plan.data, data_dir=data_dir)
+    return datasets.subset(dataset, plan.subset) if plan.subset else dataset
 
 
 def run(
@@ -154,12 +156,11 @@ def run(
     widths = _widths(plan, dataset)
     later = ("seeds", "first_seed", "arms", "robustness", "points")  # more of these may come later
     settings = {key: value for key, value in plan.to_dict().items() if key not in later}
-    defaults = Plan(plan.data, plan.arms).to_dict()
-    sessions.claim_folder(out, {**settings, "fingerprint": dataset.fingerprint}, "plan.json", defaults)
+    settings["fingerprint"] = dataset.fingerprint
     # All arms of a seed before the next one: what is there at any time can be compared.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
-    with only_process(out):
+    with result_folder(out, settings, "plan.json", defaults=Plan(plan.data, plan.arms).to_dict()):
         _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
     return folders
 
@@ -193,13 +194,11 @@ def failed_runs(folders: Sequence[Path]) -> list[str]:
 
 def _widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
     """Return each arm's widths; what is wrong with the sizes shows here."""
-    shape, classes, reference = dataset.input_shape, dataset.classes, plan.configuration.widths or ()
-    widths = {}
-    for arm in plan.arms:
-        run = plan.of_run(arm, plan.first_seed)
-        widths[arm] = networks.widths_of(run, shape, classes, reference)
-        networks.check_size(run, shape, classes, widths[arm])
-    return widths
+    two_arg = plan.of_run("two_arg", plan.first_seed, plan.configuration.widths)
+    return {
+        arm: networks.widths_of(plan.of_run(arm, plan.first_seed), dataset.input_shape, dataset.classes, two_arg)
+        for arm in plan.arms
+    }
 
 
 def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
@@ -227,7 +226,7 @@ def run_one(
     """Run one arm and seed of a plan, in a child process."""
     settings = plan_of(plan)
     dataset = load_data(settings, data_dir)
-    sessions.run_sessions(dataset, folder, progress, **configuration)
+    sessions.run_sessions(dataset, folder, progress, say=warning_to(progress), **configuration)
     if settings.robustness and (Path(folder) / "joint.keras").exists():
         from keras_twoarg.experiments.robustness import NAMES
         from keras_twoarg.experiments.robustness.measure import evaluate

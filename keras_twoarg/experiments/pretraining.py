@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.files import UNREADABLE
 from keras_twoarg.utils.progress import StepProgress
 
 # Passes over the grid. The paper's for 2 and 3 arguments; for 1 argument the paper's number of steps, 100,000.
@@ -169,7 +169,7 @@ def _read(file: Path, inner: InnerNetwork) -> list[np.ndarray] | None:
     try:
         with open(file, "rb") as opened, np.load(opened) as arrays:  # np.load leaves a damaged file open
             weights = [arrays[f"arr_{i}"] for i in range(len(inner.weights))]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None  # absent or damaged: fit again
     fits = all(w.shape == tuple(v.shape) for w, v in zip(weights, inner.weights, strict=True))
     return weights if fits else None

@@ -59,12 +59,18 @@ def limits_of(kind: type[Any]) -> dict[str, Limits]:
 
 
 def check_settings(settings: Any) -> None:
-    """Raise a ValueError that names the first field with a value that it may not have, and what was expected."""
+    """Check every field of a frozen dataclass, and store it as it is declared: lists as tuples, 1 as 1.0.
+
+    Raises:
+        ValueError: If a field has a value that it may not have. The message names the first one, what was expected and
+            what was received.
+    """
     hints = get_type_hints(type(settings))
     for name, limits in limits_of(type(settings)).items():
         value = getattr(settings, name)
         if not _fits(value, hints[name], limits):
             raise ValueError(f"`{name}` must be {expected(hints[name], limits)}. Received: {name}={_short(value)}")
+        object.__setattr__(settings, name, _as_declared(value, hints[name]))
 
 
 def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
@@ -73,7 +79,7 @@ def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
     Args:
         kind: The dataclass; what the table does not say is as in its own defaults.
         flat: Its fields and those of its configuration, by name; a list stands for a tuple.
-        what: What the table is, for the error.
+        what: What the table is, the start of an error's message.
 
     Raises:
         ValueError: If a name is unknown or missing, or a value is unusable.
@@ -85,15 +91,18 @@ def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
         raise ValueError(f"{what} names what is unknown: {', '.join(unknown)}. Known: {', '.join(sorted(own | inner))}")
     if missing := sorted(required(kind) - set(flat)):
         raise ValueError(f"{what} lacks {', '.join(missing)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
-    configuration = replace(configuration, **{key: values.pop(key) for key in inner & set(values)})
-    return kind(**values, **{"configuration": configuration})
+    values = dict(flat)
+    try:
+        configuration = replace(configuration, **{key: values.pop(key) for key in inner & set(values)})
+        return kind(**values, **{"configuration": configuration})
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def default_configuration(kind: type[Any]) -> Any:
     """Return the configuration that a dataclass holds where nothing else is said."""
-    (found,) = (f for f in fields(kind) if f.name == "configuration")
-    return found.default if found.default_factory is MISSING else found.default_factory()
+    (configuration,) = (f for f in fields(kind) if f.name == "configuration")
+    return configuration.default if configuration.default_factory is MISSING else configuration.default_factory()
 
 
 def required(kind: type[Any]) -> set[str]:
@@ -153,6 +162,13 @@ def _fits_one(value: Any, kind: Any, limits: Limits) -> bool:
         return limits.hold(value)
     except OverflowError:  # an integer beyond all floating-point numbers
         return False
+
+
+def _as_declared(value: Any, hint: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and float in alternatives(hint) else value
 
 
 def _short(value: Any) -> str:

@@ -1,9 +1,13 @@
 """Files that are whole or absent, and JSON that says what is wrong with it."""
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
@@ -12,19 +16,47 @@ import numpy as np
 
 T = TypeVar("T")
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading an .npz raises that is not one: empty, cut off, changed, another kind of file, encrypted, compressed in
+a way that Python does not know, without an array, with one that claims more than the memory."""
+
 
 def write_whole(path: Path, write: Callable[[Any], None]) -> None:
     """Write a file so that a reader, or a start after a kill, finds all of it or the previous one."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
-        try:
-            write(partial)
-            partial.flush()
-            os.fsync(partial.fileno())
-        except BaseException:
-            os.unlink(partial.name)
+    with saving(path):
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
+            try:
+                write(partial)
+                partial.flush()
+                os.fsync(partial.fileno())
+            except BaseException:
+                os.unlink(partial.name)
+                raise
+        os.chmod(partial.name, 0o644)
+        os.replace(partial.name, path)
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Make errors of a full disk name the file: writing raises them without one, and h5py without a number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and "No space left on device" not in str(error):
             raise
-    os.chmod(partial.name, 0o644)
-    os.replace(partial.name, path)
+        raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -48,6 +48,21 @@ def mistake(output):
     return line
 
 
+@pytest.mark.parametrize("error", [KeyError("0"), IndexError("list"), AssertionError()])
+def test_what_nobody_thought_of_is_one_line_too(run, data, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("keras_twoarg.experiments.training.datasets.load", fail)
+    line = mistake(run("train", "--data", data, "--out", "x", status=1))
+    assert type(error).__name__ in line and "TWOARG_DEBUG=1 shows where" in line
+
+
+def test_a_space_of_brackets_is_one_line(run, data):
+    said = run("tune", "--arm", "relu", "--data", data, "--out", "x", "--space", "[" * 100_000, status=2)
+    assert "this is no JSON" in mistake(said) and len(said) < 2000
+
+
 def test_a_path_may_look_like_markup(run, data, tmp_path):
     said = run("train", "--data", data, "--arm", "relu", "--out", "a[/red]", *QUICK)
     assert "relu" in said and (tmp_path / "a[/red]" / "joint.json").exists()
@@ -60,6 +75,7 @@ def test_a_path_may_look_like_markup(run, data, tmp_path):
         (MemoryError("7 TiB"), "There is not enough memory: 7 TiB"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/joint.keras"), "The disk is full: runs/joint.keras"),
         (AttributeError("no such thing"), "no such thing"),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
         (ValueError("x" * 20_000), "x ... (TWOARG_DEBUG=1 shows all)"),
         (tf_error, "full disk"),
     ],

@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from keras_twoarg.cli import twoarg
 from keras_twoarg.cli.options import settings_options
+from keras_twoarg.cli.tune import FIXED
 from keras_twoarg.experiments.plan import Plan
+from keras_twoarg.experiments.search_settings import SearchSettings
 from keras_twoarg.experiments.settings import limits_of
 from keras_twoarg.experiments.training.configuration import Configuration
 
@@ -32,6 +34,16 @@ def test_reproduce_changes_every_setting_of_a_plan():
     names = {f.name for f in fields(Configuration)} - {"arm", "seed"} | {f.name for f in fields(Plan)}
     assert names - {"configuration"} <= set(found)
     assert all(found[name].get_default(click.Context(twoarg)) is None for name in names - {"configuration"})
+
+
+def test_tune_takes_every_setting_that_a_search_does_not_choose():
+    search = pytest.importorskip("keras_twoarg.experiments.tuning.search")
+    assert set(FIXED) == {f.name for f in fields(Configuration)} - set(search._SEARCHED)
+    assert {*FIXED, *(f.name for f in fields(SearchSettings) if f.name != "data")} <= set(options("tune"))
+    for field in fields(SearchSettings):
+        if field.name not in ("data", "arms"):
+            assert options("tune")[field.name].default == field.default
+    assert options("tune")["epochs"].default == search.Search("any", ("relu",)).configuration.epochs
 
 
 def test_values_are_read_as_the_fields_types():

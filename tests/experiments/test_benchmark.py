@@ -71,7 +71,8 @@ def test_keras_norm_is_the_same_network(rng, monkeypatch):
 
 def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(benchmark.runtimes, "NAMES", {"tf_saved_model": "tf.saved_model"})
+    saved_model = benchmark.runtimes.FORMATS["tf_saved_model"]
+    monkeypatch.setattr(benchmark.runtimes, "FORMATS", {"tf_saved_model": saved_model})
     chosen = ["swiglu", "baked", "interpolated"]
     asked = [part for variant in chosen for part in ("--variant", variant)]
     result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])

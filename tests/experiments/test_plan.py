@@ -11,10 +11,11 @@ import keras
 import pytest
 from click.testing import CliRunner
 
+from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
-from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from tests.helpers import blobs, save_npz
 
@@ -127,13 +128,11 @@ def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
             assert {k: a[k] for k in a if k != "seconds"} == {k: b[k] for k in b if k != "seconds"}
 
 
-def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path, monkeypatch):
+def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     chosen, out = read_plan(plan, seeds=1), tmp_path / "out"
-    (out / "relu-0").mkdir(parents=True)
-    (out / "plan.json").write_text("{}")
-    (out / "plan.json").unlink()
+    plans.run(read_plan(plan, seeds=1, arms=("two_arg",)), out, silent)
+    (out / "relu-0").mkdir()
     (out / "relu-0" / "stray.txt").write_text("not a run")  # run_sessions refuses such a folder
-    monkeypatch.setattr(plans.sessions, "claim_folder", lambda *_, **__: None)
     plans.run(chosen, out, silent)
     record = json.loads((out / "relu-0-failed" / "joint.json").read_text())
     assert record["status"] == "failed" and "holds other files" in record["settings"]["failure"]
@@ -154,3 +153,38 @@ def test_widths_are_matched_to_the_plans_network():
     plan = Plan("blobs", ("two_arg", "relu", "swiglu"), configuration=Configuration(widths=(32, 32)))
     widths = plans._widths(plan, blobs())
     assert widths["two_arg"] == (32, 32) and widths["relu"] > (32, 32) and len(widths["swiglu"]) == 2
+
+
+def test_arms_are_matched_to_two_arg_with_the_plans_phi():
+    configuration = Configuration(inner_units=(8, 8), inner_activation="silu")
+    plan = Plan("blobs", ("two_arg", "relu", "one_arg", "quadratic", "glu"), configuration=configuration)
+    parameters = {}
+    for arm, widths in plans._widths(plan, blobs()).items():
+        run = plan.of_run(arm, 0, widths)
+        inner = networks.make_phi(run) if arm in models.ARMS else None
+        parameters[arm] = networks.build_network(run, (8, 8, 1), 3, widths, inner, 0).count_params()
+    assert all(abs(number / parameters["two_arg"] - 1) <= 0.005 for number in parameters.values()), parameters
+
+
+def test_a_warning_of_a_run_stays_on_the_screen(plan, tmp_path):
+    dull = blobs()
+    save_npz(tmp_path / "blobs.npz", dull, x_train=0 * dull.x_train, x_test=0 * dull.x_test)
+    options = ["--arms", "relu", "--seeds", "1", "--first-seed", "7"]
+    said = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", *options])
+    assert said.exit_code == 0, said.output
+    assert (
+        "relu 7 warning: after the first epoch of the joint stage" in said.output and (tmp_path / "out/relu-7").exists()
+    )
+
+
+def test_a_plan_of_an_older_version_is_resumed(plan, tmp_path):
+    chosen, out = read_plan(plan, seeds=1, arms=("relu",)), tmp_path / "out"
+    plans.run(chosen, out, silent)
+    stored = json.loads((out / "plan.json").read_text())
+    names = {"phi_init": "start", "phi_init_std": "amplitude"}
+    old = ("architecture", "batch_size", "data", "dropout", "epochs", "evaluation", "fingerprint", "frozen_epochs",
+           "learning_rate", "phi_init", "phi_init_std", "pretraining_epochs", "subset", "widths")  # fmt: skip
+    (out / "plan.json").write_text(json.dumps({names.get(name, name): stored[name] for name in old}))
+    before = (out / "relu-0" / "joint.json").read_bytes()
+    plans.run(chosen, out, silent)
+    assert (out / "relu-0" / "joint.json").read_bytes() == before

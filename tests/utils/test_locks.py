@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from keras_twoarg import models
+from keras_twoarg.experiments.robustness import measure
 from keras_twoarg.experiments.training import sessions
 from keras_twoarg.utils import locks
 from tests.helpers import ROOT, blobs
@@ -32,13 +34,14 @@ def test_the_second_process_says_so_and_a_killed_one_leaves_no_lock(tmp_path, mo
         with pytest.raises(ValueError, match="Another process works in .*out. Wait until it ends"):
             with locks.only_process(tmp_path / "out"):
                 pass
-        (tmp_path / "out" / "run.json").write_text("{}")
-        monkeypatch.setattr(sessions, "claim_folder", lambda *_, **__: None)
         with pytest.raises(ValueError, match="Another process works in"):
             sessions.run_sessions(blobs(), tmp_path / "out", arm="relu", widths=(4,), epochs=1)
+        model = models.mlp((8, 8, 1), 3, "relu", (4,))
+        with pytest.raises(ValueError, match="Another process works in"):
+            measure.evaluate(model, blobs(), tmp_path / "out", corruptions=(), attacks=())
         process.kill()
     with locks.only_process(tmp_path / "out"):
-        assert [file.name for file in (tmp_path / "out").iterdir()] == ["run.json"]  # the lock is no file
+        assert not list((tmp_path / "out").iterdir())  # the lock is no file, and nobody claimed the folder
 
 
 CHILD = """

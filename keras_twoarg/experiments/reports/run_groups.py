@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
+EQUAL_WIDTH = "equal_width"
 _OF_PHI = ("inner_units", "inner_activation", "pairing", "evaluation", "phi_init", "pretraining_epochs", "phi_init_std")
 _DEFAULTS = {f.name: f.default for f in fields(Configuration)}
 
@@ -42,7 +43,13 @@ class Group:
     def name(self) -> str:
         """Name in tables and legends."""
         name = f"{self.arm} {self.stage}" if self.arm in ARMS else self.arm
-        return ", ".join([name, *(_words(key, value) for key, value in self.differences.items())])
+        differences = [_words(key, value) for key, value in self.differences.items() if key != EQUAL_WIDTH]
+        return ", ".join([name, *(["equal width"] if self.equal_width else []), *differences])
+
+    @property
+    def equal_width(self) -> bool:
+        """Whether the arm has as many units as two_arg, and not as many parameters: always told."""
+        return bool(self.records and self.records[0].settings.get(EQUAL_WIDTH))
 
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:

@@ -39,6 +39,8 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
         "count phi once for each unit; evaluated by a table it takes less. Seconds: mean of a stage, on a "
         "machine that may have been busy."
     )
+    if any(group.equal_width for group in groups):
+        caption += " Equal width: as many units as two_arg, and so fewer parameters."
     return Table("What each arm costs", columns, tuple(rows), caption, ("normalization",), frozenset(flagged))
 
 

@@ -11,7 +11,6 @@ A packed folder holds
 `twoarg pack` writes it (`keras_twoarg.experiments.reports.pack`), and everything that reads runs reads both.
 """
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -139,5 +138,5 @@ def _opened(file: Path, read: Callable[[Any], Any]) -> Any:
     try:
         with np.load(file) as arrays:
             return read(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except files.UNREADABLE as error:
         raise ValueError(f"{file} is damaged ({error}). Pack the runs again") from error

@@ -17,7 +17,7 @@ from keras_twoarg.experiments.robustness.corruption_error import CorruptionError
 from keras_twoarg.experiments.robustness.corruptions import NAMES, corrupt
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
 from keras_twoarg.experiments.training.datasets import Dataset
-from keras_twoarg.experiments.training.sessions import claim_folder
+from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.utils import files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
 
@@ -122,13 +122,13 @@ def evaluate(
     if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
         settings["corrupted"] = "cifar10_corrupted"
         made = partial(published, number=points, seed=seed, data_dir=data_dir)
-    claim_folder(out, settings, name="settings.json")
-    file = out / "robustness.json"
-    found = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": versions.commit()})
-    found.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
-    _corruptions(classifier, made, found, corruptions, file, progress)
-    _attacks(model, pixels, labels, found, attacks, file, progress)
-    files.write_json(file, vars(found))
+    with result_folder(out, settings, "settings.json", translate=_settings_in_todays_words):
+        file = out / "robustness.json"
+        found = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": versions.commit()})
+        found.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
+        _corruptions(classifier, made, found, corruptions, file, progress)
+        _attacks(model, pixels, labels, found, attacks, file, progress)
+        files.write_json(file, vars(found))
     return found
 
 
@@ -204,8 +204,11 @@ def _attacks(
 
     before = None
     if found.attacked and kept.exists():
-        with np.load(kept) as arrays:
-            before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
+        try:
+            with np.load(kept) as arrays:
+                before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
+        except files.UNREADABLE as error:
+            raise ValueError(f"{kept} is damaged ({error}). Delete its folder to measure this anew") from error
         before.accuracy, before.seconds, before.warnings = found.attacked, found.seconds, found.warnings
     attack(
         model, pixels, labels, settings["eps"], names, p_norm=settings["p_norm"], bounds=tuple(settings["bounds"]),
@@ -217,4 +220,8 @@ def _in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
     """Return a record's entries, those of version 0.1.0 under today's names."""
     if not isinstance(settings := data.get("settings"), dict):
         return data
-    return {**data, "settings": {"p_norm" if key == "norm" else key: value for key, value in settings.items()}}
+    return {**data, "settings": _settings_in_todays_words(settings)}
+
+
+def _settings_in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"p_norm" if key == "norm" else key: value for key, value in settings.items()}

@@ -24,6 +24,6 @@ def chance_warning(stage: Stage, accuracy: float, configuration: Configuration) 
     if configuration.arm in models.ARMS and configuration.phi_init != "glorot" and stage is Stage.JOINT:
         advice.insert(0, "--phi-init glorot (phi then starts steeper than the pretrained surface)")
     return (
-        f"Warning: after the first epoch of the {stage} stage the validation accuracy is {accuracy:.2%}, no better "
+        f"after the first epoch of the {stage} stage the validation accuracy is {accuracy:.2%}, no better "
         f"than chance. If it stays there, try {', '.join(advice[:-1])} or {advice[-1]}"
     )

@@ -18,6 +18,8 @@ SCHEDULES = ("constant", "cosine")
 
 WIDEST = 65_536
 """Most units of one layer."""
+LARGEST = 1e38
+"""Rates and norms end where float32 does."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,21 @@ class Configuration:
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
     )
     equal_width: bool = setting(
-        False, "For one_arg: as many units as the default two_arg network, instead of as many parameters."
+        False, "For one_arg: as many units as the two_arg network, instead of as many parameters."
     )
     epochs: int = setting(20, "Epochs of the joint stage.", least=1, most=1_000_000)
     frozen_epochs: int = setting(20, "Epochs of the frozen stage; 0 for none.", least=0, most=1_000_000)
     batch_size: int = setting(100, "Samples in a step.", least=1, most=1_000_000)
-    learning_rate: float = setting(1e-3, "Of the optimizer; its highest, where there is a schedule.", above=0)
+    learning_rate: float = setting(
+        1e-3, "Of the optimizer; its highest, where there is a schedule.", above=0, most=LARGEST
+    )
     optimizer: str = setting("adam", "adam or adamw, with decoupled weight decay.", choices=OPTIMIZERS)
     weight_decay: float = setting(0.0, "Of adamw.", least=0, below=1)
     schedule: str = setting("constant", "Of the learning rate; cosine falls to 0 at the end.", choices=SCHEDULES)
-    warmup_epochs: int = setting(
-        0, "Epochs over which the learning rate rises from 0, with cosine.", least=0, most=1_000_000
+    warmup_epochs: int = setting(0, "Epochs over which the learning rate rises from 0.", least=0, most=1_000_000)
+    clip_norm: float | None = setting(
+        None, "Largest norm of all gradients together.  [default: no limit]", above=0, most=LARGEST
     )
-    clip_norm: float | None = setting(None, "Largest norm of all gradients together.  [default: no limit]", above=0)
     dropout: float = setting(0.5, "Dropout rate behind each hidden layer.", least=0, below=1)
     normalization: str = setting("layer", "Normalization in front of the units.", choices=NORMALIZATIONS)
     inner_units: tuple[int, ...] = setting((64, 64), "Units of phi's hidden layers.", least=1, most=4096, longest=8)
@@ -73,14 +77,13 @@ class Configuration:
         None, "Passes over the grid of pretraining.  [default: the paper's]", least=1, most=10_000_000
     )
     phi_init_std: float | Literal["paper"] = setting(
-        0.01, "Standard deviation that phi's first surface is scaled to; paper: not scaled.", above=0
+        0.01, "Standard deviation that phi's first surface is scaled to; paper: not scaled.", above=0, most=1000
     )
     seed: int = setting(0, "Of split, initial weights and batches.", least=0, most=2**31 - 1)
 
     def __post_init__(self) -> None:
-        for name in ("widths", "inner_units"):
-            if isinstance(value := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(value))
+        if self.phi_init_std is None:  # as a file without null cannot say it
+            object.__setattr__(self, "phi_init_std", "paper")
         check_settings(self)
         models.check_arm(self.arm)
         self._check_phi()
@@ -109,12 +112,7 @@ class Configuration:
                 f"`weight_decay` must be 0 for the optimizer {self.optimizer!r}; 'adamw' has it. "
                 f"Received: weight_decay={self.weight_decay!r}"
             )
-        if self.warmup_epochs and self.schedule != "cosine":
-            raise ValueError(
-                f"`warmup_epochs` must be 0 with the schedule {self.schedule!r}; 'cosine' has a warm-up. "
-                f"Received: warmup_epochs={self.warmup_epochs!r}"
-            )
-        shortest = min(n for n in (self.epochs, self.frozen_epochs or self.epochs))
+        shortest = min(self.epochs, self.frozen_epochs or self.epochs)
         if self.warmup_epochs >= shortest and self.warmup_epochs:
             raise ValueError(
                 f"`warmup_epochs` must be fewer than the epochs of each stage, {shortest}. "

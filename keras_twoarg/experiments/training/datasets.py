@@ -9,7 +9,6 @@
 """
 
 import gzip
-import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,14 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _TEST_IMAGES_PER_DIGIT = 100
-# Empty, truncated, pickled, a lone array under another name, encrypted, compressed in a way that Python does not know.
-_UNREADABLE = (
-    OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError, RuntimeError, NotImplementedError
-)  # fmt: skip
 _LARGEST_VALIDATION = 10_000
 _LARGEST_LABEL = 99_999
 
@@ -132,14 +128,20 @@ def split(dataset: Dataset, seed: int) -> Split:
     The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10.
     """
     order = np.random.default_rng(seed).permutation(len(dataset.x_train))
-    number = min(_LARGEST_VALIDATION, len(order) // 5)
-    if number < 1:
-        raise ValueError(f"At least 5 training images are needed. Received: {len(order)}")
+    number = validation_images(dataset)
     validation, train = order[:number], order[number:]
     x_train, y_train = scale(dataset.x_train), dataset.y_train
     return Split(
         x_train[train], y_train[train], x_train[validation], y_train[validation], scale(dataset.x_test), dataset.y_test
     )
+
+
+def validation_images(dataset: Dataset) -> int:
+    """Return how many training images `split` sets aside."""
+    number = min(_LARGEST_VALIDATION, len(dataset.x_train) // 5)
+    if number < 1:
+        raise ValueError(f"At least 5 training images are needed. Received: {len(dataset.x_train)}")
+    return number
 
 
 def checked(name: str, arrays: dict[str, Any]) -> Dataset:
@@ -236,9 +238,7 @@ def _from_npz(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except MemoryError as error:
-        raise ValueError(f"{path} is no readable .npz archive: it claims more than the memory ({error})") from error
-    except _UNREADABLE as error:
+    except files.UNREADABLE as error:
         raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
     return checked(path.name, arrays)
 

@@ -1,6 +1,8 @@
 """The networks that a configuration asks for: the outer one, phi with its first weights, and what trains them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -59,21 +61,25 @@ def check_size(configuration: Configuration, input_shape: Sequence[int], classes
     parameters = models.count_parameters(
         configuration.arm, widths, input_shape, classes, architecture=configuration.architecture
     )
+    if configuration.arm in models.ARMS:
+        sizes = (models.ARMS[configuration.arm], *configuration.inner_units, 1)
+        parameters += sum((fan_in + 1) * units for fan_in, units in pairwise(sizes))
     if parameters > MOST_PARAMETERS:
         raise ValueError(
-            f"`widths` must give a network of at most {MOST_PARAMETERS:,} parameters. "
-            f"Received: widths={list(widths)}, {parameters:,} parameters. Use smaller widths"
+            f"`widths` and `inner_units` must give a network of at most {MOST_PARAMETERS:,} parameters. Received: "
+            f"widths={list(widths)}, inner_units={list(configuration.inner_units)}, {parameters:,} parameters"
         )
 
 
-def reference_parameters(architecture: str, input_shape: Sequence[int], classes: int) -> int:
-    """Return the number of parameters of the paper's two-argument network."""
-    network = ARCHITECTURES[architecture](input_shape, classes, widths=DEFAULT_WIDTHS[architecture])
-    return int(network.count_params())
+def reference_network(two_arg: Configuration, input_shape: Sequence[int], classes: int) -> Any:
+    """Return the two-argument network of a configuration, to which others are matched."""
+    widths = two_arg.widths or DEFAULT_WIDTHS[two_arg.architecture]
+    check_size(two_arg, input_shape, classes, widths)  # before phi is built
+    return build_network(two_arg, input_shape, classes, widths, make_phi(two_arg), two_arg.seed)
 
 
 def widths_of(
-    configuration: Configuration, input_shape: Sequence[int], classes: int, reference: Sequence[int] = ()
+    configuration: Configuration, input_shape: Sequence[int], classes: int, two_arg: Configuration | None = None
 ) -> tuple[int, ...]:
     """Return a network's widths: those it names, or those with which it is as large as the two-argument network.
 
@@ -81,15 +87,15 @@ def widths_of(
         configuration: The settings.
         input_shape: Shape of one sample.
         classes: Number of classes.
-        reference: Units of each hidden layer of the two-argument network. Defaults to the paper's.
+        two_arg: The configuration of the two-argument network. Defaults to the same settings and the paper's widths.
     """
-    own = tuple(reference) or DEFAULT_WIDTHS[configuration.architecture]
+    two_arg = two_arg or replace(configuration, arm="two_arg", widths=None, equal_width=False)
     if configuration.widths or configuration.arm == "two_arg" or configuration.equal_width:
-        return configuration.widths or own
+        widths = configuration.widths or two_arg.widths or DEFAULT_WIDTHS[configuration.architecture]
+        check_size(configuration, input_shape, classes, widths)
+        return widths
     inner = make_phi(configuration) if configuration.arm in models.ARMS else None
-    check_size(Configuration(architecture=configuration.architecture), input_shape, classes, own)
-    network = ARCHITECTURES[configuration.architecture](input_shape, classes, widths=own)
-    return models.matched_widths(configuration.arm, network, inner=inner)
+    return models.matched_widths(configuration.arm, reference_network(two_arg, input_shape, classes), inner=inner)
 
 
 def make_phi(configuration: Configuration) -> InnerNetwork:
@@ -130,12 +136,13 @@ def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> A
         samples: Training samples in an epoch.
     """
     rate: Any = configuration.learning_rate
-    if configuration.schedule == "cosine":
-        steps = -(-samples // configuration.batch_size)
-        warmup = configuration.warmup_epochs * steps
+    steps = -(-samples // configuration.batch_size)
+    warmup, falls = configuration.warmup_epochs * steps, configuration.schedule == "cosine"
+    if falls or warmup:
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else rate,
             epochs * steps - warmup,
+            alpha=0.0 if falls else 1.0,  # 1: the rate stays where the warm-up ended
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )

@@ -6,7 +6,6 @@ network `places` (its name, by order), `counts` (argument tuples in the cell aro
 all).
 """
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
 from keras_twoarg.analysis.quadratic_fit import features
-from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.files import UNREADABLE, write_whole
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,13 @@ class Trace:
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
         arrays: dict[str, np.ndarray] = {}
         try:
-            for read in (file, snapshots) if snapshots.exists() else (file,):
-                with np.load(read) as opened:
-                    arrays |= {name: opened[name] for name in opened.files}
+            for read, needed in ((file, ("places", "counts", "numbers")), (snapshots, ("epochs", "weight_0"))):
+                if read == file or read.exists():
+                    with np.load(read) as opened:
+                        arrays |= {name: opened[name] for name in (*needed, *opened.files)}
+            read = file
             return cls.from_arrays(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise ValueError(
                 f"{read} is damaged or of an older version ({error}). Delete its folder to run this anew"
             ) from error
@@ -128,8 +129,8 @@ def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activatio
 def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
     """Write a model's phi on the grid, where its arguments fall, and phi at the start if its weights are given."""
     phi = inner_network(model)
-    found = {name: density(tuples) for name, tuples in pre_activations(model, images).items()}
-    some = next(iter(found.values()))
+    densities = [density(tuples) for tuples in pre_activations(model, images).values()]
+    some = densities[0]
     arrays: dict[str, Any] = {"learned": phi.predict(some.nodes).reshape(some.values.shape)}
     if start is not None:
         learned = phi.get_weights()
@@ -137,9 +138,9 @@ def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndar
         arrays["start"] = phi.predict(some.nodes).reshape(some.values.shape)
         phi.set_weights(learned)
     # By order: the names of layers depend on what the process made before.
-    arrays["places"] = np.array([f"place {i}" for i in range(1, len(found) + 1)])
-    arrays["counts"] = np.stack([np.rint(d.values * d.number).astype("int32") for d in found.values()])
-    arrays["numbers"] = np.array([d.number for d in found.values()])
+    arrays["places"] = np.array([f"place {i}" for i in range(1, len(densities) + 1)])
+    arrays["counts"] = np.stack([np.rint(d.values * d.number).astype("int32") for d in densities])
+    arrays["numbers"] = np.array([d.number for d in densities])
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 

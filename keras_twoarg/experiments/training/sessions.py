@@ -20,12 +20,13 @@ from keras_twoarg.experiments.training.chance import at_chance, chance_warning
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
+from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Epoch, Record
-from keras_twoarg.experiments.training.stages import Stage, in_todays_words, upgrade_folder
+from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
 from keras_twoarg.experiments.training.training_loop import Fit, compile_classifier, evaluate, fit
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils import files, versions
-from keras_twoarg.utils.locks import only_process
+from keras_twoarg.utils import versions
+from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.progress import Progress, no_progress
 
 _DENSITY_IMAGES = 500
@@ -84,9 +85,8 @@ class _Run:
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
         configuration = {**self.configuration.to_dict(), "widths": self.widths, **data}
-        upgrade_folder(self.out)
-        claim_folder(self.out, configuration, defaults=Configuration().to_dict())
-        with only_process(self.out):
+        defaults = Configuration().to_dict()
+        with result_folder(self.out, configuration, defaults=defaults, upgrade=upgrade_folder):
             return self._stages()
 
     def _stages(self) -> list[Record]:
@@ -120,7 +120,7 @@ class _Run:
         return self._finish(stage, model, state)
 
     def _on_epoch(self, stage: Stage, number: int, epochs: int, logs: Epoch) -> None:
-        self.progress(stage, number, epochs, f"val {logs['val_accuracy']:.2%}")
+        self.progress(stage, number, epochs, f"val {logs['val_accuracy']:.2%}, {logs['seconds']:.1f} s an epoch")
         if number == 1 and at_chance(logs["val_accuracy"], self.split.y_validation):
             self.say(chance_warning(stage, logs["val_accuracy"], self.configuration))
 
@@ -130,7 +130,8 @@ class _Run:
             test = evaluate(model, self.split.x_test, self.split.y_test)
             record.test_accuracy, record.test_loss = test["accuracy"], test["loss"]
             partial = self.out / f".{stage}-partial.keras"
-            model.save(partial)
+            with saving(partial):
+                model.save(partial)
             os.replace(partial, self.out / f"{stage}.keras")
             if self.configuration.arm in models.ARMS:
                 images = self.split.x_validation[:_DENSITY_IMAGES]
@@ -187,34 +188,3 @@ class _Run:
     def _phi_of_joint_stage(self) -> InnerNetwork:
         model = keras.models.load_model(self.out / "joint.keras", compile=False)
         return inner_network(model)
-
-
-def claim_folder(
-    out: Path, configuration: dict[str, Any], name: str = "run.json", defaults: dict[str, Any] | None = None
-) -> None:
-    """Make a folder for one configuration's results, or raise if it holds another's.
-
-    `defaults` are what a folder of an older version meant where it does not say.
-    """
-    configuration, defaults = (
-        {key: list(v) if isinstance(v, tuple) else v for key, v in given.items()}
-        for given in (configuration, defaults or {})
-    )
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
-    file = out / name
-    if file.exists():
-        kept = files.read_json(file)
-        if not isinstance(kept, dict):
-            raise ValueError(f"{file} is damaged: expected an object. Received: {type(kept).__name__}")
-        kept = in_todays_words(kept) if name != "settings.json" else kept
-        found = {**{k: v for k, v in defaults.items() if k in configuration}, **kept}
-        different = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
-        if different:
-            changes = ", ".join(f"{key}={found.get(key)!r} there, {configuration.get(key)!r} here" for key in different)
-            raise ValueError(f"{out} holds the results of another configuration: {changes}. Use another folder")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
-    out.mkdir(parents=True, exist_ok=True)
-    files.write_json(file, configuration)

@@ -7,7 +7,6 @@ the epoch alone.
 
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from keras_twoarg.experiments.pretraining import steps_a_call
 from keras_twoarg.experiments.training.datasets import Split
 from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.files import UNREADABLE, write_whole
 
 _EVALUATION_BATCH = 1000
 
@@ -156,7 +155,7 @@ def _read(file: Path, model: Any, inner: InnerNetwork | None) -> Fit:
             snapshots = {n: [arrays[f"snapshot_{n}_{i}"] for i in parts] for n in summary["snapshots"]}
             if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):
                 raise ValueError("its arrays have other shapes than the model's variables")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to start this stage anew") from error
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

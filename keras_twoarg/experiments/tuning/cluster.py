@@ -19,15 +19,15 @@ from keras_twoarg.experiments.tuning.search import (
     OnTrial,
     Search,
     arguments,
-    claim,
+    check,
     finish,
     keep,
     keywords,
     make_tuner,
+    search_folder,
     search_of,
 )
 from keras_twoarg.utils import files
-from keras_twoarg.utils.locks import only_process
 from keras_twoarg.utils.progress import Progress
 
 HEARTBEAT = 2.0
@@ -73,13 +73,13 @@ def chief(
         raise ValueError(
             f"`worker_timeout` must be at least {2 * HEARTBEAT:.0f} s. Received: worker_timeout={worker_timeout!r}"
         )
+    host, port = _split(address, len(search.arms))
     dataset = search.load(data_dir)
-    claim(search, out, dataset)
-    host, port = _split(address)
-    token = _token(out)
-    files.write_json(out / "arms.json", list(search.arms))
-    found = {}
-    with only_process(out):
+    check(search, dataset)
+    trials = {}
+    with search_folder(search, out, dataset):
+        token = _token(out)
+        files.write_json(out / "arms.json", list(search.arms))
         for i, arm in enumerate(search.arms):
             hypermodel, folder = search.hypermodel(arm, dataset), out / arm
             with _role("chief", host, port + i):
@@ -88,8 +88,8 @@ def chief(
             tuner.save()
             say(f"{arm}: waiting for workers at {host}:{port + i}")
             _serve(tuner.oracle, f"{host}:{port + i}", token, worker_timeout, chief_timeout, say)
-            found[arm] = finish(search, hypermodel, folder, tuner.oracle)
-    return found
+            trials[arm] = finish(search, hypermodel, folder, tuner.oracle)
+    return trials
 
 
 def _serve(
@@ -154,7 +154,7 @@ def worker(
         raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
     search = _read(out, chief_timeout)
     dataset = search.load(data_dir)
-    host, port = _split(address)
+    host, port = _split(address, len(search.arms))
     for i, arm in enumerate(search.arms):
 
         def report(stage: str, done: int, total: int, note: str, arm: str = arm) -> None:
@@ -238,11 +238,13 @@ def _token(out: Path) -> str:
     return token
 
 
-def _split(address: str) -> tuple[str, int]:
+def _split(address: str, arms: int = 1) -> tuple[str, int]:
+    """Return host and port of an address; every arm has a port of its own, from that one on."""
     host, _, port = address.rpartition(":")
     host = "127.0.0.1" if address == port else host  # a port alone: this machine alone
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or not port.isdigit() or not 0 < int(port) <= 65_536 - arms:
         raise ValueError(
-            f"An address is HOST:PORT, such as 127.0.0.1:8000, or a port on this machine. Received: {address}"
+            f"An address is HOST:PORT, such as 127.0.0.1:8000, or a port on this machine, and {arms} ports from there "
+            f"on. Received: {address}"
         )
     return host, int(port)

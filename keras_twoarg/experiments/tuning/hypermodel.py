@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import keras
@@ -68,6 +69,7 @@ class OuterHyperModel(kt.HyperModel):
         parameters: Parameters of every network, within 1 %, which a single unit can be. Defaults to `122_187`, those of
             the paper's perceptron on MNIST.
         space: Choices to put in the place of those in `SPACE`, by name; a single one is no choice.
+        samples: Training samples in an epoch; a learning rate that changes needs to know.
         configuration: What is not searched: the architecture (of `"cnn"` the depth counts convolutions, and one dense
             layer follows), the evaluation, the optimizer, and the seed of initial weights, dropout and pretraining,
             the same for all trials. Defaults to `Configuration()`.
@@ -93,23 +95,38 @@ class OuterHyperModel(kt.HyperModel):
         parameters: int = 122_187,
         *,
         space: Mapping[str, Sequence[Any]] | None = None,
+        samples: int = 0,
         configuration: Configuration | None = None,
     ) -> None:
         super().__init__()
         models.check_arm(arm)
         self.base = replace(configuration or Configuration(), arm=arm, widths=None, equal_width=False)
-        check_space(space or {}, self.base)
+        if not samples and (self.base.schedule != "constant" or self.base.warmup_epochs):
+            raise ValueError(f"`samples` must be given where the learning rate changes. Received: samples={samples}")
         self.arm, self.input_shape, self.classes, self.parameters = arm, tuple(input_shape), classes, parameters
-        self.space = {**SPACE, **self._default_depths(), **(space or {})}
+        self.samples = samples
+        self.space = {**SPACE, "depth": self._possible(SPACE["depth"]), **checked_space(space or {}, self.base)}
+        if impossible := sorted(set(self.space["depth"]) - set(self._possible(self.space["depth"]))):
+            raise ValueError(
+                f"`depth` in `space` must be one that images of {'x'.join(map(str, self.input_shape[:2]))} are large "
+                f"enough for: each convolution and pooling halves them. Received: depth={impossible[0]}"
+            )
 
-    def _default_depths(self) -> dict[str, Sequence[Any]]:
-        """Return the default depths that the images are large enough for: each convolution and pooling halves them."""
+    def _possible(self, depths: Sequence[int]) -> list[int]:
+        """Return the depths that the images are large enough for."""
         if self.base.architecture != "cnn":
-            return {}
+            return list(depths)
         sizes = [min(self.input_shape[:2])]
         while sizes[-1] >= 4:
             sizes.append((sizes[-1] - 2) // 2)
-        return {"depth": [depth for depth in SPACE["depth"] if depth < len(sizes)]}
+        return [depth for depth in depths if depth < len(sizes)]
+
+    def check(self) -> None:
+        """Raise a ValueError if a network of the space cannot be as large as the others, before any trial runs."""
+        units = self.space["inner_units"] if self.arm in ("two_arg", "one_arg") else ()
+        phis = [replace(self.base, inner_units=(n, n)) for n in units] or [self.base]
+        for depth, taper, phi in product(self.space["depth"], self.space["taper"], phis):
+            self._widths(phi, depth, taper)
 
     def configuration(self, hp: Any) -> Configuration:
         """Return the configuration of a run that some hyperparameters mean, its widths among it."""
@@ -123,19 +140,22 @@ class OuterHyperModel(kt.HyperModel):
             chosen["pairing"] = self._choose(hp, "pairing")
         if self.arm in models.ARMS:
             chosen |= self._of_phi(hp)
-        found = replace(self.base, **chosen)
+        configuration = replace(self.base, **chosen)
+        return replace(configuration, widths=self._widths(configuration, depth, taper))
+
+    def _widths(self, configuration: Configuration, depth: int, taper: float) -> tuple[int, ...]:
+        """Return the units of each hidden layer with which a network has the search's number of parameters."""
         layers = depth + (self.base.architecture == "cnn")
-        widths = models.widths_for_budget(
+        return models.widths_for_budget(
             self.arm,
             self.parameters,
-            [round(1000 * taper**i) for i in range(layers)],
+            [max(1, round(1000 * taper**i)) for i in range(layers)],
             self.input_shape,
             self.classes,
             architecture=self.base.architecture,
-            inner=networks.make_phi(found) if self.arm in models.ARMS else None,
+            inner=networks.make_phi(configuration) if self.arm in models.ARMS else None,
             tolerance=TOLERANCE,
         )
-        return replace(found, widths=widths)
 
     def build(self, hp: Any) -> Any:
         """Return a compiled network."""
@@ -143,7 +163,7 @@ class OuterHyperModel(kt.HyperModel):
         inner = networks.make_phi(configuration) if self.arm in models.ARMS else None
         shape, widths = self.input_shape, configuration.widths or ()
         model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
-        compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, samples=0))
+        compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -183,31 +203,35 @@ class OuterHyperModel(kt.HyperModel):
         return choices[0] if len(choices) == 1 else hp.Choice(name, list(choices))
 
 
-def check_space(space: Mapping[str, Any], base: Configuration) -> None:
-    """Raise a ValueError that names the first choice that no run could have, before any trial runs.
+def checked_space(space: Mapping[str, Any], base: Configuration) -> dict[str, Sequence[Any]]:
+    """Return choices as they are stored, all of one type, or raise a ValueError that names the first unusable one.
 
     Args:
         space: Choices by name.
         base: The configuration that a choice changes.
     """
-    if base.schedule != "constant":
-        raise ValueError(f"`schedule` must be 'constant' in a search. Received: schedule={base.schedule!r}")
     if unknown := sorted(set(map(str, space)) - set(SPACE)):
         raise ValueError(f"`space` needs choices for names among {tuple(SPACE)}. Received: {unknown}")
+    checked: dict[str, Sequence[Any]] = {}
     for name, choices in space.items():
         if not isinstance(choices, list | tuple) or not choices:
             raise ValueError(f"`space` needs a list of choices for {name!r}. Received: {choices!r}")
-        for value in choices:
-            _check_choice(name, value, base)
+        values = [_checked_choice(name, value, base) for value in choices]
+        if len({type(value) for value in values}) > 1:
+            raise ValueError(f"`space` needs choices of one type for {name!r}. Received: {choices!r}")
+        checked[name] = Range(*values) if isinstance(choices, Range) else values
+    return checked
 
 
-def _check_choice(name: str, value: Any, base: Configuration) -> None:
+def _checked_choice(name: str, value: Any, base: Configuration) -> Any:
     if name == "depth":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= DEEPEST:
             raise ValueError(f"`depth` in `space` must be an integer from 1 to {DEEPEST}. Received: depth={value!r}")
-    elif name == "taper":
+        return value
+    if name == "taper":
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1:
             raise ValueError(f"`taper` in `space` must be a number from 0.01 to 1. Received: taper={value!r}")
-    else:
-        change: dict[str, Any] = {name: (value, value) if name == "inner_units" else value}
-        replace(base, **{"arm": "two_arg", **change})  # the arm that has all of them
+        return float(value)
+    change: dict[str, Any] = {name: (value, value) if name == "inner_units" else value}
+    stored = getattr(replace(base, **{"arm": "two_arg", **change}), name)  # the arm that has all of them
+    return value if name == "inner_units" else stored

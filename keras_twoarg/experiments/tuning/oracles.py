@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_twoarg.experiments.search_settings import TUNERS
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils.files import write_whole
@@ -53,7 +54,7 @@ class _Durable(kt.Oracle):
         """End a trial, and tell who listens."""
         waiting = trial.trial_id in internals.retry_queue(self)
         if not waiting and trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
-            return  # of a worker that was given up, whose trial another one has done
+            return  # of a worker that was lost, whose trial another one has done
         if waiting:  # of a worker that went on while the chief was started again
             internals.retry_queue(self).remove(trial.trial_id)
         super().end_trial(trial)
@@ -79,7 +80,7 @@ class _Durable(kt.Oracle):
     def drop_silent(self, seconds: float) -> list[str]:
         """Give the trials of workers that have not spoken for so long to others; return the workers' names.
 
-        A trial that two workers did not survive is given up.
+        A trial that two workers did not survive fails.
         """
         now, heard = time.monotonic(), self.last_heard()
         silent = [t for t in self.tuner_ids if now - heard.get(t, now) > seconds]
@@ -130,9 +131,6 @@ class GridSearch(_Durable, kt.oracles.GridSearchOracle):
         """Restore the order of the grid."""
         super().set_state(state)
         internals.restore_grid_order(self, state["grid"])
-
-
-TUNERS = ("random", "bayesian", "hyperband", "grid")
 
 
 def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> Any:

@@ -4,46 +4,43 @@ import errno
 import io
 import json
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from dataclasses import MISSING, dataclass, field, fields
+from contextlib import AbstractContextManager, redirect_stdout
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from keras_twoarg import models
-from keras_twoarg.experiments.settings import check_settings, from_flat, setting
+from keras_twoarg.experiments.search_settings import SearchSettings
+from keras_twoarg.experiments.settings import check_settings, from_flat
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
-from keras_twoarg.experiments.training.sessions import claim_folder
+from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.stages import in_todays_words
-from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, check_space
+from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, checked_space
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
-from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, TUNERS, check_files, make_oracle, sorted_trials
+from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, check_files, make_oracle, sorted_trials
 from keras_twoarg.utils import files, subprocesses, versions
-from keras_twoarg.utils.locks import only_process
 from keras_twoarg.utils.progress import Progress
 
 OnTrial = Callable[[dict[str, Any]], None]
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
-_SEARCHED = ("arm", "widths", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
+_SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(SearchSettings):
     """What is searched: the same for every arm. Each field says what it is and what it may be.
 
     Attributes:
         space: Choices to put in the place of those in `hypermodel.SPACE`.
-        configuration: What is not searched: architecture, epochs of each trial (10 by default), seed and others.
+        configuration: What is not searched: architecture, epochs of each trial (10 by default; of the longest for
+            Hyperband, which shows shorter ones the beginning of a schedule), seed and others. Its `widths` are those of
+            the two-argument network that all others are as large as; by default the paper's.
 
     Raises:
         ValueError: If a field, the configuration or a choice of the space has a value that it may not have.
     """
 
-    data: str = setting(MISSING, "As for train.")
-    arms: tuple[str, ...] = setting(MISSING, "The arms.")
-    tuner: str = setting("bayesian", "How values are chosen.", choices=TUNERS)
-    trials: int = setting(20, "Trials for each arm.", least=1, most=1_000_000)
-    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)
     space: dict[str, Any] | None = None
     configuration: Configuration = field(default_factory=lambda: Configuration(epochs=10))
 
@@ -53,7 +50,7 @@ class Search:
             raise ValueError(f"`arms` must name at least one arm, and each once. Received: {list(self.arms)}")
         for arm in self.arms:
             models.check_arm(arm)
-        check_space(self.space or {}, self.configuration)
+        checked_space(self.space or {}, self.configuration)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings in one table, without what a search chooses."""
@@ -62,14 +59,22 @@ class Search:
 
     def load(self, data_dir: str | None = None) -> datasets.Dataset:
         """Load the data, and draw the subset."""
-        found = datasets.load(self.data, data_dir=data_dir)
-        return datasets.subset(found, self.subset) if self.subset else found
+        dataset = datasets.load(self.data, data_dir=data_dir)
+        return datasets.subset(dataset, self.subset) if self.subset else dataset
 
     def hypermodel(self, arm: str, dataset: datasets.Dataset) -> OuterHyperModel:
-        """Return an arm's space, with as many parameters as the paper's two-argument network."""
+        """Return an arm's space, with as many parameters as the two-argument network."""
         shape, classes, chosen = dataset.input_shape, dataset.classes, self.configuration
-        parameters = networks.reference_parameters(chosen.architecture, shape, classes)
-        return OuterHyperModel(arm, shape, classes, parameters, space=self.space, configuration=chosen)
+        reference = networks.reference_network(replace(chosen, arm="two_arg"), shape, classes)
+        return OuterHyperModel(
+            arm,
+            shape,
+            classes,
+            int(reference.count_params()),
+            space=self.space,
+            samples=len(dataset.x_train) - datasets.validation_images(dataset),
+            configuration=chosen,
+        )
 
 
 def search_of(settings: dict[str, Any], what: str = "The search") -> Search:
@@ -110,28 +115,34 @@ def tune(
         RuntimeError: If a search ended without one trial that worked, or could not go on.
     """
     dataset = search.load(data_dir)
-    for arm in search.arms:
-        search.hypermodel(arm, dataset).build(kt.HyperParameters())  # a mistake should show before hours of work
-    claim(search, out, dataset)
-    with only_process(out):
-        found = {arm: _search_arm(search, arm, out, progress, on_trial, data_dir) for arm in search.arms}
-    if failed := [arm for arm, rows in found.items() if not any(row["status"] == "COMPLETED" for row in rows)]:
-        last = found[failed[0]][-1]["message"] if found[failed[0]] else "no trial was begun"
+    check(search, dataset)
+    with search_folder(search, out, dataset):
+        trials = {arm: _search_arm(search, arm, out, progress, on_trial, data_dir) for arm in search.arms}
+    if failed := [arm for arm, rows in trials.items() if not any(row["status"] == "COMPLETED" for row in rows)]:
+        last = trials[failed[0]][-1]["message"] if trials[failed[0]] else "no trial was begun"
         raise RuntimeError(f"No trial of {', '.join(failed)} worked. The last one: {last}")
-    return found
+    return trials
 
 
-def claim(search: Search, out: Path, dataset: datasets.Dataset) -> None:
-    """Make the folder this search's, or raise if it is another's."""
+def check(search: Search, dataset: datasets.Dataset) -> None:
+    """Raise a ValueError for a mistake that would else show after hours of work."""
+    for arm in search.arms:
+        hypermodel = search.hypermodel(arm, dataset)
+        hypermodel.check()
+        hypermodel.build(kt.HyperParameters())
+
+
+def search_folder(search: Search, out: Path, dataset: datasets.Dataset) -> AbstractContextManager[None]:
+    """Make the folder this search's and hold it, or raise if it is another's."""
     settings = {**search.to_dict(), "fingerprint": dataset.fingerprint}
     del settings["arms"]  # more of them may come later
-    claim_folder(out, settings, name="search.json", defaults=Search(search.data, search.arms).to_dict())
+    return result_folder(out, settings, "search.json", defaults=Search(search.data, search.arms).to_dict())
 
 
 def _search_arm(
     search: Search, arm: str, out: Path, progress: Progress, on_trial: OnTrial, data_dir: str | None
 ) -> list[dict[str, Any]]:
-    """Search one arm in child processes: a trial that kills its process is given up, and the next process goes on."""
+    """Search one arm in child processes: a trial that kills its process fails, and the next process resumes."""
     running = ""
 
     def report(stage: str, done: int, total: int, note: str) -> None:
@@ -208,23 +219,27 @@ def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: An
     done = [row for row in rows if row["status"] == "COMPLETED"]
     if done:
         best = max(done, key=lambda row: row["score"])
-        found = {"arm": hypermodel.arm, "data": search.data, **best, "trials": len(rows), "commit": versions.commit()}
-        files.write_json(folder.parent / f"best-{hypermodel.arm}.json", found)
+        summary = {"arm": hypermodel.arm, "data": search.data, **best, "trials": len(rows), "commit": versions.commit()}
+        files.write_json(folder.parent / f"best-{hypermodel.arm}.json", summary)
     return rows
 
 
 def read_hparams(file: Path) -> dict[str, Any]:
-    """Read the configuration that a search found best, for `sessions.run_sessions`.
+    """Read the configuration that was best in a search, for `sessions.run_sessions`.
 
     Raises:
-        ValueError: If the file is none that a search has written.
+        ValueError: If the file is none that a search has written, or a setting in it is unusable.
     """
-    found = files.read_json(file)
-    configuration = found.get("configuration") if isinstance(found, dict) else None
+    best = files.read_json(file)
+    configuration = best.get("configuration") if isinstance(best, dict) else None
     configuration = in_todays_words(configuration) if isinstance(configuration, dict) else None
     known = {f.name for f in fields(Configuration)}
     if configuration is None or set(configuration) - known:
-        raise ValueError(f"{file} holds no configuration that `twoarg tune` has found")
+        raise ValueError(f"{file} holds no configuration that `twoarg tune` has written")
+    try:
+        Configuration(**configuration)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     return configuration
 
 

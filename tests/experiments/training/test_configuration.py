@@ -16,7 +16,7 @@ from tests.helpers import blobs
 
 WRONG = {
     "dropout": [2, float("nan"), -0.5, "a", None, True],
-    "learning_rate": [float("inf"), 0, -1e-3, "1e-3", True, 10**400],
+    "learning_rate": [float("inf"), 0, -1e-3, "1e-3", True, 10**400, 1e39],
     "pretraining_epochs": [1.5, 0, "5"],
     "epochs": ["20", 0, True, 1e3, None],
     "frozen_epochs": [-1],
@@ -28,14 +28,14 @@ WRONG = {
     "architecture": ["rnn", ["mlp"]],
     "normalization": ["batch", None],
     "phi_init": ["saddle", 1],
-    "phi_init_std": [0, -1, None, "unscaled", float("nan")],
+    "phi_init_std": [0, -1, "unscaled", float("nan"), 1e6],
     "evaluation": ["fast"],
     "pairing": ["diagonal"],
     "inner_activation": ["softmax", 3],
     "optimizer": ["sgd"],
     "weight_decay": [-1, 1, 0.1],
     "schedule": ["step"],
-    "warmup_epochs": [-1, 1.5, 3],
+    "warmup_epochs": [-1, 1.5, 20],
     "clip_norm": [0, "1"],
     "equal_width": [1, "yes"],
 }
@@ -45,6 +45,15 @@ WRONG = {
 def test_a_wrong_value_is_named_with_what_was_expected(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: .*"):
         Configuration(**{name: value})
+
+
+def test_values_are_stored_as_they_are_declared():
+    configuration = Configuration(learning_rate=1, dropout=0, widths=[8, 8], phi_init_std=None, clip_norm=1)
+    assert configuration == Configuration(
+        learning_rate=1.0, dropout=0.0, widths=(8, 8), phi_init_std="paper", clip_norm=1.0
+    )
+    assert isinstance(configuration.learning_rate, float)  # Keras takes no other rate
+    networks.make_optimizer(configuration, epochs=1, samples=10)
 
 
 def test_every_setting_has_a_help_and_a_case_here():
@@ -73,7 +82,8 @@ def test_a_wrong_value_in_a_plan_is_named(name, value):
 
 def test_a_plan_checks_its_configuration_for_every_arm(tmp_path):
     for text, message in (
-        ("dropout = 2", "`dropout` must be"),
+        ("dropout = 2", r"plan.toml': `dropout` must be"),
+        ('epochs = "20"', r"plan.toml': `epochs` must be an integer .* Received: epochs='20'"),
         ('phi_init = "product"', "`phi_init` must be 'random'"),
     ):
         file = tmp_path / "plan.toml"
@@ -133,6 +143,27 @@ def test_the_optimizer_is_what_the_settings_say():
     assert (type(optimizer).__name__, optimizer.weight_decay, optimizer.global_clipnorm) == ("AdamW", 0.1, 1.0)
     rates = [float(optimizer._learning_rate(step)) for step in (0, 2, 4, 10, 16)]
     np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 5e-4, 0], atol=1e-7)
+    warm = networks.make_optimizer(Configuration(warmup_epochs=1, batch_size=30), epochs=4, samples=100)
+    rates = [float(warm._learning_rate(step)) for step in (0, 2, 4, 10, 16)]
+    np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 1e-3, 1e-3], atol=1e-7)  # behind the warm-up it stays
+
+
+def test_a_resumed_run_with_a_schedule_ends_with_the_same_numbers(tmp_path):
+    settings = {
+        "arm": "relu", "widths": (4,), "epochs": 4, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine",
+        "warmup_epochs": 1, "clip_norm": 0.5,
+    }  # fmt: skip
+
+    def stop(stage, done, total, note):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sessions.run_sessions(blobs(), tmp_path / "stopped", stop, **settings)
+    resumed, whole = (sessions.run_sessions(blobs(), tmp_path / name, **settings)[0] for name in ("stopped", "whole"))
+    assert resumed.curve("val_loss") == whole.curve("val_loss") and resumed.test_loss == whole.test_loss
+    plain = sessions.run_sessions(blobs(), tmp_path / "plain", arm="relu", widths=(4,), epochs=4)[0]
+    assert plain.curve("val_loss") != whole.curve("val_loss")
 
 
 def test_a_run_with_every_new_setting_is_recorded(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg.experiments.training import datasets
-from tests.helpers import blobs, save_npz
+from tests.helpers import blobs, encrypted, save_npz
 
 
 def test_mnist5k_is_the_digits_of_the_wheel_with_a_fixed_test_part():
@@ -114,13 +114,7 @@ def test_an_array_that_claims_more_than_the_memory(tmp_path):
 
 def test_an_encrypted_archive(tmp_path):
     path = save_npz(tmp_path / "secret.npz", GOOD)
-    content = bytearray(path.read_bytes())
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of encryption in every header
-        position = content.find(signature)
-        while position >= 0:
-            content[position + offset] |= 1
-            position = content.find(signature, position + 4)
-    path.write_bytes(bytes(content))
+    encrypted(path)
     with pytest.raises(ValueError, match="secret.npz is no readable .npz archive"):
         datasets.load(str(path))
 

@@ -96,7 +96,8 @@ sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *
 @pytest.mark.parametrize("kill_after", ["joint 2 ", "frozen 1 "])
 def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, finished, tmp_path):
     data, out = save_npz(tmp_path / "blobs.npz", blobs()), tmp_path / "out"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
     command = [sys.executable, "-c", RUN, str(data), str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     for line in process.stdout:
@@ -106,6 +107,7 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
             break
     process.communicate()
     assert not (out / f"{kill_after.split()[0]}.json").exists()
+    assert not list((tmp_path / "temporary").glob("__autograph*"))  # TensorFlow leaves its code there when it is killed
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert kill_after in done.stdout  # what had been done is reported, not done again
     for record in finished[1]:

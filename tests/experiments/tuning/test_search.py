@@ -133,6 +133,7 @@ BEYOND = {
     "dropout": {"dropout": [0.1, 2]},
     "a rate without end": {"learning_rate": [float("inf")]},
     "no list": {"batch_size": 50},
+    "two types": {"phi_init_std": ["paper", 0.01]},
 }
 
 
@@ -328,7 +329,7 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
     done = CliRunner().invoke(
         cli.twoarg, ["train", "--hparams", str(other), "--data", data, "--out", str(tmp_path / "x")]
     )
-    assert done.exit_code == 2 and "no configuration that `twoarg tune` has found" in done.output
+    assert done.exit_code == 2 and "no configuration that `twoarg tune` has written" in done.output
 
 
 @pytest.mark.parametrize(
@@ -346,12 +347,52 @@ def test_errors(action, message):
         action()
 
 
+def test_choices_are_stored_as_one_type():
+    model = tuning.OuterHyperModel("relu", (8, 8, 1), 3, 5000, space={"dropout": [0, 0.5], "depth": [1]})
+    assert model.space["dropout"] == [0.0, 0.5] and isinstance(model.space["dropout"][0], float)
+    model.build(kt.HyperParameters())  # KerasTuner takes no choice between 0 and 0.5
+
+
+def test_depths_that_the_images_are_too_small_for_are_refused_before_any_trial(tmp_path, data):
+    chosen = settings(data, arms=("relu",), architecture="cnn", widths=(4, 8), space={"depth": [1, 9]})
+    with pytest.raises(ValueError, match="`depth` in `space` must be one that images of 8x8 are large enough for"):
+        tuning.tune(chosen, tmp_path / "s", lambda *_: None)
+    assert not (tmp_path / "s").exists()
+
+
+def test_depths_without_matching_widths_are_refused_before_any_trial(tmp_path, data):
+    chosen = settings(data, widths=(2,), space={"depth": [1, 32]})
+    with pytest.raises(ValueError, match="No widths give the arm"):
+        tuning.tune(chosen, tmp_path / "s", lambda *_: None)
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_budget_is_that_of_the_two_argument_network(data):
+    small, paper = (settings(data, widths=widths).hypermodel("relu", blobs()) for widths in ((8, 8), None))
+    reference = models.mlp((8, 8, 1), 3, widths=(8, 8)).count_params()
+    assert small.parameters == reference < paper.parameters
+    assert abs(small.build(kt.HyperParameters()).count_params() / reference - 1) <= 0.01
+
+
+def test_a_searched_network_has_the_searchs_schedule(data):
+    chosen = settings(data, schedule="cosine", warmup_epochs=1, epochs=4, optimizer="adamw", weight_decay=0.1)
+    assert tuning.search_of(json.loads(json.dumps(chosen.to_dict()))) == chosen
+    optimizer = chosen.hypermodel("relu", blobs()).build(kt.HyperParameters()).optimizer
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 20)]  # 240 images, 50 a step
+    np.testing.assert_allclose(rates, [0, 1e-3, 0], atol=1e-8)
+    with pytest.raises(ValueError, match="`samples` must be given"):
+        tuning.OuterHyperModel("relu", (8, 8, 1), 3, configuration=chosen.configuration)
+
+
 def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):
     chosen = {"arm": "two_arg", "norm": "none", "start": "glorot", "amplitude": 0.05}
     (tmp_path / "best.json").write_text(json.dumps({"configuration": chosen}))
     assert tuning.read_hparams(tmp_path / "best.json") == {
         "arm": "two_arg", "normalization": "none", "phi_init": "glorot", "phi_init_std": 0.05,
     }  # fmt: skip
+    (tmp_path / "best.json").write_text(json.dumps({"configuration": {"dropout": 7}}))
+    with pytest.raises(ValueError, match="best.json: `dropout` must be"):
+        tuning.read_hparams(tmp_path / "best.json")
     (tmp_path / "best.json").write_text(json.dumps({"configuration": {"color": "red"}}))
     with pytest.raises(ValueError, match="holds no configuration"):
         tuning.read_hparams(tmp_path / "best.json")

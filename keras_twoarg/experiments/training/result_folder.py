@@ -1,0 +1,69 @@
+"""Folders that hold the results of one configuration, and that one process works in at a time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from keras_twoarg.experiments.training.stages import in_todays_words
+from keras_twoarg.utils import files
+from keras_twoarg.utils.locks import only_process
+
+
+@contextmanager
+def result_folder(
+    out: Path,
+    settings: Mapping[str, Any],
+    name: str = "run.json",
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    translate: Callable[[dict[str, Any]], dict[str, Any]] = in_todays_words,
+    upgrade: Callable[[Path], None] = lambda folder: None,
+) -> Iterator[None]:
+    """Make a folder for one configuration's results, and hold it for this process.
+
+    Args:
+        out: The folder.
+        settings: What the results depend on.
+        name: The file in the folder that says so.
+        defaults: What a folder of an older version meant where it does not say.
+        translate: Gives the entries of older versions today's names.
+        upgrade: Called with the folder first, to bring files of older versions up to date.
+
+    Raises:
+        ValueError: If the folder holds another configuration's results or other files, or another process works in it.
+        OSError: If it cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
+    out.mkdir(parents=True, exist_ok=True)
+    with only_process(out):  # first: two processes that begin at once must not both find it empty
+        upgrade(out)
+        if (out / name).exists():
+            _compare(out / name, settings, defaults or {}, translate)
+        elif any(out.iterdir()):
+            raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
+        else:
+            files.write_json(out / name, _as_in_json(settings))
+        yield
+
+
+def _compare(
+    file: Path,
+    settings: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    translate: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    """Raise a ValueError if a folder holds the results of other settings."""
+    stored = files.read_json(file)
+    if not isinstance(stored, dict):
+        raise ValueError(f"{file} is damaged: expected an object. Received: {type(stored).__name__}")
+    here = _as_in_json(settings)
+    there = {key: value for key, value in _as_in_json(defaults).items() if key in here} | translate(stored)
+    if different := sorted(key for key in {*there, *here} if there.get(key) != here.get(key)):
+        changes = ", ".join(f"{key}={there.get(key)!r} there, {here.get(key)!r} here" for key in different)
+        raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. Use another folder")
+
+
+def _as_in_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

@@ -1,0 +1,48 @@
+"""A folder holds the results of one configuration, and one process works in it at a time."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from keras_twoarg.experiments.training.result_folder import result_folder
+from keras_twoarg.utils import locks
+
+
+def test_other_results_and_other_files_are_left_alone(tmp_path):
+    with result_folder(tmp_path / "out", {"epochs": 1, "widths": (8, 8)}):
+        assert json.loads((tmp_path / "out" / "run.json").read_text()) == {"epochs": 1, "widths": [8, 8]}
+    with pytest.raises(ValueError, match="another configuration: epochs=1 there, 2 here"):
+        with result_folder(tmp_path / "out", {"epochs": 2, "widths": (8, 8)}):
+            pass
+    with pytest.raises(ValueError, match="holds other files and no plan.json"):
+        with result_folder(tmp_path / "out", {"epochs": 1}, "plan.json"):
+            pass
+    with pytest.raises(ValueError, match="which is a file"):
+        with result_folder(tmp_path / "out" / "run.json", {}):
+            pass
+
+
+def test_what_an_older_version_did_not_write_has_its_default(tmp_path):
+    with result_folder(tmp_path, {"start": "glorot"}):
+        pass
+    with result_folder(tmp_path, {"phi_init": "glorot", "schedule": "constant"}, defaults={"schedule": "constant"}):
+        pass
+    with pytest.raises(ValueError, match="schedule='constant' there, 'cosine' here"):
+        with result_folder(tmp_path, {"phi_init": "glorot", "schedule": "cosine"}, defaults={"schedule": "constant"}):
+            pass
+
+
+def test_of_two_that_begin_at_once_one_gets_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 10)
+
+    def begin(epochs):
+        try:
+            with result_folder(tmp_path / "out", {"epochs": epochs}):
+                return json.loads((tmp_path / "out" / "run.json").read_text())["epochs"] == epochs
+        except ValueError as error:
+            return "another configuration" not in str(error) and str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(begin, range(8)))
+    assert outcomes.count(True) == 1 and outcomes.count(False) == 7, outcomes

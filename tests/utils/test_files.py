@@ -1,0 +1,37 @@
+"""Files are whole or absent, and errors name them."""
+
+import errno
+
+import pytest
+
+from keras_twoarg.utils import files
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_the_previous_one(tmp_path, monkeypatch):
+    files.write_json(tmp_path / "run.json", {"epochs": 1})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: .*run.json") as raised:
+        files.write_json(tmp_path / "run.json", {"epochs": 2})
+    assert raised.value.filename == str(tmp_path / "run.json")
+    assert files.read_json(tmp_path / "run.json") == {"epochs": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EDQUOT, "Disk quota exceeded"), OSError("write failed: error message = 'No space left on device'")],
+)
+def test_saving_gives_every_full_disk_a_name_and_a_number(error, tmp_path):
+    with pytest.raises(OSError, match="model.keras") as raised:
+        with files.saving(tmp_path / "model.keras"):
+            raise error
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_saving_leaves_other_errors_as_they_are(tmp_path):
+    with pytest.raises(PermissionError, match="not allowed"):
+        with files.saving(tmp_path / "model.keras"):
+            raise PermissionError(errno.EACCES, "not allowed")
