@@ -3,7 +3,6 @@
 import gc
 import inspect
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -30,6 +29,18 @@ def producer(tensor: Any) -> Producer | None:
         return None
     node = history.operation._inbound_nodes[history.node_index]
     return Producer(history.operation, history.node_index, node.input_tensors)
+
+
+def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield all calls in the graph of a `keras.Function`, in an order in which they can be computed.
+
+    Each is the layer or operation, its positional and its keyword arguments, and the symbolic tensors among them and
+    among what it returned.
+    """
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        for node in function._nodes_by_depth[depth]:
+            arguments = node.arguments
+            yield node.operation, arguments.args, arguments.kwargs, tuple(node.input_tensors), tuple(node.outputs)
 
 
 def layers_being_called() -> list[Any]:
@@ -178,16 +189,6 @@ def models_with(layers: Iterable[Any]) -> list[Any]:
     """Return all models of the process that hold one of the layers: Keras has no way from a layer to its models."""
     wanted = {id(layer) for layer in layers}
     return [model for model in live_models() if not wanted.isdisjoint(map(id, flatten_layers(model)))]
-
-
-@contextmanager
-def replaced_call(layer: Any, call: Any) -> Iterator[None]:
-    """Run another function in place of a layer's `call`, whose attribute Keras would track if it were set."""
-    layer.__dict__["call"] = call
-    try:
-        yield
-    finally:
-        del layer.__dict__["call"]
 
 
 def has_named_outputs(model: Any) -> bool:
