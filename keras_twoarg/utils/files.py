@@ -104,7 +104,7 @@ def read_as(
 
 def parse_as(
     kind: type[T],
-    data: object,
+    data: Any,
     where: str,
     what: str,
     translate: Callable[[JsonObject], JsonObject] = lambda data: data,
@@ -122,7 +122,7 @@ def parse_as(
     return kind(**{key: data[key] for key in wanted})
 
 
-def _fits(value: object, kind: Any) -> bool:
+def _fits(value: Any, kind: Any) -> bool:
     """Tell whether a value from a JSON file is of an annotation's type."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is UnionType:

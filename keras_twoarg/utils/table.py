@@ -3,7 +3,10 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich import table as rich_table
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_twoarg.utils.optional import optional
 
-keras_tuner = optional("keras_tuner", "Searches", "tuner")
+if TYPE_CHECKING:
+    import keras_tuner as keras_tuner
+else:
+    keras_tuner = optional("keras_tuner", "Searches", "tuner")
 optional("tensorboard", "Searches", "tuner")  # KerasTuner needs it in every trial, and does not say so
 
 _conditions = optional("keras_tuner.src.engine.conditions", "Searches", "tuner")
