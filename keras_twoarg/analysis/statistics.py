@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -109,11 +109,11 @@ def _effect(differences: np.ndarray) -> float:
     return mean / deviation
 
 
-def scipy_stats() -> Any:
+def scipy_stats() -> ModuleType:
     """Return SciPy's statistics, or say how to install them."""
     return optional("scipy.stats", "Comparisons over seeds", "analysis")
 
 
-def scipy_optimize() -> Any:
+def scipy_optimize() -> ModuleType:
     """Return SciPy's optimizers, or say how to install them."""
     return optional("scipy.optimize", "Fits of named functions", "analysis")

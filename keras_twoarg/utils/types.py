@@ -36,6 +36,10 @@ Outputs: TypeAlias = Any
 """What a model returns: a tensor, or a list or dict of these, as the model was made."""
 
 
+Samples: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+"""Inputs of a model: an array, or several in a list or dict."""
+
+
 class Tensor(Protocol):
     """A tensor of any backend, or a symbolic one."""
 
@@ -62,6 +66,12 @@ class Tensor(Protocol):
     def __gt__(self, other: Any, /) -> "Tensor": ...
 
 
+class NamedTensor(Tensor, Protocol):
+    """A symbolic tensor: an input or output of a model."""
+
+    name: str
+
+
 Tensors: TypeAlias = Tensor | list[Tensor] | tuple[Tensor, ...]
 """A layer's one input, or its several inputs."""
 
@@ -70,6 +80,7 @@ class Variable(Protocol):
     """A weight of a layer."""
 
     name: str
+    path: str
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -89,6 +100,7 @@ class Layer(Protocol):
     name: str
     trainable: bool
     built: bool
+    compute_dtype: str
 
     @property
     def weights(self) -> Sequence[Variable]: ...
@@ -98,6 +110,8 @@ class Layer(Protocol):
 
     def __call__(self, inputs: Any, /, **settings: Any) -> Outputs: ...
     def get_config(self) -> Config: ...
+    @classmethod
+    def from_config(cls, config: Config, /) -> "Layer": ...
     def get_weights(self) -> list[np.ndarray]: ...
     def set_weights(self, weights: Sequence[np.ndarray], /) -> None: ...
     def count_params(self) -> int: ...
@@ -119,10 +133,10 @@ class Model(Layer, Protocol):
     def layers(self) -> Sequence[Any]: ...  # each of its own class
 
     @property
-    def inputs(self) -> Sequence[Tensor]: ...
+    def inputs(self) -> Sequence[NamedTensor]: ...
 
     @property
-    def outputs(self) -> Sequence[Tensor]: ...
+    def outputs(self) -> Sequence[NamedTensor]: ...
 
     @property
     def input(self) -> Any: ...  # structured as the model was made
@@ -143,5 +157,6 @@ class Model(Layer, Protocol):
     def fit(self, x: object = None, y: object = None, /, **settings: Any) -> Any: ...
     def compile(self, *arguments: Any, **settings: Any) -> None: ...
     def save(self, path: object, /) -> None: ...
+    def export(self, path: object, /, *, format: str, verbose: bool | None = None) -> None: ...
     def save_weights(self, path: object, /) -> None: ...
     def load_weights(self, path: object, /) -> None: ...
