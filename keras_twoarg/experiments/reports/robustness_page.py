@@ -1,7 +1,7 @@
 """The page of one model's robustness, with pictures of what it was shown."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from keras_twoarg.experiments.reports.robustness_tables import single_table
 from keras_twoarg.experiments.robustness.corruptions import corrupt
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils.figures import pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SHOWN = 8
 
@@ -69,7 +72,7 @@ def _adversarial(pixels: np.ndarray, moved: np.ndarray, broken: np.ndarray) -> s
     return figure_section("Adversarial images", figure, caption)
 
 
-def _show(ax: Any, image: np.ndarray) -> None:
+def _show(ax: "Axes", image: np.ndarray) -> None:
     ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

@@ -268,9 +268,7 @@ def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, attacked: 
     """Raise unless every image is within the ball and the range, and the count of what is right is right."""
     eps, far = attacked.eps, float(_length(attacked.images - x, attacked.p_norm).max(initial=0.0))
     if far > eps * (1 + _SLACK) + _SLACK or attacked.images.min() < 0 or attacked.images.max() > 1:
-        raise RuntimeError(
-            f"An attack left what it may do: perturbation {far:.6f} of {attacked.eps:.6f}. This is a bug"
-        )
+        raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {eps:.6f}. This is a bug")
     if (classifier.correct(attacked.images, y) != attacked.robust).any():
         raise RuntimeError("The model does not give the same answer twice: it cannot be attacked like this")
 
