@@ -85,7 +85,7 @@ def describe(model: Model) -> Description:
     """Describe a model's places and inner networks.
 
     Args:
-        model: Any Keras model or layer that holds at least one `TwoArgActivation`.
+        model: A Keras model or layer of any kind that holds at least one `TwoArgActivation`.
 
     Returns:
         A `Description`. Printing it gives a table.

@@ -17,7 +17,7 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
     share layers with this one have to be compiled again.
 
     Args:
-        model: Any Keras model that holds at least one `TwoArgActivation`, in blocks too.
+        model: A Keras model of any kind that holds at least one `TwoArgActivation`, in blocks too.
         inner: The new phi, of the same arity; a fresh one, one from `InnerNetwork.load`, or that of another model.
         instead_of: Which of the model's inner networks to replace, where it has several. Defaults to `None`: the only
             one.

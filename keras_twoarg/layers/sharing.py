@@ -77,7 +77,7 @@ def clone_model(model: Model, **kwargs: object) -> Model:
     """Do what `keras.models.clone_model` does, and keep one inner network one.
 
     Args:
-        model: Any Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
+        model: A Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
         **kwargs: Passed to `keras.models.clone_model`.
 
     Returns:

@@ -16,7 +16,7 @@ A table never lives longer than what it was made in, and keeps neither models no
 """
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import keras
@@ -24,6 +24,9 @@ import numpy as np
 
 from keras_twoarg.utils import keras_internals
 from keras_twoarg.utils.types import Layer, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _ATTRIBUTE = "_keras_twoarg_tables"
 
@@ -123,7 +126,7 @@ def _are_equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and np.array_equal(np.asarray(a), np.asarray(b))
 
 
-def _source(value: Any, graph: object) -> Hashable:
+def _source(value: "tf.Tensor", graph: object) -> Hashable:
     """Return what identifies the value of a tensor of a graph: what it was read from, after how many writes."""
     if getattr(value, "graph", None) is not graph:
         return object()  # of another graph: nothing is certain

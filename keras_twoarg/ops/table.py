@@ -126,7 +126,7 @@ def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
 def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
     last, arity = grid.resolution - 2, tuples.shape[-1]
-    row: Any = 0
+    row: Tensor | int = 0
     positions = []
     # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
     for argument in ops.unstack(tuples, axis=-1):
@@ -141,7 +141,7 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
 def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
     last = grid.resolution - 2
-    row: Any = 0
+    row: Tensor | int = 0
     positions = []
     for argument in ops.unstack(ops.transpose(tuples), axis=0):
         scaled = argument * (1 / grid.step) + grid.extent / grid.step

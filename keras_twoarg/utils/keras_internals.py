@@ -4,7 +4,7 @@ import gc
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 
@@ -20,7 +20,7 @@ class Producer(NamedTuple):
         inputs: The symbolic tensors that this call was given.
     """
 
-    operation: Any  # a layer of any class, or an operation
+    operation: keras.Operation
     call: int
     inputs: list[Tensor]
 
@@ -94,7 +94,7 @@ def loaded_so_far() -> list[object] | None:
     return None if objects is None else list(objects.values())
 
 
-def replace_layer(owner: Any, name: str, new: Layer) -> None:
+def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
     """Set an attribute of a layer to another layer, also if the layer is built, when Keras allows no new ones."""
     tracker, locked = owner._tracker, owner._tracker.locked
     tracker.untrack(getattr(owner, name))
@@ -135,7 +135,7 @@ def stateless_values() -> list[Tensor] | None:
     return None if scope is None else list(scope.state_mapping.values())
 
 
-def stateless_scope() -> Any:
+def stateless_scope() -> keras.StatelessScope | None:
     """Return the current `keras.StatelessScope`, or None."""
     from keras.src.backend.common.stateless_scope import get_stateless_scope
 
