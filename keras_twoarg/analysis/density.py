@@ -62,8 +62,8 @@ def density(tuples: np.ndarray) -> Density:
     """Count argument tuples `(N, arity)` on the grid.
 
     Examples:
-        >>> found = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
-        >>> float(found.values[50, 50]), found.outside
+        >>> measured = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
+        >>> float(measured.values[50, 50]), measured.outside
         (0.5, 0.25)
     """
     tuples = np.asarray(tuples)

@@ -53,8 +53,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
         >>> axis = density.axis
-        >>> found = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)
-        >>> found.name, round(found.r2["maxout"], 3)
+        >>> fit = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)
+        >>> fit.name, round(fit.r2["maxout"], 3)
         ('maxout', 1.0)
 
     Raises:

@@ -42,8 +42,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         second: The other arm's numbers for the same seeds.
 
     Examples:
-        >>> found = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
-        >>> round(found.difference, 4), found.low > 0, found.least_p
+        >>> comparison = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
+        >>> round(comparison.difference, 4), comparison.low > 0, comparison.least_p
         (0.009, True, 0.25)
 
     Raises:

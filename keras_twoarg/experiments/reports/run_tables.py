@@ -137,9 +137,10 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
         first, second = ({r.seed: measure(r) for r in g.records if r.status == "finished"} for g in (base, other))
         pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
         if len(pairs) > 1:
-            found = paired([a for a, _ in pairs], [b for _, b in pairs])
-            interval = f"{show(found.low)} to {show(found.high)}"
-            numbers = (show(found.difference), interval, f"{found.p:.3f}", f"{found.effect:+.1f}", f"{found.number}")
+            comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
+            interval = f"{show(comparison.low)} to {show(comparison.high)}"
+            p, effect = f"{comparison.p:.3f}", f"{comparison.effect:+.1f}"
+            numbers = (show(comparison.difference), interval, p, effect, str(comparison.number))
             rows.append((other.name, what, *numbers))
     return rows
 

@@ -70,9 +70,10 @@ def plot_importance(rows: Rows, *, ax: "Axes | None" = None, seed: int = 0) -> "
     features = np.column_stack([_places(rows, name)[0] for name in names])
     scores = np.array([row["score"] for row in rows])
     forest = RandomForestRegressor(200, random_state=seed).fit(features, scores)
-    found = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
-    order = np.argsort(found.importances_mean)
-    ax.barh(range(len(names)), found.importances_mean[order], xerr=found.importances_std[order], color=COLORS[0])
+    importance = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
+    order = np.argsort(importance.importances_mean)
+    mean, deviation = importance.importances_mean[order], importance.importances_std[order]
+    ax.barh(range(len(names)), mean, xerr=deviation, color=COLORS[0])
     ax.set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order])
     ax.set_xlabel("loss of R² when shuffled")
     ax.spines[["top", "right"]].set_visible(False)

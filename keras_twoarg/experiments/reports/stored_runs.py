@@ -82,7 +82,7 @@ def _loose_run(file: Path) -> StoredRun:
     return StoredRun(
         folder,
         record,
-        tuple(Robustness.read(found) for found in measured),
+        tuple(Robustness.read(robustness) for robustness in measured),
         surface.exists(),
         fingerprint,
         lambda: Trace.read(surface),
