@@ -61,8 +61,7 @@ def bake(
             are 0 and 1, and else a regression.
 
     Returns:
-        The baked model, not compiled, and a `BakingReport`. The baked model needs keras_twoarg to be loaded from a
-        `.keras` file; its exports need nothing.
+        The baked model, not compiled, and a `BakingReport`. Loading the model from a `.keras` file needs keras_twoarg.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -78,22 +77,25 @@ def bake(
             meets the tolerance, or none keeps enough predictions.
     """
     places = _places(model)
-    if not tolerance > 0:
-        raise ValueError(f"`tolerance` must be positive. Received: tolerance={tolerance!r}")
-    if not 0 <= most_changed <= 1:
-        raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
+    _check_limits(tolerance, most_changed)
     check_finite(model)
     samples = None if calibration is None else data.checked(model, calibration)
     arguments = data.arguments(model, places, samples)
     grids = {place.name: _grid(place, arguments[place.name], tolerance) for place in places}
     if samples is None:
-        report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
-        return _rebuild(model, grids), report
+        return _rebuild(model, grids), BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
     baked, grids, measured = _hold(model, places, grids, samples, labels, task, most_changed, tolerance)
     _, before = data.seconds(model, samples)
     timed, after = data.seconds(baked, samples)
     report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed, **measured)
     return baked, replace(report, timed=timed, seconds_before=before, seconds_after=after)
+
+
+def _check_limits(tolerance: float, most_changed: float) -> None:
+    if not tolerance > 0:
+        raise ValueError(f"`tolerance` must be positive. Received: tolerance={tolerance!r}")
+    if not 0 <= most_changed <= 1:
+        raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
 
 
 def check_finite(model: Model) -> None:

@@ -97,38 +97,57 @@ def attack(
     References:
         - [Croce, Hein, 2020](https://arxiv.org/abs/2003.01690)
     """
-    if unknown := [name for name in attacks if name not in ATTACKS]:
-        raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
-    if p_norm not in P_NORMS:
-        raise ValueError(f"`p_norm` must be one of {P_NORMS}. Received: p_norm={p_norm!r}")
-    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(np.shape(x)[1:])))):
-        raise ValueError(
-            f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
-        )
+    _check_arguments(attacks, p_norm, eps, np.shape(x))
     classifier = PixelClassifier(model, bounds)
     x, y = check_images(x, y, classifier)
-    if before is None:
-        right = classifier.correct(x, y)
-        attacked = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
-        attacked.warnings += _doubts(classifier, x, y)
-    else:
-        attacked = before
+    attacked = _unattacked(classifier, x, y, eps, p_norm) if before is None else before
     for name in attacks:
         if name in attacked.accuracy:
             continue
         start = time.perf_counter()
-        if name in ("fgsm", "pgd"):
-            alone = _gradient_attack(
-                classifier, x, y, attacked, 1 if name == "fgsm" else _PGD_STEPS, seed, progress, name
-            )
-            attacked.accuracy[name] = float(alone.mean())
-        elif _possible(name, classifier, attacked):
-            _autoattack(classifier, x, y, attacked, name, seed, progress)
-            attacked.accuracy[name] = float(attacked.robust.mean())
+        _attack_once(classifier, x, y, attacked, name, seed, progress)
         attacked.seconds[name] = time.perf_counter() - start
         _prove(classifier, x, y, attacked)
         on_attack(attacked)
     return attacked
+
+
+def _check_arguments(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple[int, ...]) -> None:
+    if unknown := [name for name in attacks if name not in ATTACKS]:
+        raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
+    if p_norm not in P_NORMS:
+        raise ValueError(f"`p_norm` must be one of {P_NORMS}. Received: p_norm={p_norm!r}")
+    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(shape[1:])))):
+        raise ValueError(
+            f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
+        )
+
+
+def _unattacked(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, eps: float, p_norm: str) -> Attacked:
+    """Return what there is before any attack."""
+    right = classifier.correct(x, y)
+    attacked = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
+    attacked.warnings += _doubts(classifier, x, y)
+    return attacked
+
+
+def _attack_once(
+    classifier: PixelClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    attacked: Attacked,
+    name: str,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Run one attack on what the others left, and count what it leaves."""
+    if name in ("fgsm", "pgd"):
+        steps = 1 if name == "fgsm" else _PGD_STEPS
+        alone = _gradient_attack(classifier, x, y, attacked, steps, seed, progress, name)
+        attacked.accuracy[name] = float(alone.mean())
+    elif _possible(name, classifier, attacked):
+        _autoattack(classifier, x, y, attacked, name, seed, progress)
+        attacked.accuracy[name] = float(attacked.robust.mean())
 
 
 def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[str]:

@@ -103,10 +103,7 @@ def evaluate(
         ValueError: If a name, eps or the data do not fit, or the folder holds another model's results.
         ImportError: If a package is missing.
     """
-    if unknown := [n for n in corruptions if n not in NAMES] + [n for n in attacks if n not in ATTACKS]:
-        raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
-    if points < 1:
-        raise ValueError(f"`points` must be at least 1. Received: points={points}")
+    _check_arguments(corruptions, attacks, points)
     name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
@@ -130,6 +127,13 @@ def evaluate(
         _attacks(model, pixels, labels, record, attacks, file, progress)
         files.write_json(file, vars(record))
     return record
+
+
+def _check_arguments(corruptions: Sequence[str], attacks: Sequence[str], points: int) -> None:
+    if unknown := [n for n in corruptions if n not in NAMES] + [n for n in attacks if n not in ATTACKS]:
+        raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
+    if points < 1:
+        raise ValueError(f"`points` must be at least 1. Received: points={points}")
 
 
 class UnusableModel(ArithmeticError):
