@@ -198,17 +198,18 @@ def run_seed(dataset, seed, options):
                 model.set_weights(base.get_weights())
             first, same = (m.predict(data.x_test[:500], verbose=0) for m in (model, base))
             base.compile(loss=LOSS, metrics=["accuracy"])
-            found = train_on(arm, model, base, data, setting, options)
-            found |= {
+            record = train_on(arm, model, base, data, setting, options)
+            record |= {
                 "arm": arm, "seed": seed, "rate": setting[0], "frozen": setting[1], "phi_factor": setting[2],
                 "network": options.network, "data": dataset.name, "before": options.before, "after": options.after,
                 "batch": options.batch, "parameters": model.count_params(),
                 "difference_at_first": float(np.abs(first - same).max()),
                 "test_before": base.evaluate(data.x_test, data.y_test, verbose=0)[1], "commit": versions.commit(),
             }  # fmt: skip
-            files.write_json(file, found)
+            files.write_json(file, record)
             print(
-                f"{file.stem}: {found['test_before']:.2%} -> {found['test']:.2%}, {found['seconds']:.0f} s", flush=True
+                f"{file.stem}: {record['test_before']:.2%} -> {record['test']:.2%}, {record['seconds']:.0f} s",
+                flush=True,
             )
 
 
