@@ -1,6 +1,7 @@
 """The command that gives a saved model's units a second argument."""
 
 import os
+import warnings
 from pathlib import Path
 
 import click
@@ -36,7 +37,9 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
         if file.exists():
             raise ValueError(f"{file} exists already. Choose another --out")
     keras.utils.set_random_seed(seed)
-    converted, report = convert_model(formats.load(model), keep=keep, where=where or None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The converted")  # about widths: the report says that too
+        converted, report = convert_model(formats.load(model), keep=keep, where=where or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:

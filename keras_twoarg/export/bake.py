@@ -12,6 +12,7 @@ from keras_twoarg.export.changed_predictions import Changes, count_changes, task
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 
@@ -37,6 +38,8 @@ def bake(
     task: str = "auto",
 ) -> tuple[Model, BakingReport]:
     """Replace every TwoArgActivation of a trained model by a look-up in a constant table of phi.
+
+    A `TwoArgDense` becomes a `Dense` with a look-up behind it.
 
     A place whose phi was evaluated exactly gets a table that covers the pre-activations of the calibration data, with
     as many nodes as the tolerance asks for. Then the predictions of the whole model are counted on all calibration
@@ -256,7 +259,13 @@ def _rebuild(model: Model, grids: Grids) -> Model:
     copies: list[tuple[Layer, Layer]] = []
 
     def copy(layer: Layer) -> Layer:
-        twin = _baked(layer, grids) if isinstance(layer, TwoArgActivation) else layer.from_config(layer.get_config())
+        if isinstance(layer, TwoArgActivation):
+            twin: Layer = _baked(layer, grids)
+        elif isinstance(layer, TwoArgDense) and isinstance(layer.place, TwoArgActivation):
+            dense = keras.layers.Dense.from_config(layer.dense.get_config())
+            twin = keras.Sequential([dense, _baked(layer.place, grids)], name=layer.name)
+        else:
+            twin = layer.from_config(layer.get_config())
         copies.append((layer, twin))
         return twin
 
@@ -266,13 +275,25 @@ def _rebuild(model: Model, grids: Grids) -> Model:
         raise ValueError(f"Only Sequential and functional models can be baked ({error})") from error
     left = [layer.name for layer in baked._flatten_layers() if isinstance(layer, TwoArgActivation)]
     if left:
-        raise ValueError(f"A TwoArgActivation inside of another layer cannot be baked. Received: {', '.join(left)}")
+        raise ValueError(
+            f"Within layers, only the place of a TwoArgDense can be baked. Received: {', '.join(left)}, in a recurrent "
+            "layer, a wrapper, or with several inner networks. Export the model as it is, or put the TwoArgActivation "
+            "into the model as a layer of its own"
+        )
     for layer, twin in copies:
-        if isinstance(layer, TwoArgActivation) and isinstance(twin, BakedActivation):
-            twin.fill(layer.inner.predict(twin.grid.nodes(layer.arity)))
-        else:
-            twin.set_weights(layer.get_weights())
+        _fill(layer, twin)
     return baked
+
+
+def _fill(layer: Layer, twin: Layer) -> None:
+    """Give a copy the weights of its layer; a table the values of phi."""
+    if isinstance(layer, TwoArgActivation) and isinstance(twin, BakedActivation):
+        twin.fill(layer.inner.predict(twin.grid.nodes(layer.arity)))
+    elif isinstance(layer, TwoArgDense) and isinstance(twin, keras.Sequential):
+        for part, its_twin in zip((layer.dense, layer.place), twin.layers, strict=True):
+            _fill(part, its_twin)
+    elif isinstance(layer, keras.layers.Layer):  # and not an operation such as keras.ops.relu
+        twin.set_weights(layer.get_weights())
 
 
 def _baked(place: TwoArgActivation, grids: Grids) -> BakedActivation:

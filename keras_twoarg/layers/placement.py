@@ -51,15 +51,16 @@ def refuse_across_pixels(axis: int, inputs: object) -> None:
     """Raise a ValueError if the last axis of symbolic inputs holds pixels, as in channels_first images.
 
     The nearest layer in front that has a `data_format` tells, through layers that keep the shape. Tensors outside of a
-    graph tell nothing.
+    graph tell nothing. A list of tensors, one for each argument, pairs what lies at the same place: on any axis.
     """
-    for tensor in keras.tree.flatten(inputs):
-        rank = len(getattr(tensor, "shape", ()))
-        if rank > 2 and axis in (-1, rank - 1) and _data_format(tensor) == "channels_first":
-            raise ValueError(
-                "The last axis of channels_first images holds pixels, and units would take neighbouring pixels as "
-                f"their arguments. Use axis=1. Received: axis={axis}, shape={tuple(tensor.shape)}"
-            )
+    if not isinstance(inputs, keras.KerasTensor):
+        return
+    rank = len(inputs.shape)
+    if rank > 2 and axis in (-1, rank - 1) and _data_format(inputs) == "channels_first":
+        raise ValueError(
+            "The last axis of channels_first images holds pixels, and units would take neighbouring pixels as "
+            f"their arguments. Use axis=1. Received: axis={axis}, shape={tuple(inputs.shape)}"
+        )
 
 
 def _data_format(tensor: Tensor) -> str | None:

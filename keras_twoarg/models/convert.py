@@ -1,6 +1,7 @@
 """convert: any Sequential or functional Keras model with two-argument units in place of its activations."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,12 @@ import keras
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.compare import compare
-from keras_twoarg.models.conversion.graph import is_graph
+from keras_twoarg.models.conversion.graph import channels, is_graph
 from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
 from keras_twoarg.models.conversion.places import Place, find_places
 from keras_twoarg.models.conversion.rebuild import Rebuilder, copy_weights
 from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
-from keras_twoarg.models.conversion.widths import matched_changes
+from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.table import Interpolation
 
@@ -46,9 +47,9 @@ def convert(
             example. Defaults to new ones: with `keep="function"` one for each kind of activation, else one for all.
         keep: `"function"`: the new model computes what the old one computed, and grows from there; phi starts as the
             old activation of its first argument, for piecewise linear ones exactly, for others to within about 2e-3,
-            which the report says. Or `"parameters"`: a fresh model with as many parameters within 0.5 %; the widths of
-            converted layers are scaled, and those that a residual sum or an output fixes stay. Defaults to
-            `"function"`.
+            which the report says. Or `"parameters"`: a fresh model with as many parameters within 0.5 %, or as near as
+            whole widths come; the widths of converted layers are scaled, and those that a residual sum or an output
+            fixes stay. Defaults to `"function"`.
         where: Which activations to convert: one regular expression, or several, that match whole names of the report.
             What is named is converted even if it gives the model's output or is a gate. Defaults to `None`: all but
             those.
@@ -69,11 +70,23 @@ def convert(
         >>> report.difference < 1e-5
         True
 
+        A fresh model of the same size, with a phi that is small against the model:
+
+        >>> dense = [keras.layers.Dense(16, activation="relu") for _ in range(2)]
+        >>> model = keras.Sequential([keras.Input((28,)), *dense, keras.layers.Dense(10)])
+        >>> fresh, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+        >>> report.parameters_before, report.parameters, [place.units for place in report.places]
+        (906, 907, [9, 9])
+
+    Warns:
+        UserWarning: With `keep="parameters"`, if no whole widths come within 0.5 %. The nearest are used then, if they
+            come within 10 %, and the report says how far off they are.
+
     Raises:
         TypeError: If `model` is no Keras model or `inner` no `InnerNetwork`.
         ValueError: If the model is subclassed or not built, has no activation that can be converted, or one of which
             cannot be told what it does; if `where` matches nothing; if phi cannot be, or be made, the old activation;
-            if no widths give the same number of parameters.
+            if no widths come near the number of parameters.
     """
     _check(model, inner, keep, where)
     places = find_places(model, where, any_function=keep == "parameters")
@@ -91,11 +104,8 @@ def convert(
     copy = rebuilder.run()
     if keep == "function":
         copy_weights(rebuilder.copies)
-    elif abs(copy.count_params() / model.count_params() - 1) > TOLERANCE:
-        raise ValueError(
-            f"The widths of {model.name!r} cannot be matched: {copy.count_params():,} parameters instead of "
-            f"{model.count_params():,}. Use keep='function'"
-        )
+    else:
+        _check_parameters(model, copy)
     for unit in rebuilder.units:
         _set_table(unit.layer, phis[id(unit.place)])
     return copy, _report(model, copy, keep, places, rebuilder, phis)
@@ -123,6 +133,23 @@ def _check(model: Any, inner: Any, keep: str, where: Any) -> None:
             re.compile(pattern)
         except (re.error, TypeError) as error:
             raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
+
+
+def _check_parameters(model: Any, copy: Any) -> None:
+    """Warn, or raise a ValueError, if the number of parameters is another one."""
+    share = copy.count_params() / model.count_params() - 1
+    if abs(share) > LARGEST_MISS:
+        raise ValueError(
+            f"The widths of {model.name!r} cannot be matched: {copy.count_params():,} parameters instead of "
+            f"{model.count_params():,}. Use keep='function'"
+        )
+    if abs(share) > TOLERANCE:
+        warnings.warn(
+            f"The converted {model.name!r} has {copy.count_params():,} parameters instead of {model.count_params():,} "
+            f"({share:+.1%}): no whole widths come nearer. A larger model, or a smaller `inner`, can be matched within "
+            f"{TOLERANCE:.1%}",
+            stacklevel=3,
+        )
 
 
 def _unit(phi: Phi, kwargs: dict[str, Any]) -> TwoArgActivation:
@@ -153,7 +180,7 @@ def _report(
             activation=unit.place.label,
             linear=unit.place.path[0][0].operation.name,
             layer=unit.layer.name,
-            units_before=unit.place.calls[0].outputs[0].shape[-1],
+            units_before=channels(unit.place.path[0][0], unit.place.calls[0].outputs[0]),
             units=unit.size,
             phi=phis[id(unit.place)].inner.name,
             error=phis[id(unit.place)].error,

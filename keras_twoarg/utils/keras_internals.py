@@ -4,7 +4,7 @@ import gc
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -32,6 +32,18 @@ def producer(tensor: object) -> Producer | None:
         return None
     node = history.operation._inbound_nodes[history.node_index]
     return Producer(history.operation, history.node_index, node.input_tensors)
+
+
+def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield all calls in the graph of a `keras.Function`, in an order in which they can be computed.
+
+    Each is the layer or operation, its positional and its keyword arguments, and the symbolic tensors among them and
+    among what it returned.
+    """
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        for node in function._nodes_by_depth[depth]:
+            arguments = node.arguments
+            yield node.operation, arguments.args, arguments.kwargs, tuple(node.input_tensors), tuple(node.outputs)
 
 
 def layers_being_called() -> list[Layer]:

@@ -13,6 +13,8 @@ from keras_twoarg import (
     InnerNetwork,
     Interpolation,
     TwoArgActivation,
+    TwoArgDense,
+    TwoArgRNNCell,
     bake,
     clone_model,
     models,
@@ -20,7 +22,7 @@ from keras_twoarg import (
 )
 from keras_twoarg.export import formats, runtimes
 from keras_twoarg.export.changed_predictions import upper_bound
-from tests.helpers import phi_in_float64, shared_mlp
+from tests.helpers import inner_networks, phi_in_float64, shared_mlp
 
 BACKEND = keras.backend.backend()
 UNDECIDED = 3  # a seed with which the first tables change too much
@@ -354,3 +356,37 @@ def test_models_that_keras_cannot_rebuild_are_refused(rng):
     wrapped = keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(TwoArgActivation())])
     with pytest.raises(ValueError, match="inside of another layer"):
         bake(wrapped)
+
+
+def test_a_dense_block_is_baked(tmp_path):
+    phi = InnerNetwork((8, 8))
+    stack = [TwoArgDense(8, phi, kernel_regularizer="l2"), TwoArgDense(5, phi, use_bias=False)]
+    model = keras.Sequential([keras.Input((6,)), *stack, keras.layers.Dense(3)])
+    x = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
+    baked, report = bake(model, x)
+    assert [place.name for place in report.places] == [layer.name for layer in stack]
+    assert inner_networks(baked) == []
+    np.testing.assert_allclose(baked(x), model(x), atol=1e-2)
+    baked.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), baked(x))
+
+
+def test_a_transformer_is_baked():
+    model = models.transformer(20, 12, hidden_width=16, width=16, depth=2, inner=InnerNetwork((8, 8)))
+    tokens = np.random.default_rng(0).integers(0, 20, (50, 12))
+    baked, report = bake(model, tokens)
+    assert len(report.places) == 2 and inner_networks(baked) == []
+    np.testing.assert_allclose(baked(tokens), model(tokens), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ((5, 6), lambda: keras.layers.RNN(TwoArgRNNCell(8, InnerNetwork((8, 8))))),
+        ((6,), lambda: TwoArgDense(8, [InnerNetwork((8, 8)), InnerNetwork((8, 8))])),
+    ],
+)
+def test_other_blocks_are_refused_in_one_line(shape, layer):
+    model = keras.Sequential([keras.Input(shape), layer(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="only the place of a TwoArgDense can be baked.*Export the model as it is"):
+        bake(model)

@@ -117,6 +117,13 @@ def test_last_axis_of_channels_first_images_is_refused():
         assert TwoArgActivation(axis=1)(hidden).shape == (None, 2, 6, 6)
 
 
+def test_several_tensors_pair_nothing_across_pixels():
+    x = layers.Conv2D(4, 3, data_format="channels_first")(keras.Input((3, 8, 8)))
+    y = layers.Conv2D(4, 3, data_format="channels_first")(keras.Input((3, 8, 8)))
+    assert place()([x, y]).shape == (None, 4, 6, 6)
+    assert models.PairActivation("product")([x, y]).shape == (None, 4, 6, 6)
+
+
 def test_last_axis_behind_channels_first_images_may_hold_channels():
     x = layers.ZeroPadding2D(data_format="channels_first")(keras.Input((4, 6, 6)))
     assert place()(layers.Permute((2, 3, 1))(x)).shape == (None, 8, 8, 2)

@@ -1,10 +1,12 @@
-"""The graph of a Keras model as a list of calls; the one file here that knows Keras' private names for it."""
+"""The graph of a Keras model as a list of calls."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+
+from keras_twoarg.utils.keras_internals import calls_in_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +48,14 @@ def is_graph(operation: Any) -> bool:
 def calls(model: Any) -> list[Call]:
     """Return all calls of a model's graph, in an order in which they can be computed."""
     graph = model if isinstance(model, keras.Function) else keras.Function(model.inputs, model.outputs)
-    nodes = [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
-    return [
-        Call(
-            node.operation,
-            node.arguments.args,
-            node.arguments.kwargs,
-            tuple(node.input_tensors),
-            tuple(node.outputs),
-        )
-        for node in nodes
-    ]
+    return [Call(*node) for node in calls_in_order(graph)]
+
+
+def channels(source: Call, tensor: Any) -> int:
+    """Return the number of channels of a tensor, on whichever axis the linear layer that it comes from has them."""
+    same_rank = len(tensor.shape) == len(source.outputs[0].shape)
+    first = getattr(source.operation, "data_format", None) == "channels_first" and same_rank
+    return int(tensor.shape[1 if first else -1] or 0)
 
 
 def structure(model: Any, which: str) -> Any:
@@ -64,11 +63,6 @@ def structure(model: Any, which: str) -> Any:
     if isinstance(model, keras.Sequential):
         return getattr(model, which)[0]
     return model.input if which == "inputs" else model.output
-
-
-def flatten_layers(layer: Any) -> list[Any]:
-    """Return a layer and all layers within it, each once."""
-    return list(layer._flatten_layers())
 
 
 def graphs(model: Any) -> Iterator[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion import phi
+from keras_twoarg.models.conversion.activations import Function
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.ops.table import Interpolation
 
@@ -44,7 +45,7 @@ def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[i
     """
     kinds = _kinds(places)
     if inner is not None and len(kinds) > 1:
-        labels = ", ".join(kind[0].label for kind in kinds)
+        labels = ", ".join(kind.label for kind in kinds)
         raise ValueError(
             f"One `inner` cannot be several activations at first. Received: {labels}. Leave `inner` out, choose places "
             "of one kind with `where`, or use keep='parameters'"
@@ -53,12 +54,12 @@ def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[i
     names: set[str] = set()
     for kind in kinds:
         try:
-            network = _users_own(inner, kind[0]) if inner is not None else _new(kind[0], names, only=len(kinds) == 1)
+            network = _users_own(inner, kind) if inner is not None else _new(kind, names, only=len(kinds) == 1)
         except _Misfit as misfit:
-            for place in kind:
+            for place in kind.places:
                 place.reason = str(misfit)
         else:
-            phis |= {id(place): network for place in kind}
+            phis |= {id(place): network for place in kind.places}
     return phis
 
 
@@ -66,28 +67,44 @@ class _Misfit(Exception):
     """An activation that phi cannot be."""
 
 
-def _kinds(places: list[Place]) -> list[list[Place]]:
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """The places whose activations are one function.
+
+    Attributes:
+        function: That function.
+        places: The places, at least one.
+    """
+
+    function: Function
+    places: list[Place]
+
+    @property
+    def label(self) -> str:
+        return self.places[0].label
+
+
+def _kinds(places: list[Place]) -> list[_Kind]:
     """Group places by the values of their activations."""
     points = np.linspace(-12, 12, 193).astype("float32")
-    kinds: dict[bytes, list[Place]] = {}
+    kinds: dict[bytes, _Kind] = {}
     for place in places:
-        if place.activation.function is not None:
-            values = np.round(np.asarray(place.activation.function(points), "float64"), 5) + 0.0  # no -0.0
-            kinds.setdefault(values.tobytes(), []).append(place)
+        function = place.activation.function
+        if function is not None:
+            values = np.round(np.asarray(function(points), "float64"), 5) + 0.0  # no -0.0
+            kinds.setdefault(values.tobytes(), _Kind(function, [])).places.append(place)
     return list(kinds.values())
 
 
-def _new(place: Place, names: set[str], only: bool) -> Phi:
-    name, number = "phi" if only else f"phi_{place.label}", 2
+def _new(kind: _Kind, names: set[str], only: bool) -> Phi:
+    name, number = "phi" if only else f"phi_{kind.label}", 2
     while name in names:
-        name, number = f"phi_{place.label}_{number}", number + 1
+        name, number = f"phi_{kind.label}_{number}", number + 1
     names.add(name)
-    return _written(InnerNetwork(name=name, dtype=place.policy), place)
+    return _written(InnerNetwork(name=name, dtype=kind.places[0].policy), kind.function)
 
 
-def _written(inner: InnerNetwork, place: Place) -> Phi:
-    function = place.activation.function
-    assert function is not None  # noqa: S101  as in every kind
+def _written(inner: InnerNetwork, function: Function) -> Phi:
     try:
         total = phi.write(inner, function)
     except phi.NotFinite as not_finite:
@@ -98,15 +115,14 @@ def _written(inner: InnerNetwork, place: Place) -> Phi:
     return Phi(inner, error, phi.table_for(total))
 
 
-def _users_own(inner: InnerNetwork, place: Place) -> Phi:
+def _users_own(inner: InnerNetwork, kind: _Kind) -> Phi:
     if not inner.built:
         phi.check_can_hold(inner)
-        return _written(inner, place)
-    assert place.activation.function is not None  # noqa: S101
-    error = phi.error(inner, place.activation.function)
+        return _written(inner, kind.function)
+    error = phi.error(inner, kind.function)
     if error > phi.LARGEST_ERROR:
         raise ValueError(
-            f"keep='function' needs a phi that is the old activation {place.label!r} at first. This one misses it "
+            f"keep='function' needs a phi that is the old activation {kind.label!r} at first. This one misses it "
             f"by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"
         )
     return Phi(inner, error)

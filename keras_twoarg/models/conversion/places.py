@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_twoarg.models.conversion import activations
 from keras_twoarg.models.conversion.activations import DEPTHWISE, LINEAR, Activation
-from keras_twoarg.models.conversion.graph import Call, Wiring, flatten_layers, is_graph
+from keras_twoarg.models.conversion.graph import Call, Wiring, is_graph
+from keras_twoarg.utils.keras_internals import flatten_layers
 
 _BETWEEN = tuple(
     getattr(keras.layers, name)

@@ -15,8 +15,9 @@ import numpy as np
 
 from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.models.conversion.graph import Call, Wiring, calls, flatten_layers, graphs, is_graph, structure
+from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
+from keras_twoarg.utils.keras_internals import flatten_layers
 
 SECOND = "_apical"
 UNIT = "_two_arg"
@@ -100,7 +101,7 @@ class Rebuilder:
         else:
             maker = graph.maker(call.inputs[0])
             pair = [graph.replaced(call.inputs[0]), self._second(maker, graph, prefix)]
-        return self._unit(place, pair[0].shape[-1])(pair)
+        return self._unit(place, channels(place.path[0][0], pair[0]))(pair)
 
     def _second(self, call: Call, graph: "_Graph", prefix: str) -> Any:
         """Return what a call on the way to an activation gives on the second path."""

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.utils.table import aligned
 
 
@@ -61,7 +62,7 @@ class ConversionReport:
         parameters_before: Parameters of the first model.
         parameters: Parameters of the converted one, each phi counted once.
         difference: Largest absolute difference of outputs on random inputs; `None` with `keep="parameters"`, or where
-            there are none for such inputs, as text.
+            the first model does not run on them, such as text.
         scale: Largest absolute output of the first model on them.
     """
 
@@ -104,11 +105,13 @@ class ConversionReport:
             f"{len(self.places)} of {len(self.places) + len(self.left)} activations have two arguments now",
             f"{self.parameters_before:,} parameters before, {self.parameters:,} now ({change:+.2%})",
         ]
+        if self.keep == "parameters" and abs(change) > TOLERANCE:
+            sentences.append(f"no whole widths come within {TOLERANCE:.1%}: these are the nearest")
         if self.difference is not None:
             sentences.append(
                 f"largest difference of outputs on random inputs {self.difference:.1e}, for outputs up to "
                 f"{self.scale:.2g}"
             )
         elif self.keep == "function":
-            sentences.append("outputs were not compared: there are no random inputs for this model")
+            sentences.append("outputs were not compared: the model does not run on random inputs here")
         return sentences

@@ -9,6 +9,7 @@ activation with two arguments reads, are scaled together.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -18,7 +19,7 @@ from keras_twoarg.models.conversion import activations
 from keras_twoarg.models.conversion.activations import DEPTHWISE
 from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
-from keras_twoarg.models.matching import TOLERANCE, nearest_widths
+from keras_twoarg.models.matching import nearest_widths
 
 _layers = keras.layers
 _CONVOLUTIONS = (
@@ -40,6 +41,11 @@ _CHANNELWISE = tuple(
     ).split()
 )
 _SCALAR_OPERATIONS = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")  # with a number, in a functional graph
+
+
+LARGEST_MISS = 0.1
+"""Widths are chosen where they miss the number of parameters by no more than this share, with a warning."""
+_SMALLER_PHIS = ((32, 32), (16, 16), (8, 8), (4, 4), (4,))
 
 
 @dataclass(frozen=True)
@@ -249,21 +255,30 @@ def matched_changes(model: Any, places: list[Place], inner_parameters: int) -> d
     if not free:
         raise ValueError(
             f"keep='parameters' has no width to change in {model.name!r}: all are fixed by the model's outputs, by "
-            "sums such as residual connections, or by layers that it does not know. Use keep='function'"
+            "sums such as residual connections, or by layers that it does not know, among them those of channels_first "
+            "images. Use keep='function'"
         )
 
     def parameters(widths: tuple[int, ...]) -> int:
         return channels.parameters(dict(zip(free, widths, strict=True))) + inner_parameters
 
     widths = nearest_widths(tuple(channels.sizes[group] for group in free), parameters, target)
-    if abs(parameters(widths) / target - 1) > TOLERANCE:
+    if abs(parameters(widths) / target - 1) > LARGEST_MISS:
         raise ValueError(
-            f"No widths give the converted {model.name!r} its {target:,} parameters within {TOLERANCE:.1%}: the "
-            f"nearest are {parameters(widths):,}, of which phi has {inner_parameters:,}. Pass a smaller phi, such as "
-            "InnerNetwork((16, 16)), or a larger model"
+            f"No widths give the converted {model.name!r} its {target:,} parameters: the nearest are "
+            f"{parameters(widths):,}, of which phi has {inner_parameters:,}. {_remedy(target, inner_parameters)}"
         )
     chosen = dict(zip(free, widths, strict=True))
     return _changes(model, channels, chosen)
+
+
+def _remedy(target: int, inner_parameters: int) -> str:
+    """Return what to do about a model that is too small for its phi."""
+    for hidden_units in _SMALLER_PHIS:
+        number = sum((a + 1) * b for a, b in pairwise((2, *hidden_units, 1)))
+        if number < inner_parameters and number <= target / 4:
+            return f"Pass a smaller phi, such as InnerNetwork({hidden_units}) with {number:,}, or use keep='function'"
+    return "The model is too small, or too much of it is fixed: use keep='function', or a larger model"
 
 
 def _changes(model: Any, channels: _Channels, chosen: dict[int, int]) -> dict[int, dict[str, Any]]:

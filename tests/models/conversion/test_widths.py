@@ -5,6 +5,10 @@ import pytest
 from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
+from keras_twoarg.models.conversion.compare import outputs, random_inputs
+from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet
+
+pytestmark = pytest.mark.jax
 
 
 def converted(model):
@@ -58,3 +62,38 @@ def test_channels_first_is_said_to_have_no_width(format_):
     x = layers.GlobalAveragePooling2D(data_format=format_)(x)
     with pytest.raises(ValueError, match="no width to change"):
         convert(keras.Model(image, layers.Dense(3)(x)), keep="parameters")
+
+
+@pytest.mark.parametrize("name", [one for one in NETWORKS if one not in ("cnn", "two_by_two")])
+def test_the_same_number_of_parameters_within_half_a_percent(name):
+    model = RELU_MODELS[name]()
+    converted, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert abs(converted.count_params() / model.count_params() - 1) <= 0.005
+    assert converted.output_shape == model.output_shape
+    assert any(place.units < place.units_before for place in report.places)
+    assert all(place.units <= place.units_before for place in report.places)
+    outputs(converted, random_inputs(model))
+
+
+def test_widths_that_a_residual_sum_fixes_stay():
+    model = resnet()
+    converted, _ = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    for layer in model.layers:
+        if isinstance(layer, layers.Add):
+            assert converted.get_layer(layer.name).output.shape == layer.output.shape
+
+
+def test_a_small_model_gets_the_nearest_widths_and_a_warning():
+    model = keras.Sequential([keras.Input((28,)), layers.Dense(8, "relu"), layers.Dense(8, "relu"), layers.Dense(10)])
+    with pytest.warns(UserWarning, match=r"387 parameters instead of 394 \(-1.8%\)"):
+        copy, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert copy.count_params() == report.parameters == 387
+    assert "no whole widths come within 0.5%" in str(report)
+
+
+@pytest.mark.filterwarnings("error")
+def test_widths_that_match_need_no_warning():
+    model = keras.Sequential([keras.Input((28,)), layers.Dense(16, "relu"), layers.Dense(16, "relu"), layers.Dense(10)])
+    _, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert (report.parameters_before, report.parameters) == (906, 907)
+    assert "whole widths" not in str(report)

@@ -1,0 +1,104 @@
+"""Which activations are converted, and why others are left."""
+
+import keras
+import pytest
+from keras import layers, ops
+
+from keras_twoarg import convert
+from tests.helpers import BACKEND
+from tests.models.conversion.networks import (
+    autoencoder,
+    difference,
+    of,
+    reasons,
+    resnet,
+    settle,
+)
+
+pytestmark = pytest.mark.jax
+
+
+def test_what_several_layers_feed_and_what_ends_the_model_is_left():
+    _, report = convert(resnet())
+    assert "several layers feed" in reasons(report)["block0_sum"]
+    assert [place.activation for place in report.left] == ["relu", "relu", "softmax"]
+    assert "not elementwise" in report.left[-1].reason
+    _, report = convert(autoencoder())
+    assert [place.activation for place in report.left] == ["sigmoid"] and "output" in report.left[0].reason
+    assert "left as it is" in str(report) and "parameters before" in str(report)
+
+
+def test_gates_are_left_unless_they_are_named():
+    x = features = keras.Input((6,))
+    gate = layers.Dense(6, activation="sigmoid", name="gate")(layers.Dense(12, activation="relu", name="squeeze")(x))
+    model = keras.Model(features, layers.Dense(2)(layers.Multiply()([x, gate])))
+    _, report = convert(model)
+    assert [place.name for place in report.places] == ["squeeze"] and "gate" in reasons(report)["gate"]
+    _, report = convert(model, where=["squeeze", "gate"])
+    assert [place.name for place in report.places] == ["squeeze", "gate"]
+
+
+def test_depthwise_convolutions_lie_between_or_begin_the_path():
+    x = image = keras.Input((8, 8, 3))
+    x = layers.DepthwiseConv2D(3, name="behind")(layers.Conv2D(6, 1, name="linear")(x))
+    x = layers.ReLU(name="first")(layers.BatchNormalization()(x))
+    x = layers.ReLU(name="second")(layers.DepthwiseConv2D(3, name="alone")(x))
+    model = settle(keras.Model(image, layers.Dense(2)(layers.Flatten()(x))))
+    converted, report = convert(model)
+    assert [(p.name, p.linear) for p in report.places] == [("first", "linear"), ("second", "alone")]
+    assert report.difference < 1e-5 and difference(model, converted) < 1e-5
+    assert "behind_apical" in report.new_layers
+
+
+def test_a_layer_used_twice_is_converted_for_both_of_its_calls():
+    branch = keras.Sequential([keras.Input((4,)), layers.Dense(6, activation="relu")], name="branch")
+    shared, relu = layers.Dense(5, activation="tanh", name="shared"), layers.ReLU(name="relu")
+    a, b = keras.Input((4,)), keras.Input((4,))
+    x, y = branch(a), branch(b)
+    z = layers.Concatenate()([shared(x), shared(y), relu(layers.Dense(3)(x)), relu(layers.Dense(3)(y)), relu(x)])
+    model = settle(keras.Model([a, b], layers.Dense(1)(z)))
+    converted, report = convert(model)
+    assert [place.name for place in report.places] == ["branch/dense", "shared", "relu", "relu_2"] or len(
+        report.places
+    ) == 4
+    assert "relu_3" in reasons(report)
+    assert difference(model, converted) < 5e-3
+    assert sum(layer.name == "shared_apical" for layer in converted.layers) == 1
+
+
+def test_a_lambda_that_is_elementwise_is_converted():
+    model = of(layers.Dense(6, lambda x: x * ops.sigmoid(1.7 * x)), layers.Dense(2))
+    _, report = convert(model)
+    assert report.places[0].error < 5e-3
+
+
+def test_activations_inside_of_custom_layers_and_wrappers_are_listed():
+    x = series = keras.Input((5, 3))
+    x = layers.TimeDistributed(layers.Dense(4, activation="relu"), name="wrapped")(x)
+    x = layers.Bidirectional(layers.GRU(3), name="both")(x)
+    x = layers.Dense(6, "relu", name="plain")(x)
+    _, report = convert(keras.Model(series, layers.Dense(1)(x)))
+    assert [place.name for place in report.places] == ["plain"]
+    assert "inside of TimeDistributed" in reasons(report)["wrapped"] and "gates" in reasons(report)["both"]
+
+
+def test_a_quantized_layer_is_left():
+    model = of(layers.Dense(8, "relu"), layers.Dense(2))
+    model.quantize("int8")
+    with pytest.raises(ValueError, match="quantized"):
+        convert(model)
+
+
+def test_channels_first_images_are_converted():
+    x = image = keras.Input((3, 8, 8))
+    x = layers.Conv2D(6, 3, data_format="channels_first")(x)
+    x = layers.ReLU(name="first")(layers.BatchNormalization(axis=1)(x))
+    x = layers.Conv2D(4, 3, data_format="channels_first", activation="relu", name="second")(x)
+    x = layers.GlobalAveragePooling2D(data_format="channels_first")(x)
+    model = settle(keras.Model(image, layers.Dense(3)(x)))
+    converted, report = convert(model)
+    assert [(place.name, place.units) for place in report.places] == [("first", 6), ("second", 4)]
+    if BACKEND == "tensorflow":  # has no such convolution on a CPU
+        assert report.difference is None or report.difference < 1e-5
+    else:
+        assert report.difference < 1e-5 and difference(model, converted) < 1e-5

@@ -1,0 +1,65 @@
+"""What a converted model keeps of the first one: names, policies, masks, weights, its class."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_twoarg import TwoArgActivation, convert
+from tests.models.conversion.networks import (
+    reasons,
+    resnet,
+    settle,
+    two_by_two,
+    units,
+)
+
+pytestmark = pytest.mark.jax
+
+
+def test_an_activation_layer_keeps_its_name_and_an_argument_gets_a_layer():
+    converted, report = convert(two_by_two(), where="conv2d.*")
+    assert converted.get_layer(report.places[0].layer).name.endswith("_two_arg")
+    assert [name for name in report.new_layers] == [f"{report.places[0].linear}_apical"]
+    converted, report = convert(resnet())
+    assert isinstance(converted.get_layer("block0_relu"), TwoArgActivation)
+
+
+def test_policies_regularizers_and_frozen_layers_stay():
+    policy = keras.DTypePolicy("mixed_bfloat16")
+    frozen = layers.Dense(8, "relu", dtype=policy, activity_regularizer="l2", trainable=False, name="frozen")
+    model = keras.Sequential([keras.Input((4,)), frozen, layers.Dense(1, dtype=policy)])
+    converted, _ = convert(model)
+    assert not converted.get_layer("frozen").trainable
+    assert units(converted)[0].compute_dtype == "bfloat16"
+    assert converted.get_layer("frozen").activity_regularizer is None
+    x = np.ones((3, 4), "float32")
+    model(x), converted(x)
+    assert len(converted.losses) == len(model.losses) == 1
+
+
+def test_masks_reach_what_is_behind_the_units():
+    tokens = keras.Input((6,), dtype="int32")
+    x = layers.Dense(5, activation="relu")(layers.Embedding(9, 4, mask_zero=True)(tokens))
+    model = keras.Model(tokens, layers.LSTM(3)(x))
+    converted, report = convert(settle(model))
+    short, long = np.array([[1, 2, 0, 0, 0, 0]]), np.array([[1, 2, 0, 0, 0, 0]])
+    np.testing.assert_allclose(converted(short), model(long), atol=1e-6)
+    assert "gates inside of LSTM" in reasons(report)[model.layers[-1].name]
+
+
+def test_weights_of_preprocessing_layers_are_copied():
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(3, 2, (50, 4)).astype("float32"))
+    model = keras.Sequential([keras.Input((4,)), normalization, layers.Dense(5, "relu"), layers.Dense(1)])
+    _, report = convert(model)
+    assert report.difference < 1e-6
+
+
+def test_a_model_class_with_its_own_training_step_stays():
+    class Own(keras.Model):
+        pass
+
+    x = keras.Input((3,))
+    converted, _ = convert(Own(x, layers.Dense(2)(layers.Dense(4, "relu")(x))))
+    assert isinstance(converted, Own)

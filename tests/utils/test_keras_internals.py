@@ -1,0 +1,241 @@
+"""Every private name of Keras that the package uses: a test each, which says what breaks when it goes."""
+
+import gc
+import inspect
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg.utils import keras_internals
+from tests.helpers import BACKEND
+
+pytestmark = pytest.mark.jax
+
+X = np.ones((2, 3), "float32")
+
+
+class Asking(layers.Layer):
+    """Asks a question whenever it is called."""
+
+    def __init__(self, ask, **kwargs):
+        super().__init__(**kwargs)
+        self.ask = ask
+
+    def call(self, inputs):
+        self.ask()
+        return inputs
+
+
+def asking(question):
+    """Return a layer that asks a question, and the list of answers, which Keras must not track."""
+    answers = []
+    return Asking(lambda: answers.append(question())), answers
+
+
+def mlp():
+    return keras.Sequential([keras.Input((3,)), layers.Dense(4, activation="relu"), layers.Dense(1)])
+
+
+def test_what_computed_a_symbolic_tensor():
+    """Without `_keras_history` and `_inbound_nodes`: copies of phi in one graph go unnoticed, and paired pixels too."""
+    dense, x = layers.Dense(4), keras.Input((3,))
+    y = ops.relu(x)
+    first, second = keras_internals.producer(dense(x)), keras_internals.producer(dense(y))
+    assert first.operation is second.operation is dense and (first.call, second.call) == (0, 1)
+    assert first.inputs[0] is x and second.inputs[0] is y
+    assert keras_internals.producer(X) is None
+
+
+def test_the_calls_of_a_graph_in_order():
+    """Without `_nodes_by_depth` and a node's `arguments`, `input_tensors` and `outputs`: `convert` knows no model."""
+    x = keras.Input((3,))
+    y = layers.Dropout(0.5)(ops.add(x, 2.0), training=True)
+    calls = list(keras_internals.calls_in_order(keras.Function(x, y)))
+    assert [type(operation).__name__ for operation, *_ in calls] == ["InputLayer", "Add", "Dropout"]
+    _, args, _, inputs, outputs = calls[1]
+    assert args[1] == 2.0 and inputs[0] is x and outputs[0] is calls[2][3][0]
+    assert calls[2][2]["training"] is True
+
+
+def test_layers_that_are_being_called():
+    """Without the stack of name scopes: a two-argument layer as another layer's `activation` goes unnoticed."""
+    inner, answers = asking(keras_internals.layers_being_called)
+    model = keras.Sequential([keras.Input((3,)), inner], name="outer")
+    answers.clear()
+    model(X)
+    assert answers[0][0] is model and answers[0][-1] is inner
+    assert keras_internals.layers_being_called() == []
+
+
+@pytest.mark.parametrize("question", [keras_internals.call_under_way, keras_internals.outermost_scope])
+def test_one_object_for_the_whole_of_an_outermost_call(question):
+    """Without it: each place makes a table of its own, and a step takes several times as long."""
+    (first, answers), (second, its_answers) = asking(question), asking(question)
+    model = keras.Sequential([keras.Input((3,)), first, second])
+    answers.clear(), its_answers.clear()
+    model(X), model(X)
+    assert answers[0] is not None and answers[0] is not answers[1]
+    assert all(a is b for a, b in zip(answers, its_answers, strict=True))
+    assert question() is None
+
+
+def test_layers_that_apply_an_activation():
+    """Without Keras' modules being named so: `Dense(6, activation=TwoArgActivation())` is accepted, and wrong."""
+    dense, flatten = layers.Dense(3, activation="relu"), layers.Flatten()
+    assert keras_internals.applies_activation(dense, dense.activation)
+    assert not keras_internals.applies_activation(flatten, dense.activation)
+
+
+def test_all_layers_within_a_model():
+    """Without `_flatten_layers`: no sharing is checked, and nothing is described or converted."""
+    inner = layers.Dense(3)
+    block = keras.Sequential([keras.Input((3,)), inner], name="block")
+    model = keras.Sequential([keras.Input((3,)), block, layers.ReLU()])
+    assert keras_internals.flatten_layers(model)[0] is model
+    assert {block, inner} <= set(keras_internals.flatten_layers(model))
+    assert len(keras_internals.flatten_layers(model)) == len(set(keras_internals.flatten_layers(model)))
+
+
+def test_the_graph_of_a_sequential_model():
+    """Without `_functional`: a warning names the graph inside of a Sequential model, which its user never saw."""
+    assert isinstance(keras_internals.graph_of(mlp()), keras.Model)
+    assert keras_internals.graph_of(layers.Dense(1)) is None
+
+
+def test_models_that_exist_and_hold_a_layer():
+    """Without `_tracker`: models without an initializer are touched; a phi that is replaced stays in old traces."""
+    model, other = mlp(), mlp()
+    assert any(one is model for one in keras_internals.live_models())
+    holding = keras_internals.models_with([model.layers[0]])
+    assert any(one is model for one in holding) and not any(one is other for one in holding)
+    del model, other, holding
+    gc.collect()
+
+
+def test_objects_that_a_file_has_given_so_far(tmp_path):
+    """Without the map of shared objects: phi is loaded once for each place."""
+
+    @keras.saving.register_keras_serializable(package="test_internals")
+    class Loaded(layers.Layer):
+        seen = None
+
+        @classmethod
+        def from_config(cls, config):
+            cls.seen = keras_internals.loaded_so_far()
+            return cls(**config)
+
+    keras.Sequential([keras.Input((3,)), Loaded()]).save(tmp_path / "model.keras")
+    assert keras_internals.loaded_so_far() is None
+    keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(Loaded.seen, list)
+
+
+def test_a_layer_takes_the_place_of_another():
+    """Without the tracker's lock: `layer.inner = other` raises "cannot add new elements of state"."""
+    layer, new = TwoArgActivation(InnerNetwork((4,))), InnerNetwork((4,))
+    layer.build((None, 4))
+    new.build((None, 2))
+    keras_internals.replace_layer(layer, "inner", new)
+    assert layer.inner is new and {id(w) for w in layer.weights} == {id(w) for w in new.weights}
+    with pytest.raises(ValueError, match="new elements of state"):
+        layer.more = layers.Dense(2)
+
+
+def test_an_optimizer_that_knows_no_variables():
+    """Without `DotNotTrackScope`: behind `set_phi`, `fit` ends in an error about unknown variables."""
+    model = mlp()
+    keras_internals.renew_optimizer(model)  # not compiled: nothing to do
+    model.compile(keras.optimizers.Adam(0.25), "mse")
+    model.fit(X, X[:, :1], verbose=0)
+    number, old = len(model.variables), model.optimizer
+    keras_internals.renew_optimizer(model)
+    assert model.optimizer is not old and float(model.optimizer.learning_rate) == 0.25
+    assert not model.optimizer.built
+    model.fit(X, X[:, :1], verbose=0)
+    assert len(model.variables) == number
+
+
+def test_layers_that_are_run_again_for_gradients():
+    """Without `_remat_mode`: a shared table outlives the forward pass that made it."""
+    with keras.RematScope(mode="full"):
+        inside = layers.Dense(2)
+    assert keras_internals.is_rematerialized(inside) and not keras_internals.is_rematerialized(layers.Dense(2))
+
+
+def test_values_that_stand_for_variables():
+    """Without the stateless scope: in JAX' `fit` places do not know that they belong to one step."""
+    assert keras_internals.stateless_scope() is None and keras_internals.stateless_values() is None
+    variable = keras.Variable(np.ones(2, "float32"))
+    value = ops.zeros(2)
+    with keras.StatelessScope(state_mapping=[(variable, value)]) as scope:
+        assert keras_internals.stateless_scope() is scope
+        assert [one is value for one in keras_internals.stateless_values()] == [True]
+
+
+def test_variables_in_their_own_dtype():
+    """Without `AutocastScope`: with mixed precision a shared table is not known again, and made at each place."""
+    seen = []
+
+    class Reads(layers.Layer):
+        def build(self, _):
+            self.weight = self.add_weight(shape=(2,))
+
+        def call(self, inputs):
+            seen.append(keras_internals.uncast_values([self.weight])[0].dtype)
+            seen.append(ops.convert_to_tensor(self.weight).dtype)
+            return inputs
+
+    Reads(dtype="mixed_bfloat16")(X)
+    assert [keras.backend.standardize_dtype(dtype) for dtype in seen[-2:]] == ["float32", "bfloat16"]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="asks TensorFlow's graphs")
+def test_steps_of_fit_are_known_by_their_names():
+    """Without the names of Keras' step functions: `predict` and `evaluate` run without XLA, and slower."""
+    layer, answers = asking(keras_internals.is_tracing_a_step)
+    model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    answers.clear()
+    model.fit(X, X[:, :1], verbose=0)
+    assert any(answers) and not keras_internals.is_tracing_a_step()
+
+
+def test_a_model_is_traced_anew():
+    """Without `train_function` and its like: after `evaluation` is set, `fit` goes on with the old one."""
+    layer, answers = asking(lambda: True)
+    model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], verbose=0)
+    answers.clear()
+    model.fit(X, X[:, :1], verbose=0)
+    assert answers == []  # traced already
+    keras_internals.trace_anew(model)
+    model.fit(X, X[:, :1], verbose=0)
+    assert answers
+
+
+def test_outputs_with_names():
+    """Without `_outputs_struct`: a model that is to serve probabilities loses the names of its outputs."""
+    x = keras.Input((3,))
+    y = layers.Dense(1)(x)
+    assert keras_internals.has_named_outputs(keras.Model(x, {"a": y}))
+    assert not keras_internals.has_named_outputs(keras.Model(x, y))
+
+
+def test_whether_a_layer_was_called():
+    """Without `_called`: a loaded model is called once more before it is exported, which takes a moment."""
+    dense = layers.Dense(1)
+    assert not keras_internals.was_called(dense)
+    dense(X)
+    assert keras_internals.was_called(dense)
+
+
+def test_every_function_has_its_test():
+    names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
+    own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
+    source = Path(__file__).read_text()
+    assert own and [name for name in sorted(own) if f"keras_internals.{name}" not in source] == []
