@@ -72,8 +72,8 @@ def main():
     for _ in range(options.rounds):
         for name, i in times:
             start = time.perf_counter()
-            found = runs[name][i](inputs[name])
-            tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), found)
+            outputs = runs[name][i](inputs[name])
+            tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), outputs)
             times[name, i].append(1e3 * (time.perf_counter() - start))
     print(f"{'ms':32s} {'forward':>16s} {'and backward':>16s}")
     for name in runs:

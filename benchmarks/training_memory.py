@@ -81,15 +81,15 @@ def measure():
 
 def main():
     """Run both variants in turn and print the table."""
-    found = {"plain": [], "chunks": []}
+    times = {"plain": [], "chunks": []}
     for _ in range(arguments.rounds):
-        for variant, results in found.items():
+        for variant, results in times.items():
             command = [sys.executable, *sys.argv, "--variant", variant]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             results.append(json.loads(done.stdout.splitlines()[-1]))
     table = Table("evaluation of phi", "seconds a step", "against plain", "MB over baseline")
-    plain = statistics.median(seconds for seconds, _ in found["plain"])
-    for variant, results in found.items():
+    plain = statistics.median(seconds for seconds, _ in times["plain"])
+    for variant, results in times.items():
         seconds, memory = (statistics.median(column) for column in zip(*results, strict=True))
         table.add_row(variant, f"{seconds:.2f}", f"{seconds / plain:.2f}", f"{memory:.0f}")
     console = Console()

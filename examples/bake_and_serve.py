@@ -32,5 +32,5 @@ with tempfile.TemporaryDirectory() as folder:
     for check in verify.check(Path(folder) / "digits"):
         print(f"{check.runtime}: {'agrees' if check.agrees else check.problem or 'DIFFERS'}")
     loaded = tf.saved_model.load(str(Path(folder) / "digits" / "1"))
-    found = loaded.serve(data.x_test)["probabilities"].numpy().argmax(-1)
-print(f"{(found == data.y_test.ravel()).mean():.2%} of {len(data.y_test):,} test digits")
+    predictions = loaded.serve(data.x_test)["probabilities"].numpy().argmax(-1)
+print(f"{(predictions == data.y_test.ravel()).mean():.2%} of {len(data.y_test):,} test digits")

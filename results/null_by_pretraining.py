@@ -55,15 +55,15 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("null_by_pretraining.json"))
     options = parser.parse_args()
     densities = {run: density_of(Path(__file__).parent / run) for run in RUNS}
-    found = files.read_json(options.out) if options.out.exists() else []
-    for seed in range(FIRST_SEED + len(found), FIRST_SEED + options.surfaces):
-        found.append(compare(seed, options.epochs, densities))
-        files.write_json(options.out, found)
-        print(f"{len(found)} of {options.surfaces} surfaces", flush=True)
+    records = files.read_json(options.out) if options.out.exists() else []
+    for seed in range(FIRST_SEED + len(records), FIRST_SEED + options.surfaces):
+        records.append(compare(seed, options.epochs, densities))
+        files.write_json(options.out, records)
+        print(f"{len(records)} of {options.surfaces} surfaces", flush=True)
     for run in RUNS:
-        surface, phi = ([r[what][run] > 0 for r in found] for what in ("surface", "phi"))
+        surface, phi = ([r[what][run] > 0 for r in records] for what in ("surface", "phi"))
         same = sum(a == b for a, b in zip(surface, phi, strict=True))
-        number = len(found)
+        number = len(records)
         print(f"{run}: saddles {sum(surface)} of {number}, after pretraining {sum(phi)}; the same in {same}")
 
 

@@ -71,10 +71,10 @@ def run(dataset, seed, nodes, penalty, options):
     clean = float((model.predict(data.x_test, verbose=0).argmax(-1) == data.y_test.ravel()).mean())
     pixels, labels = draw_points(dataset, options.points, seed=0)
     eps = options.eps or EPS.get(Path(dataset.name.split(",")[0]).stem, 0.1)
-    found = robustness.attack(model, pixels, labels, eps, options.attacks.split(","), seed=0)
+    attacked = robustness.attack(model, pixels, labels, eps, options.attacks.split(","), seed=0)
     return {
         "nodes": nodes, "penalty": penalty, "seed": seed, "eps": eps, "points": len(labels), "epochs": options.epochs,
-        "data": dataset.name, "test_accuracy": clean, **found.accuracy, "commit": versions.commit(),
+        "data": dataset.name, "test_accuracy": clean, **attacked.accuracy, "commit": versions.commit(),
     }  # fmt: skip
 
 
@@ -93,15 +93,15 @@ def main():
     dataset = datasets.load(options.data)
     if options.subset:
         dataset = datasets.subset(dataset, options.subset)
-    found = files.read_json(options.out) if options.out.exists() else []
+    records = files.read_json(options.out) if options.out.exists() else []
     variants = [(nodes, 0.0) for nodes in NODES] + [(NODES[0], penalty) for penalty in PENALTIES]
     for seed in range(options.seeds):
         for nodes, penalty in variants:
-            if not any((r["nodes"], r["penalty"], r["seed"]) == (nodes, penalty, seed) for r in found):
-                found.append(run(dataset, seed, nodes, penalty, options))
-                files.write_json(options.out, found)
+            if not any((r["nodes"], r["penalty"], r["seed"]) == (nodes, penalty, seed) for r in records):
+                records.append(run(dataset, seed, nodes, penalty, options))
+                files.write_json(options.out, records)
     for nodes, penalty in variants:
-        runs = [r for r in found if (r["nodes"], r["penalty"]) == (nodes, penalty)]
+        runs = [r for r in records if (r["nodes"], r["penalty"]) == (nodes, penalty)]
         mean = {k: np.mean([r[k] for r in runs]) for k in ("test_accuracy", options.attacks.split(",")[-1])}
         print(f"{nodes:3d} nodes, penalty {penalty:g}:", ", ".join(f"{k} {v:.2%}" for k, v in mean.items()))
 

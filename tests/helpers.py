@@ -82,7 +82,7 @@ def gradients(layer, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(layer(x, training=True))
-        found = tape.gradient(loss, [x, *[w.value for w in weights]])
+        arrays = tape.gradient(loss, [x, *[w.value for w in weights]])
     elif BACKEND == "jax":
         import jax
 
@@ -90,14 +90,14 @@ def gradients(layer, x):
             return layer.stateless_call(values, [], x, training=True)[0].sum()
 
         by_x, by_weights = jax.grad(loss, argnums=(0, 1))(x, [w.value for w in weights])
-        found = [by_x, *by_weights]
+        arrays = [by_x, *by_weights]
     else:
         import torch
 
         x = torch.tensor(x, requires_grad=True)
         layer(x, training=True).sum().backward()
-        found = [x.grad, *[w.value.grad for w in weights]]
-    return [ops.convert_to_numpy(g) for g in found]
+        arrays = [x.grad, *[w.value.grad for w in weights]]
+    return [ops.convert_to_numpy(g) for g in arrays]
 
 
 def dense():

@@ -96,4 +96,4 @@ def test_the_null_of_claim_c_goes_on_where_it_was_stopped(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         assert done.returncode == 0, done.stderr
         assert len(re.findall(f"saddles [0-9] of {number}, after pretraining", done.stdout)) == 3
-    assert [found["seed"] for found in json.loads(out.read_text())] == [10**6, 10**6 + 1]
+    assert [record["seed"] for record in json.loads(out.read_text())] == [10**6, 10**6 + 1]

@@ -23,9 +23,9 @@ class Served(mlflow.pyfunc.PythonModel):
 
     def predict(self, context, model_input, params=None):
         """Return the model's outputs, or raise an error that the client sees."""
-        given = model_input[self.name] if isinstance(model_input, dict) else model_input
+        pixels = model_input[self.name] if isinstance(model_input, dict) else model_input
         try:
-            x = np.asarray(given, dtype=self.spec.dtype.as_numpy_dtype)
+            x = np.asarray(pixels, dtype=self.spec.dtype.as_numpy_dtype)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.name}: expected numbers of shape {self.spec.shape}. Received: {error}") from error
         if not self.spec.shape.is_compatible_with(x.shape):

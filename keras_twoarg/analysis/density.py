@@ -11,7 +11,7 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils.types import Model, Tensor
+from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 
 _BATCH = 250
 
@@ -62,8 +62,8 @@ def density(tuples: np.ndarray) -> Density:
     """Count argument tuples `(N, arity)` on the grid.
 
     Examples:
-        >>> found = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
-        >>> float(found.values[50, 50]), found.outside
+        >>> measured = analysis.density(np.array([[0.0, 0.0], [0.02, -0.01], [1.0, 2.0], [9.0, 0.0]]))
+        >>> float(measured.values[50, 50]), measured.outside
         (0.5, 0.25)
     """
     tuples = np.asarray(tuples)
@@ -82,7 +82,7 @@ def pool(parts: Sequence[Density]) -> Density:
     return Density(values, float(sum(part.outside * part.number for part in parts) / number), number)
 
 
-def pre_activations(model: Model, x: object) -> dict[str, np.ndarray]:
+def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
     """Return the argument tuples that reach each TwoArgActivation of a model, any kind of Keras model.
 
     Args:
@@ -100,31 +100,30 @@ def pre_activations(model: Model, x: object) -> dict[str, np.ndarray]:
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
     if not layers:
         raise ValueError(f"The model {model.name!r} holds no TwoArgActivation")
-    found: dict[str, list[np.ndarray]] = {}
-    with _recording(layers, found):
+    tuples: dict[str, list[np.ndarray]] = {}
+    with _recording(layers, tuples):
         for start in range(0, len(keras.tree.flatten(x)[0]), _BATCH):
             model(keras.tree.map_structure(itemgetter(slice(start, start + _BATCH)), x), training=False)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in tuples.items()}
 
 
 def inner_network(model: Model) -> InnerNetwork:
     """Return the one inner network of a model."""
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
-    if len(found) != 1:
-        raise ValueError(f"Expected a model with one inner network. Received: {model.name!r} with {len(found)}")
-    return found[0]
+    networks = [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
+    if len(networks) != 1:
+        raise ValueError(f"Expected a model with one inner network. Received: {model.name!r} with {len(networks)}")
+    return networks[0]
 
 
 @contextmanager
-def _recording(layers: list[TwoArgActivation], found: dict[str, list[np.ndarray]]) -> Iterator[None]:
+def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray]]) -> Iterator[None]:
     """Keep what the layers' `call` receives, while the model runs eagerly."""
     originals = [layer.call for layer in layers]
 
     def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def record(inputs: Tensor | list[Tensor], **kwargs: object) -> Tensor:
-            tuples = layer.tuples(inputs)
-            array = keras.ops.convert_to_numpy(keras.ops.cast(tuples, "float32"))
-            found.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
+        def record(inputs: Tensors, **kwargs: object) -> Tensor:
+            array = keras.ops.convert_to_numpy(keras.ops.cast(layer.tuples(inputs), "float32"))
+            tuples.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
             return call(inputs, **kwargs)
 
         return record

@@ -53,8 +53,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
         >>> axis = density.axis
-        >>> found = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)
-        >>> found.name, round(found.r2["maxout"], 3)
+        >>> fit = analysis.nearest(surfaces.maxout(0.5 * axis[:, None], -axis[None, :]), density)
+        >>> fit.name, round(fit.r2["maxout"], 3)
         ('maxout', 1.0)
 
     Raises:
@@ -74,8 +74,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
     if not deviation > 0:
         raise ValueError("A flat surface is near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
-    found = {name: problem.best_r2(function, rng) for name, function in FUNCTIONS.items()}
-    return Nearest({**found, "quadratic": _quadratic_r2(surface, density)})
+    r2 = {name: problem.best_r2(function, rng) for name, function in FUNCTIONS.items()}
+    return Nearest({**r2, "quadratic": _quadratic_r2(surface, density)})
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class _Problem:
         optimize = scipy_optimize()
         lowest = 1.0
         for start in _starts(rng):
-            found = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
-            lowest = min(lowest, 2 * found.cost)
+            fit = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
+            lowest = min(lowest, 2 * fit.cost)
             if lowest < 1e-6:
                 break
         return float(1 - lowest)
@@ -104,12 +104,12 @@ class _Problem:
 
 def _starts(rng: np.random.Generator) -> list[np.ndarray]:
     """Return maps of the arguments: rotations and mirror images of several sizes, a little moved."""
-    found = []
+    starts = []
     for i in range(_STARTS):
         angle, size = 2 * np.pi * (i + rng.uniform()) / _STARTS, (0.5, 1.0, 2.0)[i % 3]
         rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        found.append(np.concatenate([(rotation * [1, (-1) ** i]).ravel(), 0.3 * rng.normal(size=2)]))
-    return found
+        starts.append(np.concatenate([(rotation * [1, (-1) ** i]).ravel(), 0.3 * rng.normal(size=2)]))
+    return starts
 
 
 def _quadratic_r2(surface: np.ndarray, density: Density) -> float:

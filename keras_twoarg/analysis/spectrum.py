@@ -48,8 +48,8 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(10_000, 2)))
         >>> axis = density.axis
-        >>> found = analysis.spectrum(surfaces.product(axis[:, None], axis[None, :]), density)
-        >>> round(found.quadrupole, 6)
+        >>> orders = analysis.spectrum(surfaces.product(axis[:, None], axis[None, :]), density)
+        >>> round(orders.quadrupole, 6)
         1.0
 
     Raises:

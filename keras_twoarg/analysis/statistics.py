@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -42,8 +42,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         second: The other arm's numbers for the same seeds.
 
     Examples:
-        >>> found = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
-        >>> round(found.difference, 4), found.low > 0, found.least_p
+        >>> comparison = analysis.paired([0.971, 0.972, 0.970], [0.961, 0.963, 0.962])
+        >>> round(comparison.difference, 4), comparison.low > 0, comparison.least_p
         (0.009, True, 0.25)
 
     Raises:
@@ -109,11 +109,11 @@ def _effect(differences: np.ndarray) -> float:
     return mean / deviation
 
 
-def scipy_stats() -> Any:
+def scipy_stats() -> ModuleType:
     """Return SciPy's statistics, or say how to install them."""
     return optional("scipy.stats", "Comparisons over seeds", "analysis")
 
 
-def scipy_optimize() -> Any:
+def scipy_optimize() -> ModuleType:
     """Return SciPy's optimizers, or say how to install them."""
     return optional("scipy.optimize", "Fits of named functions", "analysis")

@@ -1,7 +1,7 @@
 """A Keras callback that watches phi while a model is trained."""
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -9,6 +9,9 @@ import numpy as np
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.optional import optional
+
+if TYPE_CHECKING:
+    import tensorflow
 
 
 class SurfaceCallback(keras.callbacks.Callback):
@@ -79,7 +82,7 @@ class SurfaceCallback(keras.callbacks.Callback):
             tf.summary.image("phi/surface", _picture(shown))
 
 
-def _writer(log_dir: str) -> Any:
+def _writer(log_dir: str) -> "tensorflow.summary.SummaryWriter":
     pyplot()  # what is missing should show before training, not after its first epoch
     tf = optional("tensorflow", "TensorBoard's files", "tensorflow-cpu")
     return tf.summary.create_file_writer(log_dir)

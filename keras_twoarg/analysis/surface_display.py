@@ -1,6 +1,6 @@
 """The learned surface, with the density of the pre-activations on it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_twoarg.analysis.density import Density, density, inner_network, pre_a
 from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
 from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
 from keras_twoarg.utils.figures import pyplot
-from keras_twoarg.utils.types import Model
+from keras_twoarg.utils.types import Config, Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,9 +58,9 @@ class SurfaceDisplay:
     @classmethod
     def from_model(cls, model: Model, data: np.ndarray) -> "SurfaceDisplay":
         """Compute phi on the grid and, from inputs of the model, where its arguments fall, all places pooled."""
-        found = density(np.concatenate(list(pre_activations(model, data).values())))
-        surface = inner_network(model).predict(found.nodes.astype("float32")).reshape(found.values.shape)
-        return cls(surface, found)
+        measured = density(np.concatenate(list(pre_activations(model, data).values())))
+        surface = inner_network(model).predict(measured.nodes.astype("float32")).reshape(measured.values.shape)
+        return cls(surface, measured)
 
     def plot(
         self,
@@ -69,7 +69,7 @@ class SurfaceDisplay:
         with_density: bool = True,
         with_colorbar: bool = True,
         title: str | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> "Axes":
         """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.
 
@@ -106,15 +106,23 @@ class SurfaceDisplay:
         return ax
 
     def _plot_plane(
-        self, ax: "Axes", values: np.ndarray, with_density: bool = True, with_colorbar: bool = True, **kwargs: Any
+        self, ax: "Axes", values: np.ndarray, with_density: bool = True, with_colorbar: bool = True, **kwargs: object
     ) -> None:
         axis, shown = self.density.axis, np.abs(self.density.axis) <= SHOWN
         weights = self.density.values / self.density.values.sum()
         centre = float((weights * self.surface).sum())
         # Colours cover phi where its arguments fall; centred on its mean there.
         span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max()) or 1.0
-        options = {"cmap": "RdBu_r", "vmin": centre - span, "vmax": centre + span, "shading": "gouraud", **kwargs}
-        mesh = ax.pcolormesh(axis[shown], axis[shown], values.T[shown][:, shown], rasterized=True, **options)
+        options: Config = {
+            "cmap": "RdBu_r",
+            "vmin": centre - span,
+            "vmax": centre + span,
+            "shading": "gouraud",
+            **kwargs,
+        }
+        mesh = ax.pcolormesh(
+            axis[shown], axis[shown], values.T[shown][:, shown], rasterized=True, **{**options, **kwargs}
+        )
         if with_colorbar:
             ax.figure.colorbar(mesh, ax=ax, fraction=0.046, pad=0.03)
         if with_density:
@@ -127,9 +135,10 @@ class SurfaceDisplay:
             xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)"
         )
 
-    def _plot_curve(self, ax: "Axes", **kwargs: Any) -> None:
+    def _plot_curve(self, ax: "Axes", **kwargs: object) -> None:
         axis = self.density.axis
-        ax.plot(axis, self.surface, **{"color": "#0072B2", **kwargs})
+        options: Config = {"color": "#0072B2", **kwargs}
+        ax.plot(axis, self.surface, **options)
         behind = ax.twinx()
         behind.fill_between(axis, self.density.values, color="k", alpha=0.12, linewidth=0)
         behind.set_yticks([])

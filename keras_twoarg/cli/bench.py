@@ -21,7 +21,7 @@ from keras_twoarg.utils import files
     "--part",
     "parts",
     multiple=True,
-    type=click.Choice(["pairs", "networks", "memory", "exports"]),
+    type=click.Choice(["pairs", "networks", "memory", "exports", "places"]),
     help="[default: all]",
 )
 @click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -17,6 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from keras_twoarg import __version__
 from keras_twoarg.utils.progress import WARNING
+from keras_twoarg.utils.types import JsonObject
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 console = Console(markup=False)  # paths and messages are no markup
 _LONGEST = 600  # characters of an error
@@ -33,11 +37,11 @@ def say(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
 
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -83,7 +87,7 @@ def twoarg() -> None:
     """Two-argument activation functions: train, look at, report and export."""
 
 
-def widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...] | None:
+def widths(_context: object, _parameter: object, value: str | None) -> tuple[int, ...] | None:
     """Read whole numbers with commas between them."""
     if value is None:
         return None
@@ -93,12 +97,12 @@ def widths(_context: Any, _parameter: Any, value: str | None) -> tuple[int, ...]
         raise click.BadParameter(f"expected whole numbers such as 64,64,64. Received: {value}") from None
 
 
-def words(_context: Any, _parameter: Any, value: str | None) -> tuple[str, ...] | None:
+def words(_context: object, _parameter: object, value: str | None) -> tuple[str, ...] | None:
     """Read words with commas between them."""
     return None if value is None else tuple(word.strip() for word in value.split(","))
 
 
-def json_choices(_context: Any, _parameter: Any, value: str | None) -> dict[str, Any] | None:
+def json_choices(_context: object, _parameter: object, value: str | None) -> JsonObject | None:
     """Read lists of choices by name."""
     if value is None:
         return None

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
 from keras_twoarg.cli.common import widths, words
 from keras_twoarg.experiments.settings import Limits, alternatives, limits_of
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on, at no gain
@@ -16,7 +21,7 @@ class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from c
     def __init__(self, known: Sequence[str]) -> None:
         self.known, self.name = tuple(known), "|".join(["number", *known])
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """Return the word or the number."""
         if not isinstance(value, str) or value in self.known:
             return value
@@ -27,14 +32,14 @@ class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from c
 
 
 def settings_options(
-    kind: type[Any],
+    kind: "type[DataclassInstance]",
     *,
     without: Sequence[str] = (),
     only: Sequence[str] = (),
     changes: bool = False,
     helps: Mapping[str, str] | None = None,
-    **defaults: Any,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    **defaults: object,
+) -> Callable[[Command], Command]:
     """Return a decorator that gives a command one option for each setting of a dataclass.
 
     Args:
@@ -47,7 +52,7 @@ def settings_options(
     """
     hints, limits = get_type_hints(kind), limits_of(kind)
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Command) -> Command:
         for field in reversed(fields(kind)):
             name = field.name
             if name in limits and name not in without and (not only or name in only):
@@ -60,7 +65,7 @@ def settings_options(
     return decorate
 
 
-def _option(name: str, hint: Any, limits: Limits, default: Any, changes: bool) -> Any:
+def _option(name: str, hint: object, limits: Limits, default: Any, changes: bool) -> Callable[[Command], Command]:
     kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
     flag = "--" + name.replace("_", "-")
     help = limits.help.partition("  [default")[0] if changes else limits.help

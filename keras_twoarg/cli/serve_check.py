@@ -22,9 +22,9 @@ def serve_check(folder: Path, out: Path | None) -> None:
     from keras_twoarg.export import verify as job
 
     with console.status("") as status:
-        found = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
-    console.print(job.checks_table(found).rich())
+        checks = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
+    console.print(job.checks_table(checks).rich())
     if out is not None:
-        files.write_json(out, [vars(check) for check in found])
-    if not all(check.agrees for check in found):
+        files.write_json(out, [vars(check) for check in checks])
+    if not all(check.agrees for check in checks):
         raise SystemExit(1)

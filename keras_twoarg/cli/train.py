@@ -23,6 +23,7 @@ from keras_twoarg.utils.progress import warning_to
 @one_line_errors
 def train(
     context: click.Context,
+    /,
     data: str,
     data_dir: str | None,
     subset: int,

@@ -11,6 +11,7 @@ from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_er
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.search_settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
     "architecture", "widths", "epochs", "optimizer", "weight_decay", "schedule", "warmup_epochs", "clip_norm",
@@ -90,7 +91,7 @@ def tune(
     _print_search(rows, out)
 
 
-def _say_trial(row: dict[str, Any]) -> None:
+def _say_trial(row: JsonObject) -> None:
     """Print one line for a trial that has ended."""
     score = "failed" if row["score"] is None else f"val {row['score']:.2%}"
     values = "  ".join(
@@ -100,7 +101,7 @@ def _say_trial(row: dict[str, Any]) -> None:
     say(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}")
 
 
-def _print_search(rows: dict[str, list[dict[str, Any]]], out: Path) -> None:
+def _print_search(rows: dict[str, list[JsonObject]], out: Path) -> None:
     from keras_twoarg.experiments.reports.search_page import write_search_report
     from keras_twoarg.experiments.reports.search_tables import search_table
 

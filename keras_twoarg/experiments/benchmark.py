@@ -7,7 +7,6 @@ half the distance between the quartiles. Each part and network has a process of 
 import os
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,8 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg import models
+from keras_twoarg.experiments import benchmark_places
+from keras_twoarg.experiments.timing import Task, by_task, timed
 from keras_twoarg.export import formats, runtimes
 from keras_twoarg.export.bake import bake
 from keras_twoarg.layers.sharing import clone_model
@@ -42,11 +43,9 @@ PHI = ("interpolated", COARSE, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU behind Keras' LayerNormalization, where the others have `models.JointLayerNormalization`: convolutions alone."""
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
-PARTS = ("pairs", "networks", "memory", "exports")
+PARTS = ("pairs", "networks", "memory", "exports", "places")
 PAIRS = 2_000_000
 _SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are enough
-
-Run = Callable[[], Any]
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
@@ -112,25 +111,20 @@ def network(
     models = {variant: build(name, variant, seed) for variant in variants}
     for model in models.values():
         _compile(model)
-    times: dict[tuple[str, str], list[float]] = {}
-    for round_ in range(rounds + 1):
-        progress(f"networks: {name}", round_, rounds + 1, "")
-        for variant, model in models.items():
-            steps = 8 if "mlp" in name else 1 if variant in _SLOW else 4
-            # Not `fit` and `predict`: at their end tf.data may wait as long again as they took.
-            tasks: dict[str, Run] = {"predict": partial(model.predict_on_batch, x)}
-            if variant != "baked":
-                tasks["training_step"] = partial(model.train_on_batch, x, y)
-            for task, run in tasks.items():
-                seconds = _seconds(run, steps)
-                if round_:  # the first round compiles
-                    times.setdefault((variant, task), []).append(seconds)
-    progress(f"networks: {name}", rounds + 1, rounds + 1, "")
+    tasks: dict[tuple[str, str], Task] = {}
+    for variant, model in models.items():
+        # Not `fit` and `predict`: at their end tf.data may wait as long again as they took.
+        tasks[variant, "predict"] = partial(model.predict_on_batch, x)
+        if variant != "baked":
+            tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
+    times = timed(
+        tasks,
+        rounds,
+        lambda done: progress(f"networks: {name}", done, rounds + 1, ""),
+        lambda task: 8 if "mlp" in name else 1 if task[0] in _SLOW else 4,
+    )
     return {
-        variant: {
-            "parameters": learned_parameters(model),
-            **{task: _summary(times[v, task]) for v, task in times if v == variant},
-        }
+        variant: {"parameters": learned_parameters(model), **by_task(times, variant)}
         for variant, model in models.items()
     }
 
@@ -147,26 +141,18 @@ def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict
     """
     rows, columns = 64, pairs // 64
     x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
-    models: dict[str, Any] = {}
-    times: dict[tuple[str, str], list[float]] = {}
-    for variant in ("nothing", *FIXED, *PHI):
+    tasks: dict[tuple[str, str], Task] = {}
+    variants = ("nothing", *FIXED, *PHI)
+    for variant in variants:
         features = columns if variant in ("nothing", "relu", "gelu", "prelu") else 2 * columns
         layers = [keras.Input((features,)), _Scale(), *_unit(variant), _Mean()]
-        models[variant] = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
-        models[variant].compile("sgd", "mse")
-    for round_ in range(rounds + 1):
-        progress("pairs", round_, rounds + 1, "")
-        for variant, model in models.items():
-            given = x[:, : model.input_shape[1]]
-            tasks = {"predict": partial(model.predict_on_batch, given)}
-            if variant != "baked":
-                tasks["training_step"] = partial(model.train_on_batch, given, given[:, :1])
-            for task, run in tasks.items():
-                seconds = _seconds(run)
-                if round_:
-                    times.setdefault((variant, task), []).append(seconds)
-    progress("pairs", rounds + 1, rounds + 1, "")
-    return {variant: {task: _summary(times[v, task]) for v, task in times if v == variant} for variant in models}
+        model = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
+        model.compile("sgd", "mse")
+        tasks[variant, "predict"] = partial(model.predict_on_batch, x[:, :features])
+        if variant != "baked":
+            tasks[variant, "training_step"] = partial(model.train_on_batch, x[:, :features], x[:, :1])
+    times = timed(tasks, rounds, lambda done: progress("pairs", done, rounds + 1, ""))
+    return {variant: by_task(times, variant) for variant in variants}
 
 
 def _unit(variant: str) -> list[Any]:
@@ -206,15 +192,15 @@ class _Mean(keras.layers.Layer):
 
 def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float | None]:
     """Return the peak memory of a training step in MB over what the process held before, for each variant."""
-    found = {}
+    peaks = {}
     for done, variant in enumerate(variants):
         progress(f"memory: {name}", done, len(variants), variant)
         if variant != "baked":
-            found[variant] = subprocesses.call(
+            peaks[variant] = subprocesses.call(
                 "keras_twoarg.experiments.benchmark:peak", progress, name, variant
             ).result
     progress(f"memory: {name}", len(variants), len(variants), "")
-    return found
+    return peaks
 
 
 def peak(_: Progress, name: str, variant: str) -> float:
@@ -244,18 +230,9 @@ def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[s
                 except ImportError:
                     break
         progress(f"exports: {name}", len(runtimes.FORMATS), len(runtimes.FORMATS), "")
-        times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
-        for round_ in range(rounds + 1):
-            progress(f"exports, timed: {name}", round_, rounds + 1, "")
-            for key, run in runs.items():
-                seconds = _seconds(partial(run, x))
-                if round_:
-                    times[key].append(seconds)
-    progress(f"exports, timed: {name}", rounds + 1, rounds + 1, "")
-    found: dict[str, dict[str, Any]] = {}
-    for (runtime, variant), each in times.items():
-        found.setdefault(runtime, {})[variant] = _summary(each)
-    return found
+        tasks = {key: partial(run, x) for key, run in runs.items()}
+        times = timed(tasks, rounds, lambda done: progress(f"exports, timed: {name}", done, rounds + 1, ""))
+    return {runtime: by_task(times, runtime) for runtime, _ in runs}
 
 
 def _compile(model: Any) -> None:
@@ -266,20 +243,6 @@ def _data(name: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     _, shape, batch = NETWORKS[name]
     rng = np.random.default_rng(seed)
     return rng.normal(size=(steps * batch, *shape)).astype("float32"), rng.integers(0, 10, steps * batch)
-
-
-def _summary(seconds: Sequence[float]) -> dict[str, Any]:
-    """Return the median, half the distance between the quartiles, and every time, in seconds."""
-    low, high = np.quantile(seconds, [0.25, 0.75])
-    return {"median": float(np.median(seconds)), "spread": float(high - low) / 2, "seconds": list(seconds)}
-
-
-def _seconds(run: Callable[[], Any], times: int = 1) -> float:
-    """Return how long one of several runs takes."""
-    start = time.perf_counter()
-    for _ in range(times):
-        run()
-    return (time.perf_counter() - start) / times
 
 
 def run(
@@ -294,7 +257,7 @@ def run(
     """Measure everything that is asked for, each part and network in a process of its own.
 
     Args:
-        names: Networks, of `NETWORKS`.
+        names: Networks, of `NETWORKS`, for the parts that are of the paper's networks.
         variants: What fills their units, of `VARIANTS`; all are related to `"relu"`, which is always measured.
         rounds: Timed rounds.
         parts: Of `PARTS`.
@@ -308,25 +271,27 @@ def run(
     variants = ["relu", *(variant for variant in variants if variant != "relu")]
     machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
     machine["variants"] = ", ".join(variants)
-    found: dict[str, Any] = files.read_json(out) if out.exists() else {}
-    if found.get("machine") != machine:
-        found = {"machine": machine}
+    measured: dict[str, Any] = files.read_json(out) if out.exists() else {}
+    if measured.get("machine") != machine:
+        measured = {"machine": machine}
     for part in parts:
-        for name in [str(PAIRS)] if part == "pairs" else names:
-            done = found.setdefault(part, {})
+        for name in {"pairs": [str(PAIRS)], "places": list(benchmark_places.MODELS)}.get(part, names):
+            done = measured.setdefault(part, {})
             if "failed" in done.get(name, ["failed"]):  # not there, or to be tried again
                 ended = subprocesses.call(
                     "keras_twoarg.experiments.benchmark:measure", progress, part, name, variants, rounds, seed
                 )
                 done[name] = ended.result if not ended.status else {"failed": ended.reason}
-                files.write_json(out, found)
-    return found
+                files.write_json(out, measured)
+    return measured
 
 
 def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> Any:
     """Measure one part for one network, in this process."""
     if part == "pairs":
         return per_pair(int(name), rounds, progress, seed)
+    if part == "places":
+        return benchmark_places.places(name, rounds, progress, seed)
     if "mlp" in name:
         variants = [variant for variant in variants if variant != KERAS_NORM]
     if part == "networks":

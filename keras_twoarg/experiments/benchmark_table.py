@@ -6,16 +6,17 @@ from rich import box
 from rich.table import Table
 
 
-def tables(found: dict[str, Any]) -> list[Table]:
+def tables(measured: dict[str, Any]) -> list[Table]:
     """Return one table for each network and part that was measured."""
-    times, peaks = found.get("networks", {}), found.get("memory", {})
-    made = [_pairs(int(number), measured) for number, measured in found.get("pairs", {}).items()]
-    made += [_network(name, times.get(name, {}), peaks.get(name, {})) for name in times | peaks]
-    made += [_exports(name, runtimes) for name, runtimes in found.get("exports", {}).items()]
-    if made:
-        caption = ", ".join(f"{key} {value}" for key, value in found["machine"].items() if value is not None)
-        made[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
-    return made
+    times, peaks = measured.get("networks", {}), measured.get("memory", {})
+    tables = [_pairs(int(number), times) for number, times in measured.get("pairs", {}).items()]
+    tables += [_network(name, times.get(name, {}), peaks.get(name, {})) for name in times | peaks]
+    tables += [_exports(name, runtimes) for name, runtimes in measured.get("exports", {}).items()]
+    tables += [_places(name, variants) for name, variants in measured.get("places", {}).items()]
+    if tables:
+        caption = ", ".join(f"{key} {value}" for key, value in measured["machine"].items() if value is not None)
+        tables[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
+    return tables
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -25,9 +26,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _failure(title: str, found: dict[str, Any]) -> Table:
+def _failure(title: str, part: dict[str, Any]) -> Table:
     table = _table(title, "failed")
-    table.add_row(found["failed"])
+    table.add_row(part["failed"])
     return table
 
 
@@ -90,4 +91,20 @@ def _exports(name: str, runtimes: dict[str, Any]) -> Table:
         relu, baked, exact = (times.get(variant) for variant in ("relu", "baked", "exact"))
         cells = (_milliseconds(baked), _ratio(baked, relu), _milliseconds(exact), _ratio(exact, relu))
         table.add_row(runtime, _milliseconds(relu), *cells)
+    return table
+
+
+def _places(name: str, variants: dict[str, Any]) -> Table:
+    """Return a table of evaluations; "auto" is to take at most 1.1 times as long as the faster of the other two."""
+    if "failed" in variants:
+        return _failure(f"{name}, by evaluation", variants)
+    columns = ("evaluation", "step, ms", "× faster", "× fixed", "predict, ms", "× faster", "× fixed")
+    table = _table(f"{name}, by evaluation", *columns)
+    for variant, times in variants.items():
+        cells = [variant]
+        for task in ("training_step", "predict"):
+            faster = min((variants[v][task] for v in ("exact", "interpolated")), key=lambda times: times["median"])
+            fixed = variants["fixed"][task]
+            cells += [_milliseconds(times[task]), _ratio(times[task], faster), _ratio(times[task], fixed)]
+        table.add_row(*cells)
     return table

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keras_twoarg import models
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
@@ -16,6 +15,7 @@ from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
 from keras_twoarg.utils import files
 from keras_twoarg.utils.progress import Progress, warning_to
+from keras_twoarg.utils.types import JsonObject
 
 ARMS = ("two_arg", "relu")
 
@@ -111,6 +111,6 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
         formats.export(model, served)
     images = datasets.scale(dataset.x_test)
     agreement = formats.compare(model, served, images)
-    summary: dict[str, Any] = {"seed": best.seed, "stage": best.stage, **vars(agreement), "agrees": agreement.agrees}
+    summary: JsonObject = {"seed": best.seed, "stage": best.stage, **vars(agreement), "agrees": agreement.agrees}
     files.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
     return agreement.sentence

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,6 +20,7 @@ from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.files import UNREADABLE
 from keras_twoarg.utils.progress import StepProgress
+from keras_twoarg.utils.types import ArrayLike, Model
 
 # Passes over the grid. The paper's for 2 and 3 arguments; for 1 argument the paper's number of steps, 100,000.
 EPOCHS = {1: 50_000, 2: 500, 3: 200}
@@ -46,7 +46,7 @@ class Pretraining:
 
 def pretrain(
     inner: InnerNetwork,
-    surface: Callable[..., Any],
+    surface: Callable[..., ArrayLike],
     *,
     epochs: int | None = None,
     batch_size: int = 100,
@@ -110,7 +110,7 @@ def steps_a_call(number: int) -> int:
     return 1 if keras.backend.backend() == "torch" else number
 
 
-def grid(surface: Callable[..., Any], arity: int) -> tuple[np.ndarray, np.ndarray]:
+def grid(surface: Callable[..., ArrayLike], arity: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the grid's nodes, `(101 ** arity, arity)`, and the surface on them, `(101 ** arity, 1)`, in float32."""
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     tuples = np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
@@ -132,7 +132,7 @@ def _batches(rows: int, epochs: int, batch_size: int, rng: np.random.Generator) 
 
 
 def _fit(
-    model: Any,
+    model: Model,
     tuples: np.ndarray,
     targets: np.ndarray,
     batches: Iterator[np.ndarray],
@@ -156,7 +156,7 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras_twoarg"
 
 
-def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[Any]) -> Path:
+def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[float | int]) -> Path:
     """Name the file by everything that the fitted weights depend on, the initial weights included."""
     digest = hashlib.sha256()
     digest.update(json.dumps([keras.activations.serialize(inner.activation), settings]).encode())

@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,17 @@ class Limits:
         )
 
 
-def setting(default: Any, help: str, **limits: Any) -> Any:
+def setting(default: object, help: str, **limits: Any) -> Any:
     """Return a dataclass field with a default (`MISSING` for none), and the help and limits of `Limits`."""
     return field(default=default, metadata={"limits": Limits(help, **limits)})
 
 
-def limits_of(kind: type[Any]) -> dict[str, Limits]:
+def limits_of(kind: "type[DataclassInstance]") -> dict[str, Limits]:
     """Return what is known of each setting of a dataclass, by its name."""
     return {f.name: f.metadata["limits"] for f in fields(kind) if "limits" in f.metadata}
 
 
-def check_settings(settings: Any) -> None:
+def check_settings(settings: "DataclassInstance") -> None:
     """Check every field of a frozen dataclass, and store it as it is declared: lists as tuples, 1 as 1.0.
 
     Raises:
@@ -73,7 +76,7 @@ def check_settings(settings: Any) -> None:
         object.__setattr__(settings, name, _as_declared(value, hints[name]))
 
 
-def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
+def from_flat(kind: type[T], flat: Mapping[str, object], what: str) -> T:
     """Build a dataclass that holds a `configuration` from one flat table, as it stands in a file or on a command line.
 
     Args:
@@ -85,7 +88,7 @@ def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
         ValueError: If a name is unknown or missing, or a value is unusable.
     """
     configuration = default_configuration(kind)
-    own = {f.name for f in fields(kind)} - {"configuration"}  # type: ignore[arg-type]
+    own = {f.name for f in fields(kind)} - {"configuration"}
     inner = {f.name for f in fields(configuration)} - own
     if unknown := sorted(map(str, set(flat) - own - inner)):
         raise ValueError(f"{what} names what is unknown: {', '.join(unknown)}. Known: {', '.join(sorted(own | inner))}")
@@ -99,29 +102,29 @@ def from_flat(kind: type[T], flat: Mapping[str, Any], what: str) -> T:
         raise ValueError(f"{what}: {error}") from error
 
 
-def default_configuration(kind: type[Any]) -> Any:
+def default_configuration(kind: "type[DataclassInstance]") -> Any:
     """Return the configuration that a dataclass holds where nothing else is said."""
     (configuration,) = (f for f in fields(kind) if f.name == "configuration")
     return configuration.default if configuration.default_factory is MISSING else configuration.default_factory()
 
 
-def required(kind: type[Any]) -> set[str]:
+def required(kind: "type[DataclassInstance]") -> set[str]:
     """Return the names of the fields without a default."""
     return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
 
 
-def expected(hint: Any, limits: Limits) -> str:
+def expected(hint: object, limits: Limits) -> str:
     """Say in words what a setting may be."""
     kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
     return " or ".join(_expected(kind, limits) for kind in kinds)
 
 
-def alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: object) -> tuple[object, ...]:
     """Return the parts of a union of types, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _expected(kind: Any, limits: Limits) -> str:
+def _expected(kind: object, limits: Limits) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(repr(value) for value in get_args(kind))
     if get_origin(kind) is tuple:
@@ -135,11 +138,11 @@ def _expected(kind: Any, limits: Limits) -> str:
     return f"{'an integer' if kind is int else 'a number'} {limits.range}".strip()
 
 
-def _fits(value: Any, hint: Any, limits: Limits) -> bool:
+def _fits(value: object, hint: object, limits: Limits) -> bool:
     return any(_fits_one(value, kind, limits) for kind in alternatives(hint))
 
 
-def _fits_one(value: Any, kind: Any, limits: Limits) -> bool:
+def _fits_one(value: Any, kind: object, limits: Limits) -> bool:
     if kind is type(None):
         return value is None
     if get_origin(kind) is Literal:
@@ -164,13 +167,13 @@ def _fits_one(value: Any, kind: Any, limits: Limits) -> bool:
         return False
 
 
-def _as_declared(value: Any, hint: Any) -> Any:
+def _as_declared(value: Any, hint: object) -> object:
     if isinstance(value, list):
         return tuple(value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if whole and float in alternatives(hint) else value
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 
 TOLERANCE = 3e-3
 MOST_CHANGED = 5e-4
@@ -29,14 +29,14 @@ Grids = dict[str, Interpolation]
 
 
 def bake(
-    model: Any,
-    calibration: Any = None,
+    model: Model,
+    calibration: Samples | None = None,
     tolerance: float = TOLERANCE,
     *,
-    labels: Any = None,
+    labels: ArrayLike | None = None,
     most_changed: float = MOST_CHANGED,
     task: str = "auto",
-) -> tuple[Any, BakingReport]:
+) -> tuple[Model, BakingReport]:
     """Replace every TwoArgActivation of a trained model by a look-up in a constant table of phi.
 
     A `TwoArgDense` becomes a `Dense` with a look-up behind it.
@@ -64,8 +64,7 @@ def bake(
             are 0 and 1, and else a regression.
 
     Returns:
-        The baked model, not compiled, and a `BakingReport`. The baked model needs keras_twoarg to be loaded from a
-        `.keras` file; its exports need nothing.
+        The baked model, not compiled, and a `BakingReport`. Loading the model from a `.keras` file needs keras_twoarg.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -81,17 +80,13 @@ def bake(
             meets the tolerance, or none keeps enough predictions.
     """
     places = _places(model)
-    if not tolerance > 0:
-        raise ValueError(f"`tolerance` must be positive. Received: tolerance={tolerance!r}")
-    if not 0 <= most_changed <= 1:
-        raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
+    _check_limits(tolerance, most_changed)
     check_finite(model)
     samples = None if calibration is None else data.checked(model, calibration)
     arguments = data.arguments(model, places, samples)
     grids = {place.name: _grid(place, arguments[place.name], tolerance) for place in places}
     if samples is None:
-        report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
-        return _rebuild(model, grids), report
+        return _rebuild(model, grids), BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
     baked, grids, measured = _hold(model, places, grids, samples, labels, task, most_changed, tolerance)
     _, before = data.seconds(model, samples)
     timed, after = data.seconds(baked, samples)
@@ -99,7 +94,14 @@ def bake(
     return baked, replace(report, timed=timed, seconds_before=before, seconds_after=after)
 
 
-def check_finite(model: Any) -> None:
+def _check_limits(tolerance: float, most_changed: float) -> None:
+    if not tolerance > 0:
+        raise ValueError(f"`tolerance` must be positive. Received: tolerance={tolerance!r}")
+    if not 0 <= most_changed <= 1:
+        raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
+
+
+def check_finite(model: Model) -> None:
     """Raise an ArithmeticError that names the first weight which is not finite, if there is one."""
     for weight in model.weights:
         values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32")))
@@ -110,7 +112,7 @@ def check_finite(model: Any) -> None:
             )
 
 
-def _places(model: Any) -> list[TwoArgActivation]:
+def _places(model: Model) -> list[TwoArgActivation]:
     """Return the places of a model that can be baked."""
     places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
     if not places:
@@ -145,15 +147,15 @@ def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) 
 
 
 def _hold(
-    model: Any,
+    model: Model,
     places: Sequence[TwoArgActivation],
     grids: Grids,
-    samples: Any,
-    labels: Any,
+    samples: Samples,
+    labels: ArrayLike | None,
     task: str,
     most_changed: float,
     tolerance: float,
-) -> tuple[Any, Grids, dict[str, Any]]:
+) -> tuple[Model, Grids, Config]:
     """Double the nodes until few enough predictions change; return the model, its grids and what was counted."""
     before = data.outputs(model, samples)
     if not all(np.isfinite(column).all() for column in before):
@@ -204,7 +206,7 @@ def _not_held(changes: Changes, most_changed: float, tolerance: float) -> str:
     )
 
 
-def _accuracy(columns: list[np.ndarray], labels: Any, tasks: list[tuple[str, float]]) -> float:
+def _accuracy(columns: list[np.ndarray], labels: ArrayLike, tasks: list[tuple[str, float]]) -> float:
     """Return the accuracy of a model with one output."""
     labels, ((task, threshold), *others), outputs = np.asarray(labels).reshape(-1), tasks, columns[0]
     if others or task == "regression":
@@ -252,13 +254,13 @@ def _look_up(grid: Interpolation, values: np.ndarray, tuples: np.ndarray) -> np.
     return np.asarray(keras.ops.convert_to_numpy(layer(tuples)))
 
 
-def _rebuild(model: Any, grids: Grids) -> Any:
+def _rebuild(model: Model, grids: Grids) -> Model:
     """Copy a model with other activation layers and the same weights."""
-    copies: list[tuple[Any, Any]] = []
+    copies: list[tuple[Layer, Layer]] = []
 
-    def copy(layer: Any) -> Any:
+    def copy(layer: Layer) -> Layer:
         if isinstance(layer, TwoArgActivation):
-            twin = _baked(layer, grids)
+            twin: Layer = _baked(layer, grids)
         elif isinstance(layer, TwoArgDense) and isinstance(layer.place, TwoArgActivation):
             dense = keras.layers.Dense.from_config(layer.dense.get_config())
             twin = keras.Sequential([dense, _baked(layer.place, grids)], name=layer.name)
@@ -283,9 +285,9 @@ def _rebuild(model: Any, grids: Grids) -> Any:
     return baked
 
 
-def _fill(layer: Any, twin: Any) -> None:
+def _fill(layer: Layer, twin: Layer) -> None:
     """Give a copy the weights of its layer; a table the values of phi."""
-    if isinstance(layer, TwoArgActivation):
+    if isinstance(layer, TwoArgActivation) and isinstance(twin, BakedActivation):
         twin.fill(layer.inner.predict(twin.grid.nodes(layer.arity)))
     elif isinstance(layer, TwoArgDense) and isinstance(twin, keras.Sequential):
         for part, its_twin in zip((layer.dense, layer.place), twin.layers, strict=True):

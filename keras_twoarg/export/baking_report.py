@@ -1,7 +1,8 @@
 """What baking a model changed, place by place and for the whole model."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from keras_twoarg.utils.types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class BakingReport:
     seconds_before: float | None = None
     seconds_after: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return everything as plain values, for JSON."""
         return asdict(self)
 

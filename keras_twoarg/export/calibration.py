@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_twoarg.analysis.density import pre_activations
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.utils.types import Model, Samples
 
 LOOKED_AT = 2000
 """Calibration samples whose pre-activations decide where a table's nodes lie; predictions are counted on all."""
@@ -35,7 +35,7 @@ class Arguments:
     largest: float
 
 
-def arguments(model: Any, places: Sequence[TwoArgActivation], samples: Any) -> dict[str, Arguments]:
+def arguments(model: Model, places: Sequence[TwoArgActivation], samples: Samples | None) -> dict[str, Arguments]:
     """Return the arguments at each place, by the layer's name; without samples normally distributed ones.
 
     Raises:
@@ -61,7 +61,7 @@ def arguments(model: Any, places: Sequence[TwoArgActivation], samples: Any) -> d
     return {name: Arguments(np.concatenate(parts), largest[name]) for name, parts in tuples.items()}
 
 
-def outputs(model: Any, samples: Any) -> list[np.ndarray]:
+def outputs(model: Model, samples: Samples) -> list[np.ndarray]:
     """Return all outputs of a model, one array for each, computed as Keras' `predict` does."""
     # Not `predict`: at its end tf.data may wait as long again as it took. And batches of one size: each is compiled.
     number = number_of(samples)
@@ -72,7 +72,7 @@ def outputs(model: Any, samples: Any) -> list[np.ndarray]:
     return [np.concatenate(column)[:number].astype("float32") for column in zip(*parts, strict=True)]
 
 
-def seconds(model: Any, samples: Any) -> tuple[int, float]:
+def seconds(model: Model, samples: Samples) -> tuple[int, float]:
     """Return how many samples were timed, and the median time that predicting them takes once it is compiled."""
     first = _take(samples, slice(_TIMED))
     times = []
@@ -83,7 +83,7 @@ def seconds(model: Any, samples: Any) -> tuple[int, float]:
     return number_of(first), float(np.median(times))
 
 
-def checked(model: Any, samples: Any) -> Any:
+def checked(model: Model, samples: Samples) -> Samples:
     """Return calibration data as arrays, or raise a ValueError unless there are samples, as many for each input."""
     inputs = getattr(model, "inputs", None) or [None]
     several = isinstance(samples, dict) or len(inputs) > 1
@@ -99,10 +99,10 @@ def checked(model: Any, samples: Any) -> Any:
     return samples
 
 
-def number_of(samples: Any) -> int:
+def number_of(samples: Samples) -> int:
     """Return the number of samples."""
     return len(keras.tree.flatten(samples)[0])
 
 
-def _take(samples: Any, part: slice | np.ndarray) -> Any:
+def _take(samples: Samples, part: slice | np.ndarray) -> Samples:
     return keras.tree.map_structure(itemgetter(part), samples)

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
+
+from keras_twoarg.utils.types import ArrayLike, Layer, Model
 
 TASKS = ("auto", "classes", "binary", "regression")
 
@@ -88,7 +89,9 @@ def count_changes(
     )
 
 
-def task_of(model: Any, outputs: np.ndarray, labels: Any = None, task: str = "auto") -> tuple[str, float]:
+def task_of(
+    model: Model, outputs: np.ndarray, labels: ArrayLike | None = None, task: str = "auto"
+) -> tuple[str, float]:
     """Return what an output is for, and for `"binary"` the threshold between its two answers.
 
     An output of several columns stands for classes, or behind a sigmoid for as many questions of yes and no. One
@@ -114,7 +117,7 @@ def task_of(model: Any, outputs: np.ndarray, labels: Any = None, task: str = "au
     return task, 0.5 if probabilities else 0.0
 
 
-def _last_activation(model: Any) -> Any:
+def _last_activation(model: Layer) -> object:
     layers = getattr(model, "layers", None)
     return _last_activation(layers[-1]) if layers else getattr(model, "activation", None)
 

@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import has_named_outputs, was_called
+from keras_twoarg.utils.types import Model
 
 TOLERANCE = 1e-5
 
@@ -55,7 +55,7 @@ class Agreement:
         )
 
 
-def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
+def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Model:
     """Return a model as it is served: with a named output and, if wanted, what is in front of it and behind it.
 
     Args:
@@ -79,22 +79,24 @@ def servable(model: Any, *, softmax: bool = False, pixels: bool = False) -> Any:
         if softmax or pixels:
             raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
         return model
-    given = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
-    values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(given) if pixels else given
-    found = model(values)
+    entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
+    values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
+    outputs = model(values)
     if softmax:
-        return keras.Model(given, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(found)})
-    return keras.Model(given, {"logits": found})
+        return keras.Model(
+            entry, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}
+        )
+    return keras.Model(entry, {"logits": outputs})
 
 
-def record(model: Any, file: Path, x: np.ndarray) -> None:
+def record(model: Model, file: Path, x: np.ndarray) -> None:
     """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it."""
     outputs = _predict(model, x)
     write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs))
 
 
 def export(
-    model: Any,
+    model: Model,
     path: str | os.PathLike[str],
     format: str = "tf_saved_model",
     *,
@@ -177,7 +179,7 @@ def _files(path: Path, format: str) -> list[Path]:
     return [path.with_suffix(second), path] if second else [path]
 
 
-def _write(model: Any, path: Path, format: str) -> None:
+def _write(model: Model, path: Path, format: str) -> None:
     if format == "openvino" and openvino.applies(model):
         openvino.export(model, path)
         return
@@ -190,7 +192,7 @@ def _write(model: Any, path: Path, format: str) -> None:
         raise
 
 
-def _call_once(model: Any) -> None:
+def _call_once(model: Model) -> None:
     """Call a model that was built or loaded and never called: some exporters insist on it."""
     inputs = getattr(model, "inputs", None)
     if inputs and not was_called(model):
@@ -198,7 +200,7 @@ def _call_once(model: Any) -> None:
         model(zeros[0] if len(zeros) == 1 else zeros)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str]) -> Model:
     """Load a `.keras` file for inference, or raise a ValueError that says why it cannot be."""
     path = Path(path)
     if not path.exists():
@@ -218,20 +220,20 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path} asks for more memory than there is") from error
 
 
-def _predict(model: Any, x: np.ndarray) -> np.ndarray:
-    found = model(x, training=False)
-    if isinstance(found, dict):
-        (found,) = found.values()
-    return np.asarray(keras.ops.convert_to_numpy(found))
+def _predict(model: Model, x: np.ndarray) -> np.ndarray:
+    outputs = model(x, training=False)
+    if isinstance(outputs, dict):
+        (outputs,) = outputs.values()
+    return np.asarray(keras.ops.convert_to_numpy(outputs))
 
 
-def random_inputs(model: Any, seed: int, number: int = 64) -> np.ndarray:
+def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
     """Return inputs for a comparison, uniform within [-1, 1]."""
     shape = (number, *model.input_shape[1:])
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32")
 
 
-def compare(model: Any, path: str | os.PathLike[str], x: np.ndarray, format: str = "tf_saved_model") -> Agreement:
+def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: str = "tf_saved_model") -> Agreement:
     """Load an export in its own runtime and compare its outputs with the model's.
 
     Examples:
@@ -246,10 +248,10 @@ def compare(model: Any, path: str | os.PathLike[str], x: np.ndarray, format: str
     """
     run = runtimes.load(path, format)
     expected = _predict(model, x)
-    found = run(x)
+    outputs = run(x)
     return Agreement(
-        float(np.abs(found - expected).max(initial=0.0)),
+        float(np.abs(outputs - expected).max(initial=0.0)),
         float(np.abs(expected).max(initial=0.0)),
-        int((found.argmax(-1) != expected.argmax(-1)).sum()),
+        int((outputs.argmax(-1) != expected.argmax(-1)).sum()),
         len(x),
     )

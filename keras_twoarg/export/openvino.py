@@ -5,16 +5,20 @@ is continued to twice its extent; only beyond that do the two differ.
 """
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_twoarg.layers import baked_activation
 from keras_twoarg.ops.table import Interpolation, look_up
+from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor
+
+if TYPE_CHECKING:
+    import openvino
 
 
-def export(model: Any, path: str | os.PathLike[str]) -> None:
+def export(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model as OpenVINO's IR, `path` (.xml) and the weights beside it (.bin). On the TensorFlow backend."""
     import openvino
     from openvino.frontend.tensorflow import ConversionExtension
@@ -25,33 +29,33 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
     ):  # each look-up one operation, which the converter hands to `_grid_sample`
         traced = _trace(model, signature)
     converted = openvino.convert_model(traced, extension=[ConversionExtension("PyFuncStateless", _grid_sample)])
-    for given, tensor in zip(converted.inputs, model.inputs, strict=True):
-        given.get_node().set_friendly_name(tensor.name)
-        given.tensor.set_names({tensor.name})
+    for entry, tensor in zip(converted.inputs, model.inputs, strict=True):
+        entry.get_node().set_friendly_name(tensor.name)
+        entry.tensor.set_names({tensor.name})
     openvino.save_model(converted, str(path), compress_to_fp16=False)
 
 
-def _specification(tensor: Any) -> Any:
+def _specification(tensor: NamedTensor) -> object:
     import tensorflow as tf
 
     return tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name)
 
 
-def _trace(model: Any, signature: list[Any]) -> Any:
+def _trace(model: Model, signature: list[object]) -> Function:
     import tensorflow as tf
 
-    def infer(*inputs: Any) -> Any:
+    def infer(*inputs: Tensor) -> Outputs:
         return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
 
     return tf.function(infer, input_signature=signature).get_concrete_function()
 
 
-def _mark(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+def _mark(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     if tuples.shape[-1] != 2:
         return look_up(tuples, cells, grid)
     import tensorflow as tf
 
-    def never(*_: Any) -> Any:
+    def never(*_: object) -> Tensor:
         raise NotImplementedError("This operation marks a place for OpenVINO's converter; it is never run")
 
     # GridSample takes coordinates within [-1, 1] for the whole table.
@@ -60,14 +64,14 @@ def _mark(tuples: Any, cells: Any, grid: Interpolation) -> Any:
     return tf.ensure_shape(values, [None])
 
 
-def _grid_sample(node: Any) -> Any:
+def _grid_sample(node: "openvino.Node") -> "list[openvino.Output]":
     """Replace a marked look-up."""
     from openvino import opset13 as opset  # opset 9 brought GridSample
 
     coordinates, table = node.get_input(0), _continued(node.get_input(1).get_node().data)
     side = len(table)
 
-    def integers(*values: int) -> Any:
+    def integers(*values: int) -> "openvino.Node":
         return opset.constant(np.array(values, dtype=np.int64))
 
     # The first coordinate runs along the last axis of the table.
@@ -78,7 +82,7 @@ def _grid_sample(node: Any) -> Any:
     return opset.reshape(values, integers(-1), False).outputs()
 
 
-def _continued(cells: Any) -> np.ndarray:
+def _continued(cells: np.ndarray) -> np.ndarray:
     """Turn cells into the table of nodes, continued to twice its extent."""
     last = round(len(cells) ** 0.5)  # cells along each argument
     index = np.arange(-_added(last), last + _added(last) + 1)
@@ -94,7 +98,7 @@ def _added(cells: int) -> int:
     return -(-cells // 2)
 
 
-def applies(model: Any) -> bool:
+def applies(model: Model) -> bool:
     """Return whether a model has look-ups that this export makes faster."""
     places = [layer for layer in model._flatten_layers() if isinstance(layer, baked_activation.BakedActivation)]
     return keras.backend.backend() == "tensorflow" and any(layer.arity == 2 for layer in places)

@@ -71,8 +71,8 @@ def _tensorflow(path: str) -> Run:
     loaded = tf.saved_model.load(path)
 
     def run(x: np.ndarray) -> np.ndarray:
-        found = loaded.serve(tf.convert_to_tensor(x))
-        return np.asarray(next(iter(found.values())) if isinstance(found, dict) else found)
+        outputs = loaded.serve(tf.convert_to_tensor(x))
+        return np.asarray(next(iter(outputs.values())) if isinstance(outputs, dict) else outputs)
 
     return run
 
@@ -97,17 +97,20 @@ def _litert(path: str) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(path, num_threads=os.cpu_count())
-    given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    allocated: list[Any] = [None]
+    input_index, output_index = (
+        interpreter.get_input_details()[0]["index"],
+        interpreter.get_output_details()[0]["index"],
+    )
+    allocated: list[tuple[int, ...] | None] = [None]
 
     def run(x: np.ndarray) -> np.ndarray:
         if allocated[0] != x.shape:
-            interpreter.resize_tensor_input(given, x.shape)
+            interpreter.resize_tensor_input(input_index, x.shape)
             interpreter.allocate_tensors()
             allocated[0] = x.shape
-        interpreter.set_tensor(given, x)
+        interpreter.set_tensor(input_index, x)
         interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(found))
+        return np.asarray(interpreter.get_tensor(output_index))
 
     return run
 
@@ -128,16 +131,16 @@ def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:
 
     Latency is the median time of a batch of 1, throughput samples per second in batches of 1000.
     """
-    found: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy writes as well
+    arrays: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy writes as well
     for batch in (1, 37, 1000, 0):
         samples = np.resize(x, (batch, *x.shape[1:]))
         try:
-            found[f"batch_{batch}"] = run(samples)
+            arrays[f"batch_{batch}"] = run(samples)
         except Exception as error:  # what a runtime refuses is a result, of whatever kind its error is
-            found[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
-    found["latency"] = np.array(_median_time(run, x[:1], seconds))
-    found["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))
-    return found
+            arrays[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
+    arrays["latency"] = np.array(_median_time(run, x[:1], seconds))
+    arrays["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))
+    return arrays
 
 
 def _median_time(run: Run, x: np.ndarray, seconds: float) -> float:

@@ -43,20 +43,20 @@ class Session:
         self._check()
         self._session = ctypes.c_void_p(session)
 
-    def run(self, given: str, x: np.ndarray, wanted: str) -> np.ndarray:
+    def run(self, source: str, x: np.ndarray, wanted: str) -> np.ndarray:
         """Feed one float32 tensor and fetch another, both by `operation:number`."""
         x = np.ascontiguousarray(x, "float32")
         shape = (ctypes.c_int64 * x.ndim)(*x.shape)
         tensor = ctypes.c_void_p(self._tf.TF_AllocateTensor(_FLOAT, shape, x.ndim, x.nbytes))
         ctypes.memmove(self._tf.TF_TensorData(tensor), x.ctypes.data, x.nbytes)
-        inputs, outputs = self._place(given), self._place(wanted)
-        values, found = (ctypes.c_void_p * 1)(tensor), (ctypes.c_void_p * 1)()
+        inputs, outputs = self._place(source), self._place(wanted)
+        values, fetched = (ctypes.c_void_p * 1)(tensor), (ctypes.c_void_p * 1)()
         self._tf.TF_SessionRun(
-            self._session, None, inputs, values, 1, outputs, found, 1, None, 0, None, self._status
+            self._session, None, inputs, values, 1, outputs, fetched, 1, None, 0, None, self._status
         )  # fmt: skip
         self._tf.TF_DeleteTensor(tensor)
         self._check()
-        result = ctypes.c_void_p(found[0])
+        result = ctypes.c_void_p(fetched[0])
         sizes = [self._tf.TF_Dim(result, i) for i in range(self._tf.TF_NumDims(result))]
         array = np.empty(sizes, "float32")
         ctypes.memmove(array.ctypes.data, self._tf.TF_TensorData(result), array.nbytes)
@@ -65,10 +65,10 @@ class Session:
 
     def _place(self, name: str) -> ctypes.Array[_Output]:
         operation, _, index = name.partition(":")
-        found = self._tf.TF_GraphOperationByName(self._graph, operation.encode())
-        if not found:
+        node = self._tf.TF_GraphOperationByName(self._graph, operation.encode())
+        if not node:
             raise ValueError(f"The SavedModel has no operation {operation!r}")
-        return (_Output * 1)(_Output(found, int(index or 0)))
+        return (_Output * 1)(_Output(node, int(index or 0)))
 
     def _check(self) -> None:
         if self._tf.TF_GetCode(self._status) != 0:
@@ -77,10 +77,10 @@ class Session:
 
 def _library() -> ctypes.CDLL:
     """Load the C library out of the wheel, without importing TensorFlow."""
-    found = util.find_spec("tensorflow")
-    if found is None or found.origin is None:
+    wheel = util.find_spec("tensorflow")
+    if wheel is None or wheel.origin is None:
         raise ImportError("The C library ships with TensorFlow: pip install 'keras_twoarg[tensorflow-cpu]'")
-    folder = Path(found.origin).parent
+    folder = Path(wheel.origin).parent
     for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
         if not (folder / name).exists():
             raise ImportError(f"This TensorFlow wheel has no {name}")

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -69,7 +68,7 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         raise ValueError(
             f"{folder} holds no export: no version such as 1, and no model.onnx, model.xml or model.tflite"
         )
-    found = []
+    checks = []
     for path, format in exports:
         recorded = record_of(path)
         if not recorded.is_file():
@@ -80,12 +79,12 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
                 f"`twoarg export MODEL --out {path}` writes both"
             )
         progress(FORMATS[format].runtime)
-        found.append(_runtime(path, format, recorded))
+        checks.append(_runtime(path, format, recorded))
         if format == "tf_saved_model":
             for name, run in (("saved_model_cli", _saved_model_cli), ("TensorFlow C library", _c_library)):
                 progress(name)
-                found.append(run(path, recorded))
-    return found
+                checks.append(run(path, recorded))
+    return checks
 
 
 def checks_table(checks: list[Check]) -> Table:
@@ -125,17 +124,17 @@ def _exports(folder: Path) -> list[tuple[Path, str]]:
 
 def _runtime(path: Path, format: str, recorded: Path) -> Check:
     name = FORMATS[format].runtime
-    found = _in_a_bare_process(runtimes.__file__, str(path), format, given=recorded)
-    if isinstance(found, str):
-        return Check(path.name, name, problem=found)
-    with np.load(recorded) as arrays:
-        expected = arrays["outputs"]
-    taken = [batch for batch in BATCHES if f"batch_{batch}" in found]
-    pairs = [(found["outputs"], expected)]
-    pairs += [(found[f"batch_{b}"], np.resize(expected, (b, *expected.shape[1:]))) for b in taken]
+    arrays = _in_a_bare_process(runtimes.__file__, str(path), format, inputs=recorded)
+    if isinstance(arrays, str):
+        return Check(path.name, name, problem=arrays)
+    with np.load(recorded) as record:
+        expected = record["outputs"]
+    taken = [batch for batch in BATCHES if f"batch_{batch}" in arrays]
+    pairs = [(arrays["outputs"], expected)]
+    pairs += [(arrays[f"batch_{b}"], np.resize(expected, (b, *expected.shape[1:]))) for b in taken]
     difference, agrees = _compare(pairs)
     refused = tuple(batch for batch in BATCHES if batch not in taken)
-    latency, throughput = float(found["latency"]), float(found["throughput"])
+    latency, throughput = float(arrays["latency"]), float(arrays["throughput"])
     return Check(path.name, name, difference, agrees, refused, latency, throughput)
 
 
@@ -143,8 +142,8 @@ def _c_library(path: Path, recorded: Path) -> Check:
     names = names_of(path)
     if isinstance(names, str):
         return Check(path.name, "TensorFlow C library", problem=names)
-    found = _in_a_bare_process(tensorflow_c.__file__, str(path), given=recorded, more=names[1:])
-    return _simple(path, "TensorFlow C library", found, recorded)
+    arrays = _in_a_bare_process(tensorflow_c.__file__, str(path), inputs=recorded, more=names[1:])
+    return _simple(path, "TensorFlow C library", arrays, recorded)
 
 
 def _saved_model_cli(path: Path, recorded: Path) -> Check:
@@ -156,15 +155,15 @@ def _saved_model_cli(path: Path, recorded: Path) -> Check:
         command = [*_tool("run", path), "--inputs", f"{key}={recorded}[inputs]", "--outdir", folder]
         done = _run(command)
         file = Path(folder) / f"{name}.npy"
-        found: dict[str, Any] | str = {"outputs": np.load(file)} if file.exists() else _last_line(done)
-    return _simple(path, "saved_model_cli", found, recorded)
+        arrays: dict[str, np.ndarray] | str = {"outputs": np.load(file)} if file.exists() else _last_line(done)
+    return _simple(path, "saved_model_cli", arrays, recorded)
 
 
-def _simple(path: Path, name: str, found: dict[str, Any] | str, recorded: Path) -> Check:
-    if isinstance(found, str):
-        return Check(path.name, name, problem=found)
-    with np.load(recorded) as arrays:
-        difference, agrees = _compare([(found["outputs"], arrays["outputs"])])
+def _simple(path: Path, name: str, arrays: dict[str, np.ndarray] | str, recorded: Path) -> Check:
+    if isinstance(arrays, str):
+        return Check(path.name, name, problem=arrays)
+    with np.load(recorded) as expected:
+        difference, agrees = _compare([(arrays["outputs"], expected["outputs"])])
     return Check(path.name, name, difference, agrees)
 
 
@@ -187,12 +186,12 @@ def _tool(action: str, path: Path) -> list[str]:
 
 
 def _in_a_bare_process(
-    program: str, *words: str, given: Path, more: tuple[str, ...] = ()
+    program: str, *words: str, inputs: Path, more: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray] | str:
     """Return the arrays that a program has written, or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.npz"
-        done = _run([sys.executable, "-I", program, *words, str(given), str(out), *more])
+        done = _run([sys.executable, "-I", program, *words, str(inputs), str(out), *more])
         if done.returncode or not out.exists():
             return _last_line(done)
         with np.load(out) as arrays:
@@ -213,8 +212,8 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _compare(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, bool]:
-    if any(found.shape != expected.shape for found, expected in pairs):
+    if any(outputs.shape != expected.shape for outputs, expected in pairs):
         return float("inf"), False
-    difference = max(float(np.abs(found - expected).max(initial=0.0)) for found, expected in pairs)
+    difference = max(float(np.abs(outputs - expected).max(initial=0.0)) for outputs, expected in pairs)
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
     return difference, bool(difference <= TOLERANCE * scale)

@@ -1,10 +1,9 @@
 """Baked evaluation: phi as a constant table, in a layer without an inner network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +13,9 @@ from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
+from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors
 
-LookUp = Callable[[Any, Any, Interpolation], Any]
+LookUp = Callable[[Tensor, Tensor, Interpolation], Tensor]
 
 _look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
 
@@ -62,12 +62,12 @@ class BakedActivation(PairingLayer):
 
     def __init__(
         self,
-        grid: Any,
+        grid: Interpolation | Config,
         arity: int = 2,
         pairing: str = "adjacent",
-        pool_size: Any = None,
+        pool_size: int | Sequence[int] | None = None,
         axis: int = -1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
         self.grid = grid if isinstance(grid, Interpolation) else Interpolation(**grid)
@@ -82,7 +82,7 @@ class BakedActivation(PairingLayer):
         """Arguments of each unit."""
         return self._arity
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shapes) -> None:
         """Create the table: for each cell the coefficients of its polynomial."""
         self.compute_output_shape(input_shape)
         cells = (self.grid.resolution - 1) ** self.arity
@@ -90,12 +90,12 @@ class BakedActivation(PairingLayer):
             name="cells", shape=(cells, 2**self.arity), dtype="float32", autocast=False, trainable=False
         )
 
-    def fill(self, values: Any) -> None:
+    def fill(self, values: ArrayLike) -> None:
         """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
-        values = ops.convert_to_tensor(np.asarray(values, "float32"))
-        self.cells.assign(make_cells(values, self.grid.resolution, self.arity))
+        nodes = ops.convert_to_tensor(np.asarray(values, "float32"))
+        self.cells.assign(make_cells(nodes, self.grid.resolution, self.arity))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
         tuples = self.tuples(inputs)
         flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
@@ -107,12 +107,12 @@ class BakedActivation(PairingLayer):
         values = ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
         return values if self.pool_size is None else max_pool(values, self.pool_size, self.axis)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit, or each unit and window."""
         shape = super().compute_output_shape(input_shape)
         return shape if self.pool_size is None else pooled_shape(shape, self.pool_size, self.axis)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         own = {"arity": self.arity, "pool_size": self.pool_size}
         return {**super().get_config(), "grid": asdict(self.grid), **own}

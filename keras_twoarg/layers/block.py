@@ -6,6 +6,7 @@ from typing import Any, cast
 from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.ops.table import Interpolation
 
 
 class Block:
@@ -30,7 +31,7 @@ class Block:
         return self.place.inner
 
     @property
-    def evaluation(self) -> Any:
+    def evaluation(self) -> str | Interpolation | list[str | Interpolation]:
         """How phi is to be evaluated. Set it at `layer.place`, or by `set_evaluation`."""
         return self.place.evaluation
 
@@ -39,7 +40,7 @@ class Block:
         """The place, or those of the cell types."""
         return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; `inner` is that of the place."""
         if name == "inner":
             setattr(self.place, "inner", value)  # noqa: B010 (a property for readers, see CellTypes)

@@ -11,6 +11,7 @@ from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.layers.serialization import phi_config, revive_phi
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -50,9 +51,9 @@ class CellTypes(PairingLayer):
         inner: Sequence[InnerNetwork],
         *,
         pairing: str = "adjacent",
-        evaluation: Any = "auto",
+        evaluation: str | Interpolation | Sequence[str | Interpolation] = "auto",
         axis: int = -1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
         if not isinstance(inner, list | tuple):
@@ -95,14 +96,14 @@ class CellTypes(PairingLayer):
         """How the phis are to be evaluated, block by block. Set it at `layer.places[k]`, or by `set_evaluation`."""
         return [place.evaluation for place in self.places]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shapes) -> None:
         """Build the blocks' places."""
         shape = list(self.compute_output_shape(input_shape))
         shape[self.axis] = self._units_of_a_type(shape)
         for place in self.places:
             place.build([tuple(shape)] * self.arity)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply to each block of units its own phi."""
         number = len(self.places)
         arguments = ops.unstack(self.tuples(inputs), axis=-1)  # each (..., n)
@@ -121,17 +122,17 @@ class CellTypes(PairingLayer):
             )
         return units // len(self.places)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit."""
         shape = super().compute_output_shape(input_shape)
         self._units_of_a_type(shape)
         return shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments; the inner networks with their identities."""
         return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> "CellTypes":
         """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`)."""
         return cls(**revive_phi(config))

@@ -1,13 +1,13 @@
 """describe: which places a model has, which phi each of them holds, and how it is evaluated."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.table import aligned
+from keras_twoarg.utils.types import Model, Shape
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PlaceDescription:
     """
 
     name: str
-    units: tuple[int | None, ...] | None
+    units: Shape | None
     evaluation: str
     nodes: tuple[int, ...]
     phi: str
@@ -81,11 +81,11 @@ class Description:
     __repr__ = __str__
 
 
-def describe(model: Any) -> Description:
+def describe(model: Model) -> Description:
     """Describe a model's places and inner networks.
 
     Args:
-        model: Any Keras model or layer that holds at least one `TwoArgActivation`.
+        model: A Keras model or layer of any kind that holds at least one `TwoArgActivation`.
 
     Returns:
         A `Description`. Printing it gives a table.
@@ -122,7 +122,7 @@ def _place(layer: TwoArgActivation, shared: bool) -> PlaceDescription:
     return PlaceDescription(layer.name, _units(layer), evaluation, nodes, layer.inner.name, shared)
 
 
-def _units(layer: TwoArgActivation) -> tuple[int | None, ...] | None:
+def _units(layer: TwoArgActivation) -> Shape | None:
     config = layer.get_build_config() if layer.built else None
     return layer.compute_output_shape(config["input_shape"])[1:] if config else None
 
@@ -139,5 +139,5 @@ def _row(place: PlaceDescription) -> tuple[str, ...]:
     return place.name, units, place.evaluation, _times(place.nodes) or "-", place.phi, "yes" if place.shared else "no"
 
 
-def _times(sizes: tuple[int | None, ...]) -> str:
+def _times(sizes: Shape) -> str:
     return " x ".join("?" if size is None else str(size) for size in sizes)

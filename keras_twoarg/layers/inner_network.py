@@ -17,6 +17,7 @@ from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
 
@@ -78,15 +79,15 @@ class InnerNetwork(keras.layers.Layer):
     def __init__(
         self,
         hidden_units: Sequence[int] = (64, 64),
-        activation: Any = "relu",
+        activation: Identifier = "relu",
         arity: int = 2,
         *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
         share_key: str | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = tuple(_positive("hidden_units", units) for units in _sequence(hidden_units))
@@ -100,7 +101,7 @@ class InnerNetwork(keras.layers.Layer):
         self.copy_of: str | None = None  # the key of the network that this one was rebuilt from, outside a scope
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the kernel and bias of each layer."""
         self._check_last_axis(input_shape)
         sizes = (self.arity, *self.hidden_units, 1)
@@ -122,14 +123,14 @@ class InnerNetwork(keras.layers.Layer):
             setattr(self, f"bias_{i}", bias)
         self._claim_share_key()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply phi to the last axis of `inputs`."""
         self._check_last_axis(inputs.shape)
         lead = ops.shape(inputs)[:-1]
         tuples = ops.reshape(inputs, (-1, self.arity))
         return ops.reshape(self.evaluate(tuples, self.values(), bool(training)), (*lead, 1))
 
-    def evaluate(self, tuples: Any, values: list[Any], training: bool = False) -> Any:
+    def evaluate(self, tuples: Tensor, values: list[Tensor], training: bool = False) -> Tensor:
         """Evaluate phi exactly at tuples `(N, arity)`, `(N, 1)`, with these values of its weights."""
         return exact.evaluate(tuples, values, self.activation, training)
 
@@ -143,7 +144,7 @@ class InnerNetwork(keras.layers.Layer):
         self.ensure_built()
         return super().get_weights()
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Set the values of each layer's kernel and bias: in all places of all models that hold this network."""
         self.ensure_built()
         super().set_weights(weights)
@@ -220,22 +221,22 @@ class InnerNetwork(keras.layers.Layer):
             raise ValueError(f"Expected a file with one {cls.__name__}. Received: {path}, with {names}")
         return networks[0]
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: object) -> None:
         """Take the weights of a file, as Keras' loading calls it, and warn if another model loses its own thereby."""
         super().load_own_variables(store)
         ownership.note_loading(self)
 
-    def values(self) -> list[Any]:
+    def values(self) -> list[Tensor]:
         """Return the values of each layer's kernel and bias, in the dtype of the running computation."""
         # `value` honours autocasting, which a Keras variable passed to a compiled function would not.
         return [weight.value for weight in self.weights]
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape` with a last axis of 1."""
         self._check_last_axis(input_shape)
         return (*input_shape[:-1], 1)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
@@ -249,7 +250,7 @@ class InnerNetwork(keras.layers.Layer):
             "share_key": self.share_key,
         }
 
-    def _check_last_axis(self, shape: Any) -> None:
+    def _check_last_axis(self, shape: Shape) -> None:
         if len(shape) < 1 or shape[-1] != self.arity:
             raise ValueError(
                 f"The inner network has arity {self.arity}: the last axis of its input must be {self.arity}. "
@@ -277,11 +278,11 @@ def _keras_file(path: str | Path) -> Path:
     return Path(path)
 
 
-def _sequence(hidden_units: Any) -> Sequence[Any]:
+def _sequence(hidden_units: int | Sequence[int]) -> Sequence[int]:
     return hidden_units if isinstance(hidden_units, list | tuple) else (hidden_units,)
 
 
-def _positive(name: str, value: Any) -> int:
+def _positive(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(
             f"`{name}` must be a positive integer, or several for hidden units. Received: {name}={value!r}"
@@ -289,7 +290,7 @@ def _positive(name: str, value: Any) -> int:
     return value
 
 
-def _for_layer(initializer: Any, index: int) -> Any:
+def _for_layer(initializer: Any, index: int) -> Function:
     """Return a copy of a seeded initializer with a seed of its own, so that equal shapes get different values."""
     config = initializer.get_config() if hasattr(initializer, "get_config") else {}
     if not isinstance(config.get("seed"), int):

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.utils.types import Config, Function, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -34,15 +34,15 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         True
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(self, epsilon: float = 1e-5, **kwargs: object) -> None:
         super().__init__(epsilon=epsilon, center=False, scale=False, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Normalize over every axis but the first."""
         self.axis = list(range(1, len(input_shape)))
         super().build(input_shape)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Subtract each sample's mean and divide by its standard deviation."""
         if not may_compile(training):
             return super().call(inputs)
@@ -50,34 +50,34 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         normalized = ops.reshape(_tensorflow_norm(self.epsilon)(rows), ops.shape(inputs))
         return ops.cast(normalized, self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         base = keras.layers.Layer.get_config(self)
         return {**base, "epsilon": self.epsilon}
 
 
 @lru_cache(maxsize=8)
-def _tensorflow_norm(epsilon: float) -> Callable[[Any], Any]:
+def _tensorflow_norm(epsilon: float) -> Callable[[Tensor], Tensor]:
     """Return the normalization of rows `(batch, pixels, channels)` with its own gradient, compiled by XLA."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
-    def forward(rows: Any) -> Any:
+    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
         centered = rows - _mean(rows)
         scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
         return centered * scale, scale
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
-    def backward(normalized: Any, scale: Any, upstream: Any) -> Any:
+    def backward(normalized: Tensor, scale: Tensor, upstream: Tensor) -> Tensor:
         return scale * (upstream - _mean(upstream) - normalized * _mean(upstream * normalized))
 
-    def differentiable(rows: Any) -> Any:
+    def differentiable(rows: Tensor) -> tuple[Tensor, Function]:
         normalized, scale = forward(rows)
         return normalized, lambda upstream: backward(normalized, scale, upstream)
 
     return with_gradient(differentiable)
 
 
-def _mean(rows: Any) -> Any:
+def _mean(rows: Tensor) -> Tensor:
     """Return each sample's mean, `(batch, 1, 1)`; over pixels first, which XLA does for many channels at once."""
     return ops.mean(ops.mean(rows, axis=1, keepdims=True), axis=2, keepdims=True)

@@ -11,19 +11,19 @@ so only when a phi that is in use already is used at a place for the first time.
 import gc
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import keras
 
 from keras_twoarg.utils.keras_internals import flatten_layers, graph_of, layers_being_called, live_models
+from keras_twoarg.utils.types import Layer, Model
 
 
 @dataclass
 class _Usage:
     """What is known of an inner network that has been trained or loaded."""
 
-    places: WeakSet[Any] = field(default_factory=WeakSet)  # where it was trained, and what belongs to these
+    places: WeakSet[Layer] = field(default_factory=WeakSet)  # where it was trained, and what belongs to these
     told: bool = False
 
 
@@ -31,8 +31,8 @@ class _Usage:
 class _Group:
     """Places of one inner network that belong together, and the models that hold them."""
 
-    places: set[Any]
-    models: list[Any]
+    places: set[Layer]
+    models: list[Model]
 
     @property
     def name(self) -> str:
@@ -42,10 +42,10 @@ class _Group:
         return str(max(own, key=lambda model: len(flatten_layers(model))).name)
 
 
-_usages: WeakKeyDictionary[Any, _Usage] = WeakKeyDictionary()
+_usages: WeakKeyDictionary[Layer, _Usage] = WeakKeyDictionary()
 
 
-def note_training(inner: Any, place: Any) -> None:
+def note_training(inner: Layer, place: Layer) -> None:
     """Remember that a place trains its inner network; warn if another live model holds it too."""
     usage = _usages.get(inner)
     if not inner.trainable_weights or (usage is not None and (usage.told or place in usage.places)):
@@ -63,7 +63,7 @@ def note_training(inner: Any, place: Any) -> None:
     usage.places.update(together)
 
 
-def note_loading(inner: Any) -> None:
+def note_loading(inner: Layer) -> None:
     """Remember that weights were loaded into an inner network; warn if several live models hold one that is in use."""
     usage = _usages.get(inner)
     if usage is None:
@@ -74,7 +74,7 @@ def note_loading(inner: Any) -> None:
             _warn(usage, inner, f"Weights were loaded into it for one of the models {groups[0].name!r}", groups[1].name)
 
 
-def _warn(usage: _Usage, inner: Any, event: str, other: str) -> None:
+def _warn(usage: _Usage, inner: Layer, event: str, other: str) -> None:
     usage.told = True
     warnings.warn(
         f"Two models hold the inner network {inner.name!r}, and it is not frozen. {event}, which changes {other!r} "
@@ -85,14 +85,14 @@ def _warn(usage: _Usage, inner: Any, event: str, other: str) -> None:
     )
 
 
-def _unrelated(inner: Any) -> list[_Group]:
+def _unrelated(inner: Layer) -> list[_Group]:
     """Return the groups of live models that hold the network and have no place and no outer model in common."""
     if len(_groups(inner)) > 1:
         gc.collect()  # a model that nobody holds any more lives until then
     return _groups(inner)
 
 
-def _groups(inner: Any) -> list[_Group]:
+def _groups(inner: Layer) -> list[_Group]:
     groups: list[_Group] = []
     for model in live_models():
         group = _Group(_places(model, inner), [model])
@@ -105,7 +105,7 @@ def _groups(inner: Any) -> list[_Group]:
     return groups
 
 
-def _places(model: Any, inner: Any) -> set[Any]:
+def _places(model: Layer, inner: Layer) -> set[Layer]:
     """Return the layers within a model that hold the network, other models left out."""
     layers = flatten_layers(model)
     return {one for one in layers if getattr(one, "inner", None) is inner and not isinstance(one, keras.Model)}

@@ -2,32 +2,32 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.utils.types import Config, Function, Tensor, Tensors
 
 
-def _glu(x1: Any, x2: Any) -> Any:
+def _glu(x1: Tensor, x2: Tensor) -> Tensor:
     return ops.sigmoid(x1) * x2
 
 
-def _maxout(x1: Any, x2: Any) -> Any:
+def _maxout(x1: Tensor, x2: Tensor) -> Tensor:
     return ops.maximum(x1, x2)
 
 
-def _product(x1: Any, x2: Any) -> Any:
+def _product(x1: Tensor, x2: Tensor) -> Tensor:
     return x1 * x2
 
 
-def _swiglu(x1: Any, x2: Any) -> Any:
+def _swiglu(x1: Tensor, x2: Tensor) -> Tensor:
     return ops.silu(x1) * x2
 
 
-def _xnor(x1: Any, x2: Any) -> Any:
+def _xnor(x1: Tensor, x2: Tensor) -> Tensor:
     return ops.sign(x1 * x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
 
 
@@ -63,7 +63,7 @@ class PairActivation(PairingLayer):
         ValueError: If the function or the pairing is unknown, or the axis is odd or that of the batch.
     """
 
-    def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: Any) -> None:
+    def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: object) -> None:
         super().__init__(pairing, axis, **kwargs)
         if function not in FUNCTIONS:
             raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
@@ -74,7 +74,7 @@ class PairActivation(PairingLayer):
         """Arguments of each unit: two."""
         return 2
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply the function to each unit's arguments."""
         tuples = self.tuples(inputs)  # (..., n, 2)
         if not may_compile(training):
@@ -82,29 +82,29 @@ class PairActivation(PairingLayer):
         flat = ops.reshape(tuples, (-1, 2))
         return ops.reshape(_compiled(self.function)(flat), ops.shape(tuples)[:-1])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         return {**super().get_config(), "function": self.function}
 
 
 @cache
-def _compiled(function: str) -> Callable[[Any], Any]:
+def _compiled(function: str) -> Callable[[Tensor], Tensor]:
     """Return the function of pairs `(N, 2)`, and its gradient, compiled by XLA."""
     import tensorflow as tf
 
-    def through(pairs: Any) -> Any:
+    def through(pairs: Tensor) -> Tensor:
         return FUNCTIONS[function](pairs[:, 0], pairs[:, 1])
 
     forward = tf.function(through, jit_compile=True, autograph=False, reduce_retracing=True)
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
-    def backward(pairs: Any, upstream: Any) -> Any:
+    def backward(pairs: Tensor, upstream: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(pairs)
             values = through(pairs)
         return tape.gradient(values, pairs, output_gradients=upstream)
 
-    def differentiable(pairs: Any) -> Any:
+    def differentiable(pairs: Tensor) -> tuple[Tensor, Function]:
         return forward(pairs), lambda upstream: backward(pairs, upstream)
 
     return with_gradient(differentiable)

@@ -1,11 +1,10 @@
 """PairingLayer: what the layers have in common that make one output of several pre-activations."""
 
-from typing import Any
-
 import keras
 
 from keras_twoarg.layers.placement import refuse_across_pixels, refuse_as_activation
-from keras_twoarg.ops.pairing import check_axis, check_pairing, to_tuples, units_mask, units_shape
+from keras_twoarg.ops.pairing import Masks, check_axis, check_pairing, to_tuples, units_mask, units_shape
+from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
 class PairingLayer(keras.layers.Layer):
@@ -17,7 +16,7 @@ class PairingLayer(keras.layers.Layer):
         **kwargs: As for every Keras layer.
     """
 
-    def __init__(self, pairing: str, axis: int, **kwargs: Any) -> None:
+    def __init__(self, pairing: str, axis: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.pairing = check_pairing(pairing)
         self.axis = check_axis(axis)
@@ -28,14 +27,14 @@ class PairingLayer(keras.layers.Layer):
         """Arguments of each unit."""
         raise NotImplementedError
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
         """Call the layer, after making sure that it stands where its outputs mean what they should."""
         if self.arity > 1:
             refuse_as_activation(self)
             refuse_across_pixels(self.axis, args[0] if args else None)
         return super().__call__(*args, **kwargs)
 
-    def tuples(self, inputs: Any) -> Any:
+    def tuples(self, inputs: Tensors) -> Tensor:
         """Group inputs into argument tuples: a tensor with the shape of the units' outputs, and a last axis of arity.
 
         Examples:
@@ -44,15 +43,15 @@ class PairingLayer(keras.layers.Layer):
         """
         return to_tuples(inputs, self.arity, self.pairing, self.axis)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit."""
         return units_shape(input_shape, self.arity, self.axis)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensors, previous_mask: Masks = None) -> Tensor | None:
         """Pass a mask on; of several arguments' masks, their conjunction."""
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
         return units_mask(previous_mask, shape, self.arity, self.pairing, self.axis)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         return {**super().get_config(), "pairing": self.pairing, "axis": self.axis}

@@ -4,16 +4,22 @@ Keras layers that take an `activation` declare as many outputs as they have unit
 them. `Dense(6, activation=TwoArgActivation())` would say that it has 6 outputs, and have 3.
 """
 
-from typing import Any
+from typing import Protocol
 
 import keras
 
 from keras_twoarg.utils.keras_internals import applies_activation, layers_being_called, producer
+from keras_twoarg.utils.types import Layer, Tensor
 
 _HALVING = "A layer that gives each unit several pre-activations cannot be another layer's activation"
 
 
-def refuse_as_activation(layer: Any) -> None:
+class _Pairing(Layer, Protocol):
+    @property
+    def arity(self) -> int: ...
+
+
+def refuse_as_activation(layer: _Pairing) -> None:
     """Raise a ValueError if the layer is being called as the `activation` of a layer of Keras.
 
     Keras says nothing when a layer takes its activation; so the first call is the earliest time to tell.
@@ -30,7 +36,7 @@ def refuse_as_activation(layer: Any) -> None:
     )
 
 
-def _remedy(parent: Any, arity: int) -> str:
+def _remedy(parent: Layer, arity: int) -> str:
     if hasattr(parent, "state_size"):
         return "Use keras.layers.RNN(TwoArgRNNCell(units, inner))"
     if isinstance(parent, keras.layers.Activation):
@@ -41,15 +47,15 @@ def _remedy(parent: Any, arity: int) -> str:
     return f"Use {several}: {type(parent).__name__}({arity} * units), TwoArgActivation(inner)"
 
 
-def refuse_across_pixels(axis: int, inputs: Any) -> None:
+def refuse_across_pixels(axis: int, inputs: object) -> None:
     """Raise a ValueError if the last axis of symbolic inputs holds pixels, as in channels_first images.
 
     The nearest layer in front that has a `data_format` tells, through layers that keep the shape. Tensors outside of a
     graph tell nothing. A list of tensors, one for each argument, pairs what lies at the same place: on any axis.
     """
-    if isinstance(inputs, list | tuple):
+    if not isinstance(inputs, keras.KerasTensor):
         return
-    rank = len(getattr(inputs, "shape", ()))
+    rank = len(inputs.shape)
     if rank > 2 and axis in (-1, rank - 1) and _data_format(inputs) == "channels_first":
         raise ValueError(
             "The last axis of channels_first images holds pixels, and units would take neighbouring pixels as "
@@ -57,15 +63,15 @@ def refuse_across_pixels(axis: int, inputs: Any) -> None:
         )
 
 
-def _data_format(tensor: Any) -> str | None:
+def _data_format(tensor: Tensor) -> str | None:
     """Return the data format of the images that a symbolic tensor holds, where the layers in front say it."""
-    while (made := producer(tensor)) is not None:
-        if hasattr(made.operation, "data_format"):
-            return str(made.operation.data_format)
-        same_shape = len(made.inputs) == 1 and tuple(made.inputs[0].shape) == tuple(tensor.shape)
-        if not same_shape or not isinstance(made.operation, keras.layers.Layer):
+    while (source := producer(tensor)) is not None:
+        if hasattr(source.operation, "data_format"):
+            return str(source.operation.data_format)
+        same_shape = len(source.inputs) == 1 and tuple(source.inputs[0].shape) == tuple(tensor.shape)
+        if not same_shape or not isinstance(source.operation, keras.layers.Layer):
             return None
-        if isinstance(made.operation, keras.layers.Permute | keras.layers.Reshape):
+        if isinstance(source.operation, keras.layers.Permute | keras.layers.Reshape):
             return None
-        tensor = made.inputs[0]
+        tensor = source.inputs[0]
     return None

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -39,8 +40,8 @@ class QuadraticNetwork(InnerNetwork):
     def __init__(
         self,
         *,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
+        kernel_initializer: Identifier = "glorot_uniform",
+        kernel_regularizer: Identifier = None,
         share_key: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -54,7 +55,7 @@ class QuadraticNetwork(InnerNetwork):
             **kwargs,
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the coefficients."""
         self._check_last_axis(input_shape)
         self.coefficients = self.add_weight(
@@ -65,14 +66,14 @@ class QuadraticNetwork(InnerNetwork):
         )
         self._claim_share_key()
 
-    def evaluate(self, tuples: Any, values: list[Any], training: bool = False) -> Any:
+    def evaluate(self, tuples: Tensor, values: list[Tensor], training: bool = False) -> Tensor:
         """Evaluate the polynomial at tuples `(N, 2)`: `(N, 1)`."""
         c = ops.unstack(values[0][:, 0])
         x1, x2 = ops.unstack(tuples, axis=-1)
         # Horner's scheme in both arguments: nothing large is kept for the backward pass.
         return (x1 * (c[0] * x1 + c[2] * x2 + c[3]) + x2 * (c[1] * x2 + c[4]) + c[5])[:, None]
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments."""
         config = super().get_config()
         for name in ("hidden_units", "activation", "arity", "bias_initializer", "bias_regularizer"):

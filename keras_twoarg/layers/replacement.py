@@ -1,13 +1,12 @@
 """set_phi: another inner network in all places of a model."""
 
-from typing import Any
-
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.utils.keras_internals import flatten_layers, renew_optimizer
+from keras_twoarg.utils.types import Model
 
 
-def set_phi(model: Any, inner: InnerNetwork, *, instead_of: InnerNetwork | None = None) -> None:
+def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | None = None) -> None:
     """Put an inner network into all places of a model, built, loaded or compiled.
 
     The places share `inner` itself from then on. To take over its values alone, and keep everything else as it is, use
@@ -18,7 +17,7 @@ def set_phi(model: Any, inner: InnerNetwork, *, instead_of: InnerNetwork | None 
     share layers with this one have to be compiled again.
 
     Args:
-        model: Any Keras model that holds at least one `TwoArgActivation`, in blocks too.
+        model: A Keras model of any kind that holds at least one `TwoArgActivation`, in blocks too.
         inner: The new phi, of the same arity; a fresh one, one from `InnerNetwork.load`, or that of another model.
         instead_of: Which of the model's inner networks to replace, where it has several. Defaults to `None`: the only
             one.

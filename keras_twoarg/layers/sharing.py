@@ -22,13 +22,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 from weakref import WeakSet
 
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork, owner_of
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
+from keras_twoarg.utils.types import Config, Layer, Model
 
 _REMEDY = (
     "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
@@ -73,11 +73,11 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
         _scope.reset(token)
 
 
-def clone_model(model: Any, **kwargs: Any) -> Any:
+def clone_model(model: Model, **kwargs: object) -> Model:
     """Do what `keras.models.clone_model` does, and keep one inner network one.
 
     Args:
-        model: Any Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
+        model: A Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
         **kwargs: Passed to `keras.models.clone_model`.
 
     Returns:
@@ -93,7 +93,7 @@ def clone_model(model: Any, **kwargs: Any) -> Any:
         return keras.models.clone_model(model, **kwargs)
 
 
-def assert_shared(model: Any) -> None:
+def assert_shared(model: Model) -> None:
     """Raise unless all copies of each inner network in the model are one and the same object.
 
     Args:
@@ -120,7 +120,7 @@ def assert_shared(model: Any) -> None:
                 raise ValueError(f"The model {model.name!r} holds several copies of one inner network. {_REMEDY}")
 
 
-def serialize_inner(inner: InnerNetwork) -> dict[str, Any]:
+def serialize_inner(inner: InnerNetwork) -> Config:
     """Return the inner network's config with the identity by which Keras recognizes it in a file."""
     config = keras.saving.serialize_keras_object(inner)
     # Keras marks only the second and later occurrences, in dicts that it has copied before: mark each one here.
@@ -130,7 +130,7 @@ def serialize_inner(inner: InnerNetwork) -> dict[str, Any]:
     return config
 
 
-def revive_inner(config: dict[str, Any]) -> InnerNetwork:
+def revive_inner(config: Config) -> InnerNetwork:
     """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
     key, networks, loaded = config["config"]["share_key"], _scope.get(), loaded_so_far()
     owner = owner_of(key)
@@ -147,7 +147,7 @@ def revive_inner(config: dict[str, Any]) -> InnerNetwork:
     return inner
 
 
-def check_graph(inner: InnerNetwork, inputs: Any) -> None:
+def check_graph(inner: InnerNetwork, inputs: object) -> None:
     """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared.
 
     Where no graph connects them, warn when the second copy is used.
@@ -167,7 +167,7 @@ def check_graph(inner: InnerNetwork, inputs: Any) -> None:
     used.add(inner)
 
 
-def _upstream_layers(inputs: Any) -> Iterator[Any]:
+def _upstream_layers(inputs: object) -> Iterator[Layer]:
     """Yield the layers, nested ones too, that a symbolic tensor was computed by."""
     waiting, seen = list(keras.tree.flatten(inputs)), set()
     while waiting:

@@ -17,10 +17,11 @@ from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.shared_table import Shared
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import call_under_way, flatten_layers, models_with, replace_layer, trace_anew
+from keras_twoarg.utils.types import Config, Layer, Model, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 # Of each call of a recurrent layer that is under way: the tables that were made before its loop.
-_tables_of_loops: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
+_tables_of_loops: WeakKeyDictionary[object, WeakKeyDictionary[Layer, Shared]] = WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -95,7 +96,7 @@ class TwoArgActivation(PairingLayer):
         pairing: str = "adjacent",
         evaluation: str | Interpolation = "auto",
         axis: int = -1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
         self.inner = InnerNetwork() if inner is None else inner
@@ -180,26 +181,26 @@ class TwoArgActivation(PairingLayer):
         pays = self.in_loop or auto_evaluation.table_will_pay(self._units, self.grid.resolution**self.arity)
         return "interpolated" if pays else "exact"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
         """Call the layer, after making sure that a rebuilt graph still shares one phi."""
         sharing.check_graph(self.inner, (args, kwargs))
         return super().__call__(*args, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shapes) -> None:
         """Build the inner network, unless another place has done so."""
         self.compute_output_shape(input_shape)  # raises if it does not fit
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         self.inner.ensure_built()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply phi to each unit's arguments."""
         if training:
             ownership.note_training(self.inner, self)
         tuples = self.tuples(inputs)  # (..., n, arity)
         return self._outputs(tuples, self._table(tuples, bool(training)), bool(training))
 
-    def _table(self, tuples: Any, training: bool) -> Shared | None:
+    def _table(self, tuples: Tensor, training: bool) -> Shared | None:
         """Return the table to look these tuples up in, shared with other places where that is certain, or None."""
         self._was_run = True
         grid, before_loop = self.grid, self._table_of_loop()
@@ -215,7 +216,7 @@ class TwoArgActivation(PairingLayer):
             return None
         return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
-    def _outputs(self, tuples: Any, shared: Shared | None, training: bool) -> Any:
+    def _outputs(self, tuples: Tensor, shared: Shared | None, training: bool) -> Tensor:
         """Evaluate phi at tuples `(..., n, arity)`, in a table if there is one: `(..., n)`."""
         if shared is None or self.grid is None:
             values = ops.squeeze(self.inner(tuples, training=training), axis=-1)
@@ -236,17 +237,17 @@ class TwoArgActivation(PairingLayer):
         call = call_under_way() if self.in_loop else None
         return None if call is None else _tables_of_loops.get(call, {}).get(self)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments; the inner network with its identity."""
         return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> "TwoArgActivation":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
         return cls(**revive_phi(config))
 
 
-def set_evaluation(model: Any, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
+def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
     """Set how all places of a model evaluate phi; weights and files stay the same.
 
     Args:

@@ -1,13 +1,14 @@
 """TwoArgDense: a dense layer of units with several arguments, which takes care of the width itself."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
 _OF_DENSE = (
     "use_bias",
@@ -87,15 +88,15 @@ class TwoArgDense(Block, keras.layers.Layer):
         inner: InnerNetwork | Sequence[InnerNetwork] | None = None,
         *,
         pairing: str = "adjacent",
-        evaluation: Any = "auto",
+        evaluation: str | Interpolation | Sequence[str | Interpolation] = "auto",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Identifier = "glorot_uniform",
+        bias_initializer: Identifier = "zeros",
+        kernel_regularizer: Identifier = None,
+        bias_regularizer: Identifier = None,
+        kernel_constraint: Identifier = None,
+        bias_constraint: Identifier = None,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.units = check_units(units)
@@ -114,21 +115,21 @@ class TwoArgDense(Block, keras.layers.Layer):
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the kernel, the biases, and phi, unless another place has done so."""
         self.dense.build(input_shape)
         self.place.build((*input_shape[:-1], self.dense.units))
         self.input_spec = self.dense.input_spec
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply the kernel, and phi to each unit's arguments."""
         return self.place(self.dense(inputs), training=training)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the outputs: `units` in place of the features."""
         return (*input_shape[:-1], self.units)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments; the inner network with its identity."""
         dense = self.dense.get_config()
         own = {key: dense[key] for key in _OF_DENSE}
@@ -142,6 +143,6 @@ class TwoArgDense(Block, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> "TwoArgDense":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
         return cls(**revive_phi(config))

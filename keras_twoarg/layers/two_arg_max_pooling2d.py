@@ -11,6 +11,7 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops import pooled_table
 from keras_twoarg.ops.windows import channel_axis, check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
+from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -68,7 +69,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         self.pool_size = check_pool_size(pool_size)
         self.supports_masking = False
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply phi to each unit's arguments, and take the largest output of each window."""
         if training:
             ownership.note_training(self.inner, self)
@@ -83,15 +84,15 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)
         return ops.cast(values, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each window and unit."""
         return pooled_shape(super().compute_output_shape(input_shape), self.pool_size, self.axis)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments; the inner network with its identity."""
         return {**super().get_config(), "pool_size": list(self.pool_size)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> "TwoArgMaxPooling2D":
         """Rebuild a layer; one of a file without `axis` is channels-last, whatever Keras is set to."""
         return super().from_config({"axis": -1, **config})

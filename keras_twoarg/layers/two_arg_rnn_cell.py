@@ -1,7 +1,6 @@
 """TwoArgRNNCell: a recurrent cell whose units take what comes in and what was before as two arguments."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +8,8 @@ from keras import ops
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors, Variable
 
 ARGUMENTS = ("separate", "mixed")
 
@@ -71,15 +72,15 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         inner: InnerNetwork | Sequence[InnerNetwork] | None = None,
         *,
         arguments: str = "separate",
-        evaluation: Any = "auto",
+        evaluation: str | Interpolation | Sequence[str | Interpolation] = "auto",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: Identifier = "glorot_uniform",
+        recurrent_initializer: Identifier = "orthogonal",
+        bias_initializer: Identifier = "zeros",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= rate < 1:
@@ -108,7 +109,7 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         for place in self.places:
             place.in_loop = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the kernels, the biases, and phi, unless another place has done so."""
         width = self.units if self.arguments == "separate" else self.arity * self.units
         self.kernel = self._add("kernel", (input_shape[-1], width))
@@ -117,11 +118,11 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         shape = (input_shape[0], self.units)
         self.place.build([shape, shape] if self.arguments == "separate" else (input_shape[0], width))
 
-    def _add(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Any:
+    def _add(self, kind: str, shape: Shape, name: str | None = None) -> Variable:
         settings = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
         return self.add_weight(name=name or kind, shape=shape, **settings)
 
-    def call(self, sequence: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
+    def call(self, sequence: Tensor, states: Tensors, training: bool = False) -> tuple[Tensor, Tensors]:
         """Compute one time step: the outputs, which are the new state, and the new state in a list."""
         state = states[0] if isinstance(states, list | tuple) else states
         input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
@@ -133,13 +134,13 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         outputs = self.place(self._arguments(from_input, from_state), training=training)
         return outputs, [outputs] if isinstance(states, list | tuple) else outputs
 
-    def get_dropout_mask(self, step_input: Any) -> Any:
+    def get_dropout_mask(self, step_input: Tensor) -> Tensor | None:
         """Return the mask of the inputs. Keras asks for it before the loop: the time to make phi's table as well."""
         for place in self.places:
             place.enter_loop()
         return super().get_dropout_mask(step_input)
 
-    def _arguments(self, from_input: Any, from_state: Any) -> Any:
+    def _arguments(self, from_input: Tensor, from_state: Tensor) -> Tensors:
         """Return the pre-activations as the place takes them."""
         if self.arguments == "mixed":
             mixed = from_input + from_state
@@ -152,13 +153,13 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
     def get_build_config(self) -> None:
         """Return nothing: the recurrent layer builds its cell, and a config alone must not create weights."""
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return the constructor's arguments; the inner network with its identity."""
         config = super().get_config()
         del config["activation"]
         return {**config, "arguments": self.arguments, **phi_config(self.inner, self.evaluation)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> "TwoArgRNNCell":
         """Rebuild a cell, with the inner network that its neighbours have (see `sharing_scope`)."""
         return cls(**revive_phi(config))

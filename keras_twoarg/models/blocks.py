@@ -1,10 +1,12 @@
 """What fills the units of an outer network: its arm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
 from keras_twoarg.layers.pair_activation import FUNCTIONS, PairActivation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
@@ -95,6 +97,47 @@ def unit(
     if inner is None:
         return keras.layers.Activation(arm)
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
+
+
+@dataclass(frozen=True)
+class HiddenLayers:
+    """The hidden layers of one network: all that they have in common.
+
+    Attributes:
+        arm: What fills their units.
+        inner: The inner network that all units share, or None.
+        normalization: One of `NORMALIZATIONS`.
+        pairing: As in `TwoArgActivation`.
+        evaluation: As in `TwoArgActivation`.
+        dropout: Dropout rate behind each of them.
+        seed: Seed of initial weights and dropout; each layer, by its index, has seeds of its own.
+    """
+
+    arm: str
+    inner: InnerNetwork | None
+    normalization: str
+    pairing: str
+    evaluation: str | Interpolation
+    dropout: float
+    seed: int | None
+
+    def linear(self, width: int, fan_in: int, index: int) -> list[Layer]:
+        """Return linear -> LayerNorm -> unit -> dropout."""
+        return [
+            linear(arity_of(self.arm) * width, fan_in, self.seed, index),
+            *([layer_normalization()] if self.normalization == "layer" else []),
+            unit(self.arm, self.inner, self.pairing, self.evaluation),
+            dropout(self.dropout, self.seed, index),
+        ]
+
+    def convolution(self, width: int, channels: int, index: int) -> list[Layer]:
+        """Return convolution -> LayerNorm over height, width and channels -> unit -> max-pooling -> dropout."""
+        return [
+            convolution(arity_of(self.arm) * width, channels, self.seed, index),
+            *([JointLayerNormalization()] if self.normalization == "layer" else []),
+            *pooled_units(self.arm, self.inner, self.pairing, self.evaluation),
+            dropout(self.dropout, self.seed, index),
+        ]
 
 
 def layer_normalization() -> Layer:

@@ -1,11 +1,12 @@
 """The outer convolutional network, for every arm."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
 
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
 from keras_twoarg.models import blocks
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Model
@@ -35,13 +36,12 @@ def cnn(
     Args:
         input_shape: `(height, width, channels)`.
         classes: Number of outputs.
-        arm: `"two_arg"`, `"one_arg"`, `"quadratic"`, a fixed function of two arguments (`"swiglu"`, `"maxout"`,
-            `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to `"two_arg"`.
+        arm: As in `models.mlp`. Defaults to `"two_arg"`.
         widths: Units of each hidden layer: output channels of the convolutions, outputs of the linear layer.
             Defaults to `(60, 120, 120, 120)`, the paper's.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
-        normalization: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
+        normalization: `"layer"` or `"none"`, as in `models.mlp`. Defaults to `"layer"`.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
@@ -63,37 +63,28 @@ def cnn(
     """
     blocks.check_sizes(widths, classes, dropout)
     blocks.check_normalization(normalization)
-    _check_image(tuple(input_shape), len(widths) - 1)
-    arity = blocks.arity_of(arm)
+    flat = prod(_last_image(tuple(input_shape), widths))
     inner = blocks.inner_for(arm, inner, seed)
-    model = keras.Sequential([keras.Input(tuple(input_shape), name="image")], name=name)
-    channels = input_shape[-1]
-    for i, width in enumerate(widths[:-1], start=1):
-        model.add(blocks.convolution(arity * width, channels, seed, i))
-        if normalization == "layer":
-            model.add(JointLayerNormalization())
-        for layer in blocks.pooled_units(arm, inner, pairing, evaluation):
-            model.add(layer)
-        model.add(blocks.dropout(dropout, seed, i))
-        channels = width
-    model.add(keras.layers.Flatten(data_format=blocks.FORMAT))
-    model.add(blocks.linear(arity * widths[-1], model.output_shape[-1], seed, len(widths)))
-    if normalization == "layer":
-        model.add(blocks.layer_normalization())
-    model.add(blocks.unit(arm, inner, pairing, evaluation))
-    model.add(blocks.dropout(dropout, seed, len(widths)))
-    model.add(blocks.linear(classes, widths[-1], seed, 0, name="logits"))
-    return model
+    hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)
+    layers = [keras.Input(tuple(input_shape), name="image")]
+    for i, (channels, width) in enumerate(pairwise((input_shape[-1], *widths[:-1])), start=1):
+        layers += hidden.convolution(width, channels, i)
+    layers.append(keras.layers.Flatten(data_format=blocks.FORMAT))
+    layers += hidden.linear(widths[-1], flat, len(widths))
+    return keras.Sequential([*layers, blocks.linear(classes, widths[-1], seed, 0, name="logits")], name=name)
 
 
-def _check_image(shape: tuple[int, ...], convolutions: int) -> None:
+def _last_image(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of the images behind all convolutions, or raise a ValueError if nothing would be left."""
     if len(shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={shape}")
-    size = min(shape[:2])
-    for _ in range(convolutions):
-        size = (size - 2) // 2
-    if size < 1:
+    height, width, channels = shape
+    convolutions = len(widths) - 1
+    for units in widths[:-1]:
+        height, width, channels = (height - 2) // 2, (width - 2) // 2, units
+    if min(height, width) < 1:
         raise ValueError(
             f"Images of {shape[0]}x{shape[1]} are too small for {convolutions} layers of convolution and pooling. "
             "Use fewer widths."
         )
+    return height, width, channels

@@ -1,6 +1,7 @@
 """The outer perceptron, for every arm."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import keras
@@ -62,16 +63,9 @@ def mlp(
     """
     blocks.check_sizes(widths, classes, dropout)
     blocks.check_normalization(normalization)
-    arity = blocks.arity_of(arm)
     inner = blocks.inner_for(arm, inner, seed)
-    model = keras.Sequential([keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()], name=name)
-    fan_in = prod(input_shape)
-    for i, width in enumerate(widths, start=1):
-        model.add(blocks.linear(arity * width, fan_in, seed, i))
-        if normalization == "layer":
-            model.add(blocks.layer_normalization())
-        model.add(blocks.unit(arm, inner, pairing, evaluation))
-        model.add(blocks.dropout(dropout, seed, i))
-        fan_in = width
-    model.add(blocks.linear(classes, fan_in, seed, 0, name="logits"))
-    return model
+    hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)
+    layers = [keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()]
+    for i, (fan_in, width) in enumerate(pairwise((prod(input_shape), *widths)), start=1):
+        layers += hidden.linear(width, fan_in, i)
+    return keras.Sequential([*layers, blocks.linear(classes, widths[-1], seed, 0, name="logits")], name=name)

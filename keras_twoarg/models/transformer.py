@@ -6,6 +6,7 @@ from keras import ops
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Layer
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -62,8 +63,7 @@ def transformer(
 ) -> keras.Model:
     """Return a pre-norm causal Transformer whose feed-forward units are of one arm, as a `keras.Model`.
 
-    Each block: LayerNorm -> causal self-attention -> add; LayerNorm -> linear -> unit -> linear -> add. The output is
-    logits over the next token at each position.
+    Each block: LayerNorm -> causal self-attention -> add; LayerNorm -> linear -> unit -> linear -> add.
 
     Args:
         vocabulary: Number of tokens.
@@ -77,11 +77,12 @@ def transformer(
         heads: Attention heads; they divide `width`. Defaults to `4`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"halves"`, as in gated units.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
-        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        seed: As in `models.mlp`. Defaults to `None`.
         name: Name of the model.
 
     Returns:
-        A built `keras.Model`, not compiled: `(batch, positions)` integers to `(batch, positions, vocabulary)`.
+        A built `keras.Model`, not compiled: from `(batch, positions)` integers to logits over the next token at each
+        position, `(batch, positions, vocabulary)`.
 
     Examples:
         >>> model = models.transformer(vocabulary=68, context=64)
@@ -102,19 +103,32 @@ def transformer(
     x = keras.layers.Embedding(vocabulary, width, embeddings_initializer=_initializer(seed, 0))(tokens)
     x = PositionEmbedding(context)(x)  # (batch, positions, width)
     for i in range(1, depth + 1):
-        attention = keras.layers.MultiHeadAttention(
-            heads, width // heads, kernel_initializer=_initializer(seed, 10 * i)
-        )
-        normalized = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-        attended = attention(normalized, normalized, use_causal_mask=True)
-        x = keras.layers.Add()([x, blocks.dropout(dropout, seed, 2 * i)(attended)])
-        hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-        hidden = keras.layers.Dense(arity * hidden_width, kernel_initializer=_initializer(seed, 10 * i + 1))(hidden)
-        hidden = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])(hidden)
-        hidden = keras.layers.Dense(width, kernel_initializer=_initializer(seed, 10 * i + 2))(hidden)
-        x = keras.layers.Add()([x, blocks.dropout(dropout, seed, 2 * i + 1)(hidden)])
+        unit = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])
+        x = _add(x, _attention(x, heads, seed, i), blocks.dropout(dropout, seed, 2 * i))
+        x = _add(x, _feed_forward(x, unit, arity * hidden_width, seed, i), blocks.dropout(dropout, seed, 2 * i + 1))
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
     return keras.Model(tokens, keras.layers.Dense(vocabulary, name="logits")(x), name=name)
+
+
+def _add(x: keras.KerasTensor, change: keras.KerasTensor, dropout: Layer) -> keras.KerasTensor:
+    return keras.layers.Add()([x, dropout(change)])
+
+
+def _attention(x: keras.KerasTensor, heads: int, seed: int | None, block: int) -> keras.KerasTensor:
+    """Return LayerNorm -> causal self-attention of a sequence."""
+    initializer = _initializer(seed, 10 * block)
+    attention = keras.layers.MultiHeadAttention(heads, x.shape[-1] // heads, kernel_initializer=initializer)
+    normalized = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+    return attention(normalized, normalized, use_causal_mask=True)
+
+
+def _feed_forward(
+    x: keras.KerasTensor, unit: Layer, pre_activations: int, seed: int | None, block: int
+) -> keras.KerasTensor:
+    """Return LayerNorm -> linear -> unit -> linear of a sequence."""
+    hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+    hidden = keras.layers.Dense(pre_activations, kernel_initializer=_initializer(seed, 10 * block + 1))(hidden)
+    return keras.layers.Dense(x.shape[-1], kernel_initializer=_initializer(seed, 10 * block + 2))(unit(hidden))
 
 
 def hidden_width_for(

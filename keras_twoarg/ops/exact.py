@@ -10,18 +10,18 @@ In inference phi is three matrix products without loops or compiled regions, so 
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_twoarg.ops.xla import with_gradient
+from keras_twoarg.utils.types import Function, Shape, Tensor
 
 CHUNK = 8192
 """Argument tuples that are evaluated at a time in training: 2 MB for each hidden layer of 64 units."""
 
 
-def evaluate(tuples: Any, weights: list[Any], activation: Callable[[Any], Any], training: bool) -> Any:
+def evaluate(tuples: Tensor, weights: list[Tensor], activation: Callable[[Tensor], Tensor], training: bool) -> Tensor:
     """Apply phi to argument tuples.
 
     Args:
@@ -37,8 +37,8 @@ def evaluate(tuples: Any, weights: list[Any], activation: Callable[[Any], Any], 
     return elementwise_map(activation, training)(tuples, *weights)
 
 
-def _phi(activation: Callable[[Any], Any]) -> Callable[..., Any]:
-    def phi(tuples: Any, *weights: Any) -> Any:
+def _phi(activation: Callable[[Tensor], Tensor]) -> Function:
+    def phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         hidden = tuples  # (N, arity)
         *hidden_layers, kernel, bias = weights
         for hidden_kernel, hidden_bias in zip(hidden_layers[::2], hidden_layers[1::2], strict=True):
@@ -48,7 +48,7 @@ def _phi(activation: Callable[[Any], Any]) -> Callable[..., Any]:
     return phi
 
 
-def _split(rows: Any) -> Any:
+def _split(rows: Tensor) -> Tensor:
     """Cut rows into chunks of equal size, padded with zeros: (N, d) -> (chunks, size, d)."""
     number, width = ops.shape(rows)
     chunks = number // CHUNK + 1  # at least one, also for an empty batch
@@ -57,24 +57,24 @@ def _split(rows: Any) -> Any:
     return ops.reshape(padded, (chunks, size, width))
 
 
-def _join(chunks: Any, number: Any, width: int = 1) -> Any:
+def _join(chunks: Tensor, number: int | Tensor, width: int = 1) -> Tensor:
     """Undo `_split` for `number` rows: (chunks, size, width) -> (number, width)."""
     return ops.reshape(chunks, (-1, width))[:number]
 
 
 @lru_cache(maxsize=32)
-def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+def _tensorflow_map(activation: Callable[[Tensor], Tensor], training: bool) -> Function:
     import tensorflow as tf
 
     phi = _phi(activation)
     one_by_one = partial(tf.map_fn, parallel_iterations=1)
 
-    def in_chunks(tuples: Any, *weights: Any) -> Any:
+    def in_chunks(tuples: Tensor, *weights: Tensor) -> tuple[Tensor, Function]:
         """Evaluate chunk by chunk. A loop over chunks that TensorFlow differentiates itself defeats XLA."""
         number = ops.shape(tuples)[0]
 
-        def gradient(upstream: Any) -> Any:
-            def chunk_gradient(chunk: Any) -> Any:
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            def chunk_gradient(chunk: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
                 with tf.GradientTape() as tape:
                     tape.watch((chunk[0], weights))
                     values = phi(chunk[0], *weights)
@@ -91,14 +91,14 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
         return _join(values, number), gradient
 
     @lru_cache(maxsize=32)
-    def traced(many: bool, dtype: Any, sizes: tuple[Any, ...]) -> Callable[..., Any]:
+    def traced(many: bool, dtype: object, sizes: tuple[Shape, ...]) -> Function:
         """Return one function for each architecture, whose trace generalizes over batches."""
         signature = [tf.TensorSpec([None, sizes[0][0]], dtype), *(tf.TensorSpec(size, dtype) for size in sizes)]
         if many:
             return with_gradient(in_chunks, signature)
         return tf.function(phi, input_signature=signature, autograph=False)
 
-    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+    def evaluate_phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         weights = tuple(map(tf.convert_to_tensor, weights))
         many = training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK)
         # While another function is traced, for fit, predict or an export, the operations go into its graph as they are:
@@ -111,12 +111,12 @@ def _tensorflow_map(activation: Callable[[Any], Any], training: bool) -> Callabl
 
 
 @lru_cache(maxsize=32)
-def _jax_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+def _jax_map(activation: Callable[[Tensor], Tensor], training: bool) -> Function:
     import jax
 
     phi = _phi(activation)
 
-    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+    def evaluate_phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         if not training or tuples.shape[0] <= CHUNK:
             return phi(tuples, *weights)
         recomputed = jax.checkpoint(phi)
@@ -127,10 +127,10 @@ def _jax_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., 
 
 
 @lru_cache(maxsize=32)
-def _torch_map(activation: Callable[[Any], Any], training: bool) -> Callable[..., Any]:
+def _torch_map(activation: Callable[[Tensor], Tensor], training: bool) -> Function:
     phi = _phi(activation)
 
-    def evaluate_phi(tuples: Any, *weights: Any) -> Any:
+    def evaluate_phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         if not training or tuples.shape[0] <= CHUNK:
             return phi(tuples, *weights)
         recomputed = keras.remat(phi)

@@ -8,12 +8,17 @@ A unit of arity a reads a entries of one axis, the last one unless said otherwis
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
 
+from keras_twoarg.utils.types import Shape, Shapes, Tensor, Tensors
+
 PAIRINGS = ("adjacent", "halves")
+
+Masks: TypeAlias = Tensor | Sequence[Tensor | None] | None
+"""The mask of a layer's input, or the masks of its several inputs; None where all counts."""
 
 
 def check_pairing(pairing: str) -> str:
@@ -65,7 +70,7 @@ def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
     return width // arity
 
 
-def units_shape(shape: Any, arity: int, axis: int = -1) -> tuple[int | None, ...]:
+def units_shape(shape: Shapes, arity: int, axis: int = -1) -> Shape:
     """Return the shape of the units' outputs, from the shape of one tensor or the shapes of several."""
     if len(shape) == 0 or not isinstance(shape[0], list | tuple):
         units = unit_count(shape, arity, axis)
@@ -80,7 +85,7 @@ def units_shape(shape: Any, arity: int, axis: int = -1) -> tuple[int | None, ...
     return shapes[0]
 
 
-def to_tuples(x: Any, arity: int, pairing: str, axis: int = -1) -> Any:
+def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
     """Group pre-activations into argument tuples: (..., arity * n), or a list of (..., n), -> (..., n, arity).
 
     With another axis than the last, that axis holds the units of the result, and the tuples are last as ever:
@@ -98,13 +103,13 @@ def to_tuples(x: Any, arity: int, pairing: str, axis: int = -1) -> Any:
     return ops.moveaxis(tuples, axis + 1, -1) if rest else tuples
 
 
-def join_masks(masks: Any) -> Any:
+def join_masks(masks: Masks) -> Tensor | None:
     """Return the conjunction of the masks of a tensor or of several, or None where there are none."""
     present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
     return reduce(ops.logical_and, present) if present else None
 
 
-def units_mask(mask: Any, shape: Any, arity: int, pairing: str, axis: int) -> Any:
+def units_mask(mask: Masks, shape: Shapes, arity: int, pairing: str, axis: int) -> Tensor | None:
     """Return the mask of the units' outputs, from the masks of inputs with this shape, or these shapes.
 
     Where the axis of the arguments is one that the mask has (time steps that are paired), a unit's output counts if

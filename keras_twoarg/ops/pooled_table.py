@@ -9,7 +9,6 @@ Every step is compiled by XLA by itself: in one piece XLA would look up again wh
 
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
-from typing import Any
 
 from keras import ops
 
@@ -17,9 +16,10 @@ from keras_twoarg.ops import table
 from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up, second_gradients
 from keras_twoarg.ops.windows import Size, max_pool
 from keras_twoarg.ops.xla import with_gradient
+from keras_twoarg.utils.types import Function, Tensor
 
 
-def evaluate(tuples: Any, cells: Any, grid: Interpolation, size: Size, frozen: bool) -> Any:
+def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, frozen: bool) -> Tensor:
     """Look argument tuples up in a table of phi, and take the largest output of each window.
 
     Args:
@@ -38,14 +38,14 @@ def evaluate(tuples: Any, cells: Any, grid: Interpolation, size: Size, frozen: b
 @lru_cache(maxsize=128)
 def _differentiable(
     grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]
-) -> Callable[[Any, Any], Any]:
+) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function of tuples `(batch, *shape)` and cells, with its own gradient."""
     import tensorflow as tf
 
     height, width, units, arity = shape
     look_up = compiled_look_up(grid, arity)
 
-    def pooled(tuples: Any, cells: Any) -> Any:
+    def pooled(tuples: Tensor, cells: Tensor) -> tuple[Tensor, Function]:
         flat = look_up(tf.reshape(tuples, (-1, arity)), cells)
         best, which = _largest(size)(tf.reshape(flat, (-1, height, width, units)))
         gradients = _gradients(grid, size, frozen, shape)
@@ -56,7 +56,7 @@ def _differentiable(
     return with_gradient(pooled, signature)
 
 
-def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]) -> Callable[..., Any]:
+def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]) -> Function:
     """Return the gradients to tuples and cells, whose own gradient is that of portable operations."""
     import tensorflow as tf
 
@@ -64,7 +64,9 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
     rest, packed = (height % size[0], width % size[1]), compiled_gradients(grid, arity, frozen)
 
     @tf.custom_gradient
-    def gradients(tuples: Any, cells: Any, which: Any, upstream: Any) -> Any:
+    def gradients(
+        tuples: Tensor, cells: Tensor, which: Tensor, upstream: Tensor
+    ) -> tuple[tuple[Tensor, ...], Function]:
         words = tuples[..., 0] if arity == 1 else tf.bitcast(tuples, tf.uint64)  # one for each unit
         won = _chosen(size)(words, which)
         pairs = won[..., None] if arity == 1 else tf.bitcast(won, tf.float32)
@@ -72,7 +74,7 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
         spread = _spread(size, rest)(tf.reshape(slopes, tf.shape(upstream)), which)
         by_tuple = spread[..., None] if arity == 1 else tf.bitcast(spread, tf.float32)
 
-        def second(*upstreams: Any) -> Any:
+        def second(*upstreams: Tensor) -> tuple[Tensor | None, ...]:
             one_by_one = partial(_one_by_one, grid, size)
             by_tuple, by_cell, by_upstream = second_gradients(one_by_one, (tuples, cells, upstream), upstreams)
             return by_tuple, by_cell, None, by_upstream
@@ -82,19 +84,19 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
     return lambda *arguments: (*gradients(*arguments), None) if frozen else gradients(*arguments)
 
 
-def _one_by_one(grid: Interpolation, size: Size, tuples: Any, cells: Any) -> Any:
+def _one_by_one(grid: Interpolation, size: Size, tuples: Tensor, cells: Tensor) -> Tensor:
     """Do the same in portable operations, look-up and pooling one after the other."""
     values = table.look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
     return max_pool(ops.reshape(values, ops.shape(tuples)[:-1]), size)
 
 
 @cache
-def _largest(size: Size) -> Callable[[Any], Any]:
+def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """Return a function that gives the largest entry of each window, and its place in it as uint8."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False)
-    def largest(values: Any) -> Any:
+    def largest(values: Tensor) -> tuple[Tensor, Tensor]:
         entries = _entries(values, size)
         best = entries[0]
         for entry in entries[1:]:
@@ -108,40 +110,40 @@ def _largest(size: Size) -> Callable[[Any], Any]:
 
 
 @cache
-def _chosen(size: Size) -> Callable[[Any, Any], Any]:
+def _chosen(size: Size) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that gives each window's entry at a place."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False)
-    def chosen(words: Any, which: Any) -> Any:
-        found, *others = _entries(words, size)
+    def chosen(words: Tensor, which: Tensor) -> Tensor:
+        word, *others = _entries(words, size)
         for place, entry in enumerate(others, start=1):
-            found = tf.where(which == place, entry, found)
-        return found
+            word = tf.where(which == place, entry, word)
+        return word
 
     return chosen
 
 
 @cache
-def _spread(size: Size, rest: Size) -> Callable[[Any, Any], Any]:
+def _spread(size: Size, rest: Size) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function that puts each window's word at a place, and zero elsewhere."""
     import tensorflow as tf
 
     rows, columns = size
 
     @tf.function(jit_compile=True, autograph=False)
-    def spread(words: Any, which: Any) -> Any:
+    def spread(words: Tensor, which: Tensor) -> Tensor:
         _, height, width, units = words.shape
         places = tf.reshape(tf.range(rows * columns), (1, 1, rows, 1, columns, 1))
         there = tf.cast(which, tf.int32)[:, :, None, :, None, :] == places
-        found = tf.where(there, words[:, :, None, :, None, :], tf.zeros((), words.dtype))
-        found = tf.reshape(found, (-1, height * rows, width * columns, units))
-        return tf.pad(found, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)))
+        spread_words = tf.where(there, words[:, :, None, :, None, :], tf.zeros((), words.dtype))
+        spread_words = tf.reshape(spread_words, (-1, height * rows, width * columns, units))
+        return tf.pad(spread_words, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)))
 
     return spread
 
 
-def _entries(values: Any, size: Size) -> list[Any]:
+def _entries(values: Tensor, size: Size) -> list[Tensor]:
     """Return each place's entry of all windows, row by row."""
     import tensorflow as tf
 

@@ -16,19 +16,23 @@ A table never lives longer than what it was made in, and keeps neither models no
 """
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
 
 from keras_twoarg.utils import keras_internals
+from keras_twoarg.utils.types import Layer, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _ATTRIBUTE = "_keras_twoarg_tables"
 
 # By the inner network, the StatelessScope or the call within which the tables were made. Tensors of TensorFlow's graphs
 # refer to these, so there the graph itself holds its tables.
-_tables: WeakKeyDictionary[Any, dict[Hashable, "_Entry"]] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[object, dict[Hashable, "_Entry"]] = WeakKeyDictionary()
 
 
 class Shared(NamedTuple):
@@ -38,13 +42,13 @@ class Shared(NamedTuple):
         cells: The table.
     """
 
-    cells: Any
+    cells: Tensor
 
 
 class _Entry(NamedTuple):
     """A table, and what it was made from."""
 
-    origin: Any
+    origin: Any  # each backend's own
     shared: Shared
 
 
@@ -56,12 +60,12 @@ class Step:
         may_share: Whether places that follow in this step can use a table that is made here.
     """
 
-    values: list[Any]
+    values: list[Tensor]
     may_share: bool
-    _origin: Any
+    _origin: object
     _shelf: dict[Hashable, _Entry]
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Layer) -> None:
         self._inner, self.values = id(inner), keras_internals.uncast_values(inner.weights)
 
     def find(self, key: Hashable) -> Shared | None:
@@ -69,7 +73,7 @@ class Step:
         entry = self._shelf.get((self._inner, key))
         return entry.shared if entry is not None and self._is_valid(entry) else None
 
-    def keep(self, key: Hashable, cells: Any) -> Shared:
+    def keep(self, key: Hashable, cells: Tensor) -> Shared:
         """Keep a table for places that follow, and return it."""
         shared = Shared(cells)
         self._shelf[self._inner, key] = _Entry(self._origin, shared)
@@ -79,7 +83,7 @@ class Step:
         raise NotImplementedError
 
 
-def step(inner: Any, place: Any, tensor: Any) -> Step:
+def step(inner: Layer, place: Layer, tensor: Tensor) -> Step:
     """Return what a place can share now.
 
     Args:
@@ -92,7 +96,7 @@ def step(inner: Any, place: Any, tensor: Any) -> Step:
 
 
 class _TensorFlowStep(Step):
-    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
         import tensorflow as tf
 
         super().__init__(inner)
@@ -118,11 +122,11 @@ class _TensorFlowStep(Step):
         return same and self._recorders <= 1 and _recorders([entry.shared.cells]) == self._recorders
 
 
-def _are_equal(a: Any, b: Any) -> bool:
+def _are_equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and np.array_equal(np.asarray(a), np.asarray(b))
 
 
-def _source(value: Any, graph: Any) -> Hashable:
+def _source(value: "tf.Tensor", graph: object) -> Hashable:
     """Return what identifies the value of a tensor of a graph: what it was read from, after how many writes."""
     if getattr(value, "graph", None) is not graph:
         return object()  # of another graph: nothing is certain
@@ -135,7 +139,7 @@ def _source(value: Any, graph: Any) -> Hashable:
     return str(handle.name), sum(consumer.type != "ReadVariableOp" for consumer in handle.consumers())
 
 
-def _recorders(tensors: list[Any]) -> int:
+def _recorders(tensors: list[Tensor]) -> int:
     """Return how many gradient tapes and forward accumulators record what is done with tensors: 0, 1 or 2 for more."""
     try:
         from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
@@ -145,7 +149,7 @@ def _recorders(tensors: list[Any]) -> int:
 
 
 class _JaxStep(Step):
-    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
         import jax
         from jax.extend import core
 
@@ -167,18 +171,21 @@ class _JaxStep(Step):
         return trace == self._trace and all(a is b for a, b in zip(values, self.values, strict=True))
 
 
-def _is_of(value: Any, trace: Any) -> bool:
+def _is_of(value: object, trace: object) -> bool:
     """Return whether a value of JAX was made by a trace, given by its opaque state; in doubt it was not."""
     own, wanted = getattr(value, "_trace", None), getattr(trace, "_trace_ref", None)
     return own is not None and wanted is not None and own is wanted()
 
 
 class _TorchStep(Step):
-    def __init__(self, inner: Any, place: Any, tensor: Any) -> None:
+    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
         import torch
 
         super().__init__(inner)
-        self._origin = (torch.is_grad_enabled(), [(id(value), value._version) for value in self.values])
+        self._origin = (
+            torch.is_grad_enabled(),
+            [(id(value), getattr(value, "_version", None)) for value in self.values],
+        )
         callers, scope = keras_internals.layers_being_called(), keras_internals.outermost_scope()
         model = callers[0] if callers else None
         of_keras = type(model).__module__.startswith("keras.") and place in getattr(model, "layers", ())

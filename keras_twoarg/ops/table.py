@@ -24,6 +24,7 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.utils.types import ArrayLike, Function, Tensor
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Interpolation:
         return 2 * self.extent / (self.resolution - 1)
 
     @classmethod
-    def from_data(cls, tuples: Any, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
+    def from_data(cls, tuples: ArrayLike, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
         """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
 
         Examples:
@@ -74,7 +75,7 @@ class Interpolation:
         return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
 
 
-def evaluate(tuples: Any, cells: Any, grid: Interpolation, training: bool, frozen: bool) -> Any:
+def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
     """Look argument tuples up in a table of phi.
 
     Args:
@@ -94,7 +95,7 @@ def evaluate(tuples: Any, cells: Any, grid: Interpolation, training: bool, froze
     return through(tuples, cells, grid)[:, None]
 
 
-def make_table(weights: list[Any], phi: Callable[..., Any], grid: Interpolation, arity: int, training: bool) -> Any:
+def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity: int, training: bool) -> Tensor:
     """Evaluate phi at the nodes and return the cells' coefficients.
 
     Args:
@@ -112,7 +113,7 @@ def make_table(weights: list[Any], phi: Callable[..., Any], grid: Interpolation,
     return make_cells(phi(nodes, weights, training), grid.resolution, arity)
 
 
-def make_cells(values: Any, resolution: int, arity: int) -> Any:
+def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
     """Turn phi at the nodes into each cell's coefficients of 1, f1 (and f2, f1 f2): `(cells, 2 ** arity)`."""
     table = ops.reshape(values, (resolution,) * arity)
     if arity == 1:
@@ -122,10 +123,10 @@ def make_cells(values: Any, resolution: int, arity: int) -> Any:
     return ops.reshape(ops.stack([corner, right - corner, up - corner, twist], axis=-1), (-1, 4))
 
 
-def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
     last, arity = grid.resolution - 2, tuples.shape[-1]
-    row: Any = 0
+    row: Tensor | int = 0
     positions = []
     # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
     for argument in ops.unstack(tuples, axis=-1):
@@ -137,10 +138,10 @@ def look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
     return _polynomial(ops.unstack(ops.take(cells, row, axis=0), axis=-1), positions)
 
 
-def look_up_by_columns(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
     last = grid.resolution - 2
-    row: Any = 0
+    row: Tensor | int = 0
     positions = []
     for argument in ops.unstack(ops.transpose(tuples), axis=0):
         scaled = argument * (1 / grid.step) + grid.extent / grid.step
@@ -151,13 +152,13 @@ def look_up_by_columns(tuples: Any, cells: Any, grid: Interpolation) -> Any:
     return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
 
 
-def _fused_look_up(tuples: Any, cells: Any, grid: Interpolation) -> Any:
+def _fused_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` with vectors `(N,)` throughout: a compiler fuses them into one pass over the tuples."""
     row, position = _locate(tuples, grid)
     return _polynomial(_coefficients(cells, row), position)
 
 
-def _polynomial(coefficients: Any, position: list[Any]) -> Any:
+def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
     """Evaluate a cell's polynomial at positions in it."""
     if len(position) == 1:
         return coefficients[0] + position[0] * coefficients[1]
@@ -165,7 +166,7 @@ def _polynomial(coefficients: Any, position: list[Any]) -> Any:
     return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
 
 
-def _locate(tuples: Any, grid: Interpolation) -> tuple[Any, list[Any]]:
+def _locate(tuples: Tensor, grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
     """Return each tuple's cell, `(N,)`, and for each argument the position in it, outside of [0, 1] beyond the grid."""
     row: Any = 0
     positions = []
@@ -179,33 +180,33 @@ def _locate(tuples: Any, grid: Interpolation) -> tuple[Any, list[Any]]:
     return row, positions
 
 
-def _coefficients(cells: Any, row: Any) -> list[Any]:
+def _coefficients(cells: Tensor, row: Tensor) -> list[Tensor]:
     """Return each coefficient by itself, `(N,)`."""
     number = cells.shape[-1]
     flat = ops.reshape(cells, (-1,))
     return [ops.take(flat, number * row + k) for k in range(number)]
 
 
-def _signature(grid: Interpolation, arity: int) -> list[Any]:
+def _signature(grid: Interpolation, arity: int) -> list[object]:
     import tensorflow as tf
 
     return [tf.TensorSpec([None, arity]), tf.TensorSpec([(grid.resolution - 1) ** arity, 2**arity])]
 
 
 @lru_cache(maxsize=32)
-def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Any, Any], Any]:
+def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity))
-    def compiled(tuples: Any, cells: Any) -> Any:
+    def compiled(tuples: Tensor, cells: Tensor) -> Tensor:
         return _fused_look_up(tuples, cells, grid)
 
     return compiled
 
 
 @lru_cache(maxsize=32)
-def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any, Any], Any]:
+def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Function:
     """Return the look-up's gradients, compiled by XLA on TensorFlow: to the tuples, packed, and to the table.
 
     They are `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`), and `(cells, 2 ** arity)`, or
@@ -214,7 +215,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callabl
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
-    def backward(tuples: Any, cells: Any, upstream: Any) -> Any:
+    def backward(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
         row, position = _locate(tuples, grid)
         coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
         if arity == 1:
@@ -228,14 +229,14 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callabl
 
 
 @lru_cache(maxsize=32)
-def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any], Any]:
+def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the look-up with its own gradient, each half compiled by XLA."""
     import tensorflow as tf
 
     forward, gradients = compiled_look_up(grid, arity), _differentiable_gradients(grid, arity, frozen)
 
-    def differentiable(tuples: Any, cells: Any) -> Any:
-        def gradient(upstream: Any) -> Any:
+    def differentiable(tuples: Tensor, cells: Tensor) -> tuple[Tensor, Function]:
+        def gradient(upstream: Tensor) -> Sequence[Tensor | None]:
             # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
             return gradients(tf.identity(tuples), tf.identity(cells), upstream)
 
@@ -245,7 +246,7 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callab
 
 
 @lru_cache(maxsize=32)
-def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Any, Any, Any], Any]:
+def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> Function:
     """Return the look-up's gradients to the tuples and to the table, which can be differentiated in their turn.
 
     Their own gradient is that of portable operations, since no gradient leads through packed pairs. It is traced when
@@ -257,11 +258,11 @@ def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> 
     packed = compiled_gradients(grid, arity, frozen)
 
     @tf.custom_gradient
-    def gradients(tuples: Any, cells: Any, upstream: Any) -> Any:
+    def gradients(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[tuple[Tensor, ...], Function]:
         by_tuple, by_cell = packed(tuples, cells, upstream)
         by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
 
-        def second(*upstreams: Any) -> Any:
+        def second(*upstreams: Tensor) -> Sequence[Tensor | None]:
             return second_gradients(partial(look_up, grid=grid), (tuples, cells, upstream), upstreams)
 
         return ((by_tuple,) if frozen else (by_tuple, by_cell)), second
@@ -270,8 +271,8 @@ def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> 
 
 
 def second_gradients(
-    function: Callable[[Any, Any], Any], arguments: tuple[Any, Any, Any], upstreams: Sequence[Any]
-) -> Any:
+    function: Callable[[Tensor, Tensor], Tensor], arguments: tuple[Tensor, Tensor, Tensor], upstreams: Sequence[Tensor]
+) -> Sequence[Tensor | None]:
     """Return the gradients of a function's gradients.
 
     Args:
@@ -295,7 +296,7 @@ def second_gradients(
     return second.gradient(dense, arguments, output_gradients=list(upstreams))
 
 
-def _sum_over_cells(row: Any, position: list[Any], upstream: Any, cells: int) -> Any:
+def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells: int) -> Tensor:
     """Return the gradient to the cells' coefficients, `(cells, 2 ** arity)`.
 
     Two sums are one of complex numbers, which XLA adds in less time than two of real ones.
@@ -309,7 +310,7 @@ def _sum_over_cells(row: Any, position: list[Any], upstream: Any, cells: int) ->
     return tf.stack([take(one) for one in sums for take in (tf.math.real, tf.math.imag)], axis=-1)
 
 
-def _pack(first: Any, second: Any) -> Any:
+def _pack(first: Tensor, second: Tensor) -> Tensor:
     """Put pairs of float32 into integers of 64 bits, which read as float32 are the pairs in their order.
 
     XLA writes such a vector three times faster than the array of pairs.

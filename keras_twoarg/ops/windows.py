@@ -1,14 +1,14 @@
 """Max-pooling windows: what a `pool_size` means, for layers that pool what phi gives."""
 
-from typing import Any
-
 from keras import ops
+
+from keras_twoarg.utils.types import Shape, Tensor
 
 Size = tuple[int, int]
 """Rows and columns of a window. Windows do not overlap; what is left over at the border belongs to none."""
 
 
-def check_pool_size(pool_size: Any) -> Size:
+def check_pool_size(pool_size: object) -> Size:
     """Return rows and columns, or raise a ValueError unless they are one or two positive integers."""
     size = tuple(pool_size) if isinstance(pool_size, list | tuple) else (pool_size, pool_size)
     if len(size) != 2 or any(not isinstance(number, int) or number < 1 for number in size):
@@ -25,7 +25,7 @@ def channel_axis(axis: int) -> int:
     return 1 if axis in (1, -3) else -1
 
 
-def max_pool(values: Any, size: Size, axis: int = -1) -> Any:
+def max_pool(values: Tensor, size: Size, axis: int = -1) -> Tensor:
     """Return the largest entry of each window: `(batch, height // rows, width // columns, channels)` for `axis=-1`."""
     if channel_axis(axis) == 1:  # not all devices pool channels_first images
         pooled = max_pool(ops.moveaxis(values, 1, -1), size)
@@ -33,14 +33,14 @@ def max_pool(values: Any, size: Size, axis: int = -1) -> Any:
     return ops.max_pool(values, size, strides=size, padding="valid", data_format="channels_last")
 
 
-def pooled_shape(shape: tuple[int | None, ...], size: Size, axis: int = -1) -> tuple[int | None, ...]:
+def pooled_shape(shape: Shape, size: Size, axis: int = -1) -> Shape:
     """Return the shape after pooling, or raise a ValueError if the shape is none of images, or of too small ones."""
     first = channel_axis(axis) == 1
     if len(shape) != 4:
         order = "channels, height, width" if first else "height, width, channels"
         raise ValueError(f"Max-pooling takes (batch, {order}). Received: shape={shape}")
     pixels = shape[2:] if first else shape[1:3]
-    if any(given is not None and given < least for given, least in zip(pixels, size, strict=True)):
+    if any(pixel is not None and pixel < least for pixel, least in zip(pixels, size, strict=True)):
         raise ValueError(f"The images are smaller than a window of {size[0]} x {size[1]}. Received: shape={shape}")
     height, width = (n if n is None else n // least for n, least in zip(pixels, size, strict=True))
     return (shape[0], shape[1], height, width) if first else (shape[0], height, width, shape[3])

@@ -1,18 +1,18 @@
 """What TensorFlow needs to be told: when it may compile a part of a model with XLA, and how it forgets gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import keras
 
 from keras_twoarg.utils.keras_internals import is_tracing_a_step
+from keras_twoarg.utils.types import Function
 
 _promised: ContextVar[bool] = ContextVar("_promised", default=False)
 
 
-def may_compile(training: Any) -> bool:
+def may_compile(training: object) -> bool:
     """Return whether what is being called now runs under TensorFlow, and in a graph that no export will contain.
 
     In doubt the answer is no, which costs time and nothing else.
@@ -32,7 +32,7 @@ def not_for_export() -> Iterator[None]:
         _promised.reset(token)
 
 
-def with_gradient(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
+def with_gradient(function: Function, signature: Sequence[object] | None = None) -> Function:
     """Return a TensorFlow function with a gradient of its own, traced once for each signature.
 
     TensorFlow keeps every custom gradient that is traced, and the graph it was traced into, until the process ends.

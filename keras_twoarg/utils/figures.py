@@ -2,9 +2,13 @@
 
 import base64
 import io
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from keras_twoarg.utils.optional import optional
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: distinguishable with any colour vision.
 COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
@@ -16,12 +20,12 @@ def line_styles(number: int) -> list[tuple[str, str]]:
     return [(COLORS[i % len(COLORS)], styles[i // len(COLORS) % len(styles)]) for i in range(number)]
 
 
-def pyplot() -> Any:
+def pyplot() -> ModuleType:
     """Return matplotlib's pyplot, or raise an ImportError that says how to install it."""
     return optional("matplotlib.pyplot", "Drawing", "plot")
 
 
-def to_svg(figure: Any) -> str:
+def to_svg(figure: "Figure") -> str:
     """Return a figure as an SVG image in a data URI, and close it."""
     plt = pyplot()
     buffer = io.BytesIO()

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
+from typing import IO, Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
+
+from keras_twoarg.utils.types import JsonObject
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ UNREADABLE = (
 a way that Python does not know, without an array, with one that claims more than the memory."""
 
 
-def write_whole(path: Path, write: Callable[[Any], None]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that a reader, or a start after a kill, finds all of it or the previous one."""
     with saving(path):
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
@@ -59,13 +61,13 @@ def saving(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: object) -> None:
     """Write JSON that other languages read too: null instead of NaN."""
     text = json.dumps(_finite(data), indent=1, allow_nan=False)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def write_json_lines(path: Path, lines: Iterable[Any]) -> None:
+def write_json_lines(path: Path, lines: Iterable[object]) -> None:
     """Write one JSON value a line: null instead of NaN."""
     text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
     write_whole(path, lambda file: file.write(text.encode()))
@@ -91,7 +93,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_as(
-    kind: type[T], path: Path, what: str, translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda data: data
+    kind: type[T], path: Path, what: str, translate: Callable[[JsonObject], JsonObject] = lambda data: data
 ) -> T:
     """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it.
 
@@ -105,7 +107,7 @@ def parse_as(
     data: Any,
     where: str,
     what: str,
-    translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda data: data,
+    translate: Callable[[JsonObject], JsonObject] = lambda data: data,
 ) -> T:
     """Return a dataclass from what JSON holds, as `read_as` does; `where` names the place in the error."""
     wanted = get_type_hints(kind)
@@ -138,7 +140,7 @@ def _fits(value: Any, kind: Any) -> bool:
     return kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
 
 
-def _finite(data: Any) -> Any:
+def _finite(data: object) -> object:
     if isinstance(data, dict):
         return {key: _finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

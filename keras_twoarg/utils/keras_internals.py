@@ -3,9 +3,12 @@
 import gc
 import inspect
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
+
+from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Variable
 
 
 class Producer(NamedTuple):
@@ -17,12 +20,12 @@ class Producer(NamedTuple):
         inputs: The symbolic tensors that this call was given.
     """
 
-    operation: Any
+    operation: keras.Operation
     call: int
-    inputs: list[Any]
+    inputs: list[Tensor]
 
 
-def producer(tensor: Any) -> Producer | None:
+def producer(tensor: object) -> Producer | None:
     """Return what computed a symbolic tensor, or None for any other value."""
     history = getattr(tensor, "_keras_history", None)
     if history is None:
@@ -43,7 +46,7 @@ def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
             yield node.operation, arguments.args, arguments.kwargs, tuple(node.input_tensors), tuple(node.outputs)
 
 
-def layers_being_called() -> list[Any]:
+def layers_being_called() -> list[Layer]:
     """Return the layers whose `call` is being run, the outermost first."""
     from keras.src.backend.common import global_state
 
@@ -51,14 +54,14 @@ def layers_being_called() -> list[Any]:
     return [scope.caller for scope in stack if isinstance(scope.caller, keras.layers.Layer)]
 
 
-def call_under_way() -> Any:
+def call_under_way() -> object:
     """Return an object that lives as long as the outermost layer's call, or None outside of any call."""
     from keras.src.backend.common import global_state
 
     return global_state.get_global_attribute("current_call_ctx")
 
 
-def applies_activation(layer: Any, activation: Any) -> bool:
+def applies_activation(layer: Layer, activation: object) -> bool:
     """Return whether a layer that runs is one of Keras and applies `activation` as its own.
 
     Such layers declare their width without asking what the activation makes of it.
@@ -71,11 +74,11 @@ def applies_activation(layer: Any, activation: Any) -> bool:
     return any(one is activation for one in held) or own_call in bases  # or held by a function
 
 
-def flatten_layers(model: Any) -> list[Any]:
+def flatten_layers(model: Layer) -> list[Layer]:
     """Return a model or layer and all layers within it, each once, in the order in which they were added."""
-    layers: dict[int, Any] = {}
+    layers: dict[int, Layer] = {}
 
-    def visit(layer: Any) -> None:
+    def visit(layer: Layer) -> None:
         if id(layer) not in layers:
             layers[id(layer)] = layer
             for inside in layer._flatten_layers(recursive=False, include_self=False):
@@ -85,17 +88,17 @@ def flatten_layers(model: Any) -> list[Any]:
     return list(layers.values())
 
 
-def graph_of(model: Any) -> Any:
+def graph_of(model: Layer) -> Model | None:
     """Return the functional model that does a Sequential model's work, or None."""
     return getattr(model, "_functional", None)
 
 
-def live_models() -> list[Any]:
+def live_models() -> list[Model]:
     """Return all Keras models that exist and are complete. Takes about a tenth of a second."""
     return [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
 
 
-def loaded_so_far() -> list[Any] | None:
+def loaded_so_far() -> list[object] | None:
     """Return the objects with an identity that Keras has read from the file it is loading, or None outside of that."""
     from keras.src.backend.common import global_state
 
@@ -103,7 +106,7 @@ def loaded_so_far() -> list[Any] | None:
     return None if objects is None else list(objects.values())
 
 
-def replace_layer(owner: Any, name: str, new: Any) -> None:
+def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
     """Set an attribute of a layer to another layer, also if the layer is built, when Keras allows no new ones."""
     tracker, locked = owner._tracker, owner._tracker.locked
     tracker.untrack(getattr(owner, name))
@@ -114,7 +117,7 @@ def replace_layer(owner: Any, name: str, new: Any) -> None:
         tracker.locked = locked
 
 
-def renew_optimizer(model: Any) -> None:
+def renew_optimizer(model: Model) -> None:
     """Give a compiled model an optimizer of the same settings that knows no variables yet, and trace its steps anew."""
     from keras.src.utils.tracking import DotNotTrackScope
 
@@ -125,7 +128,7 @@ def renew_optimizer(model: Any) -> None:
     trace_anew(model)
 
 
-def outermost_scope() -> Any:
+def outermost_scope() -> object:
     """Return an object that lives as long as the outermost layer is being called, or None outside of any layer."""
     from keras.src.backend.common import global_state
 
@@ -133,25 +136,25 @@ def outermost_scope() -> Any:
     return stack[0] if stack else None
 
 
-def is_rematerialized(layer: Any) -> bool:
+def is_rematerialized(layer: Layer) -> bool:
     """Return whether the layer was made in a `keras.RematScope`: its forward pass is then run again for gradients."""
     return getattr(layer, "_remat_mode", None) is not None
 
 
-def stateless_values() -> list[Any] | None:
+def stateless_values() -> list[Tensor] | None:
     """Return the values that stand for variables in the current `keras.StatelessScope`, or None outside of one."""
     scope = stateless_scope()
     return None if scope is None else list(scope.state_mapping.values())
 
 
-def stateless_scope() -> Any:
+def stateless_scope() -> keras.StatelessScope | None:
     """Return the current `keras.StatelessScope`, or None."""
     from keras.src.backend.common.stateless_scope import get_stateless_scope
 
     return get_stateless_scope()
 
 
-def uncast_values(variables: Iterable[Any]) -> list[Any]:
+def uncast_values(variables: Iterable[Variable]) -> list[Tensor]:
     """Return the values of variables in their own dtype, whatever a layer with mixed precision casts them to."""
     from keras.src.backend.common.variables import AutocastScope
 
@@ -174,7 +177,7 @@ def is_tracing_a_step() -> bool:
     return False
 
 
-def trace_anew(model: Any) -> None:
+def trace_anew(model: Model) -> None:
     """Have `fit`, `evaluate` and `predict` of a model traced anew, and nothing else of the process."""
     model.train_function = model.test_function = model.predict_function = None
     if keras.backend.backend() == "jax":
@@ -185,17 +188,27 @@ def trace_anew(model: Any) -> None:
             jax.jit(step).clear_cache()
 
 
-def models_with(layers: Iterable[Any]) -> list[Any]:
+def models_with(layers: Iterable[Layer]) -> list[Model]:
     """Return all models of the process that hold one of the layers: Keras has no way from a layer to its models."""
     wanted = {id(layer) for layer in layers}
     return [model for model in live_models() if not wanted.isdisjoint(map(id, flatten_layers(model)))]
 
 
-def has_named_outputs(model: Any) -> bool:
+@contextmanager
+def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
+    """Run another function in place of a layer's `call`, whose attribute Keras would track if it were set."""
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        del layer.__dict__["call"]
+
+
+def has_named_outputs(model: Model) -> bool:
     """Return whether a functional model's outputs are a dict."""
     return isinstance(getattr(model, "_outputs_struct", None), dict)
 
 
-def was_called(layer: Any) -> bool:
+def was_called(layer: Layer) -> bool:
     """Return whether a layer has been called, with tensors or symbolically; in doubt yes."""
     return bool(getattr(layer, "_called", True))

@@ -1,10 +1,10 @@
 """Packages that are imported where they are used, and what installs them."""
 
 import importlib
-from typing import Any
+from types import ModuleType
 
 
-def optional(module: str, purpose: str, extra: str) -> Any:
+def optional(module: str, purpose: str, extra: str) -> ModuleType:
     """Import a module of an optional package, or raise an ImportError that says what installs it.
 
     Args:

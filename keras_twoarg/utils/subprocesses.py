@@ -39,7 +39,7 @@ class Outcome:
         return self.output[-1] if self.output else f"exit status {self.status}"
 
 
-def call(function: str, progress: Progress, *arguments: Any) -> Outcome:
+def call(function: str, progress: Progress, *arguments: object) -> Outcome:
     """Call a function in a new Python process, and wait.
 
     Args:
@@ -76,7 +76,7 @@ def _end_with(parent: int) -> None:
 def serve(function: str) -> None:
     """Be the child: call the function, report progress and the result. It ends soon after its parent."""
 
-    def report(*progress: Any) -> None:
+    def report(*progress: object) -> None:
         print(_PROGRESS + json.dumps(progress), flush=True)
 
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

@@ -3,7 +3,10 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich import table as rich_table
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:
@@ -41,7 +44,7 @@ class Table:
     left: tuple[str, ...] = ()
     flagged: frozenset[tuple[int, int]] = frozenset()
 
-    def rich(self) -> Any:
+    def rich(self) -> "rich_table.Table":
         """Return the table for a terminal."""
         from rich import box
         from rich.table import Table as RichTable

@@ -27,16 +27,16 @@ def stored(folder: str) -> tuple[StoredRun, ...]:
 def runs(folder: str, arm: str, stage: str = "joint", **settings: Any) -> list[Record]:
     """Return the records of one arm and stage, by seed; `hidden` chooses the number of hidden layers."""
     hidden = settings.pop("hidden", None)
-    found = [
+    records = [
         run.record
         for run in stored(folder)
         if (run.record.arm, run.record.stage) == (arm, stage)
         and all(run.record.settings.get(key) == value for key, value in settings.items())
         and hidden in (None, len(run.record.widths))
     ]
-    if not found:
+    if not records:
         raise ValueError(f"{folder} has no records of {arm}, {stage}, {settings}")
-    return sorted(found, key=lambda record: record.seed)
+    return sorted(records, key=lambda record: record.seed)
 
 
 def accuracy(records: Iterable[Record]) -> BySeed:
@@ -59,8 +59,8 @@ def epochs_to(records: Iterable[Record], threshold: float) -> BySeed:
 
 def robustness(folder: str, arm: str) -> dict[int, Robustness]:
     """Return what was measured on an arm's networks, by seed."""
-    found = [r for r in stored(folder) if r.record.arm == arm and r.record.stage == "joint" and r.robustness]
-    return {run.record.seed: run.robustness[0] for run in found}
+    runs = [r for r in stored(folder) if r.record.arm == arm and r.record.stage == "joint" and r.robustness]
+    return {run.record.seed: run.robustness[0] for run in runs}
 
 
 def attacked(folder: str, arm: str) -> BySeed:
@@ -104,12 +104,12 @@ def median(values: BySeed) -> str:
     return f"{np.median(list(values.values())):.0f}"
 
 
-def interval(found: Paired, digits: int = 2) -> str:
+def interval(comparison: Paired, digits: int = 2) -> str:
     """Write a difference with its 95 % interval, in bold where that leaves out zero."""
-    if not np.isfinite([found.low, found.high]).all():
-        return f"{found.difference:+.{digits}f}"
-    text = f"{found.difference:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    if not np.isfinite([comparison.low, comparison.high]).all():
+        return f"{comparison.difference:+.{digits}f}"
+    text = f"{comparison.difference:+.{digits}f} ({comparison.low:+.{digits}f} to {comparison.high:+.{digits}f})"
+    return f"**{text}**" if comparison.low > 0 or comparison.high < 0 else text
 
 
 def difference(first: BySeed, second: BySeed, digits: int = 2) -> str:
@@ -123,9 +123,9 @@ def mean_of(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def verdict(found: Paired, better: int = 1) -> str:
+def verdict(comparison: Paired, better: int = 1) -> str:
     """Return what an interval says of a claim: more is better, or with `better=-1` less."""
-    low, high = sorted((better * found.low, better * found.high))
+    low, high = sorted((better * comparison.low, better * comparison.high))
     return "holds" if low > 0 else "does not hold" if high < 0 else "not shown"
 
 

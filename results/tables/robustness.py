@@ -144,10 +144,10 @@ def attacks_l2():
 @table("smooth-phi")
 def smooth_phi():
     """Coarser tables and a penalty on curvature, under AutoAttack."""
-    found = files.read_json(ROOT / "results" / "smooth_phi.json")
+    records = files.read_json(ROOT / "results" / "smooth_phi.json")
 
     def values(nodes, penalty, key):
-        return {r["seed"]: 100 * r[key] for r in found if (r["nodes"], r["penalty"]) == (nodes, penalty)}
+        return {r["seed"]: 100 * r[key] for r in records if (r["nodes"], r["penalty"]) == (nodes, penalty)}
 
     rows, usual = [], {key: values(81, 0.0, key) for key in ("test_accuracy", "square")}
     for label, nodes, penalty in (

@@ -106,11 +106,11 @@ def claim_c():
         members = phis(CLAIM_C, f"mlp-mnist-{start}/")
         chance = analysed()[CLAIM_C]["chance"][start]
         for label, fit in FITS.items():
-            found = test(members, fit)
-            share = f"{found.learned / found.number:.0%} ({found.low:.0%} to {found.high:.0%})"
+            result = test(members, fit)
+            share = f"{result.learned / result.number:.0%} ({result.low:.0%} to {result.high:.0%})"
             rows.append((
-                start, label, str(found.number), str(found.start), str(found.learned), str(found.became),
-                str(found.ceased), f"{found.p:.2g}", share, f"{chance[fit]:.0%}",
+                start, label, str(result.number), str(result.start), str(result.learned), str(result.became),
+                str(result.ceased), f"{result.p:.2g}", share, f"{chance[fit]:.0%}",
             ))  # fmt: skip
     columns = (
         "phi starts from", "fit", "seeds", "saddles at the start", "learned", "became", "ceased", "McNemar p",
@@ -131,14 +131,14 @@ def claim_c_verdicts():
 
 def verdicts(start):
     """Return the verdicts on training and against chance, and the number of seeds."""
-    found = test(phis(CLAIM_C, f"mlp-mnist-{start}/"), "paper")
-    more = "holds" if found.became > found.ceased else "does not hold"
+    result = test(phis(CLAIM_C, f"mlp-mnist-{start}/"), "paper")
+    more = "holds" if result.became > result.ceased else "does not hold"
     chance = analysed()[CLAIM_C]["chance"][start]["paper"]
-    above = "holds" if found.low > chance else "does not hold" if found.high < chance else "not shown"
-    words = (more if found.p < 0.05 else "not shown", above)
-    if found.number < PLANNED:  # the verdict is that of all planned seeds
+    above = "holds" if result.low > chance else "does not hold" if result.high < chance else "not shown"
+    words = (more if result.p < 0.05 else "not shown", above)
+    if result.number < PLANNED:  # the verdict is that of all planned seeds
         words = tuple(f"interim: {word}" for word in words)
-    return *words, found.number
+    return *words, result.number
 
 
 @table("claim-c-headline")
@@ -172,11 +172,11 @@ def chance():
 @table("null-by-pretraining")
 def null_by_pretraining():
     """Whether pretraining changes how often a random surface is a saddle."""
-    found, rows = files.read_json(ROOT / "results" / "null_by_pretraining.json"), []
-    for run in found[0]["surface"]:
-        surface, phi = ([r[what][run] > 0 for r in found] for what in ("surface", "phi"))
+    nulls, rows = files.read_json(ROOT / "results" / "null_by_pretraining.json"), []
+    for run in nulls[0]["surface"]:
+        surface, phi = ([r[what][run] > 0 for r in nulls] for what in ("surface", "phi"))
         same = sum(a == b for a, b in zip(surface, phi, strict=True))
-        rows.append((run, str(len(found)), str(sum(surface)), str(sum(phi)), str(same)))
+        rows.append((run, str(len(nulls)), str(sum(surface)), str(sum(phi)), str(same)))
     return markdown(("arguments of", "surfaces", "saddles", "phi fitted to them", "the same verdict"), rows)
 
 
@@ -184,8 +184,8 @@ def null_by_pretraining():
 def deleted_runs():
     """The later runs of the seeds whose first runs were deleted."""
     members = phis("results/mlp-mnist-starts", "random/")
-    kept = [members[seed]["weighted"] > 0 for seed in range(4)]
-    return f"{sum(kept)} of {len(kept)}"
+    signs = [members[seed]["weighted"] > 0 for seed in range(4)]
+    return f"{sum(signs)} of {len(signs)}"
 
 
 @table("phi-shapes")

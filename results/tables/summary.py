@@ -34,8 +34,8 @@ SHORT = (  # what the README shows: the first comparison of each kind, and those
 def claims_readme():
     """The claims in few rows; all of them are on the claims' page."""
     rows = [
-        (claim, what.replace("**", ""), str(n), interval(found, digits), verdict(found, better))
-        for claim, what, found, digits, better, n in _compared()
+        (claim, what.replace("**", ""), str(n), interval(comparison, digits), verdict(comparison, better))
+        for claim, what, comparison, digits, better, n in _compared()
         if what in SHORT
     ]
     place = next(i for i, row in enumerate(rows) if row[0].startswith("d."))
@@ -49,8 +49,8 @@ def claims_readme():
 
 def _claims(folder):
     rows = [
-        (f"[{claim}]({folder}{PAGES[claim]})", what, str(n), interval(found, digits), verdict(found, better))
-        for claim, what, found, digits, better, n in _compared()
+        (f"[{claim}]({folder}{PAGES[claim]})", what, str(n), interval(comparison, digits), verdict(comparison, better))
+        for claim, what, comparison, digits, better, n in _compared()
     ]
     columns = ("claim", "two_arg minus the other", "seeds", "difference (95 % interval)", "verdict")
     place = next(i for i, row in enumerate(rows) if row[0].startswith("[d."))
@@ -63,10 +63,10 @@ def _soft_xor(folder):
     rows = []
     for label, start in (("random surfaces", "random"), ("Glorot's weights", "glorot")):
         members = soft_xor.phis(soft_xor.CLAIM_C, f"mlp-mnist-{start}/")
-        found, (word, _, number) = soft_xor.test(members, "paper"), soft_xor.verdicts(start)
+        result, (word, _, number) = soft_xor.test(members, "paper"), soft_xor.verdicts(start)
         what = f"its own start, perceptron, phi from {label}: seeds that became saddles, and that ceased to be"
         so_far = f" of {soft_xor.PLANNED}" if number < soft_xor.PLANNED else ""
-        numbers = f"{found.became} became, {found.ceased} ceased (p = {found.p:.2g})"
+        numbers = f"{result.became} became, {result.ceased} ceased (p = {result.p:.2g})"
         rows.append((link, what, f"{number}{so_far}", numbers, word))
     change = soft_xor.change("paper")
     what = "its own start, ten earlier tasks, phi from random surfaces: share of saddles"
@@ -77,8 +77,8 @@ def _compared():
     """Yield claim, what, difference, digits, which sign favours two_arg, and seeds."""
     rows = []
 
-    def add(claim, what, found, digits=2, better=1):
-        rows.append((claim, what, found, digits, better, found.number))
+    def add(claim, what, comparison, digits=2, better=1):
+        rows.append((claim, what, comparison, digits, better, comparison.number))
 
     for name, data in (("MNIST", MNIST), ("Fashion-MNIST", FASHION)):
         add("a. faster", f"relu, perceptron, {name}: epochs", speed.against_relu(data), 1, -1)
@@ -90,13 +90,13 @@ def _compared():
         add("b. higher", f"relu, perceptron, {name}, both searched: points", searches.gap(data))
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         for arm, ending in (("relu", ""), ("one_arg", "-glorot")):
-            found = against(accuracy(cnn(data, "two_arg", "-glorot")), accuracy(cnn(data, arm, ending)))
-            add("b. higher", f"{arm}, CNN, **early training**, phi from Glorot's weights, {name}: points", found)
-        found = against(accuracy(cnn(data, "two_arg")), accuracy(cnn(data, "relu")))
-        add("b. higher", f"relu, CNN, **early training**, phi from random surfaces, {name}: points", found)
+            comparison = against(accuracy(cnn(data, "two_arg", "-glorot")), accuracy(cnn(data, arm, ending)))
+            add("b. higher", f"{arm}, CNN, **early training**, phi from Glorot's weights, {name}: points", comparison)
+        comparison = against(accuracy(cnn(data, "two_arg")), accuracy(cnn(data, "relu")))
+        add("b. higher", f"relu, CNN, **early training**, phi from random surfaces, {name}: points", comparison)
     for name, data in (("Fashion-MNIST", FASHION_CNN), ("CIFAR-10", CIFAR_CNN)):
-        found = against(corrupted(data, "two_arg"), corrupted(data, "relu"))
-        add("d. corruptions", f"relu, CNN, **early training**, {name}: points", found, 1)
+        comparison = against(corrupted(data, "two_arg"), corrupted(data, "relu"))
+        add("d. corruptions", f"relu, CNN, **early training**, {name}: points", comparison, 1)
     for name, data in (("MNIST at 0.3", MNIST), ("Fashion-MNIST at 0.1", FASHION)):
         add("e. attacks", f"relu, perceptron, {name}: points", _attacks(data), 1)
     for name, data in (("Fashion-MNIST at 0.1", FASHION_CNN), ("CIFAR-10 at 8/255", CIFAR_CNN)):

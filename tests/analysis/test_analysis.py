@@ -21,33 +21,33 @@ def on(surface):
 
 def test_density_counts_every_tuple_once_and_says_what_is_outside(rng):
     tuples = rng.uniform(-6, 6, (5000, 2))
-    found = density(tuples)
+    measured = density(tuples)
     inside = (np.abs(tuples) <= 5.05).all(1).mean()
-    np.testing.assert_allclose(found.values.sum(), inside)
-    np.testing.assert_allclose(found.outside, 1 - inside)
-    node = found.nodes.reshape(101, 101, 2)[7, 93]
+    np.testing.assert_allclose(measured.values.sum(), inside)
+    np.testing.assert_allclose(measured.outside, 1 - inside)
+    node = measured.nodes.reshape(101, 101, 2)[7, 93]
     np.testing.assert_allclose(node, [-4.3, 4.3])
 
 
 def test_support_is_the_smallest_set_that_holds_the_mass():
-    found = density(gaussian())
-    inside = found.support(0.9)
-    held = found.values[inside]
-    assert held.sum() >= 0.9 * found.values.sum() > held.sum() - held.min()
-    assert held.min() >= found.values[~inside].max()
-    np.testing.assert_array_equal(found.support(1.0), found.values > 0)
+    measured = density(gaussian())
+    inside = measured.support(0.9)
+    held = measured.values[inside]
+    assert held.sum() >= 0.9 * measured.values.sum() > held.sum() - held.min()
+    assert held.min() >= measured.values[~inside].max()
+    np.testing.assert_array_equal(measured.support(1.0), measured.values > 0)
 
 
 def test_blurring_keeps_mass_and_adds_variance():
-    found = density(gaussian())
-    blurred = found.blurred(0.5)
-    np.testing.assert_allclose(blurred.values.sum(), found.values.sum(), rtol=1e-3)
+    measured = density(gaussian())
+    blurred = measured.blurred(0.5)
+    np.testing.assert_allclose(blurred.values.sum(), measured.values.sum(), rtol=1e-3)
 
     def variance(d):
         p, x = d.values.sum(1) / d.values.sum(), d.axis
         return p @ x**2 - (p @ x) ** 2
 
-    np.testing.assert_allclose(variance(blurred), variance(found) + 0.25, rtol=0.01)
+    np.testing.assert_allclose(variance(blurred), variance(measured) + 0.25, rtol=0.01)
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -79,11 +79,11 @@ SCORES = {
 
 @pytest.mark.parametrize(("coefficients", "score"), SCORES.values(), ids=SCORES)
 def test_score_of_known_shapes(coefficients, score):
-    found = soft_xor(fit_quadratic(on(surfaces.quadratic(*coefficients)), density(gaussian())))
-    np.testing.assert_allclose(found.score, score, atol=1e-4)
+    fitted = soft_xor(fit_quadratic(on(surfaces.quadratic(*coefficients)), density(gaussian())))
+    np.testing.assert_allclose(fitted.score, score, atol=1e-4)
     if abs(score) == 1:
-        assert found.negative_curvature == (score > 0)
-        assert found.verdict.startswith("soft XOR" if score > 0 else "no soft XOR")
+        assert fitted.negative_curvature == (score > 0)
+        assert fitted.verdict.startswith("soft XOR" if score > 0 else "no soft XOR")
 
 
 def test_score_does_not_change_under_rotation_and_swap(rng):
@@ -98,8 +98,8 @@ def test_score_does_not_change_under_rotation_and_swap(rng):
 
 
 def test_a_plane_has_no_curvature():
-    found = soft_xor(fit_quadratic(lambda t: np.zeros(len(t)), density(gaussian())))
-    assert np.isnan(found.score) and found.verdict.startswith("flat")
+    fitted = soft_xor(fit_quadratic(lambda t: np.zeros(len(t)), density(gaussian())))
+    assert np.isnan(fitted.score) and fitted.verdict.startswith("flat")
 
 
 def test_a_poor_fit_is_said_to_be_poor():
@@ -123,28 +123,28 @@ MULTIPOLES = {
 
 @pytest.mark.parametrize(("surface", "shares"), MULTIPOLES.values(), ids=MULTIPOLES)
 def test_each_harmonic_polynomial_is_one_angular_order(surface, shares):
-    found = analysis.spectrum(plane(surface), density(np.random.default_rng(0).normal(size=(20_000, 2))))
-    np.testing.assert_allclose(found.shares, shares, atol=2e-3)
-    assert found.quadrupole == found.shares[1]
+    orders = analysis.spectrum(plane(surface), density(np.random.default_rng(0).normal(size=(20_000, 2))))
+    np.testing.assert_allclose(orders.shares, shares, atol=2e-3)
+    assert orders.quadrupole == orders.shares[1]
 
 
 def test_powers_of_a_square_are_those_of_its_fourier_series():
     # x1^2 = r^2 / 2 + r^2 cos(2 theta) / 2: power E[r^4] / 4 at order 0 and E[r^4] / 8 at order 2.
     tuples = np.random.default_rng(0).normal(size=(200_000, 2))
-    found = analysis.spectrum(plane(lambda a, b: a**2), density(tuples))
+    orders = analysis.spectrum(plane(lambda a, b: a**2), density(tuples))
     fourth = (np.hypot(*tuples.T) ** 4).mean()
-    np.testing.assert_allclose(found.power[[0, 2]], [fourth / 4, fourth / 8], rtol=0.03)
-    np.testing.assert_allclose(found.angular, found.power[2], rtol=1e-3)
+    np.testing.assert_allclose(orders.power[[0, 2]], [fourth / 4, fourth / 8], rtol=0.03)
+    np.testing.assert_allclose(orders.angular, orders.power[2], rtol=1e-3)
     assert np.isnan(analysis.spectrum(np.zeros((101, 101)), density(tuples)).quadrupole)
 
 
 def test_distance_is_one_minus_the_squared_correlation_over_the_density():
     tuples = np.random.default_rng(0).normal(size=(100_000, 2))
-    found = density(tuples)
+    measured = density(tuples)
     x1, x2 = plane(lambda a, b: a), plane(lambda a, b: b)
-    np.testing.assert_allclose(analysis.distance(x1 + x2, x1, found), 0.5, atol=0.01)
-    np.testing.assert_allclose(analysis.distance(5 - 3 * x1, x1, found), 0, atol=1e-12)
-    assert analysis.distance(np.zeros((101, 101)), x1, found) == 1.0
+    np.testing.assert_allclose(analysis.distance(x1 + x2, x1, measured), 0.5, atol=0.01)
+    np.testing.assert_allclose(analysis.distance(5 - 3 * x1, x1, measured), 0, atol=1e-12)
+    assert analysis.distance(np.zeros((101, 101)), x1, measured) == 1.0
 
 
 @pytest.mark.parametrize("name", ["product", "maxout", "xnor", "glu", "swiglu"])
@@ -152,14 +152,14 @@ def test_a_named_function_behind_affine_maps_is_found_again(name):
     function = surfaces.NAMED[name]
     # Far from the limits in which these functions become each other: a gate wide open, a kink far away.
     surface = plane(lambda a, b: 2 - 3 * function(2.5 * a + 0.8 * b + 0.3, 0.9 * b - 1.5 * a - 0.2))
-    found = analysis.nearest(surface, density(gaussian()))
-    assert found.r2[name] > 0.995
-    assert found.name == name or found.r2[found.name] >= found.r2[name] - 0.01
+    fit = analysis.nearest(surface, density(gaussian()))
+    assert fit.r2[name] > 0.995
+    assert fit.name == name or fit.r2[fit.name] >= fit.r2[name] - 0.01
 
 
 def test_quadratics_that_no_named_function_is_are_called_quadratic():
-    found = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))
-    assert found.name == "quadratic" and found.r2["quadratic"] > 0.999 and found.r2["product"] < 0.9
+    fit = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))
+    assert fit.name == "quadratic" and fit.r2["quadratic"] > 0.999 and fit.r2["product"] < 0.9
 
 
 def test_pooling_densities_is_the_density_of_all_tuples(rng):
@@ -174,9 +174,9 @@ def test_pre_activations_of_nested_and_subclassed_models(rng):
     x = rng.normal(size=(600, 6)).astype("float32")
     block = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16), TwoArgActivation(inner, name="place")])
     nested = keras.Sequential([keras.Input((6,)), block, keras.layers.Dense(2)])
-    found = pre_activations(nested, x)
+    tuples = pre_activations(nested, x)
     expected = keras.ops.convert_to_numpy(block.layers[0](x)).reshape(-1, 2)
-    np.testing.assert_allclose(found["place"], expected, atol=1e-6)
+    np.testing.assert_allclose(tuples["place"], expected, atol=1e-6)
 
     subclassed = Subclassed([Block(TwoArgActivation(inner)), Block(TwoArgActivation(inner))])
     assert [t.shape for t in pre_activations(subclassed, x).values()] == [(4800, 2), (4800, 2)]

@@ -10,10 +10,10 @@ from keras_twoarg.analysis import density, fit_quadratic, soft_xor, surfaces
 def test_mcnemar_counts_the_seeds_that_changed_alone():
     start = [0.5, 0.5, 0.5, -0.5, -0.5, -0.5, -0.5, -0.5, -0.5]
     learned = [0.5, 0.5, -0.5, 0.5, 0.5, 0.5, 0.5, 0.5, -0.5]
-    found = analysis.saddle_test(start, learned)
-    assert (found.number, found.start, found.learned, found.became, found.ceased) == (9, 3, 7, 5, 1)
+    result = analysis.saddle_test(start, learned)
+    assert (result.number, result.start, result.learned, result.became, result.ceased) == (9, 3, 7, 5, 1)
     # Of six that changed, at most one or at least five one way: (1 + 6 + 6 + 1) / 2^6.
-    assert found.p == pytest.approx(14 / 64)
+    assert result.p == pytest.approx(14 / 64)
 
 
 def test_the_same_seeds_counted_five_times_would_be_significant_and_are_not_counted_so():
@@ -23,8 +23,8 @@ def test_the_same_seeds_counted_five_times_would_be_significant_and_are_not_coun
 
 
 def test_nothing_changed_is_no_evidence():
-    found = analysis.saddle_test([0.1, -0.2], [0.3, -0.4])
-    assert found.p == 1.0 and (found.became, found.ceased) == (0, 0)
+    result = analysis.saddle_test([0.1, -0.2], [0.3, -0.4])
+    assert result.p == 1.0 and (result.became, result.ceased) == (0, 0)
 
 
 @pytest.mark.parametrize("scores", [([], []), ([0.5], [np.nan]), ([0.5], [0.5, 0.4])])

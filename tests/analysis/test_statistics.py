@@ -8,10 +8,10 @@ from keras_twoarg.analysis import clopper_pearson, mean_interval, paired
 
 def test_difference_and_effect_are_those_of_the_pairs(rng):
     first, second = rng.normal(size=(2, 9))
-    found, d = paired(first, second), first - second
-    assert found.difference == pytest.approx(d.mean()) and found.number == 9
-    assert found.effect == pytest.approx(d.mean() / d.std(ddof=1))
-    assert found.low < found.difference < found.high
+    comparison, d = paired(first, second), first - second
+    assert comparison.difference == pytest.approx(d.mean()) and comparison.number == 9
+    assert comparison.effect == pytest.approx(d.mean() / d.std(ddof=1))
+    assert comparison.low < comparison.difference < comparison.high
 
 
 def test_swapping_the_arms_changes_signs_and_nothing_else(rng):
@@ -22,9 +22,9 @@ def test_swapping_the_arms_changes_signs_and_nothing_else(rng):
 
 
 def test_five_seeds_that_agree_reach_the_smallest_p():
-    found = paired([0.97, 0.972, 0.971, 0.975, 0.969], [0.96, 0.961, 0.963, 0.962, 0.964])
-    assert found.p == found.least_p == 0.0625
-    assert found.low > 0
+    comparison = paired([0.97, 0.972, 0.971, 0.975, 0.969], [0.96, 0.961, 0.963, 0.962, 0.964])
+    assert comparison.p == comparison.least_p == 0.0625
+    assert comparison.low > 0
 
 
 @pytest.mark.parametrize("number", [3, 5, 30])

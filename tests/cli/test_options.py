@@ -20,9 +20,9 @@ def options(command):
 
 
 def test_train_takes_every_setting_with_its_default_and_help():
-    found = options("train")
+    known = options("train")
     for field in fields(Configuration):
-        option = found[field.name]
+        option = known[field.name]
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         assert option.default == default or default is None
         assert option.help == limits_of(Configuration)[field.name].help
@@ -30,10 +30,10 @@ def test_train_takes_every_setting_with_its_default_and_help():
 
 
 def test_reproduce_changes_every_setting_of_a_plan():
-    found = options("reproduce")
+    known = options("reproduce")
     names = {f.name for f in fields(Configuration)} - {"arm", "seed"} | {f.name for f in fields(Plan)}
-    assert names - {"configuration"} <= set(found)
-    assert all(found[name].get_default(click.Context(twoarg)) is None for name in names - {"configuration"})
+    assert names - {"configuration"} <= set(known)
+    assert all(known[name].get_default(click.Context(twoarg)) is None for name in names - {"configuration"})
 
 
 def test_tune_takes_every_setting_that_a_search_does_not_choose():

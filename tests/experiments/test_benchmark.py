@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
-from keras_twoarg.experiments import benchmark
+from keras_twoarg.experiments import benchmark, benchmark_places
 from keras_twoarg.experiments.benchmark_table import tables
 from keras_twoarg.utils.subprocesses import Outcome
 
@@ -134,3 +134,22 @@ def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
 def test_unknown_variants_are_named():
     result = CliRunner().invoke(twoarg, ["bench", "--variant", "tanh"])
     assert result.exit_code == 2 and "Unknown variants: ['tanh']" in result.output
+
+
+@pytest.mark.parametrize("name", ["subclassed", "recurrent"])
+def test_places_are_timed_for_each_evaluation(name, monkeypatch):
+    small = benchmark_places.MODELS[name][1]._replace(batch=2)
+    monkeypatch.setitem(benchmark_places.MODELS, name, (benchmark_places.MODELS[name][0], small))
+    times = benchmark_places.places(name, 2, lambda *_: None)
+    assert tuple(times) == benchmark_places.VARIANTS
+    assert all(measured[task]["median"] > 0 for measured in times.values() for task in ("training_step", "predict"))
+
+
+def test_places_are_related_to_the_faster_evaluation_and_to_the_fixed_activation():
+    def times(median):
+        return {task: {"median": median, "spread": 0.0, "seconds": [median]} for task in ("training_step", "predict")}
+
+    variants = {"fixed": times(1.0), "exact": times(4.0), "interpolated": times(2.0), "auto": times(3.0)}
+    (table,) = tables({"machine": {}, "places": {"recurrent": variants}})
+    cells = [list(column.cells)[3] for column in table.columns]
+    assert cells == ["auto", "3000 ±0", "1.50", "3.00", "3000 ±0", "1.50", "3.00"]

@@ -47,9 +47,9 @@ def silent(*_):
 
 @pytest.mark.parametrize("name", PLANS)
 def test_every_plan_that_comes_along_is_usable(name):
-    found = read_plan(name)
-    assert "two_arg" in found.arms and "relu" in found.arms
-    assert found.configuration.architecture == ("cnn" if name.startswith("cnn") else "mlp")
+    plan = read_plan(name)
+    assert "two_arg" in plan.arms and "relu" in plan.arms
+    assert plan.configuration.architecture == ("cnn" if name.startswith("cnn") else "mlp")
 
 
 def test_changes_replace_what_the_file_says(plan):

@@ -20,8 +20,8 @@ def seeded(units=(16, 16), arity=2):
 
 @pytest.mark.parametrize("surface", [surfaces.product, surfaces.maxout, surfaces.xnor, surfaces.swiglu])
 def test_a_structured_start_fits_the_named_surface(surface):
-    found = pretrain(seeded((32, 32)), surface, epochs=8, learning_rate=3e-3)
-    assert found.r2 > 0.99
+    fit = pretrain(seeded((32, 32)), surface, epochs=8, learning_rate=3e-3)
+    assert fit.r2 > 0.99
 
 
 def test_a_random_field_is_fitted_better_with_more_epochs():
@@ -35,19 +35,19 @@ def test_a_random_field_is_fitted_better_with_more_epochs():
 @pytest.mark.parametrize("arity", [1, 3])
 def test_other_arities(arity):
     inner = seeded(arity=arity)
-    found = pretrain(
+    fit = pretrain(
         inner, surfaces.random_field(0, arity), epochs=20 if arity == 1 else 1, batch_size=100 if arity == 1 else 20_000
     )
-    assert found.steps == (40 if arity == 1 else 52)
-    assert np.isfinite(found.mse)
+    assert fit.steps == (40 if arity == 1 else 52)
+    assert np.isfinite(fit.mse)
 
 
 def test_the_second_time_comes_from_the_cache_and_is_equal(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path / "cache"))
     first, second, other = seeded(), seeded(), seeded()
     assert not pretrain(first, surfaces.product, epochs=1).cached
-    found = pretrain(second, surfaces.product, epochs=1)
-    assert found.cached
+    fit = pretrain(second, surfaces.product, epochs=1)
+    assert fit.cached
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
     assert not pretrain(other, surfaces.product, epochs=1, seed=1).cached
     other.set_weights([w * 0.9 for w in other.get_weights()])

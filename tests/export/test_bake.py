@@ -308,8 +308,8 @@ def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tm
         x = images[:batch]
         np.testing.assert_allclose(run(x), predictions(baked, x), atol=1e-4)
     images[3] = np.nan  # neither a stopped server nor other samples' outputs
-    found, others = run(images), np.arange(len(images)) != 3
-    np.testing.assert_allclose(found[others], predictions(baked, images)[others], atol=1e-4)
+    outputs, others = run(images), np.arange(len(images)) != 3
+    np.testing.assert_allclose(outputs[others], predictions(baked, images)[others], atol=1e-4)
 
 
 def test_a_saved_model_holds_tables_and_no_phi(model, images, tmp_path):

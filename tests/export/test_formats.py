@@ -28,15 +28,15 @@ def exported(tmp_path_factory):
 
 def test_the_reloaded_export_agrees(exported):
     model, path = exported
-    found = formats.compare(model, path, formats.random_inputs(model, seed=1))
-    assert found.agrees and found.number == 64 and "agrees with the model" in found.sentence
+    agreement = formats.compare(model, path, formats.random_inputs(model, seed=1))
+    assert agreement.agrees and agreement.number == 64 and "agrees with the model" in agreement.sentence
 
 
 def test_a_difference_is_seen(exported):
     model, path = exported
     other = models.cnn((12, 12, 1), 3, widths=(4, 4, 8), seed=1)
-    found = formats.compare(other, path, formats.random_inputs(model, seed=1))
-    assert not found.agrees and found.changed > 0 and "DIFFERS" in found.sentence
+    agreement = formats.compare(other, path, formats.random_inputs(model, seed=1))
+    assert not agreement.agrees and agreement.changed > 0 and "DIFFERS" in agreement.sentence
 
 
 BARE = """

@@ -61,8 +61,8 @@ def answers(url):
 def post(url, body, kind="application/json"):
     asked = request.Request(f"{url}/invocations", data=body.encode(), headers={"Content-Type": kind})
     try:
-        with request.urlopen(asked, timeout=60) as found:
-            return found.status, json.loads(found.read())
+        with request.urlopen(asked, timeout=60) as answer:
+            return answer.status, json.loads(answer.read())
     except error.HTTPError as refused:
         return refused.code, refused.read().decode()
 
@@ -73,8 +73,8 @@ def test_curl_gets_the_models_outputs(server, tmp_path):
     (tmp_path / "request.json").write_text(json.dumps({"inputs": x.tolist()}))
     ask = ["curl", "-s", "-H", "Content-Type: application/json", "-d", f"@{tmp_path / 'request.json'}"]
     done = subprocess.run([*ask, f"{url}/invocations"], capture_output=True, text=True, timeout=60, check=True)
-    found = json.loads(done.stdout)["predictions"]["probabilities"]
-    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(x)["probabilities"]), atol=1e-6)
+    probabilities = json.loads(done.stdout)["predictions"]["probabilities"]
+    np.testing.assert_allclose(probabilities, keras.ops.convert_to_numpy(model(x)["probabilities"]), atol=1e-6)
 
 
 WRONG = {
@@ -99,8 +99,8 @@ def test_many_at_once_and_one_huge_batch(server):
     model, url = server
     batches = [formats.random_inputs(model, seed=i, number=i + 1) for i in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda x: post(url, json.dumps({"inputs": x.tolist()})), batches))
-    for x, (status, answer) in zip(batches, found, strict=True):
+        answers = list(pool.map(lambda x: post(url, json.dumps({"inputs": x.tolist()})), batches))
+    for x, (status, answer) in zip(batches, answers, strict=True):
         assert status == 200
         expected = keras.ops.convert_to_numpy(model(x)["probabilities"])
         np.testing.assert_allclose(answer["predictions"]["probabilities"], expected, atol=1e-6)

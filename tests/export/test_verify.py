@@ -31,11 +31,11 @@ def served(tmp_path_factory):
 
 def test_every_runtime_of_a_saved_model_agrees(served):
     _, folder = served
-    found = {check.runtime: check for check in verify.check(folder)}
-    assert list(found) == ["tf.saved_model", "saved_model_cli", "TensorFlow C library"]
-    assert all(check.agrees and not check.refused for check in found.values()), found
-    assert found["tf.saved_model"].latency > 0 and found["tf.saved_model"].throughput > 0
-    assert "agrees" in verify.checks_table(list(found.values())).html()
+    checks = {check.runtime: check for check in verify.check(folder)}
+    assert list(checks) == ["tf.saved_model", "saved_model_cli", "TensorFlow C library"]
+    assert all(check.agrees and not check.refused for check in checks.values()), checks
+    assert checks["tf.saved_model"].latency > 0 and checks["tf.saved_model"].throughput > 0
+    assert "agrees" in verify.checks_table(list(checks.values())).html()
 
 
 def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_path):
@@ -53,8 +53,8 @@ def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_
     done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
     assert done.exit_code == 2 and "has no recorded-1.npz" in done.output
     (tmp_path / "recorded-1.npz").write_bytes((folder / "recorded-1.npz").read_bytes())
-    (found, *_) = verify.check(tmp_path)
-    assert not found.agrees and found.difference is None and found.problem
+    (first, *_) = verify.check(tmp_path)
+    assert not first.agrees and first.difference is None and first.problem
 
 
 def test_pixels_and_softmax_are_inside(tmp_path):
@@ -66,9 +66,9 @@ def test_pixels_and_softmax_are_inside(tmp_path):
     assert done.exit_code == 0 and "agrees with the model" in done.output
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 5, 1)).astype("float32")
     loaded = tf.saved_model.load(out)
-    found = loaded.serve(tf.constant(pixels))["probabilities"].numpy()
+    probabilities = loaded.serve(tf.constant(pixels))["probabilities"].numpy()
     logits = keras.ops.convert_to_numpy(model(pixels / 127.5 - 1))
-    np.testing.assert_allclose(found, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(probabilities, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), atol=1e-6)
     with np.load(tmp_path / "served" / "recorded-1.npz") as arrays:
         assert arrays["inputs"].min() >= 0 and arrays["inputs"].max() > 200
 
@@ -85,6 +85,6 @@ def test_cards_tell_the_truth(name):
     assert {key: hashlib.sha256(p.read_bytes()).hexdigest() for key, p in files.items()} == card["sha256"]
     data = datasets.load(card["data"])
     loaded = tf.saved_model.load(str(folder / "1"))
-    found = loaded.serve(tf.constant(data.x_test.astype("float32")))["probabilities"].numpy().argmax(-1)
-    assert int((found == data.y_test.ravel()).sum()) == card["correct"] and card["accuracy"] > 0.9
+    predictions = loaded.serve(tf.constant(data.x_test.astype("float32")))["probabilities"].numpy().argmax(-1)
+    assert int((predictions == data.y_test.ravel()).sum()) == card["correct"] and card["accuracy"] > 0.9
     assert f"{card['accuracy']:.2%}" in (folder / "README.md").read_text() and len(card["commit"]) == 40

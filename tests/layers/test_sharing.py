@@ -203,8 +203,8 @@ def test_saved_models_of_tensorflow_itself_agree(model, tmp_path, x):
     tf.saved_model.save(model, tmp_path / "saved")
     serve = tf.saved_model.load(tmp_path / "saved").signatures["serving_default"]
     (name,) = serve.structured_input_signature[1]
-    (found,) = serve(**{name: tf.constant(x)}).values()
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    (outputs,) = serve(**{name: tf.constant(x)}).values()
+    np.testing.assert_allclose(outputs.numpy(), expected, atol=1e-6)
 
 
 def test_a_compiled_model_goes_on_training_after_loading(tmp_path, x):

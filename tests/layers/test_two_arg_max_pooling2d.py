@@ -67,7 +67,7 @@ def test_gradients_are_those_of_the_two_layers(shape, size, arity, frozen, rng):
     fused = TwoArgMaxPooling2D(inner, size, evaluation=grid)
     fused.build(x.shape)
     inner.trainable = not frozen
-    found = []
+    results = []
     for layers in ([fused], both):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -75,9 +75,9 @@ def test_gradients_are_those_of_the_two_layers(shape, size, arity, frozen, rng):
             for layer in layers:
                 y = layer(y, training=True)
             loss = tf.reduce_sum(tf.sin(3 * y))
-        found.append(tape.gradient(loss, [x, *inner.trainable_weights]))
-    assert len(found[0]) == (1 if frozen else 7)
-    for one, other in zip(*found, strict=True):
+        results.append(tape.gradient(loss, [x, *inner.trainable_weights]))
+    assert len(results[0]) == (1 if frozen else 7)
+    for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 

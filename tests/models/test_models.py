@@ -102,13 +102,13 @@ def test_fixed_pairs_and_their_gradients_are_the_same_compiled(function, rng):
 
     layer, x = models.PairActivation(function), tf.constant(rng.normal(size=(5, 3, 8)).astype("float32"))
     weights = tf.constant(rng.normal(size=(5, 3, 4)).astype("float32"))
-    found = []
+    networks = []
     for training in (True, False):  # compiled, and operation by operation
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, training=training)
-        found.append((y, tape.gradient(y, x, output_gradients=weights)))
-    for compiled, plain in zip(*found, strict=True):
+        networks.append((y, tape.gradient(y, x, output_gradients=weights)))
+    for compiled, plain in zip(*networks, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-6)
     graph = tf.function(lambda x: layer(x, training=False)).get_concrete_function(x).graph.as_graph_def()
     assert b"_XlaMustCompile" not in graph.SerializeToString()
@@ -126,8 +126,8 @@ def test_images_have_their_channels_last_whatever_keras_is_set_to():
     expected = models.cnn((20, 24, 3), 10, widths=(4, 4, 4), seed=1)
     keras.config.set_image_data_format("channels_first")
     try:
-        found = models.cnn((20, 24, 3), 10, widths=(4, 4, 4), seed=1)
-        assert found.output_shape == (None, 10) and found.count_params() == expected.count_params()
+        network = models.cnn((20, 24, 3), 10, widths=(4, 4, 4), seed=1)
+        assert network.output_shape == (None, 10) and network.count_params() == expected.count_params()
         relu = models.cnn((20, 24, 3), 10, "relu", widths=(4, 4, 4))
         assert relu.layers[0].output.shape == (None, 18, 22, 4) and relu.output_shape == (None, 10)
     finally:

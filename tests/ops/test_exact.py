@@ -34,8 +34,8 @@ def test_gradient_is_the_chain_rule_in_one_chunk_and_in_many(number, rng):
     x = rng.normal(size=(number, 2)).astype("float32")
     layer(x[:1])
     expected = gradients_in_float64(layer.inner, x.astype("float64"))
-    for found, wanted in zip(gradients(layer, x), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-6 * number)
+    for gradient, wanted in zip(gradients(layer, x), expected, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=2e-6 * number)
 
 
 @pytest.mark.parametrize("number", [0, 1, exact.CHUNK - 1, exact.CHUNK, 2 * exact.CHUNK + 3])

@@ -122,11 +122,11 @@ def test_the_penalty_falls_as_float64_differences_say(rng):
             tape.watch(data)
             outputs = tf.reduce_sum(model(data, training=True))
         value = tf.reduce_sum(tape.gradient(outputs, data) ** 2)
-    found = outer.gradient(value, model.layers[0].kernel.value).numpy()
+    by_kernel = outer.gradient(value, model.layers[0].kernel.value).numpy()
     assert value.numpy() == pytest.approx(penalty(kernel), rel=1e-4)
     step = 1e-6
     for index in np.ndindex(kernel.shape):
         moved = np.zeros_like(kernel)
         moved[index] = step
         expected = (penalty(kernel + moved) - penalty(kernel - moved)) / (2 * step)
-        assert found[index] == pytest.approx(expected, rel=2e-3, abs=1e-3 * float(np.abs(found).max()))
+        assert by_kernel[index] == pytest.approx(expected, rel=2e-3, abs=1e-3 * float(np.abs(by_kernel).max()))

@@ -76,12 +76,12 @@ def test_gradients_are_those_of_the_piecewise_function(arity, rng):
         changed = [w + change if i == index else w for i, w in enumerate(weights)]
         return piecewise_in_float64(network(changed, grid.nodes(arity)).reshape(table.shape), x, grid).sum()
 
-    for index, found in enumerate(by_weights):
-        for place in [(0,) * found.ndim, (-1,) * found.ndim]:
-            unit = np.zeros(found.shape)
+    for index, gradient in enumerate(by_weights):
+        for place in [(0,) * gradient.ndim, (-1,) * gradient.ndim]:
+            unit = np.zeros(gradient.shape)
             unit[place] = small
             expected = (loss(index, unit) - loss(index, -unit)) / (2 * small)
-            np.testing.assert_allclose(found[place], expected, rtol=2e-3, atol=2e-3)
+            np.testing.assert_allclose(gradient[place], expected, rtol=2e-3, atol=2e-3)
 
 
 def network(weights, tuples):
@@ -109,11 +109,11 @@ def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
         return tape.gradient(values, arguments, output_gradients=tf.constant(upstream, dtype))
 
     expected = gradient_of(lambda t, c: table.look_up(t, c, grid), "float64")
-    found = gradient_of(table._tensorflow_look_up(grid, arity, frozen=False), "float32")
-    for ours, theirs in zip(found, expected, strict=True):
+    gradients = gradient_of(table._tensorflow_look_up(grid, arity, frozen=False), "float32")
+    for ours, theirs in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(ours, tf.convert_to_tensor(theirs), atol=2e-3)
     by_tuple, by_cell = gradient_of(table._tensorflow_look_up(grid, arity, frozen=True), "float32")
-    np.testing.assert_array_equal(by_tuple, found[0])
+    np.testing.assert_array_equal(by_tuple, gradients[0])
     assert by_cell is None
 
 
@@ -148,8 +148,8 @@ def test_a_bilinear_function_is_reproduced_everywhere(rng):
     a, b = grid.nodes(2).astype("float64").T
     cells = table.make_cells(ops.convert_to_tensor((1 + 2 * a - b + 3 * a * b)[:, None]), 9, 2)
     x = rng.uniform(-9, 9, (200, 2))
-    found = ops.convert_to_numpy(table.look_up(ops.convert_to_tensor(x), ops.cast(cells, x.dtype), grid))
-    np.testing.assert_allclose(found, 1 + 2 * x[:, 0] - x[:, 1] + 3 * x[:, 0] * x[:, 1], rtol=1e-3, atol=1e-3)
+    values = ops.convert_to_numpy(table.look_up(ops.convert_to_tensor(x), ops.cast(cells, x.dtype), grid))
+    np.testing.assert_allclose(values, 1 + 2 * x[:, 0] - x[:, 1] + 3 * x[:, 0] * x[:, 1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -186,15 +186,15 @@ def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
 
 def test_training_repeats_bit_for_bit(rng):
     x = rng.normal(size=(200, 6)).astype("float32")
-    found = []
+    results = []
     for _ in range(2):
         keras.utils.set_random_seed(3)
         model = shared_mlp()
         set_evaluation(model, "interpolated")
         model.compile("adam", "mse")
         model.fit(x, np.sign(x[:, :3] * x[:, 3:]), epochs=3, shuffle=False, verbose=0)
-        found.append(model.get_weights())
-    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+        results.append(model.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_a_frozen_phi_does_not_move_and_the_rest_does(rng):
@@ -321,36 +321,36 @@ def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch
 
 
 def tables_made(monkeypatch):
-    made = []
+    tables = []
     original = table.make_table
-    monkeypatch.setattr(table, "make_table", lambda *a: made.append(a) or original(*a))
-    return made
+    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(a) or original(*a))
+    return tables
 
 
 @pytest.mark.parametrize("functional", [False, True])
 def test_places_of_one_model_share_one_table(functional, rng, monkeypatch):
-    made = tables_made(monkeypatch)
+    tables = tables_made(monkeypatch)
     model, x = shared_mlp(places=3), rng.normal(size=(5, 6)).astype("float32")
     if functional:
         model = keras.Model(model.inputs[0], model.outputs[0])
     set_evaluation(model, "interpolated")
     shared = ops.convert_to_numpy(model(x))
-    assert len(made) == 1
+    assert len(tables) == 1
     for layer in model.layers[-7:]:  # the weights are the same: so is the table, whoever calls
         x = layer(x)
-    assert len(made) == 1
+    assert len(tables) == 1
     np.testing.assert_allclose(ops.convert_to_numpy(x), shared, rtol=1e-5)
 
 
 def test_places_with_other_grids_or_dtypes_share_no_table(rng, monkeypatch):
-    made = tables_made(monkeypatch)
+    tables = tables_made(monkeypatch)
     model = shared_mlp(places=3)
     first, second, third = (layer for layer in model.layers if isinstance(layer, TwoArgActivation))
     first.evaluation = second.evaluation = Interpolation(3.0, 25)
     third.evaluation = Interpolation(3.0, 33)
     second.dtype_policy = "mixed_float16"
     model(rng.normal(size=(5, 6)).astype("float32"))
-    assert len(made) == 2  # the first two have one grid, and a table is in float32 always
+    assert len(tables) == 2  # the first two have one grid, and a table is in float32 always
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="gradient tapes are TensorFlow's")
@@ -375,10 +375,10 @@ def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
 
     weights = model.get_weights()
     before, after = twice()
-    for weight_values, found in ((model.get_weights(), after), (weights, before)):
+    for weight_values, logits in ((model.get_weights(), after), (weights, before)):
         model.set_weights(weight_values)
         expected = gradients_of(lambda: tf.reduce_sum(model(x, training=True)))
-        for ours, theirs in zip(found, expected, strict=True):
+        for ours, theirs in zip(logits, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 

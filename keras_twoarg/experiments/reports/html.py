@@ -23,9 +23,9 @@ def figure_section(heading: str, figure: Any, caption: str) -> str:
 
 def figures_of(page: str) -> dict[str, bytes]:
     """Return a page's figures as SVG files, by the names of their headings: `learning-curves`."""
-    found = re.findall(r"<img alt='([^']*)' src='data:image/svg\+xml;base64,([^']*)'", page)
-    names = [re.sub(r"[^a-z0-9]+", "-", html.unescape(heading).lower()).strip("-") for heading, _ in found]
-    return {name: base64.b64decode(data) for name, (_, data) in zip(names, found, strict=True)}
+    images = re.findall(r"<img alt='([^']*)' src='data:image/svg\+xml;base64,([^']*)'", page)
+    names = [re.sub(r"[^a-z0-9]+", "-", html.unescape(heading).lower()).strip("-") for heading, _ in images]
+    return {name: base64.b64decode(data) for name, (_, data) in zip(names, images, strict=True)}
 
 
 def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> str:

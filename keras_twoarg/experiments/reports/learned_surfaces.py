@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from keras_twoarg.experiments.reports.surface_tables import (
 )
 from keras_twoarg.experiments.reports.turnable_surfaces import turnable_surfaces
 from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SURFACES_CAPTION = (
     "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
@@ -64,7 +67,7 @@ def _verdicts(surfaces: Sequence[Surface]) -> str:
     return f"<ul class=verdicts>{'</li>'.join(lines)}</li></ul>"
 
 
-def plot_maturation(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
+def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
     """Draw how far phi is from its final shape over the epochs, a thin line for each seed and a thick one for the mean.
 
     Args:
@@ -118,7 +121,7 @@ def _film(surface: Surface) -> str:
     return figure_section(f"phi over the epochs, seed {surface.record.seed}", figure, "Each in its own colours.")
 
 
-def plot_spectrum(surfaces: Sequence[Surface], *, ax: Any = None) -> Any:
+def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
     """Draw the shares of the angular orders: learned, after pretraining, and of Glorot's initial weights.
 
     Args:

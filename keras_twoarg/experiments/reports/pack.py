@@ -6,7 +6,6 @@ Models and checkpoints are not packed. `stored_runs` says what a packed folder h
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from keras_twoarg.experiments.reports.stored_runs import (
     stored_runs,
 )
 from keras_twoarg.utils import files
+from keras_twoarg.utils.types import Config
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
         raise ValueError(f"There are no records of finished runs in {', '.join(map(str, folders))}")
     named = _named(runs, folders)
     _check_nothing_is_lost(named, out)
-    arrays: dict[str, Any] = {}
+    arrays: Config = {}
     for (name, stage), run in named.items():
         if run.has_phi:
             own = run.phi().to_arrays(run.record.best_epoch, ends=ends)

@@ -1,7 +1,7 @@
 """The page of one model's robustness, with pictures of what it was shown."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,33 +11,36 @@ from keras_twoarg.experiments.robustness.corruptions import corrupt
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils.figures import pyplot
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _SHOWN = 8
 
 
-def write_robustness_report(found: Robustness, reference: Robustness | None, out: Path, pixels: np.ndarray) -> Path:
+def write_robustness_report(record: Robustness, reference: Robustness | None, out: Path, pixels: np.ndarray) -> Path:
     """Write `report.html` into a folder that `robustness.evaluation.evaluate` has filled.
 
     Args:
-        found: What was measured.
+        record: What was measured.
         reference: The reference for mCE, or None.
         out: The folder; adversarial images are read from it.
         pixels: The images that were used, uint8, in their order.
     """
-    parts = [table.html() for table in single_table(found, reference)]
-    if found.corrupted:
-        parts.append(_corruptions(found, pixels))
+    parts = [table.html() for table in single_table(record, reference)]
+    if record.corrupted:
+        parts.append(_corruptions(record, pixels))
     file = out / "adversarial.npz"
-    if found.attacked and file.exists():
+    if record.attacked and file.exists():
         with np.load(file) as arrays:
             parts.append(_adversarial(pixels / 255, arrays["images"], ~arrays["robust"]))
-    lead = f"Model {found.settings['model']}, {found.settings['points']:,} test images; clean {found.clean:.1%}."
+    lead = f"Model {record.settings['model']}, {record.settings['points']:,} test images; clean {record.clean:.1%}."
     path = out / "report.html"
-    write_page(path, f"Robustness on {found.settings['data']}", lead, parts)
+    write_page(path, f"Robustness on {record.settings['data']}", lead, parts)
     return path
 
 
-def _corruptions(found: Robustness, pixels: np.ndarray) -> str:
-    names, seed = list(found.corrupted), found.settings["seed"]
+def _corruptions(record: Robustness, pixels: np.ndarray) -> str:
+    names, seed = list(record.corrupted), record.settings["seed"]
     figure, axes = pyplot().subplots(
         len(names), 6, figsize=(7.5, 1.25 * len(names)), layout="constrained", squeeze=False
     )
@@ -46,7 +49,7 @@ def _corruptions(found: Robustness, pixels: np.ndarray) -> str:
         row[0].set_ylabel(name.replace("_", " "), rotation=0, ha="right", fontsize=9)
         for severity, ax in enumerate(row[1:], start=1):
             _show(ax, corrupt(pixels[:1], name, severity, seed)[0] / 255)
-            ax.set_title(f"{found.corrupted[name][severity - 1]:.0%}", fontsize=8, pad=2)
+            ax.set_title(f"{record.corrupted[name][severity - 1]:.0%}", fontsize=8, pad=2)
     caption = "Left: the image; then severities 1 to 5, and the accuracy under each."
     return figure_section("What the corruptions look like", figure, caption)
 
@@ -69,7 +72,7 @@ def _adversarial(pixels: np.ndarray, moved: np.ndarray, broken: np.ndarray) -> s
     return figure_section("Adversarial images", figure, caption)
 
 
-def _show(ax: Any, image: np.ndarray) -> None:
+def _show(ax: "Axes", image: np.ndarray) -> None:
     ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

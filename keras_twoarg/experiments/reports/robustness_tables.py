@@ -23,12 +23,12 @@ def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tu
     return [(run.record, measured) for run in stored_runs(folders, seed) for measured in run.robustness]
 
 
-def single_table(found: Robustness, reference: Robustness | None = None) -> list[Table]:
+def single_table(record: Robustness, reference: Robustness | None = None) -> list[Table]:
     """Return the tables of one model."""
-    s = found.settings
-    made = []
-    if found.corrupted:
-        error = found.against(reference) if reference else None
+    s = record.settings
+    tables = []
+    if record.corrupted:
+        error = record.against(reference) if reference else None
         columns = (
             "corruption",
             *(f"{i}" for i in range(1, 6)),
@@ -36,32 +36,34 @@ def single_table(found: Robustness, reference: Robustness | None = None) -> list
             *(("CE", "relative CE") if error else ()),
         )
         rows = []
-        for name, accuracies in found.corrupted.items():
+        for name, accuracies in record.corrupted.items():
             relative = [_percent(e[name]) for e in (error.by_corruption, error.relative_by_corruption)] if error else []
             rows.append((name, *(f"{a:.1%}" for a in accuracies), f"{np.mean(accuracies):.1%}", *relative))
-        mean = f"{np.mean(list(found.corrupted.values())):.1%}"
+        mean = f"{np.mean(list(record.corrupted.values())):.1%}"
         rows.append(("all", *[""] * 5, mean, *((_percent(error.mce), _percent(error.relative_mce)) if error else ())))
-        caption = f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {found.clean:.1%}."
+        caption = (
+            f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {record.clean:.1%}."
+        )
         if error:
             caption += (
                 " CE: error summed over severities, relative to the reference's; last line: mCE and relative mCE."
             )
             if error.unusable:
                 caption += f" The reference hardly suffers from {', '.join(error.unusable)}: no relative CE, nor mCE."
-        made.append(Table("Corruptions", columns, tuple(rows), caption))
-    if found.attacked:
+        tables.append(Table("Corruptions", columns, tuple(rows), caption))
+    if record.attacked:
         rows = [
-            (n, f"{a:.1%}", f"{found.seconds.get(n, 0):.0f} s" if n != "clean" else "")
-            for n, a in found.attacked.items()
+            (n, f"{a:.1%}", f"{record.seconds.get(n, 0):.0f} s" if n != "clean" else "")
+            for n, a in record.attacked.items()
         ]
         caption = (
             f"{s['points']:,} test images of {s['data']}, {s['p_norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
             "fgsm and pgd stand for themselves; the parts of AutoAttack add up."
         )
-        if found.warnings:
-            caption += f" Beware: {'; '.join(found.warnings)}."
-        made.append(Table("Attacks", ("attack", "accuracy", "time"), tuple(rows), caption))
-    return made
+        if record.warnings:
+            caption += f" Beware: {'; '.join(record.warnings)}."
+        tables.append(Table("Attacks", ("attack", "accuracy", "time"), tuple(rows), caption))
+    return tables
 
 
 def _percent(value: float) -> str:
@@ -134,15 +136,15 @@ def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) 
     return caption + (f" Beware: {'; '.join(doubts)}." if doubts else "")
 
 
-def _robust(found: Robustness) -> float:
+def _robust(record: Robustness) -> float:
     """Return what the whole AutoAttack left; what is attacked in part only does not compare."""
-    parts = [found.attacked.get(name, float("nan")) for name in AUTOATTACK]
+    parts = [record.attacked.get(name, float("nan")) for name in AUTOATTACK]
     return float(np.min(parts))
 
 
-def _corrupted(found: Robustness) -> float:
+def _corrupted(record: Robustness) -> float:
     """Return the mean over all corruptions; nothing if some are still to come."""
-    return float(np.mean([found.corrupted.get(name, [float("nan")] * 5) for name in NAMES]))
+    return float(np.mean([record.corrupted.get(name, [float("nan")] * 5) for name in NAMES]))
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -160,5 +162,5 @@ def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float
     pairs = [pair for pair in both if np.isfinite(pair).all()]
     if len(pairs) < 2:
         return "-"
-    found = paired([a for a, _ in pairs], [b for _, b in pairs])
-    return f"{100 * found.difference:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
+    return f"{100 * comparison.difference:+.1f} ({100 * comparison.low:+.1f} to {100 * comparison.high:+.1f})"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
 from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.training.configuration import Configuration
@@ -12,6 +12,11 @@ from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.models import ARMS
 
 T = TypeVar("T")
+
+Task: TypeAlias = tuple[str, str, int | None]
+"""Data, kind of network, and the number of its layers or None."""
+
+_Key: TypeAlias = tuple[bool, bool, str, int, str]
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
@@ -35,9 +40,9 @@ class Group:
 
     arm: str
     stage: str
-    differences: Mapping[str, Any]
+    differences: Mapping[str, object]
     records: tuple[Record, ...]
-    task: tuple[Any, ...]
+    task: Task
 
     @property
     def name(self) -> str:
@@ -74,8 +79,8 @@ def group_items(items: Sequence[T], record_of: Callable[[T], Record]) -> list[tu
         for name, value in settings.items():
             values.setdefault(_of(record, name), set()).add(repr(value))
     several_depths = any(len(seen) > 1 for (_, name), seen in values.items() if name == "hidden layers")
-    members: dict[tuple[Any, ...], list[tuple[T, Record]]] = {}
-    differing: dict[tuple[Any, ...], dict[str, Any]] = {}
+    members: dict[_Key, list[tuple[T, Record]]] = {}
+    differing: dict[_Key, dict[str, object]] = {}
     for item, record, settings in described:
         differences = {name: value for name, value in settings.items() if len(values[_of(record, name)]) > 1}
         key = (record.arm not in ARMS, record.arm != "two_arg", record.arm, _order(record.stage), repr(differences))
@@ -98,7 +103,7 @@ def _of(record: Record, name: str) -> tuple[str, str]:
     return "" if name in ("data", "network") else record.arm, name
 
 
-def _task(record: Record, with_depth: bool) -> tuple[Any, ...]:
+def _task(record: Record, with_depth: bool) -> Task:
     return record.dataset, record.architecture, len(record.widths) if with_depth else None
 
 
@@ -115,9 +120,9 @@ def failures(records: Sequence[Record]) -> str:
     return f"Counted in seeds but in no accuracy: {named}." if bad else ""
 
 
-def _settings(record: Record) -> dict[str, Any]:
+def _settings(record: Record) -> dict[str, object]:
     """Return what a run may differ in from others of its arm and stage; phi's settings only where there is a phi."""
-    found: dict[str, Any] = {
+    differing: dict[str, object] = {
         "data": Path(record.dataset).stem,
         "network": record.architecture,
         "hidden layers": len(record.widths),
@@ -128,12 +133,12 @@ def _settings(record: Record) -> dict[str, Any]:
         if name == "frozen_epochs" and record.stage == "joint":
             continue
         value = record.settings.get(name, default)
-        found[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+        differing[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
     if record.arm == "two_arg":  # the other arms' widths follow from it
-        found["widths"] = "-".join(map(str, record.widths))
-    return found
+        differing["widths"] = "-".join(map(str, record.widths))
+    return differing
 
 
-def _words(key: str, value: Any) -> str:
+def _words(key: str, value: object) -> str:
     shown = f"{value:.3g}" if isinstance(value, float) else str(value)
     return shown if key in ("data", "network") else f"{key.replace('_', ' ')} {shown}"

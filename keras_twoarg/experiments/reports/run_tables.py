@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
-from keras_twoarg.experiments.reports.run_groups import Group, common_threshold, failures, group_runs
+from keras_twoarg.experiments.reports.run_groups import Group, Task, common_threshold, failures, group_runs
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.models.blocks import arity_of
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.utils.table import Table
+from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
     "Paired over seeds; accuracies in points. Interval: Student's t. p: Wilcoxon's signed-rank test; five seeds give "
@@ -44,7 +45,7 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
     return Table("What each arm costs", columns, tuple(rows), caption, ("normalization",), frozenset(flagged))
 
 
-def _costs(group: Group) -> dict[str, Any]:
+def _costs(group: Group) -> JsonObject:
     first = group.records[0]
     return {
         "parameters": first.parameters,
@@ -66,7 +67,7 @@ def _cost_cell(name: str, value: Any, base: Any) -> str:
     return f"{value:,.0f} (×{value / base:.2f})" if value != base and base else f"{value:,.0f}"
 
 
-def _differs(name: str, costs: dict[str, Any], base: dict[str, Any]) -> bool:
+def _differs(name: str, costs: JsonObject, base: JsonObject) -> bool:
     if name in ("normalization", "epochs"):
         return bool(costs[name] != base[name])
     return abs(costs[name] - base[name]) > (0.1 if name == "seconds" else TOLERANCE) * base[name]
@@ -118,7 +119,7 @@ def paired_table(records: Sequence[Record]) -> Table | None:
 
 def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
     """Return the first two_arg joint of each task, and what is compared with it."""
-    bases: dict[tuple[Any, ...], Group] = {}
+    bases: dict[Task, Group] = {}
     for group in groups:
         if (group.arm, group.stage) == ("two_arg", "joint"):
             bases.setdefault(group.task, group)
@@ -136,9 +137,10 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
         first, second = ({r.seed: measure(r) for r in g.records if r.status == "finished"} for g in (base, other))
         pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
         if len(pairs) > 1:
-            found = paired([a for a, _ in pairs], [b for _, b in pairs])
-            interval = f"{show(found.low)} to {show(found.high)}"
-            numbers = (show(found.difference), interval, f"{found.p:.3f}", f"{found.effect:+.1f}", f"{found.number}")
+            comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
+            interval = f"{show(comparison.low)} to {show(comparison.high)}"
+            p, effect = f"{comparison.p:.3f}", f"{comparison.effect:+.1f}"
+            numbers = (show(comparison.difference), interval, p, effect, str(comparison.number))
             rows.append((other.name, what, *numbers))
     return rows
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_twoarg.experiments.reports.html import figure_section, write_page
 from keras_twoarg.experiments.reports.search_tables import search_table, trials_table
 from keras_twoarg.utils.figures import COLORS, pyplot
+from keras_twoarg.utils.types import JsonObject
 
-Rows = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = Sequence[JsonObject]
 
 
 def write_search_report(rows: Mapping[str, Rows], out: Path) -> Path:
@@ -35,7 +39,7 @@ _CAUTION = (
 )
 
 
-def plot_parallel_coordinates(rows: Rows, *, ax: Any = None) -> Any:
+def plot_parallel_coordinates(rows: Rows, *, ax: "Axes | None" = None) -> "Axes":
     """Draw every trial as a line through its hyperparameters to its accuracy, coloured by that."""
     ax = pyplot().figure(figsize=(11, 4.2)).gca() if ax is None else ax
     names = _names(rows)
@@ -56,7 +60,7 @@ def plot_parallel_coordinates(rows: Rows, *, ax: Any = None) -> Any:
     return ax
 
 
-def plot_importance(rows: Rows, *, ax: Any = None, seed: int = 0) -> Any:
+def plot_importance(rows: Rows, *, ax: "Axes | None" = None, seed: int = 0) -> "Axes":
     """Draw how much each hyperparameter helps a random forest to predict the accuracy."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -66,9 +70,10 @@ def plot_importance(rows: Rows, *, ax: Any = None, seed: int = 0) -> Any:
     features = np.column_stack([_places(rows, name)[0] for name in names])
     scores = np.array([row["score"] for row in rows])
     forest = RandomForestRegressor(200, random_state=seed).fit(features, scores)
-    found = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
-    order = np.argsort(found.importances_mean)
-    ax.barh(range(len(names)), found.importances_mean[order], xerr=found.importances_std[order], color=COLORS[0])
+    importance = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
+    order = np.argsort(importance.importances_mean)
+    mean, deviation = importance.importances_mean[order], importance.importances_std[order]
+    ax.barh(range(len(names)), mean, xerr=deviation, color=COLORS[0])
     ax.set_yticks(range(len(names)), [names[i].replace("_", " ") for i in order])
     ax.set_xlabel("loss of R² when shuffled")
     ax.spines[["top", "right"]].set_visible(False)

@@ -1,14 +1,14 @@
 """What a search has found."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from keras_twoarg.utils.table import Table
+from keras_twoarg.utils.types import JsonObject
 
 
-def trials_table(arm: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def trials_table(arm: str, rows: Sequence[JsonObject]) -> Table:
     """Return the trials of one arm, the best first, those that failed last and with their reason."""
     names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
     ordered = sorted(rows, key=lambda row: -np.inf if row["score"] is None else row["score"], reverse=True)
@@ -27,7 +27,7 @@ def trials_table(arm: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(f"Trials of {arm}", columns, tuple(cells), f"Failed: {reasons}." if reasons else "")
 
 
-def search_table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+def search_table(rows: Mapping[str, Sequence[JsonObject]]) -> Table:
     """Return the best, the median and the number of trials of each arm."""
     cells = []
     for arm, trials in rows.items():
@@ -43,5 +43,5 @@ def search_table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     return Table("Search", ("arm", "best trial", "median trial", "trials", "failed"), tuple(cells), caption)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

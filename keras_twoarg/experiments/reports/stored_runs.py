@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage, stage_file, stage_files
 from keras_twoarg.utils import files
+from keras_twoarg.utils.types import JsonObject
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 RUNS, ARRAYS, ROBUSTNESS = "runs.jsonl", "arrays.npz", "robustness.jsonl"
 
@@ -52,6 +56,9 @@ class StoredRun:
         return self._read_phi()
 
 
+T = TypeVar("T")
+
+
 def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[StoredRun]:
     """Read every stage of every run below folders, or of one seed's runs, in a fixed order.
 
@@ -75,7 +82,7 @@ def _loose_run(file: Path) -> StoredRun:
     return StoredRun(
         folder,
         record,
-        tuple(Robustness.read(found) for found in measured),
+        tuple(Robustness.read(robustness) for robustness in measured),
         surface.exists(),
         fingerprint,
         lambda: Trace.read(surface),
@@ -107,7 +114,7 @@ def packed_runs(folder: Path) -> list[StoredRun]:
     return runs
 
 
-def _lines(file: Path) -> list[tuple[str, dict[str, Any], str]]:
+def _lines(file: Path) -> list[tuple[str, JsonObject, str]]:
     """Return the run, the entries and the place of each line."""
     if not file.exists():
         return []
@@ -127,14 +134,14 @@ def _runs_with_phi(file: Path) -> set[str]:
 
 
 def _packed_phi(file: Path, prefix: str, best_epoch: int | None) -> Trace:
-    def read(arrays: Any) -> Trace:
+    def read(arrays: "NpzFile") -> Trace:
         own = {name[len(prefix) :]: arrays[name] for name in arrays.files if name.startswith(prefix)}
         return Trace.from_arrays(own, best_epoch)
 
     return _opened(file, read)
 
 
-def _opened(file: Path, read: Callable[[Any], Any]) -> Any:
+def _opened(file: Path, read: "Callable[[NpzFile], T]") -> T:
     try:
         with np.load(file) as arrays:
             return read(arrays)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weig
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.utils.table import Table
+from keras_twoarg.utils.types import Config
 
-PAPER_FIT: dict[str, Any] = {"mass": 0.9, "weighted": False}
+PAPER_FIT: Config = {"mass": 0.9, "weighted": False}
 """How the paper fits a quadratic: on the densest cells that hold 90 % of the arguments, each counted once."""
 
 _GLOROT_NETWORKS = 50

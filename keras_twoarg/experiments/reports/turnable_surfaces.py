@@ -1,12 +1,16 @@
 """Surfaces that can be turned and read off in a browser."""
 
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_twoarg.analysis.surface_display import SHOWN
 from keras_twoarg.experiments.reports.surface_tables import Surface
+
+if TYPE_CHECKING:
+    from plotly import graph_objects
 
 
 def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
@@ -42,7 +46,7 @@ def _name(surface: Surface) -> str:
     return f"{surface.record.arm}, seed {surface.record.seed}, score {surface.soft_xor.score:+.2f}"
 
 
-def _trace(go: Any, surface: Surface, visible: bool) -> Any:
+def _trace(go: ModuleType, surface: Surface, visible: bool) -> "graph_objects.Surface":
     axis = surface.density.axis
     shown = np.abs(axis) <= SHOWN
     values = surface.trace.learned[shown][:, shown].T.astype("float32")

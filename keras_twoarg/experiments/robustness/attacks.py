@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,6 +17,12 @@ import numpy as np
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.progress import Progress, no_progress
+from keras_twoarg.utils.types import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor as TorchTensor
+    from torch.autograd.function import FunctionCtx
+    from torch.nn import Module
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The parts of the standard AutoAttack, in its order."""
@@ -51,7 +58,7 @@ class Attacked:
 
 
 def attack(
-    model: Any,
+    model: Model,
     x: np.ndarray,
     y: np.ndarray,
     eps: float,
@@ -90,36 +97,57 @@ def attack(
     References:
         - [Croce, Hein, 2020](https://arxiv.org/abs/2003.01690)
     """
+    _check_arguments(attacks, p_norm, eps, np.shape(x))
+    classifier = PixelClassifier(model, bounds)
+    x, y = check_images(x, y, classifier)
+    attacked = _unattacked(classifier, x, y, eps, p_norm) if before is None else before
+    for name in attacks:
+        if name in attacked.accuracy:
+            continue
+        start = time.perf_counter()
+        _attack_once(classifier, x, y, attacked, name, seed, progress)
+        attacked.seconds[name] = time.perf_counter() - start
+        _prove(classifier, x, y, attacked)
+        on_attack(attacked)
+    return attacked
+
+
+def _check_arguments(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple[int, ...]) -> None:
     if unknown := [name for name in attacks if name not in ATTACKS]:
         raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
     if p_norm not in P_NORMS:
         raise ValueError(f"`p_norm` must be one of {P_NORMS}. Received: p_norm={p_norm!r}")
-    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(np.shape(x)[1:])))):
+    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(shape[1:])))):
         raise ValueError(
             f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
         )
-    classifier = PixelClassifier(model, bounds)
-    x, y = check_images(x, y, classifier)
-    if before is None:
-        right = classifier.correct(x, y)
-        found = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
-        found.warnings += _doubts(classifier, x, y)
-    else:
-        found = before
-    for name in attacks:
-        if name in found.accuracy:
-            continue
-        start = time.perf_counter()
-        if name in ("fgsm", "pgd"):
-            alone = _gradient_attack(classifier, x, y, found, 1 if name == "fgsm" else _PGD_STEPS, seed, progress, name)
-            found.accuracy[name] = float(alone.mean())
-        elif _possible(name, classifier, found):
-            _autoattack(classifier, x, y, found, name, seed, progress)
-            found.accuracy[name] = float(found.robust.mean())
-        found.seconds[name] = time.perf_counter() - start
-        _prove(classifier, x, y, found)
-        on_attack(found)
-    return found
+
+
+def _unattacked(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, eps: float, p_norm: str) -> Attacked:
+    """Return what there is before any attack."""
+    right = classifier.correct(x, y)
+    attacked = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
+    attacked.warnings += _doubts(classifier, x, y)
+    return attacked
+
+
+def _attack_once(
+    classifier: PixelClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    attacked: Attacked,
+    name: str,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Run one attack on what the others left, and count what it leaves."""
+    if name in ("fgsm", "pgd"):
+        steps = 1 if name == "fgsm" else _PGD_STEPS
+        alone = _gradient_attack(classifier, x, y, attacked, steps, seed, progress, name)
+        attacked.accuracy[name] = float(alone.mean())
+    elif _possible(name, classifier, attacked):
+        _autoattack(classifier, x, y, attacked, name, seed, progress)
+        attacked.accuracy[name] = float(attacked.robust.mean())
 
 
 def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[str]:
@@ -137,46 +165,52 @@ def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[s
     return doubts
 
 
-def _possible(name: str, classifier: PixelClassifier, found: Attacked) -> bool:
+def _possible(name: str, classifier: PixelClassifier, attacked: Attacked) -> bool:
     if name == "apgd-t" and classifier.classes < 4:
-        found.warnings.append("apgd-t was not run: its loss needs four classes")
+        attacked.warnings.append("apgd-t was not run: its loss needs four classes")
         return False
     return True
 
 
 def _autoattack(
-    classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, found: Attacked, name: str, seed: int, progress: Progress
+    classifier: PixelClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    attacked: Attacked,
+    name: str,
+    seed: int,
+    progress: Progress,
 ) -> None:
     """Run one part of AutoAttack on what is still robust."""
     torch, package = _torch(), _pyautoattack()
-    runner = package.AutoAttack(_as_torch(classifier), norm=found.p_norm, eps=found.eps, seed=seed, device="cpu")
+    runner = package.AutoAttack(_as_torch(classifier), norm=attacked.p_norm, eps=attacked.eps, seed=seed, device="cpu")
     runner.verbose = False
     targets = min(9, classifier.classes - 1)
     runner.apgd_targeted.n_target_classes = runner.fab.n_target_classes = targets
     runner.attacks_to_run = [name]
-    left = np.flatnonzero(found.robust)
+    left = np.flatnonzero(attacked.robust)
     for start in range(0, len(left), _BATCH):
         chosen = left[start : start + _BATCH]
-        progress(name, start, len(left), f"{found.robust.mean():.1%} robust")
-        given = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x[chosen], -1, 1)))
+        progress(name, start, len(left), f"{attacked.robust.mean():.1%} robust")
+        inputs = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x[chosen], -1, 1)))
         with _one_thread(torch):
-            moved, _ = runner.run_standard_evaluation(given, torch.from_numpy(y[chosen]), batch_size=_BATCH)
+            moved, _ = runner.run_standard_evaluation(inputs, torch.from_numpy(y[chosen]), batch_size=_BATCH)
         images = np.ascontiguousarray(np.moveaxis(moved.numpy(), 1, -1))
         broken = ~classifier.correct(images, y[chosen])
-        found.images[chosen[broken]] = images[broken]
-        found.robust[chosen[broken]] = False
-    progress(name, len(left), len(left), f"{found.robust.mean():.1%} robust")
-    white_box = [found.accuracy[n] for n in AUTOATTACK[:3] if n in found.accuracy]
-    if name == "square" and white_box and min(white_box) - found.robust.mean() > 0.002:
-        gained = 100 * (min(white_box) - found.robust.mean())
-        found.warnings.append(f"Square, without gradients, took {gained:.1f} points more: gradients may be masked")
+        attacked.images[chosen[broken]] = images[broken]
+        attacked.robust[chosen[broken]] = False
+    progress(name, len(left), len(left), f"{attacked.robust.mean():.1%} robust")
+    white_box = [attacked.accuracy[n] for n in AUTOATTACK[:3] if n in attacked.accuracy]
+    if name == "square" and white_box and min(white_box) - attacked.robust.mean() > 0.002:
+        gained = 100 * (min(white_box) - attacked.robust.mean())
+        attacked.warnings.append(f"Square, without gradients, took {gained:.1f} points more: gradients may be masked")
 
 
 def _gradient_attack(
     classifier: PixelClassifier,
     x: np.ndarray,
     y: np.ndarray,
-    found: Attacked,
+    attacked: Attacked,
     steps: int,
     seed: int,
     progress: Progress,
@@ -185,19 +219,19 @@ def _gradient_attack(
     """Run FGSM (one step of eps) or PGD on the margin of logits; return which images stay right under it alone."""
     rng = np.random.default_rng(seed)
     robust = classifier.correct(x, y)
-    step = found.eps if steps == 1 else 2.5 * found.eps / steps
+    step = attacked.eps if steps == 1 else 2.5 * attacked.eps / steps
     for start in range(0, len(x), _BATCH):
         chosen = np.arange(start, min(start + _BATCH, len(x)))
         origin, labels = x[chosen], y[chosen]
-        moved = origin if steps == 1 else _inside(origin + _random_step(origin, found, rng), origin, found)
+        moved = origin if steps == 1 else _inside(origin + _random_step(origin, attacked, rng), origin, attacked)
         for i in range(steps):
             logits = classifier.logits(moved)
             weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
             gradient = classifier.pulled_back(moved, weights)
-            moved = _inside(moved + step * _direction(gradient, found.p_norm), origin, found)
+            moved = _inside(moved + step * _direction(gradient, attacked.p_norm), origin, attacked)
             broken = ~classifier.correct(moved, labels)  # any step counts, not the last alone
-            fresh = chosen[broken & found.robust[chosen]]
-            found.images[fresh], found.robust[fresh] = moved[np.isin(chosen, fresh)], False
+            fresh = chosen[broken & attacked.robust[chosen]]
+            attacked.images[fresh], attacked.robust[fresh] = moved[np.isin(chosen, fresh)], False
             robust[chosen[broken]] = False
             progress(name, start * steps + (i + 1) * len(chosen), len(x) * steps, "")
     return robust
@@ -228,19 +262,19 @@ def _direction(gradient: np.ndarray, p_norm: str) -> np.ndarray:
     return gradient / np.maximum(length, 1e-12)
 
 
-def _random_step(origin: np.ndarray, found: Attacked, rng: np.random.Generator) -> np.ndarray:
-    if found.p_norm == "Linf":
-        return rng.uniform(-found.eps, found.eps, origin.shape).astype("float32")
-    return found.eps * _direction(rng.normal(size=origin.shape), "L2").astype("float32")
+def _random_step(origin: np.ndarray, attacked: Attacked, rng: np.random.Generator) -> np.ndarray:
+    if attacked.p_norm == "Linf":
+        return rng.uniform(-attacked.eps, attacked.eps, origin.shape).astype("float32")
+    return attacked.eps * _direction(rng.normal(size=origin.shape), "L2").astype("float32")
 
 
-def _inside(moved: np.ndarray, origin: np.ndarray, found: Attacked) -> np.ndarray:
+def _inside(moved: np.ndarray, origin: np.ndarray, attacked: Attacked) -> np.ndarray:
     """Return the images put back into the ball around the origin and into the range of pixels."""
     offset = moved - origin
-    if found.p_norm == "Linf":
-        offset = np.clip(offset, -found.eps, found.eps)
+    if attacked.p_norm == "Linf":
+        offset = np.clip(offset, -attacked.eps, attacked.eps)
     else:
-        offset = offset * np.minimum(1, found.eps / np.maximum(_length(offset, "L2")[:, None, None, None], 1e-12))
+        offset = offset * np.minimum(1, attacked.eps / np.maximum(_length(offset, "L2")[:, None, None, None], 1e-12))
     return np.clip(origin + offset, 0, 1).astype("float32")
 
 
@@ -249,39 +283,39 @@ def _length(offset: np.ndarray, p_norm: str) -> np.ndarray:
     return np.asarray(flat.max(-1) if p_norm == "Linf" else np.sqrt((flat**2).sum(-1)))
 
 
-def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, found: Attacked) -> None:
+def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, attacked: Attacked) -> None:
     """Raise unless every image is within the ball and the range, and the count of what is right is right."""
-    far = float(_length(found.images - x, found.p_norm).max(initial=0.0))
-    if far > found.eps * (1 + _SLACK) + _SLACK or found.images.min() < 0 or found.images.max() > 1:
-        raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {found.eps:.6f}. This is a bug")
-    if (classifier.correct(found.images, y) != found.robust).any():
+    eps, far = attacked.eps, float(_length(attacked.images - x, attacked.p_norm).max(initial=0.0))
+    if far > eps * (1 + _SLACK) + _SLACK or attacked.images.min() < 0 or attacked.images.max() > 1:
+        raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {eps:.6f}. This is a bug")
+    if (classifier.correct(attacked.images, y) != attacked.robust).any():
         raise RuntimeError("The model does not give the same answer twice: it cannot be attacked like this")
 
 
-def _as_torch(classifier: PixelClassifier) -> Any:
+def _as_torch(classifier: PixelClassifier) -> "Module":
     """Return the classifier as a function of torch's images, channels first, that torch can differentiate."""
     torch = _torch()
 
     class Bridge(torch.autograd.Function):  # type: ignore[name-defined]
         @staticmethod
-        def forward(context: Any, images: Any) -> Any:
+        def forward(context: "FunctionCtx", images: "TorchTensor") -> "TorchTensor":
             context.pixels = np.ascontiguousarray(np.moveaxis(images.detach().numpy(), 1, -1).astype("float32"))
             return torch.from_numpy(classifier.logits(context.pixels))
 
         @staticmethod
-        def backward(context: Any, gradient: Any) -> Any:
-            found = classifier.pulled_back(context.pixels, gradient.numpy())
-            return torch.from_numpy(np.ascontiguousarray(np.moveaxis(found, -1, 1)))
+        def backward(context: "FunctionCtx", gradient: "TorchTensor") -> "TorchTensor":
+            pulled = classifier.pulled_back(context.pixels, gradient.numpy())
+            return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pulled, -1, 1)))
 
     class Network(torch.nn.Module):  # type: ignore[name-defined]
-        def forward(self, images: Any) -> Any:
+        def forward(self, images: "TorchTensor") -> "TorchTensor":
             return Bridge.apply(images)
 
     return Network().eval()
 
 
 @contextmanager
-def _one_thread(torch: Any) -> Iterator[None]:
+def _one_thread(torch: ModuleType) -> Iterator[None]:
     """Keep torch's threads from spinning for its tiny part of the work; the model runs on Keras' backend."""
     before = torch.get_num_threads()
     if keras.backend.backend() != "torch":
@@ -292,9 +326,9 @@ def _one_thread(torch: Any) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _torch() -> Any:
+def _torch() -> ModuleType:
     return optional("torch", "AutoAttack", "robust")
 
 
-def _pyautoattack() -> Any:
+def _pyautoattack() -> ModuleType:
     return optional("pyautoattack", "AutoAttack", "robust")

@@ -1,10 +1,13 @@
 """The published images of CIFAR-10-C, where TensorFlow Datasets has prepared them."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_twoarg.experiments.robustness.corruptions import NAMES
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _OTHER_NAMES = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
 
@@ -27,7 +30,7 @@ def published(
     return images[chosen], labels[chosen]
 
 
-def _builder(name: str, severity: int, data_dir: str | None) -> Any:
+def _builder(name: str, severity: int, data_dir: str | None) -> "tfds.core.DatasetBuilder | None":
     try:
         import tensorflow_datasets as tfds
     except ImportError:

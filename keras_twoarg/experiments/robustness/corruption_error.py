@@ -54,8 +54,8 @@ def corruption_error(
         reference_clean_error: The reference's.
 
     Examples:
-        >>> found = robustness.corruption_error({"fog": [0.2, 0.4]}, {"fog": [0.25, 0.55]}, 0.1, 0.1)
-        >>> round(found.mce, 3), round(found.relative_mce, 3), round(found.relative_drop, 3)
+        >>> error = robustness.corruption_error({"fog": [0.2, 0.4]}, {"fog": [0.25, 0.55]}, 0.1, 0.1)
+        >>> round(error.mce, 3), round(error.relative_mce, 3), round(error.relative_drop, 3)
         (0.75, 0.667, 0.667)
 
     Raises:

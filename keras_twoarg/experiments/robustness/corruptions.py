@@ -7,16 +7,20 @@ pictures equal the published ones in distribution and not one by one.
 
 import io
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_twoarg.utils.optional import optional
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Images = np.ndarray
 Generator = np.random.Generator
 
-SEVERITIES: dict[str, tuple[Any, ...]] = {
+SEVERITIES: dict[str, tuple[float | tuple[float, ...], ...]] = {
     "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.10),
     "shot_noise": (500, 250, 100, 75, 50),
     "impulse_noise": (0.01, 0.02, 0.03, 0.05, 0.07),
@@ -152,7 +156,7 @@ def _zoomed(image: Images, factor: float) -> Images:
 
 def _snow(x: Images, c: tuple[float, ...], rng: Generator) -> Images:
     mean, deviation, zoom, threshold, radius, sigma, mix = c
-    found = []
+    corrupted = []
     for image in x:
         flakes = _zoomed(rng.normal(mean, deviation, size=(*image.shape[:2], 1)), zoom)
         flakes[flakes < threshold] = 0
@@ -160,31 +164,33 @@ def _snow(x: Images, c: tuple[float, ...], rng: Generator) -> Images:
         flakes = _moved(flakes, radius, sigma, rng.uniform(-135, -45))
         grey = image @ [[0.299], [0.587], [0.114]] if image.shape[-1] == 3 else image
         image = mix * image + (1 - mix) * np.maximum(image, 1.5 * grey + 0.5)
-        found.append(image + flakes + np.rot90(flakes, 2))
-    return np.stack(found)
+        corrupted.append(image + flakes + np.rot90(flakes, 2))
+    return np.stack(corrupted)
 
 
 def _frost(x: Images, c: tuple[float, float], rng: Generator) -> Images:
     pictures = _frost_pictures(grey=x.shape[-1] == 1)
-    found = []
+    corrupted = []
     for image in x:
         picture = pictures[rng.integers(len(pictures))]
         top, left = (rng.integers(0, picture.shape[i] - image.shape[i]) for i in (0, 1))
         crop = picture[top : top + image.shape[0], left : left + image.shape[1]]
-        found.append(c[0] * image + c[1] * crop)
-    return np.stack(found)
+        corrupted.append(c[0] * image + c[1] * crop)
+    return np.stack(corrupted)
 
 
 def _frost_pictures(grey: bool) -> list[Images]:
     from importlib import util
     from pathlib import Path
 
-    found = util.find_spec("imagecorruptions")
-    if found is None or found.origin is None:
+    package = util.find_spec("imagecorruptions")
+    if package is None or package.origin is None:
         raise ImportError("The photographs of frost are in another package: pip install imagecorruptions-imaug")
     image = _pillow()
     pictures = []
-    for file in sorted(Path(found.origin).parent.rglob("frost[1-5].*")):  # the published generator never draws the 6th
+    for file in sorted(
+        Path(package.origin).parent.rglob("frost[1-5].*")
+    ):  # the published generator never draws the 6th
         picture = image.open(file).convert("L" if grey else "RGB")
         picture = picture.resize((round(0.2 * picture.width), round(0.2 * picture.height)), image.BILINEAR)
         pictures.append(np.asarray(picture).reshape(picture.height, picture.width, -1) / 255.0)
@@ -197,11 +203,11 @@ def _frost_pictures(grey: bool) -> list[Images]:
 
 def _fog(x: Images, c: tuple[float, float], rng: Generator) -> Images:
     amount, decay = c
-    found = []
+    corrupted = []
     for image in x:
         fog = _plasma(decay, rng)[: image.shape[0], : image.shape[1], None]
-        found.append((image + amount * fog) * image.max() / (image.max() + amount))
-    return np.stack(found)
+        corrupted.append((image + amount * fog) * image.max() / (image.max() + amount))
+    return np.stack(corrupted)
 
 
 def _plasma(decay: float, rng: Generator, size: int = 32) -> Images:
@@ -264,7 +270,7 @@ def _stretched(image: Images, alpha: float, sigma: float, affine: float, rng: Ge
 def _pixelate(x: Images, c: float, rng: Generator) -> Images:
     image = _pillow()
 
-    def coarse(picture: Any) -> Any:
+    def coarse(picture: "Image") -> "Image":
         small = picture.resize((int(picture.width * c), int(picture.height * c)), image.BOX)
         return small.resize(picture.size, image.BOX)
 
@@ -274,7 +280,7 @@ def _pixelate(x: Images, c: float, rng: Generator) -> Images:
 def _jpeg_compression(x: Images, c: int, rng: Generator) -> Images:
     image = _pillow()
 
-    def compressed(picture: Any) -> Any:
+    def compressed(picture: "Image") -> "Image":
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=c)
         return image.open(file)
@@ -282,7 +288,7 @@ def _jpeg_compression(x: Images, c: int, rng: Generator) -> Images:
     return _through_pillow(x, compressed)
 
 
-def _through_pillow(x: Images, change: Callable[[Any], Any]) -> Images:
+def _through_pillow(x: Images, change: "Callable[[Image], Image]") -> Images:
     image = _pillow()
     pixels = np.round(255 * x).astype(np.uint8)
     pictures = [image.fromarray(p[..., 0] if p.shape[-1] == 1 else p) for p in pixels]
@@ -293,11 +299,11 @@ def _blurred(x: Images, sigma: float) -> Images:
     return np.clip(_ndimage().gaussian_filter(x, (0, sigma, sigma, 0), mode="nearest", truncate=4), 0, 1)
 
 
-def _ndimage() -> Any:
+def _ndimage() -> ModuleType:
     return optional("scipy.ndimage", "Corruptions", "robust")
 
 
-def _pillow() -> Any:
+def _pillow() -> ModuleType:
     return optional("PIL.Image", "Corruptions", "robust")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from keras_twoarg.experiments.training.datasets import Dataset
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.utils import files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
+from keras_twoarg.utils.types import JsonObject, Model
 
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
 """Usual perturbations, L-inf, by the data's name; the paper's for MNIST and CIFAR-10."""
@@ -40,7 +40,7 @@ class Robustness:
         warnings: What casts doubt on the numbers.
     """
 
-    settings: dict[str, Any]
+    settings: JsonObject
     clean: float | None = None
     corrupted: dict[str, list[float]] = field(default_factory=dict)
     attacked: dict[str, float] = field(default_factory=dict)
@@ -59,13 +59,13 @@ class Robustness:
         return files.read_as(cls, file, _WHAT, _in_todays_words)
 
     @classmethod
-    def parse(cls, data: Any, where: str) -> "Robustness":
+    def parse(cls, data: object, where: str) -> "Robustness":
         """Return what JSON holds of one model, or raise a ValueError that names where it was."""
         return files.parse_as(cls, data, where, _WHAT, _in_todays_words)
 
 
 def evaluate(
-    model: Any,
+    model: Model,
     dataset: Dataset,
     out: str | os.PathLike[str],
     progress: Progress = no_progress,
@@ -103,10 +103,7 @@ def evaluate(
         ValueError: If a name, eps or the data do not fit, or the folder holds another model's results.
         ImportError: If a package is missing.
     """
-    if unknown := [n for n in corruptions if n not in NAMES] + [n for n in attacks if n not in ATTACKS]:
-        raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
-    if points < 1:
-        raise ValueError(f"`points` must be at least 1. Received: points={points}")
+    _check_arguments(corruptions, attacks, points)
     name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
@@ -118,25 +115,32 @@ def evaluate(
         "model": _fingerprint(model), "data": name, "fingerprint": dataset.fingerprint, "points": len(labels),
         "eps": eps, "p_norm": p_norm, "bounds": list(bounds), "seed": seed,
     }  # fmt: skip
-    made = partial(_made, pixels, labels, seed)
+    corrupted_images = partial(_corrupted, pixels, labels, seed)
     if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
         settings["corrupted"] = "cifar10_corrupted"
-        made = partial(published, number=points, seed=seed, data_dir=data_dir)
+        corrupted_images = partial(published, number=points, seed=seed, data_dir=data_dir)
     with result_folder(out, settings, "settings.json", translate=_settings_in_todays_words):
         file = out / "robustness.json"
-        found = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": versions.commit()})
-        found.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
-        _corruptions(classifier, made, found, corruptions, file, progress)
-        _attacks(model, pixels, labels, found, attacks, file, progress)
-        files.write_json(file, vars(found))
-    return found
+        record = Robustness.read(file) if file.exists() else Robustness({**settings, "commit": versions.commit()})
+        record.clean = float(classifier.correct(pixels / np.float32(255), labels).mean())
+        _corruptions(classifier, corrupted_images, record, corruptions, file, progress)
+        _attacks(model, pixels, labels, record, attacks, file, progress)
+        files.write_json(file, vars(record))
+    return record
+
+
+def _check_arguments(corruptions: Sequence[str], attacks: Sequence[str], points: int) -> None:
+    if unknown := [n for n in corruptions if n not in NAMES] + [n for n in attacks if n not in ATTACKS]:
+        raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
+    if points < 1:
+        raise ValueError(f"`points` must be at least 1. Received: points={points}")
 
 
 class UnusableModel(ArithmeticError):
     """A model whose numbers would say nothing."""
 
 
-def _check_model(model: Any, classifier: PixelClassifier, dataset: Dataset) -> None:
+def _check_model(model: Model, classifier: PixelClassifier, dataset: Dataset) -> None:
     if classifier.classes != dataset.classes:
         raise ValueError(
             f"Expected a model with one output for each of the {dataset.classes} classes of {dataset.name!r}. "
@@ -155,73 +159,77 @@ def draw_points(dataset: Dataset, number: int, seed: int) -> tuple[np.ndarray, n
     return images, dataset.y_test[chosen].reshape(-1)
 
 
-def _fingerprint(model: Any) -> str:
+def _fingerprint(model: Model) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _made(pixels: np.ndarray, labels: np.ndarray, seed: int, name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
+def _corrupted(
+    pixels: np.ndarray, labels: np.ndarray, seed: int, name: str, severity: int
+) -> tuple[np.ndarray, np.ndarray]:
     return corrupt(pixels, name, severity, seed), labels
 
 
 def _corruptions(
     classifier: PixelClassifier,
-    made: Callable[[str, int], tuple[np.ndarray, np.ndarray]],
-    found: Robustness,
+    corrupted_images: Callable[[str, int], tuple[np.ndarray, np.ndarray]],
+    record: Robustness,
     names: Sequence[str],
     file: Path,
     progress: Progress,
 ) -> None:
     for done, name in enumerate(names):
         progress("corruptions", done, len(names), name)
-        if name not in found.corrupted:
-            changed = (made(name, severity) for severity in SEVERITIES)
-            found.corrupted[name] = [float(classifier.correct(x / np.float32(255), y).mean()) for x, y in changed]
-            files.write_json(file, vars(found))
+        if name not in record.corrupted:
+            changed = (corrupted_images(name, severity) for severity in SEVERITIES)
+            record.corrupted[name] = [float(classifier.correct(x / np.float32(255), y).mean()) for x, y in changed]
+            files.write_json(file, vars(record))
     if names:
         progress("corruptions", len(names), len(names), "")
 
 
 def _attacks(
-    model: Any,
+    model: Model,
     pixels: np.ndarray,
     labels: np.ndarray,
-    found: Robustness,
+    record: Robustness,
     names: Sequence[str],
     file: Path,
     progress: Progress,
 ) -> None:
-    if not [name for name in names if name not in found.attacked]:
+    if not [name for name in names if name not in record.attacked]:
         return
-    settings, kept = found.settings, file.with_name("adversarial.npz")
+    settings, adversarial = record.settings, file.with_name("adversarial.npz")
 
     def keep(so_far: Attacked) -> None:
-        files.write_whole(kept, lambda opened: np.savez_compressed(opened, images=so_far.images, robust=so_far.robust))
-        found.attacked, found.seconds, found.warnings = so_far.accuracy, so_far.seconds, so_far.warnings
-        files.write_json(file, vars(found))
+        files.write_whole(
+            adversarial, lambda opened: np.savez_compressed(opened, images=so_far.images, robust=so_far.robust)
+        )
+        record.attacked, record.seconds, record.warnings = so_far.accuracy, so_far.seconds, so_far.warnings
+        files.write_json(file, vars(record))
 
     before = None
-    if found.attacked and kept.exists():
+    if record.attacked and adversarial.exists():
         try:
-            with np.load(kept) as arrays:
+            with np.load(adversarial) as arrays:
                 before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
         except files.UNREADABLE as error:
-            raise ValueError(f"{kept} is damaged ({error}). Delete its folder to measure this anew") from error
-        before.accuracy, before.seconds, before.warnings = found.attacked, found.seconds, found.warnings
+            raise ValueError(f"{adversarial} is damaged ({error}). Delete its folder to measure this anew") from error
+        before.accuracy, before.seconds, before.warnings = record.attacked, record.seconds, record.warnings
     attack(
         model, pixels, labels, settings["eps"], names, p_norm=settings["p_norm"], bounds=tuple(settings["bounds"]),
         seed=settings["seed"], before=before, on_attack=keep, progress=progress,
     )  # fmt: skip
 
 
-def _in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
+def _in_todays_words(data: JsonObject) -> JsonObject:
     """Return a record's entries, those of version 0.1.0 under today's names."""
     if not isinstance(settings := data.get("settings"), dict):
         return data
     return {**data, "settings": _settings_in_todays_words(settings)}
 
 
-def _settings_in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
+def _settings_in_todays_words(settings: JsonObject) -> JsonObject:
     return {"p_norm" if key == "norm" else key: value for key, value in settings.items()}

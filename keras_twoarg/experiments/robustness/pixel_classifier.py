@@ -1,12 +1,12 @@
 """A Keras classifier as attacks need it: logits and gradients of pixels, in float32, as in inference."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_twoarg.ops.xla import not_for_export
+from keras_twoarg.utils.types import Function, Model, Tensor
 
 _SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Batches are filled up to these: attacks give up image by image, and each new size would be compiled anew."""
@@ -27,7 +27,7 @@ class PixelClassifier:
             taken off; if the model computes in less than float32.
     """
 
-    def __init__(self, model: Any, bounds: tuple[float, float] = (-1.0, 1.0)) -> None:
+    def __init__(self, model: Model, bounds: tuple[float, float] = (-1.0, 1.0)) -> None:
         low, high = bounds
         if not low < high:
             raise ValueError(f"`bounds` must be two numbers, the lower one first. Received: bounds={bounds}")
@@ -55,15 +55,15 @@ class PixelClassifier:
         """Return the gradient, in pixels, of logits summed with weights `(N, classes)`."""
         batch = _SIZES[-1]
         parts = (slice(i, i + batch) for i in range(0, len(pixels), batch))
-        found = [_filled(self._gradient, pixels[part], weights[part]) for part in parts]
-        return np.concatenate(found) if found else np.zeros_like(pixels)
+        gradients = [_filled(self._gradient, pixels[part], weights[part]) for part in parts]
+        return np.concatenate(gradients) if gradients else np.zeros_like(pixels)
 
     def correct(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return whether each image is classified correctly."""
-        found = self.logits(pixels)
-        return np.asarray((found.argmax(-1) == labels) & np.isfinite(found).all(-1))
+        outputs = self.logits(pixels)
+        return np.asarray((outputs.argmax(-1) == labels) & np.isfinite(outputs).all(-1))
 
-    def _scaled_logits(self, pixels: Any) -> Any:
+    def _scaled_logits(self, pixels: Tensor) -> Tensor:
         with not_for_export():
             return self._logits(pixels * self._span + self._low)
 
@@ -109,7 +109,7 @@ def check_labels(labels: np.ndarray, number: int, classes: int) -> np.ndarray:
     return whole
 
 
-def _without_softmax(model: Any) -> Callable[[Any], Any]:
+def _without_softmax(model: Model) -> Callable[[Tensor], Tensor]:
     """Return the model's logits as a function."""
     last = model.layers[-1] if getattr(model, "layers", None) else None
     softmax = isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
@@ -122,8 +122,8 @@ def _without_softmax(model: Any) -> Callable[[Any], Any]:
                 keras.ops.matmul(before(x, training=False), last.kernel) + (last.bias if last.use_bias else 0)
             )
     probe = np.random.default_rng(0).uniform(-1, 1, (16, *model.input_shape[1:])).astype("float32")
-    found = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
-    if (found >= 0).all() and np.allclose(found.sum(-1), 1, atol=1e-3):
+    outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
+    if (outputs >= 0).all() and np.allclose(outputs.sum(-1), 1, atol=1e-3):
         raise ValueError(
             f"The outputs of {model.name!r} are probabilities, and their softmax could not be taken off. Attacks need "
             "logits: build the model without its softmax"
@@ -135,28 +135,28 @@ Forward = Callable[[np.ndarray], np.ndarray]
 Gradient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def _compiled(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+def _compiled(logits: Callable[[Tensor], Tensor]) -> tuple[Forward, Gradient]:
     """Return the logits, and their vector-Jacobian product, as functions of arrays."""
     backend = keras.backend.backend()
     return {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}[backend](logits)
 
 
-def _on_tensorflow(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+def _on_tensorflow(logits: Callable[[Tensor], Tensor]) -> tuple[Forward, Gradient]:
     import tensorflow as tf
 
     forward = tf.function(logits, reduce_retracing=True)
 
     @tf.function(reduce_retracing=True)
-    def pull(x: Any, weights: Any) -> Any:
+    def pull(x: Tensor, weights: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            found = logits(x)
-        return tape.gradient(found, x, output_gradients=weights)
+            outputs = logits(x)
+        return tape.gradient(outputs, x, output_gradients=weights)
 
     return lambda x: forward(tf.constant(x)).numpy(), lambda x, w: pull(tf.constant(x), tf.constant(w)).numpy()
 
 
-def _on_jax(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+def _on_jax(logits: Callable[[Tensor], Tensor]) -> tuple[Forward, Gradient]:
     import jax
 
     forward = jax.jit(logits)
@@ -164,7 +164,7 @@ def _on_jax(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
     return lambda x: np.asarray(forward(x)), lambda x, weights: np.asarray(pull(x, weights))
 
 
-def _on_torch(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
+def _on_torch(logits: Function) -> tuple[Forward, Gradient]:
     import torch
 
     def forward(x: np.ndarray) -> np.ndarray:
@@ -172,9 +172,9 @@ def _on_torch(logits: Callable[[Any], Any]) -> tuple[Forward, Gradient]:
             return np.asarray(logits(torch.from_numpy(x)).numpy())
 
     def pull(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        given = torch.from_numpy(x).requires_grad_()
+        images = torch.from_numpy(x).requires_grad_()
         with torch.enable_grad():
-            (found,) = torch.autograd.grad((logits(given) * torch.from_numpy(weights)).sum(), given)
-        return np.asarray(found.numpy())
+            (gradient,) = torch.autograd.grad((logits(images) * torch.from_numpy(weights)).sum(), images)
+        return np.asarray(gradient.numpy())
 
     return forward, pull

@@ -1,7 +1,7 @@
 """The settings of one run, declared once: commands, plans and searches take names, defaults and help from here."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
@@ -9,6 +9,7 @@ from keras_twoarg.experiments.settings import check_settings, setting
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
 from keras_twoarg.ops.pairing import PAIRINGS
+from keras_twoarg.utils.types import Config
 
 DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
 """The paper's units of each hidden layer of two-argument networks, by architecture."""
@@ -119,6 +120,6 @@ class Configuration:
                 f"Received: warmup_epochs={self.warmup_epochs!r}"
             )
 
-    def to_dict(self, *without: str) -> dict[str, Any]:
+    def to_dict(self, *without: str) -> Config:
         """Return the settings by name, some left out."""
         return {name: value for name, value in asdict(self).items() if name not in without}

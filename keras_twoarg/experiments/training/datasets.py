@@ -10,14 +10,15 @@
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
+from keras_twoarg.utils.types import ArrayLike
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _TEST_IMAGES_PER_DIGIT = 100
@@ -144,7 +145,7 @@ def validation_images(dataset: Dataset) -> int:
     return number
 
 
-def checked(name: str, arrays: dict[str, Any]) -> Dataset:
+def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
     """Return a `Dataset` of the four arrays, or raise a ValueError that says what is wrong with them."""
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
@@ -173,7 +174,7 @@ def checked(name: str, arrays: dict[str, Any]) -> Dataset:
     return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
 
 
-def _checked_images(name: str, images: Any) -> np.ndarray:
+def _checked_images(name: str, images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
@@ -195,7 +196,7 @@ def _checked_images(name: str, images: Any) -> np.ndarray:
     return images
 
 
-def _checked_labels(name: str, labels: Any) -> np.ndarray:
+def _checked_labels(name: str, labels: ArrayLike) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

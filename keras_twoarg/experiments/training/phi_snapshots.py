@@ -9,7 +9,6 @@ all).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
 from keras_twoarg.analysis.quadratic_fit import features
 from keras_twoarg.utils.files import UNREADABLE, write_whole
+from keras_twoarg.utils.types import Config, Model
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Trace:
         """Read `joint-surface.npz` and, where there is one, the `joint-phi.npz` beside it."""
         read = file
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
-        arrays: dict[str, np.ndarray] = {}
+        arrays: Config = {}
         try:
             for read, needed in ((file, ("places", "counts", "numbers")), (snapshots, ("epochs", "weight_0"))):
                 if read == file or read.exists():
@@ -122,16 +122,16 @@ def _stacked(snapshots: dict[int, list[np.ndarray]], activation: str) -> dict[st
 
 def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activation: str) -> None:
     """Write phi's weights over the epochs."""
-    arrays: dict[str, Any] = _stacked(snapshots, activation)
+    arrays: Config = _stacked(snapshots, activation)
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def save_surface(path: Path, model: Any, images: np.ndarray, start: list[np.ndarray] | None) -> None:
+def save_surface(path: Path, model: Model, images: np.ndarray, start: list[np.ndarray] | None) -> None:
     """Write a model's phi on the grid, where its arguments fall, and phi at the start if its weights are given."""
     phi = inner_network(model)
     densities = [density(tuples) for tuples in pre_activations(model, images).values()]
     some = densities[0]
-    arrays: dict[str, Any] = {"learned": phi.predict(some.nodes).reshape(some.values.shape)}
+    arrays: Config = {"learned": phi.predict(some.nodes).reshape(some.values.shape)}
     if start is not None:
         learned = phi.get_weights()
         phi.set_weights(start)

@@ -3,21 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.utils import files
 from keras_twoarg.utils.locks import only_process
+from keras_twoarg.utils.types import JsonObject
 
 
 @contextmanager
 def result_folder(
     out: Path,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     name: str = "run.json",
     *,
-    defaults: Mapping[str, Any] | None = None,
-    translate: Callable[[dict[str, Any]], dict[str, Any]] = in_todays_words,
+    defaults: Mapping[str, object] | None = None,
+    translate: Callable[[JsonObject], JsonObject] = in_todays_words,
     upgrade: Callable[[Path], None] = lambda folder: None,
 ) -> Iterator[None]:
     """Make a folder for one configuration's results, and hold it for this process.
@@ -50,9 +50,9 @@ def result_folder(
 
 def _compare(
     file: Path,
-    settings: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    translate: Callable[[dict[str, Any]], dict[str, Any]],
+    settings: Mapping[str, object],
+    defaults: Mapping[str, object],
+    translate: Callable[[JsonObject], JsonObject],
 ) -> None:
     """Raise a ValueError if a folder holds the results of other settings."""
     stored = files.read_json(file)
@@ -65,5 +65,5 @@ def _compare(
         raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. Use another folder")
 
 
-def _as_in_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _as_in_json(settings: Mapping[str, object]) -> JsonObject:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}

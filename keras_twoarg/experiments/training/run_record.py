@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.utils.files import parse_as, read_json, write_json
+from keras_twoarg.utils.types import JsonObject
 
 Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 
@@ -55,7 +56,7 @@ class Record:
     parameters: int
     normalization: str
     splits: dict[str, int]
-    settings: dict[str, Any]
+    settings: JsonObject
     epochs: list[Epoch] = field(default_factory=list)
     status: str = "finished"
     best_epoch: int | None = None
@@ -83,7 +84,7 @@ class Record:
         return cls.parse(read_json(path), str(path))
 
     @classmethod
-    def parse(cls, data: Any, where: str) -> "Record":
+    def parse(cls, data: object, where: str) -> "Record":
         """Return a record from what JSON holds, or raise a ValueError that names where it was."""
         record = parse_as(cls, data, where, "record of a run", in_todays_words)
         if problem := record.problem():

@@ -28,6 +28,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils import versions
 from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.progress import Progress, no_progress
+from keras_twoarg.utils.types import Model
 
 _DENSITY_IMAGES = 500
 _SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
@@ -124,7 +125,7 @@ class _Run:
         if number == 1 and at_chance(logs["val_accuracy"], self.split.y_validation):
             self.say(chance_warning(stage, logs["val_accuracy"], self.configuration))
 
-    def _finish(self, stage: Stage, model: Any, state: Fit) -> Record:
+    def _finish(self, stage: Stage, model: Model, state: Fit) -> Record:
         record = self._record(stage, model, state)
         if state.best_weights:
             test = evaluate(model, self.split.x_test, self.split.y_test)
@@ -142,7 +143,7 @@ class _Run:
         (self.out / f"{stage}-checkpoint.npz").unlink(missing_ok=True)
         return record
 
-    def _record(self, stage: Stage, model: Any, state: Fit) -> Record:
+    def _record(self, stage: Stage, model: Model, state: Fit) -> Record:
         configuration, data = self.configuration, self.split
         (costs,) = models.compare({configuration.arm: model})
         settings = configuration.to_dict("arm", "architecture", "widths", "seed")
@@ -172,7 +173,7 @@ class _Run:
             self._split = split(self.dataset, self.configuration.seed)
         return self._split
 
-    def _model(self, inner: InnerNetwork | None, stage: Stage) -> Any:
+    def _model(self, inner: InnerNetwork | None, stage: Stage) -> Model:
         configuration = self.configuration
         shape, classes = self.dataset.input_shape, self.dataset.classes
         seed = 10 * configuration.seed + _SEEDS[stage]

@@ -13,9 +13,9 @@ brought up to date when a run in them is resumed.
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from keras_twoarg.utils import files
+from keras_twoarg.utils.types import JsonObject
 
 
 class Stage(str, Enum):
@@ -48,7 +48,7 @@ def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = 
     return sorted(unique, key=lambda file: (file.parent, names.index(file.name)))
 
 
-def in_todays_words(data: dict[str, Any]) -> dict[str, Any]:
+def in_todays_words(data: JsonObject) -> JsonObject:
     """Return a record's or configuration's entries, those of version 0.1.0 under today's names."""
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
     if renamed.get("stage") in list(_OLD_STAGES):

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from keras_twoarg.experiments.training.datasets import Split
 from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.files import UNREADABLE, write_whole
+from keras_twoarg.utils.types import Model, Variable
 
 _EVALUATION_BATCH = 1000
 
@@ -48,7 +48,7 @@ class Fit:
         return bool(self.epochs) and not np.isfinite([self.epochs[-1]["loss"], self.epochs[-1]["val_loss"]]).all()
 
 
-def compile_classifier(model: Any, optimizer: Any) -> None:
+def compile_classifier(model: Model, optimizer: keras.optimizers.Optimizer) -> None:
     """Compile with an optimizer and the cross-entropy of logits; several steps a call, since the steps are short."""
     model.compile(
         optimizer,
@@ -59,7 +59,7 @@ def compile_classifier(model: Any, optimizer: Any) -> None:
 
 
 def fit(
-    model: Any,
+    model: Model,
     split: Split,
     checkpoint: Path,
     *,
@@ -108,7 +108,7 @@ def fit(
     return state
 
 
-def evaluate(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Return `loss` and `accuracy`."""
     return {
         key: float(value)
@@ -116,7 +116,7 @@ def evaluate(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _epoch(model: Any, split: Split, batch_size: int, rng: np.random.Generator) -> Epoch:
+def _epoch(model: Model, split: Split, batch_size: int, rng: np.random.Generator) -> Epoch:
     start = time.perf_counter()
     order = rng.permutation(len(split.x_train))
     history = model.fit(split.x_train[order], split.y_train[order], batch_size=batch_size, shuffle=False, verbose=0)
@@ -131,12 +131,12 @@ def _epoch(model: Any, split: Split, batch_size: int, rng: np.random.Generator) 
     }
 
 
-def _variables(model: Any) -> list[Any]:
+def _variables(model: Model) -> list[Variable]:
     """Return everything that changes in training: weights, dropout's random state, the optimizer's state."""
     return [*model.variables, *model.optimizer.variables]
 
 
-def _write(file: Path, state: Fit, model: Any) -> None:
+def _write(file: Path, state: Fit, model: Model) -> None:
     arrays = {f"variable_{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(_variables(model))}
     arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights)}
     arrays |= {f"snapshot_{n}_{i}": w for n, ws in state.snapshots.items() for i, w in enumerate(ws)}
@@ -144,7 +144,7 @@ def _write(file: Path, state: Fit, model: Any) -> None:
     write_whole(file, lambda opened: np.savez(opened, summary=np.array(json.dumps(summary)), **arrays))
 
 
-def _read(file: Path, model: Any, inner: InnerNetwork | None) -> Fit:
+def _read(file: Path, model: Model, inner: InnerNetwork | None) -> Fit:
     variables = _variables(model)
     try:
         with np.load(file) as arrays:

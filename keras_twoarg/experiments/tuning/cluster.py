@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
+from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner
 from keras_twoarg.experiments.tuning.search import (
     OnTrial,
     Search,
@@ -29,6 +29,7 @@ from keras_twoarg.experiments.tuning.search import (
 )
 from keras_twoarg.utils import files
 from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.types import JsonObject
 
 HEARTBEAT = 2.0
 """Seconds between two signs of life of a worker."""
@@ -48,7 +49,7 @@ def chief(
     on_trial: OnTrial = lambda row: None,
     say: Callable[[str], None] = lambda text: None,
     data_dir: str | None = None,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[JsonObject]]:
     """Hand out the trials of a search until all have ended.
 
     Args:
@@ -93,7 +94,12 @@ def chief(
 
 
 def _serve(
-    oracle: Any, address: str, token: str, worker_timeout: float, chief_timeout: float, say: Callable[[str], None]
+    oracle: keras_tuner.Oracle,
+    address: str,
+    token: str,
+    worker_timeout: float,
+    chief_timeout: float,
+    say: Callable[[str], None],
 ) -> None:
     server, servicer = internals.make_server(oracle, token)
     try:
@@ -120,7 +126,7 @@ def _serve(
         server.stop(grace=1.0).wait()
 
 
-def _over(oracle: Any, stopped: bool) -> bool:
+def _over(oracle: keras_tuner.Oracle, stopped: bool) -> bool:
     """Return whether no trial runs or waits, and no new one will come."""
     return stopped and not oracle.ongoing_trials and not internals.retry_queue(oracle)
 
@@ -190,7 +196,7 @@ def _read(out: Path, chief_timeout: float) -> Search:
 
 
 @contextmanager
-def _heartbeat(tuner: Any) -> Iterator[None]:
+def _heartbeat(tuner: keras_tuner.Tuner) -> Iterator[None]:
     """Ask the chief for the running trial now and then: long epochs are no silence."""
     ended = threading.Event()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.training_loop import compile_classifier
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
+from keras_twoarg.utils.types import Config, Model
 
 
 class Range(NamedTuple):
@@ -24,7 +25,10 @@ class Range(NamedTuple):
     high: float
 
 
-SPACE: dict[str, Sequence[Any]] = {
+Choices: TypeAlias = Sequence[Any]
+"""What one hyperparameter is chosen from: values of its own type."""
+
+SPACE: dict[str, Choices] = {
     "depth": (1, 2, 3, 4),
     "taper": (1.0, 0.7, 0.5),
     "dropout": (0.0, 0.1, 0.25, 0.5),
@@ -94,7 +98,7 @@ class OuterHyperModel(kt.HyperModel):
         classes: int,
         parameters: int = 122_187,
         *,
-        space: Mapping[str, Sequence[Any]] | None = None,
+        space: Mapping[str, Choices] | None = None,
         samples: int = 0,
         configuration: Configuration | None = None,
     ) -> None:
@@ -128,7 +132,7 @@ class OuterHyperModel(kt.HyperModel):
         for depth, taper, phi in product(self.space["depth"], self.space["taper"], phis):
             self._widths(phi, depth, taper)
 
-    def configuration(self, hp: Any) -> Configuration:
+    def configuration(self, hp: kt.HyperParameters) -> Configuration:
         """Return the configuration of a run that some hyperparameters mean, its widths among it."""
         depth, taper = self._choose(hp, "depth"), 1.0
         deep = [d for d in self.space["depth"] if d > 1 or self.base.architecture == "cnn"]
@@ -157,7 +161,7 @@ class OuterHyperModel(kt.HyperModel):
             tolerance=TOLERANCE,
         )
 
-    def build(self, hp: Any) -> Any:
+    def build(self, hp: kt.HyperParameters) -> Model:
         """Return a compiled network."""
         configuration = self.configuration(hp)
         inner = networks.make_phi(configuration) if self.arm in models.ARMS else None
@@ -166,7 +170,7 @@ class OuterHyperModel(kt.HyperModel):
         compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
         return model
 
-    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, hp: kt.HyperParameters, model: Model, *args: object, **kwargs: Any) -> keras.callbacks.History:
         """Pretrain phi, then train; the batch size is one of the hyperparameters."""
         configuration = self.configuration(hp)
         keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
@@ -178,8 +182,8 @@ class OuterHyperModel(kt.HyperModel):
             raise kt.errors.FailedTrialError("The loss was no longer finite")
         return history
 
-    def _of_phi(self, hp: Any) -> dict[str, Any]:
-        chosen: dict[str, Any] = {}
+    def _of_phi(self, hp: kt.HyperParameters) -> Config:
+        chosen: Config = {}
         if self.arm != "quadratic":
             units = self._choose(hp, "inner_units")
             chosen = {"inner_units": (units, units), "inner_activation": self._choose(hp, "inner_activation")}
@@ -191,19 +195,19 @@ class OuterHyperModel(kt.HyperModel):
                 chosen["phi_init_std"] = self._choose(hp, "phi_init_std")
         return chosen
 
-    def _starts(self) -> Sequence[Any]:
+    def _starts(self) -> Choices:
         """Return the starts that fit the arm's arity; the named surfaces have two arguments."""
         one = models.ARMS[self.arm] != 2
         return [s for s in self.space["phi_init"] if not one or s in ("random", "glorot")] or ["random"]
 
-    def _choose(self, hp: Any, name: str, choices: Sequence[Any] | None = None) -> Any:
+    def _choose(self, hp: kt.HyperParameters, name: str, choices: Choices | None = None) -> Any:
         choices = self.space[name] if choices is None else choices
         if isinstance(choices, Range):
             return hp.Float(name, choices.low, choices.high, sampling="log")
         return choices[0] if len(choices) == 1 else hp.Choice(name, list(choices))
 
 
-def checked_space(space: Mapping[str, Any], base: Configuration) -> dict[str, Sequence[Any]]:
+def checked_space(space: Mapping[str, object], base: Configuration) -> dict[str, Choices]:
     """Return choices as they are stored, all of one type, or raise a ValueError that names the first unusable one.
 
     Args:
@@ -212,7 +216,7 @@ def checked_space(space: Mapping[str, Any], base: Configuration) -> dict[str, Se
     """
     if unknown := sorted(set(map(str, space)) - set(SPACE)):
         raise ValueError(f"`space` needs choices for names among {tuple(SPACE)}. Received: {unknown}")
-    checked: dict[str, Sequence[Any]] = {}
+    checked: dict[str, Choices] = {}
     for name, choices in space.items():
         if not isinstance(choices, list | tuple) or not choices:
             raise ValueError(f"`space` needs a list of choices for {name!r}. Received: {choices!r}")
@@ -223,7 +227,7 @@ def checked_space(space: Mapping[str, Any], base: Configuration) -> dict[str, Se
     return checked
 
 
-def _checked_choice(name: str, value: Any, base: Configuration) -> Any:
+def _checked_choice(name: str, value: object, base: Configuration) -> Any:
     if name == "depth":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= DEEPEST:
             raise ValueError(f"`depth` in `space` must be an integer from 1 to {DEEPEST}. Received: depth={value!r}")
@@ -232,6 +236,6 @@ def _checked_choice(name: str, value: Any, base: Configuration) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 1:
             raise ValueError(f"`taper` in `space` must be a number from 0.01 to 1. Received: taper={value!r}")
         return float(value)
-    change: dict[str, Any] = {name: (value, value) if name == "inner_units" else value}
+    change: Config = {name: (value, value) if name == "inner_units" else value}
     stored = getattr(replace(base, **{"arm": "two_arg", **change}), name)  # the arm that has all of them
     return value if name == "inner_units" else stored

@@ -5,15 +5,20 @@ Its public part has no way to resume a grid, to take a trial from a worker that 
 """
 
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_twoarg.utils.optional import optional
 
-keras_tuner = optional("keras_tuner", "Searches", "tuner")
+if TYPE_CHECKING:
+    import grpc
+    import keras_tuner as keras_tuner
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+else:
+    keras_tuner = optional("keras_tuner", "Searches", "tuner")
 optional("tensorboard", "Searches", "tuner")  # KerasTuner needs it in every trial, and does not say so
 
 _conditions = optional("keras_tuner.src.engine.conditions", "Searches", "tuner")
@@ -25,22 +30,22 @@ TOKEN = "twoarg-token"
 """Name of the metadata that every request to a chief must carry."""
 
 
-def retry_queue(oracle: Any) -> list[str]:
+def retry_queue(oracle: keras_tuner.Oracle) -> list[str]:
     """Return the oracle's own list of trials that wait to be tried again."""
     return oracle._retry_queue
 
 
-def oracle_file(oracle: Any) -> str:
+def oracle_file(oracle: keras_tuner.Oracle) -> str:
     """Return the path of an oracle's state."""
     return str(oracle._get_oracle_fname())
 
 
-def trial_folder(oracle: Any, trial_id: str) -> str:
+def trial_folder(oracle: keras_tuner.Oracle, trial_id: str) -> str:
     """Return the folder of a trial."""
     return str(oracle._get_trial_dir(trial_id))
 
 
-def grid_order(oracle: Any) -> dict[str, list[Any]]:
+def grid_order(oracle: keras_tuner.Oracle) -> dict[str, list[str | None]]:
     """Return how far a grid search is: its trials in the grid's order, and those behind which values are missing."""
     ordered, ids = oracle._ordered_ids, []
     place = ordered._next_index[None]
@@ -50,7 +55,7 @@ def grid_order(oracle: Any) -> dict[str, list[Any]]:
     return {"ordered": ids, "next": list(oracle._populate_next)}
 
 
-def restore_grid_order(oracle: Any, state: dict[str, list[Any]]) -> None:
+def restore_grid_order(oracle: keras_tuner.Oracle, state: dict[str, list[str | None]]) -> None:
     """Put a grid search where `grid_order` says."""
     oracle._ordered_ids = type(oracle._ordered_ids)()
     for trial_id in state["ordered"]:
@@ -58,14 +63,16 @@ def restore_grid_order(oracle: Any, state: dict[str, list[Any]]) -> None:
     oracle._populate_next = list(state["next"])
 
 
-def make_server(oracle: Any, token: str) -> tuple[Any, Any]:
+def make_server(oracle: keras_tuner.Oracle, token: str) -> "tuple[grpc.Server, OracleServicer]":
     """Return a gRPC server for an oracle that refuses requests without the token, and its servicer."""
     import grpc
     from keras_tuner.src import protos
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
     class Guard(grpc.ServerInterceptor):
-        def intercept_service(self, continuation: Any, details: Any) -> Any:
+        def intercept_service(
+            self, continuation: Callable[..., object], details: "grpc.HandlerCallDetails"
+        ) -> "grpc.RpcMethodHandler":
             sent = dict(details.invocation_metadata).get(TOKEN, "")
             if hmac.compare_digest(str(sent).encode(), token.encode()):
                 return continuation(details)
@@ -88,12 +95,14 @@ def client_with(token: str, timeout: float) -> Iterator[None]:
     from keras_tuner.src.distribute import oracle_client
 
     class Sender(grpc.UnaryUnaryClientInterceptor):
-        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        def intercept_unary_unary(
+            self, continuation: Callable[..., "grpc.Call"], details: "grpc.ClientCallDetails", request: object
+        ) -> "grpc.Call":
             metadata = [*(details.metadata or ()), (TOKEN, token)]
             sent = _Details(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
             return continuation(sent, request)
 
-    def channel(address: str) -> Any:
+    def channel(address: str) -> "grpc.Channel":
         return grpc.intercept_channel(grpc.insecure_channel(address), Sender())
 
     oracle_client.TIMEOUT = timeout
@@ -108,7 +117,12 @@ class _Details(SimpleNamespace):
     """What gRPC asks of the details of a call."""
 
     def __init__(
-        self, method: str, timeout: float | None, metadata: Sequence[Any], credentials: Any, wait_for_ready: Any
+        self,
+        method: str,
+        timeout: float | None,
+        metadata: Sequence[tuple[str, str]],
+        credentials: object,
+        wait_for_ready: bool | None,
     ) -> None:
         super().__init__(
             method=method, timeout=timeout, metadata=metadata, credentials=credentials, wait_for_ready=wait_for_ready,

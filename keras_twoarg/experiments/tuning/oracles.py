@@ -8,33 +8,36 @@ dies keeps its trial for ever.
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from keras_twoarg.experiments.search_settings import TUNERS
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.types import Config
 
 OBJECTIVE = "val_accuracy"
+
+Trial: TypeAlias = kt.engine.trial.Trial
 
 
 class _Durable(kt.Oracle):
     """What is added to every oracle. It stands before the oracle in the order of classes."""
 
-    finished: Any = None  # called with each trial that has ended
-    trials: dict[str, Any]
-    ongoing_trials: dict[str, Any]
+    finished: Callable[[Trial], None] | None = None  # called with each trial that has ended
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
 
     def save(self) -> None:
         """Write the state whole, or leave the previous one."""
         _write(Path(internals.oracle_file(self)), self.get_state())
 
-    def _save_trial(self, trial: Any) -> None:
+    def _save_trial(self, trial: Trial) -> None:
         _write(Path(internals.trial_folder(self, trial.trial_id)) / "trial.json", trial.get_state())
 
-    def create_trial(self, tuner_id: str) -> Any:
+    def create_trial(self, tuner_id: str) -> Trial:
         """Give a worker its next trial, and note that it lives."""
         self.last_heard()[tuner_id] = time.monotonic()
         trial = super().create_trial(tuner_id)
@@ -43,14 +46,14 @@ class _Durable(kt.Oracle):
             self.tuner_ids.add(tuner_id)
         return trial
 
-    def get_trial(self, trial_id: str) -> Any:
+    def get_trial(self, trial_id: str) -> Trial:
         """Return a trial; workers ask for theirs after every epoch, which shows that they live."""
         for tuner_id, trial in list(self.ongoing_trials.items()):
             if trial.trial_id == trial_id:
                 self.last_heard()[tuner_id] = time.monotonic()
         return super().get_trial(trial_id)
 
-    def end_trial(self, trial: Any) -> None:
+    def end_trial(self, trial: Trial) -> None:
         """End a trial, and tell who listens."""
         waiting = trial.trial_id in internals.retry_queue(self)
         if not waiting and trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
@@ -118,22 +121,22 @@ class Hyperband(_Durable, kt.oracles.HyperbandOracle):
 class GridSearch(_Durable, kt.oracles.GridSearchOracle):
     """All values in their order; it goes on after a stop."""
 
-    def end_trial(self, trial: Any) -> None:
+    def end_trial(self, trial: Trial) -> None:
         """End a trial, and keep that the grid goes on behind it."""
         super().end_trial(trial)
         self.save()
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> Config:
         """Add the order of the grid to the state."""
         return {**super().get_state(), "grid": internals.grid_order(self)}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Config) -> None:
         """Restore the order of the grid."""
         super().set_state(state)
         internals.restore_grid_order(self, state["grid"])
 
 
-def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> Any:
+def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
     """Return an oracle that maximizes validation accuracy.
 
     Args:
@@ -142,7 +145,7 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> Any:
         epochs: Epochs of a trial; of the longest for Hyperband.
         seed: Seed; the same one gives the same trials, unless several workers race or a Bayesian search was stopped.
     """
-    common: dict[str, Any] = {
+    common: Config = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "seed": seed + 1,  # KerasTuner takes 0 for no seed
         "max_consecutive_failed_trials": 10**9,  # failed trials are counted, and do not end the others
@@ -169,11 +172,11 @@ def check_files(folder: Path) -> None:
             ) from error
 
 
-def sorted_trials(trials: dict[str, Any]) -> Sequence[Any]:
+def sorted_trials(trials: Mapping[str, Trial]) -> Sequence[Trial]:
     """Return trials in the order in which they were begun."""
     return sorted(trials.values(), key=lambda trial: int(trial.trial_id))
 
 
-def _write(file: Path, state: Any) -> None:
+def _write(file: Path, state: object) -> None:
     text = json.dumps(state)
     write_whole(file, lambda opened: opened.write(text.encode()))

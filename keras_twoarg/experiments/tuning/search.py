@@ -3,11 +3,13 @@
 import errno
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+
+import keras
+import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.experiments.search_settings import SearchSettings
@@ -18,11 +20,12 @@ from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, checked_space
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
-from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, check_files, make_oracle, sorted_trials
+from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, Trial, check_files, make_oracle, sorted_trials
 from keras_twoarg.utils import files, subprocesses, versions
 from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.types import Config, JsonObject, Model
 
-OnTrial = Callable[[dict[str, Any]], None]
+OnTrial = Callable[[JsonObject], None]
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
@@ -41,7 +44,7 @@ class Search(SearchSettings):
         ValueError: If a field, the configuration or a choice of the space has a value that it may not have.
     """
 
-    space: dict[str, Any] | None = None
+    space: JsonObject | None = None
     configuration: Configuration = field(default_factory=lambda: Configuration(epochs=10))
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class Search(SearchSettings):
             models.check_arm(arm)
         checked_space(self.space or {}, self.configuration)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Config:
         """Return all settings in one table, without what a search chooses."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
         return {**own, **self.configuration.to_dict(*_SEARCHED)}
@@ -77,7 +80,7 @@ class Search(SearchSettings):
         )
 
 
-def search_of(settings: dict[str, Any], what: str = "The search") -> Search:
+def search_of(settings: JsonObject, what: str = "The search") -> Search:
     """Build a search from one table of all its settings.
 
     Raises:
@@ -96,7 +99,7 @@ def tune(
     *,
     on_trial: OnTrial = lambda row: None,
     data_dir: str | None = None,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[JsonObject]]:
     """Search each arm in turn, each in a process of its own; go on where an earlier call was stopped.
 
     Args:
@@ -141,7 +144,7 @@ def search_folder(search: Search, out: Path, dataset: datasets.Dataset) -> Abstr
 
 def _search_arm(
     search: Search, arm: str, out: Path, progress: Progress, on_trial: OnTrial, data_dir: str | None
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Search one arm in child processes: a trial that kills its process fails, and the next process resumes."""
     running = ""
 
@@ -168,8 +171,8 @@ def _search_arm(
 
 
 def run_arm(
-    progress: Progress, settings: dict[str, Any], arm: str, out: str, lost: list[str], data_dir: str | None
-) -> list[dict[str, Any]]:
+    progress: Progress, settings: JsonObject, arm: str, out: str, lost: list[str], data_dir: str | None
+) -> list[JsonObject]:
     """Search one arm in this process; `lost` are trials that killed an earlier one."""
     search = search_of(settings)
     dataset = search.load(data_dir)
@@ -184,7 +187,7 @@ def run_arm(
     return finish(search, hypermodel, folder, tuner.oracle)
 
 
-def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progress: Progress) -> Any:
+def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progress: Progress) -> "_Reporting":
     """Return the tuner of one arm, with what is in its folder already."""
     check_files(folder)
     kind = _Hyperband if search.tuner == "hyperband" else _Tuner
@@ -196,23 +199,21 @@ def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progre
     return tuner
 
 
-def arguments(search: Search, dataset: datasets.Dataset) -> tuple[Any, Any]:
+def arguments(search: Search, dataset: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the training images and labels."""
     parts = datasets.split(dataset, search.configuration.seed)
     return parts.x_train, parts.y_train
 
 
-def keywords(search: Search, dataset: datasets.Dataset, folder: Path) -> dict[str, Any]:
+def keywords(search: Search, dataset: datasets.Dataset, folder: Path) -> Config:
     """Return the other arguments of `fit`; the callback fills TensorBoard's table of hyperparameters."""
-    import keras
-
     parts = datasets.split(dataset, search.configuration.seed)
     boards = [keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if _is_tensorflow() else []
     validation = (parts.x_validation, parts.y_validation)
     return {"validation_data": validation, "epochs": search.configuration.epochs, "verbose": 0, "callbacks": boards}
 
 
-def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: Any) -> list[dict[str, Any]]:
+def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: kt.Oracle) -> list[JsonObject]:
     """Write the table of all trials, and the best hyperparameters."""
     rows = [_row(hypermodel, trial) for trial in sorted_trials(oracle.trials)]
     files.write_json(folder / "trials.json", rows)
@@ -224,7 +225,7 @@ def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: An
     return rows
 
 
-def read_hparams(file: Path) -> dict[str, Any]:
+def read_hparams(file: Path) -> Config:
     """Read the configuration that was best in a search, for `sessions.run_sessions`.
 
     Raises:
@@ -243,7 +244,7 @@ def read_hparams(file: Path) -> dict[str, Any]:
     return configuration
 
 
-def keep(folder: Path, hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any]:
+def keep(folder: Path, hypermodel: OuterHyperModel, trial: Trial) -> JsonObject:
     """Add a trial to the table on disk."""
     row, file = _row(hypermodel, trial), folder / "trials.json"
     rows = files.read_json(file) if file.exists() else []
@@ -251,7 +252,7 @@ def keep(folder: Path, hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any
     return row
 
 
-def _row(hypermodel: OuterHyperModel, trial: Any) -> dict[str, Any]:
+def _row(hypermodel: OuterHyperModel, trial: Trial) -> JsonObject:
     configuration = hypermodel.configuration(trial.hyperparameters).to_dict(*_NOT_SEARCHED)
     return {
         "trial": int(trial.trial_id),
@@ -271,11 +272,11 @@ class _Reporting(kt.Tuner):
     epochs: int
     running: str | None = None
 
-    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, trial: Trial, model: Model, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         note = f"val {(logs or {}).get(OBJECTIVE, float('nan')):.2%}"
         self.progress(trial.trial_id, epoch + 1, self.epochs, note)
 
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> list[keras.callbacks.History]:
         self.progress(trial.trial_id, 0, self.epochs, "")
         self.running = trial.trial_id
         try:
@@ -293,11 +294,9 @@ class _Tuner(_Reporting):
 
 
 class _Hyperband(_Reporting, kt.Hyperband):
-    def __init__(self, oracle: Any, hypermodel: Any, **kwargs: Any) -> None:
+    def __init__(self, oracle: kt.Oracle, hypermodel: OuterHyperModel, **kwargs: object) -> None:
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)  # kt.Hyperband would make an oracle of its own
 
 
 def _is_tensorflow() -> bool:
-    import keras
-
     return bool(keras.backend.backend() == "tensorflow")

@@ -166,8 +166,8 @@ def test_learning_curves_draw_means_and_bands():
 
 def display(surface=surfaces.product):
     tuples = np.random.default_rng(0).normal(size=(5000, 2))
-    found = analysis.density(tuples)
-    return SurfaceDisplay(surface(*np.meshgrid(found.axis, found.axis, indexing="ij")), found)
+    measured = analysis.density(tuples)
+    return SurfaceDisplay(surface(*np.meshgrid(measured.axis, measured.axis, indexing="ij")), measured)
 
 
 def test_sizes_draw_one_point_for_each_size():
@@ -196,13 +196,13 @@ def test_display_knows_the_verdict_and_draws_the_fit():
 
 
 def test_display_of_one_argument():
-    found = analysis.density(np.random.default_rng(0).normal(size=(500, 1)))
-    shown = SurfaceDisplay(found.axis**2, found)
+    measured = analysis.density(np.random.default_rng(0).normal(size=(500, 1)))
+    shown = SurfaceDisplay(measured.axis**2, measured)
     assert shown.soft_xor is None and len(shown.plot().get_lines()) == 1
     with pytest.raises(ValueError, match="two arguments"):
         shown.plot_quadratic()
     with pytest.raises(ValueError, match="on the density's nodes"):
-        SurfaceDisplay(np.zeros((3, 3)), found)
+        SurfaceDisplay(np.zeros((3, 3)), measured)
 
 
 def test_report_is_one_file_that_needs_nothing_else(tmp_path):

@@ -63,10 +63,10 @@ def test_a_linear_model_is_as_robust_as_its_planes_are_far(p_norm, softmax):
     eps = float(np.median(far))
     clear = np.abs(far / eps - 1) > 0.02
     names = ("apgd-ce", "apgd-t", "fab-t") if p_norm == "L2" or softmax else robustness.AUTOATTACK
-    found = robustness.attack(model, x, y, eps, names, p_norm=p_norm, bounds=(0, 1))
-    np.testing.assert_array_equal(found.robust[clear], (far > eps)[clear])
-    assert 0.1 < found.robust.mean() < 0.9 and found.accuracy["clean"] == 1.0
-    steps = [found.accuracy[name] for name in names]
+    attacked = robustness.attack(model, x, y, eps, names, p_norm=p_norm, bounds=(0, 1))
+    np.testing.assert_array_equal(attacked.robust[clear], (far > eps)[clear])
+    assert 0.1 < attacked.robust.mean() < 0.9 and attacked.accuracy["clean"] == 1.0
+    steps = [attacked.accuracy[name] for name in names]
     assert steps == sorted(steps, reverse=True)
 
 
@@ -75,15 +75,15 @@ def test_fgsm_on_two_classes_is_exact_and_pgd_no_weaker_on_many():
     x, y = points(model)
     far = margin(x, y, kernel, bias, "Linf")
     eps = float(np.median(far))
-    found = robustness.attack(model, x, y, eps, ("fgsm",), bounds=(0, 1))
+    attacked = robustness.attack(model, x, y, eps, ("fgsm",), bounds=(0, 1))
     clear = np.abs(far / eps - 1) > 0.02
-    np.testing.assert_array_equal(found.robust[clear], (far > eps)[clear])
-    assert "2 classes" in found.warnings[0]
+    np.testing.assert_array_equal(attacked.robust[clear], (far > eps)[clear])
+    assert "2 classes" in attacked.warnings[0]
     model, kernel, bias = linear()
     x, y = points(model)
     eps = float(np.median(margin(x, y, kernel, bias, "Linf")))
-    found = robustness.attack(model, x, y, eps, ("fgsm", "pgd"), bounds=(0, 1))
-    assert found.accuracy["pgd"] <= found.accuracy["fgsm"] < 1
+    attacked = robustness.attack(model, x, y, eps, ("fgsm", "pgd"), bounds=(0, 1))
+    assert attacked.accuracy["pgd"] <= attacked.accuracy["fgsm"] < 1
 
 
 def test_bounds_measure_the_perturbation_in_pixels():
@@ -152,9 +152,9 @@ def test_a_table_of_phi_hides_no_gradient():
     ],
 )
 def test_mistakes_are_told(changes, message):
-    given = {"model": linear()[0], "x": np.full((3, *SHAPE), 0.5), "y": np.zeros(3, int), "eps": 0.1, **changes}
+    arguments = {"model": linear()[0], "x": np.full((3, *SHAPE), 0.5), "y": np.zeros(3, int), "eps": 0.1, **changes}
     with pytest.raises(ValueError, match=message):
-        robustness.attack(**given)
+        robustness.attack(**arguments)
 
 
 def test_probabilities_whose_softmax_cannot_be_found_are_refused():
@@ -173,10 +173,10 @@ def images(channels, number=24, size=32):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size
     waves = rng.uniform(1, 8, (number, 2, channels))
-    found = np.sin(x[None, ..., None] * waves[:, None, None, 0] * 3 + y[None, ..., None] * waves[:, None, None, 1] * 3)
-    found = 0.5 + 0.35 * found
-    found[:, 8:20, 10:14] = rng.uniform(0.1, 0.9, (number, 1, 1, channels))
-    return np.round(255 * found).astype("uint8")
+    bands = np.sin(x[None, ..., None] * waves[:, None, None, 0] * 3 + y[None, ..., None] * waves[:, None, None, 1] * 3)
+    bands = 0.5 + 0.35 * bands
+    bands[:, 8:20, 10:14] = rng.uniform(0.1, 0.9, (number, 1, 1, channels))
+    return np.round(255 * bands).astype("uint8")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -184,16 +184,16 @@ def images(channels, number=24, size=32):
 def test_corruptions_are_seeded_and_keep_shape_and_type(name, channels):
     if name == "frost":
         pytest.importorskip("imagecorruptions", exc_type=ImportError)
-    given = images(channels, 6, 28 if channels == 1 else 32)
-    before = given.copy()
-    found = robustness.corrupt(given, name, 3, seed=1)
-    assert found.shape == given.shape and found.dtype == np.uint8
-    np.testing.assert_array_equal(given, before)
-    np.testing.assert_array_equal(found, robustness.corrupt(given, name, 3, seed=1))
-    change = np.abs(found.astype(int) - given).mean()
+    clean = images(channels, 6, 28 if channels == 1 else 32)
+    before = clean.copy()
+    corrupted = robustness.corrupt(clean, name, 3, seed=1)
+    assert corrupted.shape == clean.shape and corrupted.dtype == np.uint8
+    np.testing.assert_array_equal(clean, before)
+    np.testing.assert_array_equal(corrupted, robustness.corrupt(clean, name, 3, seed=1))
+    change = np.abs(corrupted.astype(int) - clean).mean()
     assert 0.3 < change < 90
     if name not in ("zoom_blur", "defocus_blur", "brightness", "contrast", "pixelate", "jpeg_compression"):
-        assert (found != robustness.corrupt(given, name, 3, seed=2)).any()
+        assert (corrupted != robustness.corrupt(clean, name, 3, seed=2)).any()
 
 
 def test_noise_has_the_published_strength():
@@ -201,28 +201,28 @@ def test_noise_has_the_published_strength():
     x = 128 / 255
     for severity in (1, 3, 5):
         c = corruptions.SEVERITIES["gaussian_noise"][severity - 1]
-        found = robustness.corrupt(flat, "gaussian_noise", severity) / 255
-        np.testing.assert_allclose(found.std(), c, rtol=0.02)
-        np.testing.assert_allclose(found.mean(), x - 0.5 / 255, atol=3e-4)  # truncation takes half a grey level
+        corrupted = robustness.corrupt(flat, "gaussian_noise", severity) / 255
+        np.testing.assert_allclose(corrupted.std(), c, rtol=0.02)
+        np.testing.assert_allclose(corrupted.mean(), x - 0.5 / 255, atol=3e-4)  # truncation takes half a grey level
         c = corruptions.SEVERITIES["shot_noise"][severity - 1]
         np.testing.assert_allclose(
             robustness.corrupt(flat, "shot_noise", severity).std() / 255, (x / c) ** 0.5, rtol=0.02
         )
         c = corruptions.SEVERITIES["impulse_noise"][severity - 1]
-        found = robustness.corrupt(flat, "impulse_noise", severity)
-        np.testing.assert_allclose([(found == 255).mean(), (found == 0).mean()], c / 2, rtol=0.05)
+        corrupted = robustness.corrupt(flat, "impulse_noise", severity)
+        np.testing.assert_allclose([(corrupted == 255).mean(), (corrupted == 0).mean()], c / 2, rtol=0.05)
 
 
 def test_brightness_and_contrast_are_exact():
-    given = images(3)
-    x = given / 255
+    clean = images(3)
+    x = clean / 255
     raised = np.clip(x.max(-1, keepdims=True) + 0.15, 0, 1) / x.max(-1, keepdims=True)
     np.testing.assert_allclose(
-        robustness.corrupt(given, "brightness", 3), np.floor(255 * np.minimum(x * raised, 1)), atol=1
+        robustness.corrupt(clean, "brightness", 3), np.floor(255 * np.minimum(x * raised, 1)), atol=1
     )
     flat = x.mean((1, 2), keepdims=True)
     np.testing.assert_allclose(
-        robustness.corrupt(given, "contrast", 4), np.floor(255 * ((x - flat) * 0.3 + flat)), atol=1
+        robustness.corrupt(clean, "contrast", 4), np.floor(255 * ((x - flat) * 0.3 + flat)), atol=1
     )
 
 
@@ -252,33 +252,33 @@ SPREAD = {"impulse_noise": 0.1, "motion_blur": 0.15, "snow": 0.1, "frost": 0.2, 
 def test_the_strength_of_each_corruption_at_each_severity(name):
     if name == "frost":
         pytest.importorskip("imagecorruptions", exc_type=ImportError)
-    given = images(3)
-    found = [np.abs(robustness.corrupt(given, name, s, seed=7).astype(int) - given).mean() for s in range(1, 6)]
-    np.testing.assert_allclose(found, CHANGE[name], rtol=SPREAD.get(name, 0.02))
+    clean = images(3)
+    distances = [np.abs(robustness.corrupt(clean, name, s, seed=7).astype(int) - clean).mean() for s in range(1, 6)]
+    np.testing.assert_allclose(distances, CHANGE[name], rtol=SPREAD.get(name, 0.02))
 
 
 @pytest.mark.parametrize("name", ["defocus_blur", "motion_blur", "zoom_blur", "pixelate", "contrast"])
 def test_blurs_take_detail_away_more_at_the_highest_severity(name):
-    given = images(3)
+    clean = images(3)
 
     def detail(pixels):
         return np.abs(np.diff(pixels.astype(float), axis=2)).mean()
 
-    mild, strong = (detail(robustness.corrupt(given, name, severity)) for severity in (1, 5))
-    assert strong < mild <= detail(given) * 1.01
+    mild, strong = (detail(robustness.corrupt(clean, name, severity)) for severity in (1, 5))
+    assert strong < mild <= detail(clean) * 1.01
 
 
 def test_the_mce_is_a_mean_of_ratios_of_sums():
     own, reference = {"fog": [0.1, 0.3], "snow": [0.2, 0.2]}, {"fog": [0.2, 0.6], "snow": [0.1, 0.1]}
-    found = robustness.corruption_error(own, reference, 0.05, 0.1)
-    assert found.by_corruption == {"fog": 0.5, "snow": 2.0}
-    np.testing.assert_allclose(found.mce, 1.25)
-    assert found.unusable == ("snow",)  # the reference's error does not rise under it
-    assert np.isnan(found.relative_mce)  # a mean over the rest would be another measure
-    np.testing.assert_allclose(found.relative_by_corruption["fog"], (0.4 - 0.1) / (0.8 - 0.2))
+    error = robustness.corruption_error(own, reference, 0.05, 0.1)
+    assert error.by_corruption == {"fog": 0.5, "snow": 2.0}
+    np.testing.assert_allclose(error.mce, 1.25)
+    assert error.unusable == ("snow",)  # the reference's error does not rise under it
+    assert np.isnan(error.relative_mce)  # a mean over the rest would be another measure
+    np.testing.assert_allclose(error.relative_by_corruption["fog"], (0.4 - 0.1) / (0.8 - 0.2))
     # Mean accuracies 0.8 and 0.75, clean 0.95 and 0.9.
-    np.testing.assert_allclose(found.relative_drop, 0.15 / 0.15)
-    np.testing.assert_allclose(found.mean_accuracy, 0.8)
+    np.testing.assert_allclose(error.relative_drop, 0.15 / 0.15)
+    np.testing.assert_allclose(error.mean_accuracy, 0.8)
     same = robustness.corruption_error(reference, reference, 0.05, 0.05)
     assert same.mce == same.relative_mce == 1.0
     with pytest.raises(ValueError, match="same corruptions and severities"):
@@ -286,7 +286,7 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
 
 
 @pytest.mark.parametrize(
-    ("given", "name", "severity"),
+    ("pixels", "name", "severity"),
     [
         (np.zeros((1, 8, 8, 3)), "fog", 1),
         (images(3, 1), "rain", 1),
@@ -294,9 +294,9 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
         (images(3, 1)[0], "fog", 1),
     ],
 )
-def test_what_cannot_be_corrupted_is_told(given, name, severity):
+def test_what_cannot_be_corrupted_is_told(pixels, name, severity):
     with pytest.raises(ValueError, match="Received"):
-        robustness.corrupt(given, name, severity)
+        robustness.corrupt(pixels, name, severity)
 
 
 def test_every_attack_is_offered():
@@ -318,16 +318,16 @@ def test_the_command_measures_reports_and_goes_on(tmp_path):
     same = ["--reference", str(tmp_path / "model.keras"), "--eps", "0.1"]
     done = run(*same, "--attacks", "fgsm", "--corruptions", "brightness,contrast")
     assert done.exit_code == 0, done.output
-    found = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
-    assert list(found.corrupted) == ["brightness", "contrast"] and len(found.corrupted["contrast"]) == 5
+    record = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert list(record.corrupted) == ["brightness", "contrast"] and len(record.corrupted["contrast"]) == 5
     page = (tmp_path / "out" / "model" / "report.html").read_text()
     assert "What the corruptions look like" in page and "100.0%" in page  # it is its own reference
-    before = found.seconds["fgsm"]
+    before = record.seconds["fgsm"]
     done = run(*same, "--attacks", "fgsm,pgd", "--corruptions", "brightness,contrast,pixelate")
     assert done.exit_code == 0, done.output
-    found = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
-    assert found.seconds["fgsm"] == before and set(found.attacked) == {"clean", "fgsm", "pgd"}
-    assert len(found.corrupted) == 3
+    record = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert record.seconds["fgsm"] == before and set(record.attacked) == {"clean", "fgsm", "pgd"}
+    assert len(record.corrupted) == 3
     done = run("--eps", "8", "--attacks", "fgsm", "--corruptions", "none")
     assert done.exit_code == 2 and "another configuration: eps=0.1 there, 8.0 here" in done.output
     done = run("--attacks", "deepfool")
@@ -348,9 +348,9 @@ def test_the_published_images_are_used_where_they_are_prepared(tmp_path, monkeyp
     data = datasets.Dataset("cifar10, 5 training images", pixels, np.arange(30) % 10, pixels, np.arange(30) % 10, 10)
     model = models.mlp(data.input_shape, 10, widths=(4,), seed=0)
     with tfds.testing.mock_data(num_examples=12):
-        found = evaluate(model, data, tmp_path / "out", points=10, corruptions=["glass_blur", "fog"], attacks=())
-    assert found.settings["corrupted"] == "cifar10_corrupted" and found.settings["eps"] == 8 / 255
-    assert {len(accuracies) for accuracies in found.corrupted.values()} == {5}
+        record = evaluate(model, data, tmp_path / "out", points=10, corruptions=["glass_blur", "fog"], attacks=())
+    assert record.settings["corrupted"] == "cifar10_corrupted" and record.settings["eps"] == 8 / 255
+    assert {len(accuracies) for accuracies in record.corrupted.values()} == {5}
     assert {"cifar10_corrupted/frosted_glass_blur_3", "cifar10_corrupted/elastic_5"} <= set(asked)
 
 
@@ -362,10 +362,10 @@ def test_arms_are_compared_over_seeds(tmp_path):
             record(arm, seed=seed).write(folder / "joint.json")
             settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1}
             corrupted = dict.fromkeys(robustness.NAMES, [0.5 + lift + seed / 100] * 5)
-            kept = Robustness(settings, 0.9, corrupted, dict.fromkeys(robustness.AUTOATTACK, 0.2 + lift))
+            attacked = Robustness(settings, 0.9, corrupted, dict.fromkeys(robustness.AUTOATTACK, 0.2 + lift))
             if (arm, seed) == ("two_arg", 2):  # killed halfway: it must not count as if it were done
-                corrupted.pop("fog"), kept.attacked.pop("square")
-            files.write_json(folder / "joint-robustness" / "robustness.json", vars(kept))
+                corrupted.pop("fog"), attacked.attacked.pop("square")
+            files.write_json(folder / "joint-robustness" / "robustness.json", vars(attacked))
     table = robustness_table(read_robustness([tmp_path]))
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")

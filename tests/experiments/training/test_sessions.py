@@ -47,8 +47,8 @@ def test_the_tested_weights_are_those_of_the_best_epoch(finished):
     assert second.best_epoch == 1 + int(np.argmin(second.curve("val_loss")))
     model = keras.models.load_model(out / "joint.keras")
     split = datasets.split(blobs(), 3)
-    found = evaluate(model, split.x_validation, split.y_validation)
-    np.testing.assert_allclose(found["loss"], min(second.curve("val_loss")), rtol=1e-4)
+    measured = evaluate(model, split.x_validation, split.y_validation)
+    np.testing.assert_allclose(measured["loss"], min(second.curve("val_loss")), rtol=1e-4)
     np.testing.assert_allclose(evaluate(model, split.x_test, split.y_test)["accuracy"], second.test_accuracy)
 
 

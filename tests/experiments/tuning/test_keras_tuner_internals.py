@@ -13,40 +13,40 @@ from keras_twoarg.experiments.tuning import keras_tuner_internals as internals  
 
 
 def oracle(tuner="random", trials=4):
-    made = oracles.make_oracle(tuner, trials, 1, seed=0)
+    new = oracles.make_oracle(tuner, trials, 1, seed=0)
     hp = kt.HyperParameters()
     hp.Choice("rate", [1, 2, 3, 4])
-    made.update_space(hp)
-    made.save = made._save_trial = lambda *_: None
-    return made
+    new.update_space(hp)
+    new.save = new._save_trial = lambda *_: None
+    return new
 
 
 def test_without_the_retry_queue_a_lost_workers_trial_is_not_run_again():
-    made = oracle()
-    made.create_trial("dies")
-    made.last_heard()["dies"] -= 60
-    made.drop_silent(30)
-    assert internals.retry_queue(made) == ["0"] and made.create_trial("lives").trial_id == "0"
+    first = oracle()
+    first.create_trial("dies")
+    first.last_heard()["dies"] -= 60
+    first.drop_silent(30)
+    assert internals.retry_queue(first) == ["0"] and first.create_trial("lives").trial_id == "0"
 
 
 def test_without_the_grids_order_a_stopped_grid_cannot_be_resumed():
-    made, again = oracle("grid"), oracle("grid")
+    first, again = oracle("grid"), oracle("grid")
     for _ in range(2):
-        trial = made.create_trial("one")
+        trial = first.create_trial("one")
         trial.status = "COMPLETED"
-        made.update_trial(trial.trial_id, {oracles.OBJECTIVE: 0.5})
-        made.end_trial(trial)
-    state = internals.grid_order(made)
+        first.update_trial(trial.trial_id, {oracles.OBJECTIVE: 0.5})
+        first.end_trial(trial)
+    state = internals.grid_order(first)
     assert state["ordered"] == ["0", "1"]
     internals.restore_grid_order(again, state)
     assert internals.grid_order(again) == state
 
 
 def test_without_the_files_names_state_is_written_elsewhere(tmp_path):
-    made = oracle()
-    made._set_project_dir(str(tmp_path), "search")
-    assert internals.oracle_file(made).endswith("search/oracle.json")
-    assert internals.trial_folder(made, "3").endswith("search/trial_3")
+    first = oracle()
+    first._set_project_dir(str(tmp_path), "search")
+    assert internals.oracle_file(first).endswith("search/oracle.json")
+    assert internals.trial_folder(first, "3").endswith("search/trial_3")
 
 
 def test_without_the_silenced_print_conditions_clutter_the_output(capsys):
@@ -59,29 +59,29 @@ def test_without_the_silenced_print_conditions_clutter_the_output(capsys):
 
 @pytest.fixture
 def served():
-    made = oracle()
-    server, _ = internals.make_server(made, "right")
+    first = oracle()
+    server, _ = internals.make_server(first, "right")
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield made, f"127.0.0.1:{port}"
+    yield first, f"127.0.0.1:{port}"
     server.stop(0).wait()
 
 
-def client(address, token, made):
+def client(address, token, own):
     from keras_tuner.src.distribute.oracle_client import OracleClient
 
     host, port = address.split(":")
     with cluster._role("worker", host, int(port)):
         if token is None:
-            return OracleClient(made)
+            return OracleClient(own)
         with internals.client_with(token, timeout=20):
-            return OracleClient(made)
+            return OracleClient(own)
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong"])
 def test_a_client_without_the_token_is_refused_and_takes_no_trial(token, served):
-    made, address = served
-    stranger = client(address, token, made)
+    chief, address = served
+    stranger = client(address, token, chief)
     requests = [
         lambda: stranger.create_trial("stranger"),
         stranger.get_space,
@@ -92,13 +92,13 @@ def test_a_client_without_the_token_is_refused_and_takes_no_trial(token, served)
         with pytest.raises(grpc.RpcError) as refused:
             request()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert not made.trials and not made.tuner_ids
+    assert not chief.trials and not chief.tuner_ids
 
 
 def test_a_client_with_the_token_gets_trials(served):
-    made, address = served
-    worker = client(address, "right", made)
-    assert worker.create_trial("worker").trial_id == "0" and set(made.trials) == {"0"}
+    chief, address = served
+    worker = client(address, "right", chief)
+    assert worker.create_trial("worker").trial_id == "0" and set(chief.trials) == {"0"}
 
 
 def test_the_token_is_random_stays_and_is_the_users_alone(tmp_path):

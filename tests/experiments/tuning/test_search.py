@@ -34,9 +34,9 @@ SPACE = {
 
 @pytest.fixture
 def data(tmp_path):
-    found = blobs()
+    dataset = blobs()
     path = tmp_path / "blobs.npz"
-    arrays = {name: getattr(found, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
     np.savez(path, **arrays)
     return str(path)
 
@@ -46,9 +46,9 @@ def settings(data, arms=("two_arg",), **changes):
     return tuning.search_of({"data": data, "arms": arms, **flat})
 
 
-def run(found, out, arm="two_arg", progress=lambda *_: None, lost=()):
+def run(searched, out, arm="two_arg", progress=lambda *_: None, lost=()):
     """Search in this process."""
-    return search.run_arm(progress, found.to_dict(), arm, str(out), list(lost), None)
+    return search.run_arm(progress, searched.to_dict(), arm, str(out), list(lost), None)
 
 
 @pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
@@ -100,8 +100,8 @@ def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, dat
 
 
 def children_of(pid):
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(child) for child in found]
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(child) for child in children]
 
 
 def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_path, data):
@@ -361,7 +361,7 @@ def test_depths_that_the_images_are_too_small_for_are_refused_before_any_trial(t
 
 
 def test_depths_without_matching_widths_are_refused_before_any_trial(tmp_path, data):
-    chosen = settings(data, widths=(2,), space={"depth": [1, 32]})
+    chosen = settings(data, widths=(1,), space={"depth": [1, 32]})
     with pytest.raises(ValueError, match="No widths give the arm"):
         tuning.tune(chosen, tmp_path / "s", lambda *_: None)
     assert not (tmp_path / "s").exists()

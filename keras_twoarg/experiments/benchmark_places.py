@@ -1,0 +1,123 @@
+"""What `evaluation="auto"` costs where phi is used in other models than the paper's, for `twoarg bench`.
+
+A training step and `predict` of one batch, exact, interpolated, and as `"auto"` decides, beside the same model with a
+fixed activation. Many places, small places, a loop: where a table costs most and saves least.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_twoarg import models
+from keras_twoarg.experiments.timing import Times, by_task, timed
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
+from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
+from keras_twoarg.models.convert import convert
+from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.types import Model
+
+FIXED = "fixed"
+"""The same model with its usual activation."""
+VARIANTS = (FIXED, "exact", "interpolated", "auto")
+
+
+class Task(NamedTuple):
+    """A model's batch.
+
+    Attributes:
+        input_shape: Of one sample.
+        classes: Number of classes, or of tokens.
+        batch: Samples.
+        tokens: Whether inputs are tokens, and targets too.
+    """
+
+    input_shape: tuple[int, ...]
+    classes: int
+    batch: int
+    tokens: bool = False
+
+    def data(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets drawn at random."""
+        rng = np.random.default_rng(seed)
+        shape = (self.batch, *self.input_shape)
+        if self.tokens:
+            return rng.integers(0, self.classes, shape), rng.integers(0, self.classes, shape)
+        return rng.normal(size=shape).astype("float32"), rng.integers(0, self.classes, self.batch)
+
+
+class _Subclassed(keras.Model):
+    """A perceptron of six layers that calls them in a loop of its own."""
+
+    def __init__(self, inner: InnerNetwork | None, classes: int) -> None:
+        super().__init__()
+        self.dense = [keras.layers.Dense(64 if inner is None else 128) for _ in range(6)]
+        self.activations = [
+            keras.layers.Activation("relu") if inner is None else TwoArgActivation(inner) for _ in self.dense
+        ]
+        self.logits = keras.layers.Dense(classes)
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        for dense, activation in zip(self.dense, self.activations, strict=True):
+            x = activation(dense(x))
+        return self.logits(x)
+
+
+def _transformer(task: Task, fixed: bool) -> Model:
+    return models.transformer(task.classes, task.input_shape[0], "gelu" if fixed else "two_arg", seed=0)
+
+
+def _subclassed(task: Task, fixed: bool) -> Model:
+    model = _Subclassed(None if fixed else InnerNetwork(), task.classes)
+    model.build((None, *task.input_shape))
+    return model
+
+
+def _recurrent(task: Task, fixed: bool) -> Model:
+    cell = keras.layers.SimpleRNNCell(64) if fixed else TwoArgRNNCell(64, InnerNetwork())
+    layers = [keras.Input(task.input_shape), keras.layers.RNN(cell), keras.layers.Dense(task.classes)]
+    return keras.Sequential(layers)
+
+
+def _mobilenet(task: Task, fixed: bool) -> Model:
+    model = keras.applications.MobileNetV3Small(
+        task.input_shape, weights=None, classes=task.classes, classifier_activation=None, include_preprocessing=False
+    )
+    return model if fixed else convert(model)[0]
+
+
+MODELS: dict[str, tuple[Callable[[Task, bool], Model], Task]] = {
+    "transformer": (_transformer, Task((64,), 80, 32, tokens=True)),
+    "subclassed": (_subclassed, Task((784,), 10, 128)),
+    "recurrent": (_recurrent, Task((50, 16), 10, 64)),
+    "mobilenet": (_mobilenet, Task((64, 64, 3), 10, 32)),
+}
+"""The character Transformer, a subclassed perceptron with six places, a cell over 50 steps, a converted
+MobileNetV3Small: what builds them, and their batch."""
+
+
+def build(name: str, variant: str) -> Model:
+    """Return one of `MODELS` with one of `VARIANTS`, compiled."""
+    make, task = MODELS[name]
+    keras.utils.set_random_seed(0)
+    model = make(task, variant == FIXED)
+    if variant != FIXED:
+        set_evaluation(model, variant)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def places(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Times]]:
+    """Time a training step and `predict` of a model of `MODELS`, for each of `VARIANTS`."""
+    x, y = MODELS[name][1].data(seed)
+    tasks = {}
+    for done, variant in enumerate(VARIANTS):
+        progress(f"places: {name}", done, rounds + 5, variant)
+        model = build(name, variant)
+        tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
+        tasks[variant, "predict"] = partial(model.predict_on_batch, x)
+    times = timed(tasks, rounds, lambda done: progress(f"places: {name}", 4 + done, rounds + 5, ""))
+    return {variant: by_task(times, variant) for variant in VARIANTS}
