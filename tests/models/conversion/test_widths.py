@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.models.conversion.compare import outputs, random_inputs
-from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet
+from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet, slow_on_jax
 
 pytestmark = pytest.mark.jax
 
@@ -31,6 +31,7 @@ def test_widths_of_a_squeeze_and_excitation_block_stay_together():
     assert copy.get_layer("project").filters == 24
 
 
+@slow_on_jax
 def test_concatenated_and_flattened_widths_are_counted():
     image = keras.Input((6, 6, 3))
     branches = [layers.Conv2D(width, 3, padding="same", activation="relu")(image) for width in (16, 24, 40)]
@@ -75,6 +76,7 @@ def test_the_same_number_of_parameters_within_half_a_percent(name):
     outputs(converted, random_inputs(model))
 
 
+@slow_on_jax
 def test_widths_that_a_residual_sum_fixes_stay():
     model = resnet()
     converted, _ = convert(model, InnerNetwork((8, 8)), keep="parameters")
