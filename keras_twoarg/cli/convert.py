@@ -44,9 +44,12 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:
         converted.save(partial)
+        files.write_json(report_file, report.to_dict())
         os.replace(partial, out)
+    except BaseException:
+        report_file.unlink(missing_ok=True)
+        raise
     finally:
         partial.unlink(missing_ok=True)
-    files.write_json(report_file, report.to_dict())
     console.print(str(report), highlight=False, soft_wrap=True)
     console.print(f"Converted model: {out}")

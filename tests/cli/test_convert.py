@@ -52,10 +52,29 @@ def test_it_does_not_overwrite(run, tmp_path):
 
 def test_mistakes_leave_nothing(run, tmp_path):
     keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save("linear.keras")
+    keras.Sequential([keras.Input((3,)), layers.Dense(2, "relu"), layers.Dense(2)]).save("small.keras")
     (tmp_path / "text.keras").write_text("no model")
     before = sorted(tmp_path.iterdir())
     assert "must end in .keras" in mistake(run("model.keras", "--out", "new", status=2))
     assert "has no activations" in mistake(run("linear.keras", "--out", "new.keras", status=2))
     assert "no readable .keras file" in mistake(run("text.keras", "--out", "new.keras", status=2))
     assert "matches no activation" in mistake(run("model.keras", "--out", "new.keras", "--where", "x", status=2))
+    small = run("small.keras", "--out", "new.keras", "--keep", "parameters", status=2)
+    assert "use keep='function'" in mistake(small)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("keras_twoarg.cli.convert.files.write_json", full)
+    before = sorted(tmp_path.iterdir())
+    assert "disk is full" in mistake(run("model.keras", "--out", "new.keras", status=2))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_widths_that_do_not_match_are_in_the_report(run, recwarn):
+    keras.Sequential([keras.Input((784,)), layers.Dense(16, "relu"), layers.Dense(10)]).save("near.keras")
+    assert "these are the nearest" in run("near.keras", "--out", "new.keras", "--keep", "parameters")
+    assert not [one for one in recwarn if "The converted" in str(one.message)]

@@ -17,6 +17,7 @@ def converted(model):
     return copy, {place.name: (place.units_before, place.units) for place in report.places}
 
 
+@pytest.mark.slow
 def test_widths_of_a_squeeze_and_excitation_block_stay_together():
     image = x = keras.Input((8, 8, 3))
     x = layers.Conv2D(64, 1, activation="relu", name="expand")(x)
@@ -31,6 +32,7 @@ def test_widths_of_a_squeeze_and_excitation_block_stay_together():
     assert copy.get_layer("project").filters == 24
 
 
+@pytest.mark.slow
 def test_concatenated_and_flattened_widths_are_counted():
     image = keras.Input((6, 6, 3))
     branches = [layers.Conv2D(width, 3, padding="same", activation="relu")(image) for width in (16, 24, 40)]
@@ -64,6 +66,7 @@ def test_channels_first_is_said_to_have_no_width(format_):
         convert(keras.Model(image, layers.Dense(3)(x)), keep="parameters")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [one for one in NETWORKS if one not in ("cnn", "two_by_two")])
 def test_the_same_number_of_parameters_within_half_a_percent(name):
     model = RELU_MODELS[name]()

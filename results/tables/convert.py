@@ -1,0 +1,45 @@
+"""What a second argument did for trained ReLU networks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.utils import files
+from results.tables.records import ROOT, difference, mean_of, table
+
+ARMS = ("as it is", "widened", "converted")
+DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+
+
+def percent(accuracies: Mapping[str, float]) -> dict[int, float]:
+    """Return accuracies in percent, by seed."""
+    return {int(seed): 100 * value for seed, value in accuracies.items()}
+
+
+def chosen(runs: Sequence[Mapping[str, Any]], arm: str) -> list[Mapping[str, Any]]:
+    """Return an arm's runs at the rate with the best mean validation accuracy."""
+    of_arm = [run for run in runs if run["arm"] == arm]
+    by_rate = {rate: [run for run in of_arm if run["rate"] == rate] for rate in {run["rate"] for run in of_arm}}
+    return max(by_rate.values(), key=lambda group: float(np.mean([run["validation"] for run in group])))
+
+
+@table("convert")
+def convert() -> str:
+    """Three networks that were trained on, for each data set."""
+    rows = []
+    for comparison in files.read_json(ROOT / "results/convert.json"):
+        runs, test = comparison["runs"], {arm: percent(values) for arm, values in comparison["test"].items()}
+        name = DATA[Path(runs[0]["data"]).stem]
+        rows.append([name, "before", "", "", mean_of(list(test["before"].values())), "", ""])
+        for arm in ARMS:
+            own = chosen(runs, arm)
+            rows.append([
+                "", arm, f"{own[0]['parameters']:,}", f"{own[0]['rate']:g}", mean_of(list(test[arm].values())),
+                "" if arm == "as it is" else difference(test[arm], test["as it is"]),
+                difference(test["converted"], test["widened"]) if arm == "converted" else "",
+            ])  # fmt: skip
+    columns = ["data", "network", "parameters", "rate", "test, %", "minus as it is", "minus widened"]
+    return markdown(columns, rows)
