@@ -1,6 +1,7 @@
 # make demo       the main job on real digits, in a new virtual environment; everything in demo/
 # make test       its own set-up, then the suite, on TensorFlow and on JAX
-# make test-all   the same with what is slow, and on every Python and the oldest packages that are promised
+# make test-slow  what takes longer: whole runs, killed and resumed, searches, examples
+# make test-all   both, and every Python and the oldest packages that are promised
 # make lint       formatting, style, types and the order of imports
 # make docs       the documentation, in site/
 # make tables     numbers of README and docs, from the records in results/
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all lint docs tables clean
+.PHONY: demo test test-slow test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
@@ -17,9 +18,11 @@ test: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
 
-test-all: .venv/dev-installed
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m jax
+test-slow: .venv/dev-installed
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and slow"
+
+test-all: test test-slow
 	bash tests/on_every_python.sh
 
 lint: .venv/dev-installed

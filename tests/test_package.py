@@ -79,6 +79,7 @@ for file in sys.argv[1:]:
     assert len(command) > 6 and done.returncode == 0, done.stderr[-500:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 @pytest.mark.parametrize("example", sorted(file.name for file in (ROOT / "examples").glob("*.py")))
 def test_examples_run(example):

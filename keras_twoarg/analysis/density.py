@@ -1,7 +1,7 @@
 """Where pre-activations fall on the plane of phi's arguments."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.utils.keras_internals import replaced_call
 from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 
 _BATCH = 250
@@ -118,7 +119,6 @@ def inner_network(model: Model) -> InnerNetwork:
 @contextmanager
 def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray]]) -> Iterator[None]:
     """Keep what the layers' `call` receives, while the model runs eagerly."""
-    originals = [layer.call for layer in layers]
 
     def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def record(inputs: Tensors, **kwargs: object) -> Tensor:
@@ -128,10 +128,7 @@ def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray
 
         return record
 
-    try:
-        for layer, call in zip(layers, originals, strict=True):
-            layer.__dict__["call"] = recorder(layer, call)
-        yield
-    finally:
+    with ExitStack() as stack:
         for layer in layers:
-            del layer.__dict__["call"]
+            stack.enter_context(replaced_call(layer, recorder(layer, layer.call)))
+        yield

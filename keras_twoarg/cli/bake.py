@@ -14,7 +14,7 @@ from keras_twoarg.utils import files
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", default="mnist5k", help="Data that the tables are chosen for, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=3e-3, help="Error, in phi's std.")
+@click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True), default=3e-3, help="Error, in phi's std.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
 @one_line_errors

@@ -21,6 +21,8 @@ def serve_check(folder: Path, out: Path | None) -> None:
     """
     from keras_twoarg.export import verify as job
 
+    if out is not None:
+        check_target(out)
     with console.status("") as status:
         checks = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
     console.print(job.checks_table(checks).rich())
@@ -28,3 +30,16 @@ def serve_check(folder: Path, out: Path | None) -> None:
         files.write_json(out, [vars(check) for check in checks])
     if not all(check.agrees for check in checks):
         raise SystemExit(1)
+
+
+def check_target(out: Path) -> None:
+    """Raise a ValueError unless results may be written here: nothing is there, or earlier results."""
+    if not out.exists():
+        return
+    try:
+        rows = files.read_json(out)
+        ours = isinstance(rows, list) and all("agrees" in row for row in rows)
+    except (ValueError, TypeError, OSError):
+        ours = False
+    if not ours:
+        raise ValueError(f"{out} exists, and is not what `twoarg serve-check` wrote. Give another name")

@@ -49,7 +49,7 @@ class Task(NamedTuple):
         return rng.normal(size=shape).astype("float32"), rng.integers(0, self.classes, self.batch)
 
 
-class _Subclassed(keras.Model):
+class Subclassed(keras.Model):
     """A perceptron of six layers that calls them in a loop of its own."""
 
     def __init__(self, inner: InnerNetwork | None, classes: int) -> None:
@@ -61,6 +61,7 @@ class _Subclassed(keras.Model):
         self.logits = keras.layers.Dense(classes)
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Return logits."""
         for dense, activation in zip(self.dense, self.activations, strict=True):
             x = activation(dense(x))
         return self.logits(x)
@@ -71,8 +72,8 @@ def _transformer(task: Task, fixed: bool) -> Model:
 
 
 def _subclassed(task: Task, fixed: bool) -> Model:
-    model = _Subclassed(None if fixed else InnerNetwork(), task.classes)
-    model.build((None, *task.input_shape))
+    model = Subclassed(None if fixed else InnerNetwork(), task.classes)
+    model(np.zeros((1, *task.input_shape), "float32"))
     return model
 
 

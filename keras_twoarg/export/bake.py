@@ -95,8 +95,11 @@ def bake(
 
 
 def _check_limits(tolerance: float, most_changed: float) -> None:
-    if not tolerance > 0:
-        raise ValueError(f"`tolerance` must be positive. Received: tolerance={tolerance!r}")
+    if not 0 < tolerance <= 1:
+        raise ValueError(
+            "`tolerance` is a share of phi's standard deviation: it must be above 0 and at most 1. Received: "
+            f"tolerance={tolerance!r}"
+        )
     if not 0 <= most_changed <= 1:
         raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
 

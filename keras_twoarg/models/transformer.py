@@ -6,7 +6,7 @@ from keras import ops
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
 from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.types import Layer
+from keras_twoarg.utils.types import Identifier, Layer
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -15,6 +15,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     Args:
         length: Longest sequence.
+        initializer: Of the vectors. Defaults to `"uniform"`.
         **kwargs: `name` and `dtype`, as for every Keras layer.
 
     Input shape:
@@ -24,13 +25,14 @@ class PositionEmbedding(keras.layers.Layer):
         The same.
     """
 
-    def __init__(self, length: int, **kwargs: object) -> None:
+    def __init__(self, length: int, initializer: Identifier = "uniform", **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.length = length
+        self.length, self.initializer = length, keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create one vector for each position."""
-        self.positions = self.add_weight(name="positions", shape=(self.length, input_shape[-1]), initializer="uniform")
+        shape = (self.length, input_shape[-1])
+        self.positions = self.add_weight(name="positions", shape=shape, initializer=self.initializer)
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Add the first vectors to the sequence."""
@@ -42,7 +44,8 @@ class PositionEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "length": self.length}
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "length": self.length, "initializer": initializer}
 
 
 def transformer(
@@ -101,13 +104,15 @@ def transformer(
     arity, inner = blocks.arity_of(arm), blocks.inner_for(arm, inner, seed)
     tokens = keras.Input((context,), dtype="int32", name="tokens")
     x = keras.layers.Embedding(vocabulary, width, embeddings_initializer=_initializer(seed, 0))(tokens)
-    x = PositionEmbedding(context)(x)  # (batch, positions, width)
+    uniform = keras.initializers.RandomUniform(seed=None if seed is None else 1000 * seed + 1)
+    x = PositionEmbedding(context, uniform)(x)  # (batch, positions, width)
     for i in range(1, depth + 1):
         unit = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])
         x = _add(x, _attention(x, heads, seed, i), blocks.dropout(dropout, seed, 2 * i))
         x = _add(x, _feed_forward(x, unit, arity * hidden_width, seed, i), blocks.dropout(dropout, seed, 2 * i + 1))
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    return keras.Model(tokens, keras.layers.Dense(vocabulary, name="logits")(x), name=name)
+    logits = keras.layers.Dense(vocabulary, kernel_initializer=_initializer(seed, 2), name="logits")
+    return keras.Model(tokens, logits(x), name=name)
 
 
 def _add(x: keras.KerasTensor, change: keras.KerasTensor, dropout: Layer) -> keras.KerasTensor:
@@ -116,10 +121,14 @@ def _add(x: keras.KerasTensor, change: keras.KerasTensor, dropout: Layer) -> ker
 
 def _attention(x: keras.KerasTensor, heads: int, seed: int | None, block: int) -> keras.KerasTensor:
     """Return LayerNorm -> causal self-attention of a sequence."""
-    initializer = _initializer(seed, 10 * block)
-    attention = keras.layers.MultiHeadAttention(heads, x.shape[-1] // heads, kernel_initializer=initializer)
+    attention = keras.layers.MultiHeadAttention(heads, x.shape[-1] // heads)
     normalized = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    return attention(normalized, normalized, use_causal_mask=True)
+    outputs = attention(normalized, normalized, use_causal_mask=True)
+    # Keras copies an initializer for each projection, its seed too: queries, keys and values would start equal.
+    kernels = [weight for weight in attention.trainable_weights if weight.name == "kernel"]
+    for i, kernel in enumerate(kernels if seed is not None else ()):
+        kernel.assign(_initializer(seed, 10 * block + 3 + i)(kernel.shape))
+    return outputs
 
 
 def _feed_forward(

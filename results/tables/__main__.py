@@ -10,7 +10,18 @@ that fits, and `<!-- table: NAME --><!-- end -->` where it belongs in a document
 import sys
 
 from keras_twoarg.experiments.reports.documents import blocks, fill
-from results.tables import accuracy, comparisons, convert, robustness, searches, soft_xor, speed, summary, surfaces  # noqa: F401
+from results.tables import (  # noqa: F401
+    accuracy,
+    comparisons,
+    convert,
+    costs,
+    robustness,
+    searches,
+    soft_xor,
+    speed,
+    summary,
+    surfaces,
+)
 from results.tables.records import ROOT, TABLES
 
 

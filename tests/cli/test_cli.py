@@ -101,6 +101,7 @@ def test_bake(run, data, tmp_path):
     assert "nothing to bake" in said
 
 
+@pytest.mark.slow
 def test_train_report_show_and_export(run, data, tmp_path):
     assert "two_arg frozen" in run("train", "--data", data, "--out", "runs/a", *QUICK)
     run("train", "--data", data, "--out", "runs/b", "--arm", "relu", *QUICK)
@@ -123,6 +124,7 @@ def test_train_report_show_and_export(run, data, tmp_path):
         assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="a SavedModel cannot be written from torch")
 def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
     arguments = ["demo", "--data", data, "--out", "demo", "--epochs", "1", "--pretraining-epochs", "1"]
@@ -198,6 +200,7 @@ def test_unwritable_out(place, run, data, tmp_path):
     assert place.split("/")[-1] in mistake(said) or "file" in mistake(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["twoarg", "keras_twoarg"])
 def test_both_ways_to_start_it(module):
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, cwd=ROOT)

@@ -69,12 +69,14 @@ def test_keras_norm_is_the_same_network(rng, monkeypatch):
     np.testing.assert_allclose(keras_norm.predict(x, verbose=0), ours.predict(x, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     saved_model = benchmark.runtimes.FORMATS["tf_saved_model"]
     monkeypatch.setattr(benchmark.runtimes, "FORMATS", {"tf_saved_model": saved_model})
     chosen = ["swiglu", "baked", "interpolated"]
     asked = [part for variant in chosen for part in ("--variant", variant)]
+    asked += [part for name in ("pairs", "networks", "memory", "exports") for part in ("--part", name)]
     result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "bench.json").read_text())
@@ -136,6 +138,7 @@ def test_unknown_variants_are_named():
     assert result.exit_code == 2 and "Unknown variants: ['tanh']" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["subclassed", "recurrent"])
 def test_places_are_timed_for_each_evaluation(name, monkeypatch):
     small = benchmark_places.MODELS[name][1]._replace(batch=2)

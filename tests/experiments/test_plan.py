@@ -92,6 +92,7 @@ def test_a_subset_is_drawn_once_and_leaves_the_test_images():
         datasets.subset(whole, 10**6)
 
 
+@pytest.mark.slow
 def test_the_command_runs_every_arm_and_seed_and_compares_them(plan, tmp_path):
     result = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--jobs", "2"])
     assert result.exit_code == 0, result.output
@@ -107,6 +108,7 @@ def test_the_command_runs_every_arm_and_seed_and_compares_them(plan, tmp_path):
     assert other.exit_code == 2 and "another configuration: epochs=1 there, 3 here" in " ".join(other.output.split())
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
     whole = read_plan(plan, arms=("two_arg",), seeds=1, epochs=6)
     plans.run(whole, tmp_path / "whole", silent)
@@ -128,6 +130,7 @@ def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
             assert {k: a[k] for k in a if k != "seconds"} == {k: b[k] for k in b if k != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     chosen, out = read_plan(plan, seeds=1), tmp_path / "out"
     plans.run(read_plan(plan, seeds=1, arms=("two_arg",)), out, silent)
@@ -166,6 +169,7 @@ def test_arms_are_matched_to_two_arg_with_the_plans_phi():
     assert all(abs(number / parameters["two_arg"] - 1) <= 0.005 for number in parameters.values()), parameters
 
 
+@pytest.mark.slow
 def test_a_warning_of_a_run_stays_on_the_screen(plan, tmp_path):
     dull = blobs()
     save_npz(tmp_path / "blobs.npz", dull, x_train=0 * dull.x_train, x_test=0 * dull.x_test)
@@ -177,6 +181,7 @@ def test_a_warning_of_a_run_stays_on_the_screen(plan, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_plan_of_an_older_version_is_resumed(plan, tmp_path):
     chosen, out = read_plan(plan, seeds=1, arms=("relu",)), tmp_path / "out"
     plans.run(chosen, out, silent)

@@ -53,6 +53,17 @@ def test_the_tolerance_bounds_the_error_at_the_pre_activations(model, images, rn
             assert place.mean <= tolerance * place.deviation and place.mean < place.largest
 
 
+@pytest.mark.parametrize("tolerance", [0, -1e-3, 1.5, float("inf"), float("nan")])
+def test_a_tolerance_that_means_nothing_is_refused(model, images, tolerance):
+    with pytest.raises(ValueError, match="must be above 0 and at most 1"):
+        bake(model, images, tolerance)
+
+
+def test_a_tolerance_that_no_table_meets_is_said(model, images):
+    with pytest.raises(ValueError, match="Use a larger tolerance"):
+        bake(model, images, 1e-30)
+
+
 def test_a_smaller_tolerance_takes_more_nodes_and_changes_outputs_less(model, images):
     coarse, fine = (bake(model, images, tolerance)[1] for tolerance in (3e-2, 1e-3))
     assert coarse.places[0].resolution < fine.places[0].resolution
@@ -336,7 +347,7 @@ class Subclassed(keras.Model):
     [
         (lambda: bake(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])), "holds no TwoArgActivation"),
         (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "one or two arguments"),
-        (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` must be positive"),
+        (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` is a share of phi"),
         (lambda: bake(shared_mlp(), tolerance=1e-9), "meets the tolerance.*Use a larger"),
         (lambda: bake(shared_mlp(), np.zeros((0, 6))), "no samples"),
         (lambda: bake(shared_mlp(), np.full((5, 6), np.nan)), "no finite pre-activations"),

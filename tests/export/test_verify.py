@@ -47,6 +47,19 @@ def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_pat
     assert done.exit_code == 1 and "DIFFERS" in done.output and "ONNX Runtime" in done.output
 
 
+@pytest.mark.slow
+def test_results_are_written_over_earlier_ones_and_over_nothing_else(served, tmp_path):
+    _, folder = served
+    notes = tmp_path / "notes.json"
+    notes.write_text('{"mine": 1}')
+    refused = CliRunner().invoke(cli.twoarg, ["serve-check", str(folder), "--out", str(notes)])
+    assert refused.exit_code == 2 and "is not what `twoarg serve-check` wrote" in refused.output
+    assert notes.read_text() == '{"mine": 1}'
+    notes.write_text('[{"agrees": true}]')
+    assert CliRunner().invoke(cli.twoarg, ["serve-check", str(folder), "--out", str(notes)]).exit_code == 0
+    assert "tf.saved_model" in notes.read_text()
+
+
 def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_path):
     _, folder = served
     (tmp_path / "1").mkdir()

@@ -114,6 +114,7 @@ def test_mixed_precision_keeps_weights_in_float32(policy, rng):
         np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), exact, atol=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", ["auto", True, False])
 @pytest.mark.parametrize("rows", [32, 3000])
 def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rows, rng):

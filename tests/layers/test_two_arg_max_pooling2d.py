@@ -167,6 +167,7 @@ def test_mixed_precision(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(y).astype("float32"), ops.convert_to_numpy(exact), atol=0.03)
 
 
+@pytest.mark.slow
 def test_baked_and_its_arguments_recorded(rng, tmp_path):
     model = models.cnn((14, 14, 1), 3, widths=(6, 6))
     x = rng.normal(size=(40, 14, 14, 1)).astype("float32")

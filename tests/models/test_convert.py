@@ -61,6 +61,7 @@ def test_a_converted_model_is_trained_on(name):
     assert difference(model, converted) > 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["gelu", "silu", "tanh", "elu"])
 def test_a_smooth_activation_is_fitted_and_the_error_reported(activation):
     model = settle(models.mlp((6, 6, 1), 4, activation, widths=(60, 60), normalization="none"))
@@ -95,6 +96,7 @@ def served(converted, path, export):
     return [np.asarray(value) for value in keras.tree.flatten(returned)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_converted_model_is_baked(name, tmp_path):
     converted, _ = convert(settle(RELU_MODELS[name]()))

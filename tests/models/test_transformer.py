@@ -32,6 +32,13 @@ def test_arms_have_as_many_parameters(arm):
     assert abs(model.count_params() / reference - 1) <= 0.005
 
 
+def test_the_seed_decides_every_weight_and_no_two_start_equal():
+    first, second = (small(inner=None).get_weights() for _ in range(2))
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    drawn = [weight for weight in first if weight.std() > 0 and weight.size > 20]
+    assert not any(a.shape == b.shape and (a == b).all() for i, a in enumerate(drawn) for b in drawn[:i])
+
+
 def test_one_phi_for_all_blocks_is_saved_as_one(tmp_path, rng):
     model = small(inner=InnerNetwork(hidden_units=(8,)))
     model.save(tmp_path / "m.keras")
@@ -42,6 +49,7 @@ def test_one_phi_for_all_blocks_is_saved_as_one(tmp_path, rng):
     np.testing.assert_allclose(loaded.predict(tokens, verbose=0), model.predict(tokens, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_to_repeat(rng):
     tokens = np.tile(rng.integers(0, 11, (64, 3)), 5)[:, :13]
     model = small(hidden_width=16)

@@ -97,6 +97,7 @@ print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) /
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="measured on TensorFlow and JAX")
 def test_training_memory_does_not_grow_with_the_hidden_layers():
     # Six places of 400,000 pairs; kept for the backward pass, their hidden values take 1,500 MB.

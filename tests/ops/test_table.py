@@ -172,6 +172,7 @@ def test_any_number_of_axes(shape, pairing, rng):
     np.testing.assert_allclose(y, ops.convert_to_numpy(exact(x)), atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", ["auto", True, False])
 def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
     if BACKEND == "torch" and jit_compile is True:

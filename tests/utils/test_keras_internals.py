@@ -234,6 +234,17 @@ def test_whether_a_layer_was_called():
     assert keras_internals.was_called(dense)
 
 
+def test_a_replaced_call_is_run_and_the_layers_own_comes_back():
+    """Else baking could not see the arguments of phi, and blocks could not be looked into."""
+    dense = keras.layers.Dense(2)
+    x = np.ones((1, 3), "float32")
+    before = keras.ops.convert_to_numpy(dense(x))
+    with keras_internals.replaced_call(dense, lambda inputs: inputs + 1):
+        assert (keras.ops.convert_to_numpy(dense(x)) == 2).all()
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(dense(x)), before)
+    assert "call" not in vars(dense)
+
+
 def test_every_function_has_its_test():
     names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}

@@ -58,6 +58,7 @@ subprocesses.call("child:work", lambda *values: print(values[1], flush=True))
 """
 
 
+@pytest.mark.slow
 def test_a_child_ends_soon_after_its_parent_was_killed(tmp_path):
     (tmp_path / "child.py").write_text(CHILD)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}

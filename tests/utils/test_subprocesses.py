@@ -34,6 +34,7 @@ def test_results_and_progress_come_back():
     assert "a line beside" in ended.output
 
 
+@pytest.mark.slow
 def test_failures_say_why():
     ended = subprocesses.call(f"{__name__}:fail", print)
     assert ended.status == 1 and ended.result is None and ended.reason == "ValueError: no such luck"

@@ -205,6 +205,7 @@ def test_display_of_one_argument():
         SurfaceDisplay(np.zeros((3, 3)), measured)
 
 
+@pytest.mark.slow
 def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     quick = {"widths": (8,), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 1}
     sessions.run_sessions(blobs(), tmp_path / "a", **quick)

@@ -148,6 +148,7 @@ def test_the_optimizer_is_what_the_settings_say():
     np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 1e-3, 1e-3], atol=1e-7)  # behind the warm-up it stays
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_a_schedule_ends_with_the_same_numbers(tmp_path):
     settings = {
         "arm": "relu", "widths": (4,), "epochs": 4, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine",

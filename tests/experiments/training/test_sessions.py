@@ -93,6 +93,7 @@ sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_after", ["joint 2 ", "frozen 1 "])
 def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, finished, tmp_path):
     data, out = save_npz(tmp_path / "blobs.npz", blobs()), tmp_path / "out"

@@ -74,12 +74,14 @@ def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, archite
     assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
 
 
+@pytest.mark.slow
 def test_no_two_trials_are_the_same_model(tmp_path, data):
     rows = run(settings(data, trials=50, tuner="grid", space={**SPACE, "learning_rate": [1e-3]}), tmp_path / "s")
     configurations = {json.dumps(row["configuration"]) for row in rows}
     assert len(rows) == len(configurations) == 4  # depth x dropout; a single taper, rate and start are no choice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", oracles.TUNERS)
 def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
     chosen = settings(data, tuner=tuner, epochs=3, arms=("relu",))
@@ -104,6 +106,7 @@ def children_of(pid):
     return [int(child) for child in children]
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_path, data):
     def kill(stage, done, *_):
         if stage == "relu trial 1" and done == 0:
@@ -115,6 +118,7 @@ def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_p
     assert "killed its process" in rows[1]["message"]
 
 
+@pytest.mark.slow
 def test_the_first_trials_process_killed_does_not_stop_the_search(tmp_path, data):
     def kill(stage, done, *_):
         if stage == "relu trial 0" and done == 0:
@@ -146,6 +150,7 @@ def test_a_space_without_sense_is_refused_at_once(space):
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data):
     space = {**SPACE, "depth": [1], "dropout": [0.0], "learning_rate": [1e-3, 1e38]}
     rows = run(settings(data, space=space, trials=8, tuner="grid"), tmp_path / "some")
@@ -173,6 +178,7 @@ def test_damaged_files_and_other_searches_are_refused(tmp_path, data):
     assert len(run(settings(data, arms=("relu",), trials=2), out, "relu")) == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_search_and_leaves_whole_files(tmp_path, data, monkeypatch):
     out, chosen = tmp_path / "s", settings(data, arms=("relu",))
 
@@ -196,6 +202,7 @@ def command(log, *words):
         return subprocess.Popen([sys.executable, "-m", "keras_twoarg", "tune", *words], stdout=file, stderr=file)
 
 
+@pytest.mark.slow
 def test_chief_and_workers_account_for_every_trial_when_a_worker_is_killed(tmp_path, data):
     port, out = 20_000 + os.getpid() % 20_000, tmp_path / "s"
     address = f"127.0.0.1:{port}"
@@ -274,6 +281,7 @@ def test_a_workers_last_heartbeat_does_not_keep_it_waiting(monkeypatch):
     answered.set()
 
 
+@pytest.mark.slow
 def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_path, data):
     port, out = 20_000 + (os.getpid() + 11) % 20_000, tmp_path / "s"
     address = f"127.0.0.1:{port}"
@@ -307,6 +315,7 @@ def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, da
     assert done.exit_code == 2 and "HOST:PORT" in done.output
 
 
+@pytest.mark.slow
 def test_tune_and_train_with_what_was_found(tmp_path, data):
     options = ["--arm", "two_arg", "--data", data, "--trials", "2", "--tuner", "random", "--epochs", "1"]
     tuned = ["tune", *options, "--out", str(tmp_path / "s"), "--space", json.dumps(SPACE)]

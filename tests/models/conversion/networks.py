@@ -117,14 +117,8 @@ def of(*stack):
     return keras.Sequential([keras.Input((4,)), *stack])
 
 
-def slow_on_jax(test):
-    """Mark a test as slow on JAX, which compiles each operation by itself."""
-    return pytest.mark.slow(test) if BACKEND == "jax" else test
-
-
+_SLOW_ON_JAX = ("cnn", "resnet", "transformer")  # which compiles each operation by itself there
 NETWORKS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    if BACKEND == "jax" and name in ("cnn", "resnet", "transformer")
-    else name
+    pytest.param(name, marks=pytest.mark.slow) if BACKEND == "jax" and name in _SLOW_ON_JAX else name
     for name in RELU_MODELS
 ]

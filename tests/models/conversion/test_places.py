@@ -13,13 +13,12 @@ from tests.models.conversion.networks import (
     reasons,
     resnet,
     settle,
-    slow_on_jax,
 )
 
 pytestmark = pytest.mark.jax
 
 
-@slow_on_jax
+@pytest.mark.slow
 def test_what_several_layers_feed_and_what_ends_the_model_is_left():
     _, report = convert(resnet())
     assert "several layers feed" in reasons(report)["block0_sum"]
@@ -40,7 +39,7 @@ def test_gates_are_left_unless_they_are_named():
     assert [place.name for place in report.places] == ["squeeze", "gate"]
 
 
-@slow_on_jax
+@pytest.mark.slow
 def test_depthwise_convolutions_lie_between_or_begin_the_path():
     x = image = keras.Input((8, 8, 3))
     x = layers.DepthwiseConv2D(3, name="behind")(layers.Conv2D(6, 1, name="linear")(x))

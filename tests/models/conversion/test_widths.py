@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.models.conversion.compare import outputs, random_inputs
-from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet, slow_on_jax
+from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet
 
 pytestmark = pytest.mark.jax
 
@@ -17,6 +17,7 @@ def converted(model):
     return copy, {place.name: (place.units_before, place.units) for place in report.places}
 
 
+@pytest.mark.slow
 def test_widths_of_a_squeeze_and_excitation_block_stay_together():
     image = x = keras.Input((8, 8, 3))
     x = layers.Conv2D(64, 1, activation="relu", name="expand")(x)
@@ -31,7 +32,7 @@ def test_widths_of_a_squeeze_and_excitation_block_stay_together():
     assert copy.get_layer("project").filters == 24
 
 
-@slow_on_jax
+@pytest.mark.slow
 def test_concatenated_and_flattened_widths_are_counted():
     image = keras.Input((6, 6, 3))
     branches = [layers.Conv2D(width, 3, padding="same", activation="relu")(image) for width in (16, 24, 40)]
@@ -65,6 +66,7 @@ def test_channels_first_is_said_to_have_no_width(format_):
         convert(keras.Model(image, layers.Dense(3)(x)), keep="parameters")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [one for one in NETWORKS if one not in ("cnn", "two_by_two")])
 def test_the_same_number_of_parameters_within_half_a_percent(name):
     model = RELU_MODELS[name]()
@@ -76,7 +78,6 @@ def test_the_same_number_of_parameters_within_half_a_percent(name):
     outputs(converted, random_inputs(model))
 
 
-@slow_on_jax
 def test_widths_that_a_residual_sum_fixes_stay():
     model = resnet()
     converted, _ = convert(model, InnerNetwork((8, 8)), keep="parameters")

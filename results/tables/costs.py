@@ -1,0 +1,104 @@
+"""What two arguments cost: the committed measurements of `twoarg bench`."""
+
+from functools import partial
+
+from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.utils import files
+from results.tables.records import ROOT, table
+
+NETWORKS, EXPORTS, PLACES = "two-cores.json", "two-cores-exports.json", "two-cores-places.json"
+LABELS = {
+    "relu_keras_norm": "relu behind Keras' LayerNormalization",
+    "interpolated": "**two_arg, interpolated**",
+    "interpolated_41": "two_arg, a table of 41 x 41 nodes",
+    "baked": "two_arg, baked, in Keras",
+    "exact": "two_arg, exact",
+    "plain": "two_arg, plain (reshape and Dense)",
+}
+MODELS = {
+    "transformer": "character Transformer, 3 blocks, 32 x 64 tokens; fixed: gelu",
+    "subclassed": "subclassed perceptron, 6 layers of 64 units, batch 128; fixed: relu",
+    "recurrent": "cell of 64 units, 50 steps, batch 64; fixed: tanh",
+    "mobilenet": "MobileNetV3Small, converted, 64x64x3, batch 32; fixed: its own",
+}
+TASKS = ("training_step", "predict")
+
+
+def measured(file, part):
+    """Return one part of a committed measurement."""
+    return files.read_json(ROOT / "benchmarks" / file)[part]
+
+
+def milliseconds(times):
+    """Return a median and half the distance between the quartiles."""
+    median, spread = 1e3 * times["median"], 1e3 * times["spread"]
+    digits = 0 if median >= 100 else 1
+    return f"{median:,.{digits}f} ± {spread:.{digits}f}"
+
+
+def over(times, base):
+    """Return how many times as long one median is as another."""
+    return f"{times['median'] / base['median']:.2f}"
+
+
+def network(name):
+    """Return a training step, `predict` and the peak memory of one of the paper's networks, against relu."""
+    variants, peaks = measured(NETWORKS, "networks")[name], measured(NETWORKS, "memory")[name]
+    rows = []
+    for variant, times in variants.items():
+        row = [LABELS.get(variant, variant), f"{times['parameters']:,}"]
+        for task in TASKS:
+            there = task in times
+            row += [milliseconds(times[task]), over(times[task], variants["relu"][task])] if there else ["", ""]
+        if "cnn" in name:
+            peak = peaks.get(variant)
+            row += [f"{peak:,.0f}", f"{peak / peaks['relu']:.2f}"] if peak else ["", ""]
+        rows.append(row)
+    columns = ["units", "parameters", "training step, ms", "× relu", "predict, ms", "× relu"]
+    return markdown(columns + ["peak, MB", "× relu"] * ("cnn" in name), rows)
+
+
+for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
+    table(f"cost-{name_}")(partial(network, name_))
+
+
+@table("cost-exports")
+def exports():
+    """Exports, each in its own runtime, against relu's."""
+    rows = []
+    for runtime, times in measured(EXPORTS, "exports")["cnn32"].items():
+        perceptron = measured(EXPORTS, "exports")["mlp28"][runtime]
+        row = [runtime, milliseconds(times["relu"]), milliseconds(times["baked"]), over(times["baked"], times["relu"])]
+        rows.append([*row, over(times["exact"], times["relu"]), over(perceptron["baked"], perceptron["relu"])])
+    return markdown(["runtime", "relu, ms", "baked, ms", "× relu", "exact, × relu", "the MLP, baked, × relu"], rows)
+
+
+@table("cost-places")
+def places():
+    """What "auto" comes to beside exact and interpolated phi."""
+    rows = []
+    for name, variants in measured(PLACES, "places").items():
+        for task in TASKS:
+            times = {variant: each[task] for variant, each in variants.items()}
+            faster = min(times["exact"], times["interpolated"], key=lambda each: each["median"])
+            row = [MODELS[name], task.replace("_", " ")] + [milliseconds(each) for each in times.values()]
+            rows.append([*row, over(times["auto"], faster), over(times["auto"], times["fixed"])])
+    columns = [
+        "model",
+        "",
+        "fixed, ms",
+        "exact, ms",
+        "interpolated, ms",
+        "auto, ms",
+        "auto × the faster",
+        "auto × fixed",
+    ]
+    return markdown(columns, rows)
+
+
+@table("cost-step")
+def step():
+    """A training step of the CNN, against relu's."""
+    variants = measured(NETWORKS, "networks")["cnn32"]
+    ratio = variants["interpolated"]["training_step"]["median"] / variants["relu"]["training_step"]["median"]
+    return f"{ratio:.1f}"
