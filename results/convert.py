@@ -22,6 +22,7 @@ A run whose files are in --out is not run again. Needs: pip install 'keras_twoar
 """
 
 import argparse
+import json
 import time
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -321,7 +322,7 @@ def test(dataset, seeds, options):
 def pack(folders, file):
     """Write the records and test accuracies of some folders into one file."""
     comparisons = [{"runs": records_of(one), "test": files.read_json(one / "test.json")} for one in folders]
-    file.write_text(files.json.dumps(comparisons, separators=(",", ":")) + "\n")
+    file.write_text(json.dumps(comparisons, separators=(",", ":")) + "\n")
 
 
 def main():

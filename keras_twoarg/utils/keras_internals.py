@@ -3,11 +3,12 @@
 import gc
 import inspect
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
 
-from keras_twoarg.utils.types import Layer, Model, Tensor, Variable
+from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Variable
 
 
 class Producer(NamedTuple):
@@ -191,6 +192,16 @@ def models_with(layers: Iterable[Layer]) -> list[Model]:
     """Return all models of the process that hold one of the layers: Keras has no way from a layer to its models."""
     wanted = {id(layer) for layer in layers}
     return [model for model in live_models() if not wanted.isdisjoint(map(id, flatten_layers(model)))]
+
+
+@contextmanager
+def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
+    """Run another function in place of a layer's `call`, whose attribute Keras would track if it were set."""
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        del layer.__dict__["call"]
 
 
 def has_named_outputs(model: Model) -> bool:
