@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -27,9 +26,10 @@ from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils import files, subprocesses
 from keras_twoarg.utils.progress import Progress
+from keras_twoarg.utils.types import JsonObject, Layer, Model, Shape, Tensor
 from keras_twoarg.utils.versions import commit, versions
 
-NETWORKS: dict[str, tuple[Callable[..., Any], tuple[int, int, int], int]] = {
+NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
     "mlp28": (models.mlp, (28, 28, 1), 200),
     "mlp32": (models.mlp, (32, 32, 3), 200),
     "cnn28": (models.cnn, (28, 28, 1), 128),
@@ -52,11 +52,11 @@ _SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are
 class Plain(keras.layers.Layer):
     """The obvious way: reshape, then three Dense layers that all places share."""
 
-    def __init__(self, dense: Sequence[Any], pool_size: Any = None, **kwargs: Any) -> None:
+    def __init__(self, dense: Sequence[Layer], pool_size: tuple[int, int] | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.dense, self.pool_size = dense, pool_size
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Apply the Dense layers to all pairs."""
         hidden = to_tuples(inputs, 2, "adjacent")
         for dense in self.dense:
@@ -65,7 +65,7 @@ class Plain(keras.layers.Layer):
         return outputs if self.pool_size is None else ops.max_pool(outputs, self.pool_size, self.pool_size)
 
 
-def build(network: str, variant: str, seed: int = 0) -> Any:
+def build(network: str, variant: str, seed: int = 0) -> Model:
     """Return one of the paper's networks with one way to fill its units; all have as many parameters."""
     make, shape, _ = NETWORKS[network]
     two_arg = make(shape, 10, seed=seed)
@@ -86,14 +86,14 @@ def _evaluation(variant: str) -> str | Interpolation:
     return Interpolation(resolution=41) if variant == COARSE else variant
 
 
-def _with_keras_norm(layer: Any) -> Any:
+def _with_keras_norm(layer: Layer) -> Layer:
     if isinstance(layer, models.JointLayerNormalization):
         axes = list(range(1, len(layer.input.shape)))
         return keras.layers.LayerNormalization(axis=axes, center=False, scale=False, epsilon=layer.epsilon)
     return layer.__class__.from_config(layer.get_config())
 
 
-def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
+def _plainly(layer: Layer, dense: Sequence[Layer]) -> Layer:
     if isinstance(layer, TwoArgActivation):
         return Plain(dense, getattr(layer, "pool_size", None))
     return layer.__class__.from_config(layer.get_config())
@@ -101,7 +101,7 @@ def _plainly(layer: Any, dense: Sequence[Any]) -> Any:
 
 def network(
     name: str, variants: Sequence[str], rounds: int, progress: Progress, seed: int = 0
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, JsonObject]:
     """Time a training step and `predict` of one batch of a network, for each variant.
 
     Returns:
@@ -129,12 +129,12 @@ def network(
     }
 
 
-def learned_parameters(model: Any) -> int:
+def learned_parameters(model: Model) -> int:
     """Return the number of learned parameters: tables are not learned."""
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 
 
-def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Any]]:
+def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
     """Time one place on many pairs, `predict` and `training_step`: what it takes over a model without the place.
 
     Units of one argument read one value for each pair.
@@ -155,7 +155,7 @@ def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict
     return {variant: by_task(times, variant) for variant in variants}
 
 
-def _unit(variant: str) -> list[Any]:
+def _unit(variant: str) -> list[Layer]:
     if variant == "nothing":
         return []
     if variant in ("swiglu", "maxout"):
@@ -167,7 +167,7 @@ def _unit(variant: str) -> list[Any]:
     return [TwoArgActivation(evaluation="exact" if variant == "baked" else _evaluation(variant))]
 
 
-def _dense() -> list[Any]:
+def _dense() -> list[Layer]:
     return [keras.layers.Dense(units, activation) for units, activation in ((64, "relu"), (64, "relu"), (1, None))]
 
 
@@ -175,10 +175,10 @@ def _dense() -> list[Any]:
 class _Scale(keras.layers.Layer):
     """A learned factor in front, so that gradients to the pre-activations are needed."""
 
-    def build(self, _: Any) -> None:
+    def build(self, _: Shape) -> None:
         self.scale = self.add_weight(shape=(), initializer="ones")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return x * self.scale
 
 
@@ -186,7 +186,7 @@ class _Scale(keras.layers.Layer):
 class _Mean(keras.layers.Layer):
     """One output for each sample."""
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return ops.mean(x, axis=-1, keepdims=True)
 
 
@@ -214,7 +214,7 @@ def peak(_: Progress, name: str, variant: str) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Any]]:
+def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
     """Time one batch in each runtime that is installed, for the exported ReLU, baked and exact networks."""
     variants = ("relu", "baked", "exact")
     x, _ = _data(name, 1, seed)
@@ -235,7 +235,7 @@ def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[s
     return {runtime: by_task(times, runtime) for runtime, _ in runs}
 
 
-def _compile(model: Any) -> None:
+def _compile(model: Model) -> None:
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
@@ -253,7 +253,7 @@ def run(
     out: Path,
     progress: Progress,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Measure everything that is asked for, each part and network in a process of its own.
 
     Args:
@@ -271,7 +271,7 @@ def run(
     variants = ["relu", *(variant for variant in variants if variant != "relu")]
     machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
     machine["variants"] = ", ".join(variants)
-    measured: dict[str, Any] = files.read_json(out) if out.exists() else {}
+    measured: JsonObject = files.read_json(out) if out.exists() else {}
     if measured.get("machine") != machine:
         measured = {"machine": machine}
     for part in parts:
@@ -286,7 +286,7 @@ def run(
     return measured
 
 
-def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> Any:
+def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> JsonObject:
     """Measure one part for one network, in this process."""
     if part == "pairs":
         return per_pair(int(name), rounds, progress, seed)

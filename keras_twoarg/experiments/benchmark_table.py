@@ -1,12 +1,12 @@
 """The tables of `twoarg bench`."""
 
-from typing import Any
-
 from rich import box
 from rich.table import Table
 
+from keras_twoarg.utils.types import JsonObject
 
-def tables(measured: dict[str, Any]) -> list[Table]:
+
+def tables(measured: JsonObject) -> list[Table]:
     """Return one table for each network and part that was measured."""
     times, peaks = measured.get("networks", {}), measured.get("memory", {})
     tables = [_pairs(int(number), times) for number, times in measured.get("pairs", {}).items()]
@@ -26,24 +26,24 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _failure(title: str, part: dict[str, Any]) -> Table:
+def _failure(title: str, part: JsonObject) -> Table:
     table = _table(title, "failed")
     table.add_row(part["failed"])
     return table
 
 
-def _milliseconds(times: dict[str, Any] | None) -> str:
+def _milliseconds(times: JsonObject | None) -> str:
     if not times:
         return "-"
     digits = 0 if times["median"] >= 0.1 else 1
     return f"{1e3 * times['median']:.{digits}f} ±{1e3 * times['spread']:.{digits}f}"
 
 
-def _ratio(times: dict[str, Any] | None, base: dict[str, Any] | None) -> str:
+def _ratio(times: JsonObject | None, base: JsonObject | None) -> str:
     return f"{times['median'] / base['median']:.2f}" if times and base else "-"
 
 
-def _pairs(number: int, times: dict[str, Any]) -> Table:
+def _pairs(number: int, times: JsonObject) -> Table:
     if "failed" in times:
         return _failure(f"{number:,} pairs", times)
     table = _table(f"{number:,} pairs, ns for each", "units", "forward", "forward and backward")
@@ -61,7 +61,7 @@ def _pairs(number: int, times: dict[str, Any]) -> Table:
     return table
 
 
-def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Table:
+def _network(name: str, variants: JsonObject, peaks: JsonObject) -> Table:
     columns = ("units", "parameters", "step, ms", "× relu", "predict", "× relu", "MB", "× relu")
     table = _table(f"{name}: training step and predict in ms, peak memory", *columns)
     if "failed" in variants:
@@ -83,7 +83,7 @@ def _network(name: str, variants: dict[str, Any], peaks: dict[str, Any]) -> Tabl
     return table
 
 
-def _exports(name: str, runtimes: dict[str, Any]) -> Table:
+def _exports(name: str, runtimes: JsonObject) -> Table:
     if "failed" in runtimes:
         return _failure(f"{name}, exported", runtimes)
     table = _table(f"{name}, exported, one batch", "runtime", "relu, ms", "baked, ms", "× relu", "exact, ms", "× relu")
@@ -94,7 +94,7 @@ def _exports(name: str, runtimes: dict[str, Any]) -> Table:
     return table
 
 
-def _places(name: str, variants: dict[str, Any]) -> Table:
+def _places(name: str, variants: JsonObject) -> Table:
     """Return a table of evaluations; "auto" is to take at most 1.1 times as long as the faster of the other two."""
     if "failed" in variants:
         return _failure(f"{name}, by evaluation", variants)

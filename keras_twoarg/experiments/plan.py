@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from keras_twoarg.experiments.settings import check_settings, from_flat, setting
 from keras_twoarg.experiments.training import datasets, networks, sessions
@@ -22,6 +21,7 @@ from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
 from keras_twoarg.utils import subprocesses, versions
 from keras_twoarg.utils.progress import Progress, warning_to
+from keras_twoarg.utils.types import JsonObject
 
 PLANS = ("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10")
 
@@ -60,18 +60,18 @@ class Plan:
 
     def of_run(self, arm: str, seed: int, widths: tuple[int, ...] | None = None) -> Configuration:
         """Return the configuration of one run."""
-        changes: dict[str, Any] = {"equal_width": self.configuration.equal_width and arm == "one_arg"}
+        changes: JsonObject = {"equal_width": self.configuration.equal_width and arm == "one_arg"}
         if arm == "quadratic":  # its phi has six coefficients, whatever the others' have
             changes |= {"inner_units": Configuration.inner_units, "inner_activation": Configuration.inner_activation}
         return replace(self.configuration, arm=arm, seed=seed, widths=widths, **changes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return all settings in one table, as in a plan's file."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
         return {**own, **self.configuration.to_dict("arm", "seed")}
 
 
-def read_plan(name: str, **changes: Any) -> Plan:
+def read_plan(name: str, **changes: object) -> Plan:
     """Read a plan by its name or from a file, and change some of it.
 
     Args:
@@ -98,7 +98,7 @@ def read_plan(name: str, **changes: Any) -> Plan:
     return plan_of(settings, f"The plan {name!r}")
 
 
-def plan_of(settings: dict[str, Any], what: str = "The plan") -> Plan:
+def plan_of(settings: JsonObject, what: str = "The plan") -> Plan:
     """Build a plan from one table of all its settings.
 
     Raises:
@@ -110,7 +110,7 @@ def plan_of(settings: dict[str, Any], what: str = "The plan") -> Plan:
     return from_flat(Plan, settings, what)
 
 
-def _parse(name: str, text: str) -> dict[str, Any]:
+def _parse(name: str, text: str) -> JsonObject:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -201,7 +201,7 @@ def _widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]
     }
 
 
-def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
+def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
     """Run one arm and seed in a child process, and leave a record of its failure if it fails."""
     name = f"{configuration['arm']} {configuration['seed']}"
     failed = folder.with_name(folder.name + "-failed") / "joint.json"
@@ -220,9 +220,7 @@ def _run(configuration: dict[str, Any], plan: Plan, folder: Path, progress: Prog
         failed.parent.rmdir()
 
 
-def run_one(
-    progress: Progress, plan: dict[str, Any], configuration: dict[str, Any], folder: str, data_dir: str | None
-) -> None:
+def run_one(progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None) -> None:
     """Run one arm and seed of a plan, in a child process."""
     settings = plan_of(plan)
     dataset = load_data(settings, data_dir)
@@ -237,7 +235,7 @@ def run_one(
         evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
 
 
-def _record_failure(file: Path, configuration: dict[str, Any], plan: Plan, ended: subprocesses.Outcome) -> None:
+def _record_failure(file: Path, configuration: JsonObject, plan: Plan, ended: subprocesses.Outcome) -> None:
     settings = {
         key: configuration[key] for key in configuration if key not in ("arm", "architecture", "widths", "seed")
     }

@@ -3,7 +3,6 @@
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -18,17 +17,18 @@ from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPla
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import Config, Model
 
 KEEP = ("function", "parameters")
 
 
 def convert(
-    model: Any,
+    model: Model,
     inner: InnerNetwork | None = None,
     *,
     keep: str = "function",
     where: str | Sequence[str] | None = None,
-) -> tuple[Any, ConversionReport]:
+) -> tuple[Model, ConversionReport]:
     """Give the units of a Keras model a second argument.
 
     Every elementwise activation behind a linear layer is replaced: a layer such as `Activation`, `ReLU`, `LeakyReLU`,
@@ -96,7 +96,7 @@ def convert(
         converted = [place for place in converted if not place.reason]
     if not converted:
         raise ValueError(_nothing(model, places))
-    changes: dict[int, dict[str, Any]] = {}
+    changes: dict[int, Config] = {}
     if keep == "parameters":
         phis = one_phi(converted, inner)
         changes = matched_changes(model, converted, phis[id(converted[0])].inner.count_params())
@@ -111,7 +111,7 @@ def convert(
     return copy, _report(model, copy, keep, places, rebuilder, phis)
 
 
-def _check(model: Any, inner: Any, keep: str, where: Any) -> None:
+def _check(model: Model, inner: InnerNetwork | None, keep: str, where: str | Sequence[str] | None) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r} of type {type(model)}")
     if keep not in KEEP:
@@ -135,7 +135,7 @@ def _check(model: Any, inner: Any, keep: str, where: Any) -> None:
             raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
 
 
-def _check_parameters(model: Any, copy: Any) -> None:
+def _check_parameters(model: Model, copy: Model) -> None:
     """Warn, or raise a ValueError, if the number of parameters is another one."""
     share = copy.count_params() / model.count_params() - 1
     if abs(share) > LARGEST_MISS:
@@ -152,7 +152,7 @@ def _check_parameters(model: Any, copy: Any) -> None:
         )
 
 
-def _unit(phi: Phi, kwargs: dict[str, Any]) -> TwoArgActivation:
+def _unit(phi: Phi, kwargs: Config) -> TwoArgActivation:
     return TwoArgActivation(phi.inner, **kwargs)
 
 
@@ -163,7 +163,7 @@ def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
         layer.evaluation = phi.table
 
 
-def _nothing(model: Any, places: list[Place]) -> str:
+def _nothing(model: Model, places: list[Place]) -> str:
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"
     reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])
@@ -172,7 +172,7 @@ def _nothing(model: Any, places: list[Place]) -> str:
 
 
 def _report(
-    model: Any, copy: Any, keep: str, places: list[Place], rebuilder: Rebuilder, phis: dict[int, Phi]
+    model: Model, copy: Model, keep: str, places: list[Place], rebuilder: Rebuilder, phis: dict[int, Phi]
 ) -> ConversionReport:
     rows = [
         ConvertedPlace(

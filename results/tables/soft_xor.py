@@ -126,7 +126,7 @@ def claim_c_verdicts():
     for name, (training, against_chance, number) in words.items():
         rows.append((name, "training makes saddles", training, f"{number} of {PLANNED}"))
         rows.append((name.replace("c1", "c3").replace("c2", "c3"), "more than chance", against_chance, rows[-1][3]))
-    return markdown(("claim", "what", "so far", "seeds"), sorted(rows))
+    return markdown(("claim", "what", "verdict", "seeds"), sorted(rows))
 
 
 def verdicts(start):

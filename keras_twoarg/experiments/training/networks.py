@@ -1,11 +1,11 @@
 """The networks that a configuration asks for: the outer one, phi with its first weights, and what trains them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import keras
+import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
@@ -13,6 +13,7 @@ from keras_twoarg.experiments.pretraining import pretrain
 from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.progress import StepProgress
+from keras_twoarg.utils.types import Model, Optimizer
 
 ARCHITECTURES = {"mlp": models.mlp, "cnn": models.cnn}
 
@@ -27,7 +28,7 @@ def build_network(
     widths: Sequence[int],
     inner: InnerNetwork | None,
     seed: int,
-) -> Any:
+) -> Model:
     """Return the outer network of a configuration, not compiled.
 
     Args:
@@ -71,7 +72,7 @@ def check_size(configuration: Configuration, input_shape: Sequence[int], classes
         )
 
 
-def reference_network(two_arg: Configuration, input_shape: Sequence[int], classes: int) -> Any:
+def reference_network(two_arg: Configuration, input_shape: Sequence[int], classes: int) -> Model:
     """Return the two-argument network of a configuration, to which others are matched."""
     widths = two_arg.widths or DEFAULT_WIDTHS[two_arg.architecture]
     check_size(two_arg, input_shape, classes, widths)  # before phi is built
@@ -100,9 +101,8 @@ def widths_of(
 
 def make_phi(configuration: Configuration) -> InnerNetwork:
     """Return the inner network that a configuration asks for, with its initial weights."""
-    if configuration.arm == "quadratic":
-        inner: Any = models.inner_for("quadratic", None, configuration.seed)
-    else:
+    inner = models.inner_for("quadratic", None, configuration.seed) if configuration.arm == "quadratic" else None
+    if inner is None:
         inner = InnerNetwork(
             configuration.inner_units,
             configuration.inner_activation,
@@ -120,14 +120,15 @@ def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: St
     std = None if configuration.phi_init_std == "paper" else configuration.phi_init_std
     if phi_init == "glorot":
         return
+    surface: Callable[..., np.ndarray]
     if phi_init == "random":
-        surface: Any = surfaces.random_field(configuration.seed, inner.arity, std=std)
+        surface = surfaces.random_field(configuration.seed, inner.arity, std=std)
     else:
         surface = surfaces.scaled(surfaces.NAMED[phi_init], std)
     pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
 
 
-def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> Any:
+def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> Optimizer:
     """Return a configuration's optimizer for a stage.
 
     Args:
@@ -135,7 +136,7 @@ def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> A
         epochs: Epochs of the stage, over which the schedule runs.
         samples: Training samples in an epoch.
     """
-    rate: Any = configuration.learning_rate
+    rate = configuration.learning_rate
     steps = -(-samples // configuration.batch_size)
     warmup, falls = configuration.warmup_epochs * steps, configuration.schedule == "cosine"
     if falls or warmup:

@@ -3,10 +3,11 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
+
+from keras_twoarg.utils.types import Function
 
 LINEAR = (
     keras.layers.Dense,
@@ -29,7 +30,7 @@ _OPERATIONS = frozenset(
 )  # of keras.ops and keras.activations, by class
 _LABELS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 
-Function = Callable[[np.ndarray], np.ndarray]
+ArrayFunction = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +44,17 @@ class Activation:
     """
 
     label: str
-    function: Function | None
+    function: ArrayFunction | None
     reason: str = ""
 
 
-def own_activation(operation: Any) -> Any:
+def own_activation(operation: keras.Operation) -> Function | None:
     """Return the `activation=` of a linear layer, or None if it has none."""
     activation = getattr(operation, "activation", None)
     return None if activation is keras.activations.linear else activation
 
 
-def is_activation(operation: Any) -> bool:
+def is_activation(operation: keras.Operation) -> bool:
     """Tell whether a layer or operation is an activation and nothing else, `"linear"` not counted."""
     layers = keras.layers
     if isinstance(operation, layers.Activation):
@@ -64,14 +65,14 @@ def is_activation(operation: Any) -> bool:
     return isinstance(operation, classes) or is_activation_operation(operation)
 
 
-def is_activation_operation(operation: Any) -> bool:
+def is_activation_operation(operation: keras.Operation) -> bool:
     """Tell whether it is an operation such as `keras.ops.relu` in a functional graph."""
     of_keras = type(operation).__module__.startswith("keras.")
     is_layer = isinstance(operation, keras.layers.Layer)
     return of_keras and not is_layer and type(operation).__name__ in _OPERATIONS
 
 
-def activation_of(operation: Any) -> Activation:
+def activation_of(operation: keras.Operation) -> Activation:
     """Return what an activation, or a linear layer's own one, does to each value.
 
     Raises:
@@ -87,7 +88,7 @@ def activation_of(operation: Any) -> Activation:
     return Activation(_label(operation, function), _on_arrays(function))
 
 
-def is_elementwise(function: Any, name: str) -> bool:
+def is_elementwise(function: Function, name: str) -> bool:
     """Tell whether a function's values at each entry depend on that entry alone, by trying it.
 
     Raises:
@@ -118,7 +119,7 @@ def is_elementwise(function: Any, name: str) -> bool:
 _REMEDY = "Leave it out with `where`, or use a function of keras.activations"
 
 
-def _lambda_is_activation(layer: Any) -> bool:
+def _lambda_is_activation(layer: keras.layers.Layer) -> bool:
     """Tell whether a Lambda layer is elementwise and not a mere scaling; most are something else."""
     try:
         if not is_elementwise(layer, layer.name):
@@ -129,7 +130,7 @@ def _lambda_is_activation(layer: Any) -> bool:
     return not np.allclose(np.diff(values, 2), 0, atol=1e-6)
 
 
-def _on_arrays(function: Any) -> Function:
+def _on_arrays(function: Function) -> ArrayFunction:
     def call(values: np.ndarray) -> np.ndarray:
         tensor = keras.ops.convert_to_tensor(np.asarray(values, "float32"))
         return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(function(tensor), "float32")))
@@ -137,7 +138,7 @@ def _on_arrays(function: Any) -> Function:
     return call
 
 
-def _label(operation: Any, function: Any) -> str:
+def _label(operation: keras.Operation, function: Function) -> str:
     if function is not operation:
         return str(getattr(function, "__name__", type(function).__name__))
     label = _LABELS.get(type(operation).__name__, type(operation).__name__.lower())
@@ -145,7 +146,7 @@ def _label(operation: Any, function: Any) -> str:
     return label if largest is None else f"{label}{largest:g}"
 
 
-def _prelu(layer: Any) -> Activation:
+def _prelu(layer: keras.layers.Layer) -> Activation:
     slopes = np.unique(keras.ops.convert_to_numpy(layer.alpha))
     if len(slopes) > 1:
         return Activation("prelu", None, "its slopes differ among units, and one phi cannot be all of them")

@@ -1,17 +1,16 @@
 """Random inputs for any model, and its outputs on them."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from keras_twoarg.models.conversion.graph import calls, graphs
+from keras_twoarg.utils.types import Model
 
 _SAMPLES = 8
 _OPEN_SIZE = 32  # of an axis whose size is open, such as time
 
 
-def random_inputs(model: Any, seed: int = 0) -> list[np.ndarray] | None:
+def random_inputs(model: Model, seed: int = 0) -> list[np.ndarray] | None:
     """Return one array for each input: normally distributed, or whole numbers that an `Embedding` takes.
 
     Returns:
@@ -27,14 +26,14 @@ def random_inputs(model: Any, seed: int = 0) -> list[np.ndarray] | None:
             arrays.append(rng.integers(0, 2, shape).astype(bool))
         elif "int" in kind:
             arrays.append(rng.integers(0, largest, shape).astype(kind))
-        elif "float" in kind and not tensor.sparse:
+        elif "float" in kind and not getattr(tensor, "sparse", False):
             arrays.append(rng.normal(size=shape).astype("float32"))
         else:
             return None
     return arrays
 
 
-def outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+def outputs(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """Return a model's outputs for arrays in the order of `model.inputs`."""
     nested = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(getattr(model, "input", None), dict):
@@ -43,7 +42,7 @@ def outputs(model: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))) for value in returned]
 
 
-def compare(model: Any, converted: Any) -> tuple[float, float] | None:
+def compare(model: Model, converted: Model) -> tuple[float, float] | None:
     """Return the largest difference of two models' outputs on random inputs, and the first one's largest output.
 
     Returns:
@@ -61,7 +60,7 @@ def compare(model: Any, converted: Any) -> tuple[float, float] | None:
     return difference, max(float(np.abs(a).max(initial=0)) for a, _ in pairs)
 
 
-def _largest_index(model: Any) -> int:
+def _largest_index(model: Model) -> int:
     """Return a number below which every whole number is an index of each `Embedding`."""
     layers = [call.operation for graph in graphs(model) for call in calls(graph)]
     sizes = [layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)]

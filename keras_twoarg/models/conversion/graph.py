@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from keras_twoarg.utils.keras_internals import calls_in_order
+from keras_twoarg.utils.types import Config, Model, Outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +21,11 @@ class Call:
         outputs: The symbolic tensors that it returned.
     """
 
-    operation: Any
-    args: Any
-    kwargs: dict[str, Any]
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
+    operation: keras.Operation
+    args: tuple[object, ...]
+    kwargs: Config
+    inputs: tuple[keras.KerasTensor, ...]
+    outputs: tuple[keras.KerasTensor, ...]
 
     @property
     def key(self) -> int:
@@ -38,34 +38,34 @@ class Call:
         return not self.inputs and isinstance(self.operation, keras.layers.InputLayer)
 
 
-def is_graph(operation: Any) -> bool:
+def is_graph(operation: keras.Operation) -> bool:
     """Tell whether it is a Sequential or functional model whose graph is there."""
     if isinstance(operation, keras.Sequential):
         return bool(operation.built) and bool(getattr(operation, "inputs", None))
     return isinstance(operation, keras.Function)
 
 
-def calls(model: Any) -> list[Call]:
+def calls(model: Model) -> list[Call]:
     """Return all calls of a model's graph, in an order in which they can be computed."""
     graph = model if isinstance(model, keras.Function) else keras.Function(model.inputs, model.outputs)
     return [Call(*node) for node in calls_in_order(graph)]
 
 
-def channels(source: Call, tensor: Any) -> int:
+def channels(source: Call, tensor: keras.KerasTensor) -> int:
     """Return the number of channels of a tensor, on whichever axis the linear layer that it comes from has them."""
     same_rank = len(tensor.shape) == len(source.outputs[0].shape)
     first = getattr(source.operation, "data_format", None) == "channels_first" and same_rank
     return int(tensor.shape[1 if first else -1] or 0)
 
 
-def structure(model: Any, which: str) -> Any:
+def structure(model: Model, which: str) -> Outputs:
     """Return a model's `"inputs"` or `"outputs"` as they were nested when it was made."""
     if isinstance(model, keras.Sequential):
         return getattr(model, which)[0]
     return model.input if which == "inputs" else model.output
 
 
-def graphs(model: Any) -> Iterator[Any]:
+def graphs(model: Model) -> Iterator[keras.KerasTensor]:
     """Yield a model and the models nested in its graph, each once."""
     waiting, seen = [model], set()
     while waiting:
@@ -83,7 +83,7 @@ class Wiring:
         model: A Sequential or functional model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         self.calls = calls(model)
         self._makers = {id(tensor): call for call in self.calls for tensor in call.outputs}
         self._readers: dict[int, list[Call]] = {}
@@ -91,10 +91,10 @@ class Wiring:
             for tensor in call.inputs:
                 self._readers.setdefault(id(tensor), []).append(call)
 
-    def maker(self, tensor: Any) -> Call:
+    def maker(self, tensor: keras.KerasTensor) -> Call:
         """Return the call that returned a tensor."""
         return self._makers[id(tensor)]
 
-    def readers(self, tensor: Any) -> list[Call]:
+    def readers(self, tensor: keras.KerasTensor) -> list[Call]:
         """Return the calls that were given a tensor."""
         return self._readers.get(id(tensor), [])

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion import phi
-from keras_twoarg.models.conversion.activations import Function
+from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.ops.table import Interpolation
 
@@ -76,7 +76,7 @@ class _Kind:
         places: The places, at least one.
     """
 
-    function: Function
+    function: ArrayFunction
     places: list[Place]
 
     @property
@@ -104,7 +104,7 @@ def _new(kind: _Kind, names: set[str], only: bool) -> Phi:
     return _written(InnerNetwork(name=name, dtype=kind.places[0].policy), kind.function)
 
 
-def _written(inner: InnerNetwork, function: Function) -> Phi:
+def _written(inner: InnerNetwork, function: ArrayFunction) -> Phi:
     try:
         total = phi.write(inner, function)
     except phi.NotFinite as not_finite:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.models.conversion.activations import Function
+from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.ops.table import Interpolation
 
 LARGEST_ERROR = 0.05
@@ -54,7 +54,7 @@ class ReluSum:
         return self.constant + active @ self.slopes
 
 
-def relu_sum(function: Function, units: int) -> ReluSum:
+def relu_sum(function: ArrayFunction, units: int) -> ReluSum:
     """Return the sum of at most so many ReLUs that is nearest to a function, by its largest error on [-10, 10].
 
     Examples:
@@ -136,7 +136,7 @@ def check_can_hold(inner: InnerNetwork) -> None:
         )
 
 
-def write(inner: InnerNetwork, function: Function) -> ReluSum:
+def write(inner: InnerNetwork, function: ArrayFunction) -> ReluSum:
     """Set phi's weights so that phi(x1, x2) is an activation of x1; half of its first hidden layer is used for that.
 
     Returns:
@@ -165,7 +165,7 @@ def write(inner: InnerNetwork, function: Function) -> ReluSum:
     return total
 
 
-def error(inner: InnerNetwork, function: Function) -> float:
+def error(inner: InnerNetwork, function: ArrayFunction) -> float:
     """Return the largest distance of phi(x1, x2) from an activation of x1, for x1 in [-10, 10] and x2 in [-3, 3]."""
     expected = np.asarray(function(_FINE.astype("float32")))
     pairs = [np.stack([_FINE, np.full(len(_FINE), x2)], axis=1) for x2 in (-3.0, 0.0, 3.0)]

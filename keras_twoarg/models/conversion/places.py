@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from keras_twoarg.models.conversion import activations
 from keras_twoarg.models.conversion.activations import DEPTHWISE, LINEAR, Activation
 from keras_twoarg.models.conversion.graph import Call, Wiring, is_graph
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.types import Function, Model
 
 _BETWEEN = tuple(
     getattr(keras.layers, name)
@@ -47,7 +47,7 @@ class Place:
 
     name: str
     activation: Activation
-    operation: Any
+    operation: keras.Operation
     calls: list[Call] = field(default_factory=list)
     path: list[tuple[Call, ...]] = field(default_factory=list)
     reason: str = ""
@@ -59,7 +59,7 @@ class Place:
         return self.activation.label
 
     @property
-    def policy(self) -> Any:
+    def policy(self) -> keras.DTypePolicy:
         """The dtype policy of the activation: its layer's, or that of the linear layer in front."""
         layer = self.operation if isinstance(self.operation, keras.layers.Layer) else self.path[0][0].operation
         return layer.dtype_policy
@@ -70,7 +70,7 @@ class Place:
         return isinstance(self.operation, LINEAR + DEPTHWISE)
 
 
-def find_places(model: Any, where: str | Sequence[str] | None, any_function: bool) -> list[Place]:
+def find_places(model: Model, where: str | Sequence[str] | None, any_function: bool) -> list[Place]:
     """Return every activation of a model, with the reason why it is left or none.
 
     Args:
@@ -102,7 +102,7 @@ class _Finder:
         self._own: dict[int, Place] = {}
         self._searched: set[int] = set()
 
-    def search(self, model: Any, prefix: str, ends: set[int]) -> None:
+    def search(self, model: Model, prefix: str, ends: set[int]) -> None:
         """Add the places of one graph, where `ends` are its tensors that the whole model returns."""
         self._searched.add(id(model))
         wiring = Wiring(model)
@@ -117,7 +117,7 @@ class _Finder:
             elif held := _held_activations(operation):
                 self._add(Place(prefix + operation.name, Activation(held, None), operation, reason=_inside(operation)))
 
-    def _nested(self, model: Any, wiring: Wiring, prefix: str, ends: set[int]) -> None:
+    def _nested(self, model: Model, wiring: Wiring, prefix: str, ends: set[int]) -> None:
         if id(model) in self._searched:
             return
         inner_ends = set()
@@ -216,28 +216,28 @@ def _describe(call: Call) -> str:
     return f"{type(call.operation).__name__} {name!r}"
 
 
-def _quantized(layer: Any) -> str:
+def _quantized(layer: keras.layers.Layer) -> str:
     mode = getattr(layer, "quantization_mode", None)
     return f"{layer.name!r} is quantized ({mode}); convert the model before it is quantized" if mode else ""
 
 
-def _reaches(tensor: Any, ends: set[int], wiring: Wiring) -> bool:
+def _reaches(tensor: keras.KerasTensor, ends: set[int], wiring: Wiring) -> bool:
     """Tell whether a tensor is one of `ends`, or becomes one by a change of shape alone."""
     return id(tensor) in ends or any(_reaches(out, ends, wiring) for out in _reshaped(tensor, wiring))
 
 
-def _is_multiplied(tensor: Any, wiring: Wiring) -> bool:
+def _is_multiplied(tensor: keras.KerasTensor, wiring: Wiring) -> bool:
     products = [c for c in wiring.readers(tensor) if type(c.operation).__name__ in _PRODUCTS and len(c.inputs) > 1]
     return bool(products) or any(_is_multiplied(out, wiring) for out in _reshaped(tensor, wiring))
 
 
-def _reshaped(tensor: Any, wiring: Wiring) -> Iterator[Any]:
+def _reshaped(tensor: keras.KerasTensor, wiring: Wiring) -> Iterator[keras.KerasTensor]:
     for call in wiring.readers(tensor):
         if type(call.operation).__name__ in _SHAPING:
             yield from call.outputs
 
 
-def _held_activations(operation: Any) -> str:
+def _held_activations(operation: keras.Operation) -> str:
     """Return the names of the activations that a layer has inside, where they cannot be reached."""
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.layers.InputLayer):
         return ""
@@ -250,23 +250,23 @@ def _held_activations(operation: Any) -> str:
     return ", ".join(dict.fromkeys(names)) if _is_of_known_kind(operation) else ""
 
 
-def _is_of_known_kind(operation: Any) -> bool:
+def _is_of_known_kind(operation: keras.Operation) -> bool:
     """Exclude the layers of this package: their inner networks are no activations to be converted."""
     return not type(operation).__module__.startswith("keras_twoarg.")
 
 
-def _name(activation: Any) -> str:
+def _name(activation: Function) -> str:
     if isinstance(activation, keras.layers.Layer):
         return _rough_label(activation)
     return str(getattr(activation, "__name__", type(activation).__name__))
 
 
-def _rough_label(operation: Any) -> str:
+def _rough_label(operation: keras.Operation) -> str:
     own = activations.own_activation(operation)
     return _name(own) if own is not None else type(operation).__name__.lower()
 
 
-def _inside(operation: Any) -> str:
+def _inside(operation: keras.Operation) -> str:
     kind = type(operation).__name__
     if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional) or hasattr(operation, "cell"):
         return f"the gates inside of {kind} sum several projections"

@@ -18,12 +18,13 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.types import Config, Model, Outputs
 
 SECOND = "_apical"
 UNIT = "_two_arg"
 _OTHER_SEED = 1_000_003
 
-MakeUnit = Callable[[Place, dict[str, Any]], TwoArgActivation]
+MakeUnit = Callable[[Place, Config], TwoArgActivation]
 
 
 class Unit(NamedTuple):
@@ -49,10 +50,8 @@ class Rebuilder:
         units: The new layers.
     """
 
-    def __init__(
-        self, model: Any, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, dict[str, Any]]
-    ) -> None:
-        self.copies: list[tuple[Any, Any]] = []
+    def __init__(self, model: Model, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, Config]) -> None:
+        self.copies: list[tuple[keras.Operation, keras.Operation]] = []
         self.new_layers: list[str] = []
         self.units: list[Unit] = []
         self._model, self._make_unit, self._changes = model, make_unit, changes
@@ -62,16 +61,16 @@ class Rebuilder:
         operations = [call.operation for graph in graphs(model) for call in calls(graph)]
         self._calls_of = Counter(map(id, operations))
         self._names = {operation.name for operation in operations}
-        self._copy_of: dict[int, Any] = {}
-        self._second_of: dict[int, Any] = {}
+        self._copy_of: dict[int, keras.Operation] = {}
+        self._second_of: dict[int, keras.layers.Layer] = {}
         self._unit_of: dict[int, TwoArgActivation] = {}
 
-    def run(self) -> Any:
+    def run(self) -> Model:
         """Return the new model; its weights are new."""
         with sharing_scope():
             return self._rebuild(self._model, "")
 
-    def _rebuild(self, model: Any, prefix: str) -> Any:
+    def _rebuild(self, model: Model, prefix: str) -> Model:
         if id(model) in self._copy_of:
             return self._copy_of[id(model)]
         graph = _Graph(model)
@@ -86,7 +85,7 @@ class Rebuilder:
                     self._copy_of[id(call.operation)].trainable = call.operation.trainable
         return copy
 
-    def _call(self, call: Call, graph: "_Graph", prefix: str) -> Any:
+    def _call(self, call: Call, graph: "_Graph", prefix: str) -> Outputs:
         """Return what one call of the old graph gives in the new one."""
         operation, place = call.operation, self._places.get(call.key)
         if call.is_input:
@@ -103,7 +102,7 @@ class Rebuilder:
             pair = [graph.replaced(call.inputs[0]), self._second(maker, graph, prefix)]
         return self._unit(place, channels(place.path[0][0], pair[0]))(pair)
 
-    def _second(self, call: Call, graph: "_Graph", prefix: str) -> Any:
+    def _second(self, call: Call, graph: "_Graph", prefix: str) -> Outputs:
         """Return what a call on the way to an activation gives on the second path."""
         if call.key not in graph.second:
             other = {}
@@ -114,22 +113,22 @@ class Rebuilder:
             graph.second[call.key] = self._second_copy(call.operation, prefix)(*args, **kwargs)
         return graph.second[call.key]
 
-    def _copy(self, operation: Any) -> Any:
+    def _copy(self, operation: keras.Operation) -> keras.Operation:
         if id(operation) not in self._copy_of:
             copy = _revive(operation, self._config(operation))
             self._copy_of[id(operation)] = copy
             self.copies.append((operation, copy))
         return self._copy_of[id(operation)]
 
-    def _second_copy(self, layer: Any, prefix: str) -> Any:
+    def _second_copy(self, layer: keras.layers.Layer, prefix: str) -> keras.layers.Layer:
         if id(layer) not in self._second_of:
             name = self._unused(layer.name + SECOND)
-            config = {**_with_other_seeds(self._config(layer)), "name": name}
-            self._second_of[id(layer)] = _revive(layer, config)
+            config: Config = _with_other_seeds(self._config(layer))
+            self._second_of[id(layer)] = _revive(layer, {**config, "name": name})
             self.new_layers.append(prefix + name)
         return self._second_of[id(layer)]
 
-    def _config(self, operation: Any) -> dict[str, Any]:
+    def _config(self, operation: keras.Operation) -> Config:
         config = {**operation.get_config(), **self._changes.get(id(operation), {})}
         if id(operation) in self._linear_now:
             config |= {"activation": "linear", "activity_regularizer": None}
@@ -159,29 +158,29 @@ class Rebuilder:
 class _Graph:
     """One graph that is being rebuilt: its calls, and the new tensors in place of the old ones."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         wiring = Wiring(model)
         self.calls, self.maker = wiring.calls, wiring.maker
-        self.second: dict[int, Any] = {}  # by call: what it gives on the second path
-        self._new: dict[int, Any] = {}
+        self.second: dict[int, Outputs] = {}  # by call: what it gives on the second path
+        self._new: dict[int, keras.KerasTensor] = {}
 
-    def add(self, call: Call, outputs: Any) -> None:
+    def add(self, call: Call, outputs: Outputs) -> None:
         """Remember what a call gives in the new graph."""
         for old, new in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
             self._new[id(old)] = new
 
-    def replaced(self, nested: Any, other: Mapping[int, Any] | None = None) -> Any:
+    def replaced(self, nested: Any, other: Mapping[int, keras.KerasTensor] | None = None) -> Any:
         """Return any structure with new tensors in place of the old ones, those of `other` first."""
         tensors = {**self._new, **(other or {})}
         return keras.tree.map_structure(lambda value: tensors.get(id(value), value), nested)
 
-    def arguments(self, call: Call, other: Mapping[int, Any] | None = None) -> tuple[Any, Any]:
+    def arguments(self, call: Call, other: Mapping[int, keras.KerasTensor] | None = None) -> tuple[Any, Any]:
         """Return a call's positional and keyword arguments with new tensors."""
         return self.replaced(call.args, other), self.replaced(call.kwargs, other)
 
 
-def _assemble(model: Any, inputs: Any, outputs: Any) -> Any:
-    kind = keras.Model if isinstance(model, keras.Sequential) else type(model)
+def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
+    kind: type[keras.Model] = keras.Model if isinstance(model, keras.Sequential) else type(model)
     try:
         return kind(inputs, outputs, name=model.name)
     except TypeError as error:
@@ -191,7 +190,7 @@ def _assemble(model: Any, inputs: Any, outputs: Any) -> Any:
         ) from error
 
 
-def _revive(operation: Any, config: dict[str, Any]) -> Any:
+def _revive(operation: keras.Operation, config: Config) -> keras.Operation:
     kind = type(operation)
     try:
         return kind.from_config(config)
@@ -213,13 +212,13 @@ def _with_other_seeds(config: Any) -> Any:
     return [_with_other_seeds(value) for value in config] if isinstance(config, list) else config
 
 
-def copy_weights(copies: list[tuple[Any, Any]]) -> None:
+def copy_weights(copies: list[tuple[keras.Operation, keras.Operation]]) -> None:
     """Give copies the weights of the layers that they are copies of, vocabularies and the like included."""
     for old_layer, new_layer in copies:
         if not isinstance(old_layer, keras.layers.Layer):
             continue
         for old, new in zip(flatten_layers(old_layer), flatten_layers(new_layer), strict=True):
-            store: dict[str, Any] = {}
+            store: Config = {}
             old.save_own_variables(store)
             if store:
                 new.load_own_variables({key: np.asarray(keras.ops.convert_to_numpy(v)) for key, v in store.items()})

@@ -1,10 +1,10 @@
 """What converting a model did, as values and as a table."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.utils.table import aligned
+from keras_twoarg.utils.types import Config
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ConversionReport:
     difference: float | None = None
     scale: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Config:
         """Return everything as plain values, for JSON."""
         return asdict(self)
 

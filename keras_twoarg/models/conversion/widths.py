@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any
 
 import keras
 
@@ -20,6 +19,7 @@ from keras_twoarg.models.conversion.activations import DEPTHWISE
 from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.models.matching import nearest_widths
+from keras_twoarg.utils.types import Config, Model
 
 _layers = keras.layers
 _CONVOLUTIONS = (
@@ -67,12 +67,12 @@ class Width:
 class _Channels:
     """The groups of channels of a model, and what each layer's number of parameters depends on."""
 
-    def __init__(self, model: Any, places: list[Place]) -> None:
+    def __init__(self, model: Model, places: list[Place]) -> None:
         self.sizes: list[int] = []
         self.fixed: set[int] = set()
         self.outputs: dict[int, int] = {}  # by linear layer: its group
-        self.reshapes: list[tuple[Any, int]] = []
-        self.nested_inputs: list[tuple[Any, Width]] = []
+        self.reshapes: list[tuple[keras.Operation, int]] = []
+        self.nested_inputs: list[tuple[keras.Operation, Width]] = []
         self.counts: list[Callable[[], int]] = []
         self._parent: list[int] = []
         self._current: dict[int, int] = {}
@@ -103,7 +103,7 @@ class _Channels:
         self._current = widths
         return sum(count() for count in self.counts)
 
-    def _walk(self, model: Any, inputs: list[Width]) -> list[Width]:
+    def _walk(self, model: Model, inputs: list[Width]) -> list[Width]:
         if id(model) in self._models:
             earlier, outputs = self._models[id(model)]
             if earlier != inputs:
@@ -151,7 +151,7 @@ class _Channels:
         self._count(operation, lambda: int(operation.count_params()))
         return Width(size)
 
-    def _linear_layer(self, layer: Any, incoming: Width, size: int) -> Width:
+    def _linear_layer(self, layer: keras.layers.Layer, incoming: Width, size: int) -> Width:
         if id(layer) in self._linear:
             earlier, returned = self._linear[id(layer)]
             if earlier != incoming:
@@ -166,12 +166,12 @@ class _Channels:
         self._count(layer, lambda: _linear_parameters(layer, self.value(incoming), self.value(returned)))
         return returned
 
-    def _count_by_channel(self, operation: Any, incoming: Width, channels: int) -> None:
+    def _count_by_channel(self, operation: keras.Operation, incoming: Width, channels: int) -> None:
         if isinstance(operation, keras.layers.Layer) and operation.count_params():
             each = operation.count_params() // channels
             self._count(operation, lambda: each * self.value(incoming))
 
-    def _count(self, operation: Any, count: Callable[[], int]) -> None:
+    def _count(self, operation: keras.Operation, count: Callable[[], int]) -> None:
         """Remember a layer's parameters, once, twice if it is on a second path, or not if phi takes its place."""
         if not isinstance(operation, keras.layers.Layer) or id(operation) in self._counted:
             return
@@ -216,18 +216,18 @@ class _Channels:
         return incoming[0]
 
 
-def _last(operation: Any) -> bool:
+def _last(operation: keras.Operation) -> bool:
     """Tell whether channels are on the last axis, as far as a layer has a say in it."""
     return getattr(operation, "data_format", None) in (None, "channels_last")
 
 
-def _is_linear(layer: Any) -> bool:
+def _is_linear(layer: keras.layers.Layer) -> bool:
     if not _last(layer) or getattr(layer, "groups", 1) != 1 or getattr(layer, "lora_enabled", False):
         return False
     return isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS, *_SEPARABLE))
 
 
-def _linear_parameters(layer: Any, fan_in: int, units: int) -> int:
+def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> int:
     bias = units if layer.use_bias else 0
     if isinstance(layer, keras.layers.Dense):
         return fan_in * units + bias
@@ -237,7 +237,7 @@ def _linear_parameters(layer: Any, fan_in: int, units: int) -> int:
     return positions * fan_in * units + bias
 
 
-def matched_changes(model: Any, places: list[Place], inner_parameters: int) -> dict[int, dict[str, Any]]:
+def matched_changes(model: Model, places: list[Place], inner_parameters: int) -> dict[int, Config]:
     """Return what to change in layers' configs so that the converted model has as many parameters as the model.
 
     Args:
@@ -281,8 +281,8 @@ def _remedy(target: int, inner_parameters: int) -> str:
     return "The model is too small, or too much of it is fixed: use keep='function', or a larger model"
 
 
-def _changes(model: Any, channels: _Channels, chosen: dict[int, int]) -> dict[int, dict[str, Any]]:
-    changes: dict[int, dict[str, Any]] = {}
+def _changes(model: Model, channels: _Channels, chosen: dict[int, int]) -> dict[int, Config]:
+    changes: dict[int, Config] = {}
     by_identity = {id(call.operation): call.operation for graph in graphs(model) for call in calls(graph)}
     for identity, group in channels.outputs.items():
         width = chosen.get(channels.find(group))
