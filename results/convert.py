@@ -14,10 +14,9 @@ as many parameters that was widened by new units whose outgoing weights are zero
 
 How to train each of them on (weight decay, the old half frozen for the first quarter, a smaller rate for phi) was tried
 by PILOT (but for five settings of the converted one) on the MLP with seed 0, on 12,000 images of MNIST for 8 epochs,
-by validation images alone. RECIPES holds what
-came first, which was at 1e-3 in each arm. Seeds 100 to 104 then try three learning rates in each arm. The epoch is
-chosen by validation accuracy in each run, the rate by its mean over the seeds. The test images are read once, behind
-all runs, with the networks so chosen.
+by validation images alone. RECIPES holds what came first, which was at 1e-3 in each arm. Seeds 100 to 104 then try
+three learning rates in each arm. The epoch is chosen by validation accuracy in each run, the rate by its mean over the
+seeds. The test images are read once, behind all runs, with the networks so chosen.
 
 A run whose files are in --out is not run again. Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
 """
