@@ -279,9 +279,9 @@ def _rebuild(model: Model, grids: Grids) -> Model:
     left = [layer.name for layer in baked._flatten_layers() if isinstance(layer, TwoArgActivation)]
     if left:
         raise ValueError(
-            f"Within layers, only the place of a TwoArgDense can be baked. Received: {', '.join(left)}, in a recurrent "
-            "layer, a wrapper, or with several inner networks. Export the model as it is, or put the TwoArgActivation "
-            "into the model as a layer of its own"
+            "A TwoArgActivation inside of another layer than TwoArgDense (a recurrent layer, a wrapper), or one of "
+            f"several cell types, cannot be baked. Received: {', '.join(left)}. Export the model as it is, or put the "
+            "TwoArgActivation into the model as a layer of its own"
         )
     for layer, twin in copies:
         _fill(layer, twin)

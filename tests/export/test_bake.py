@@ -399,5 +399,5 @@ def test_a_transformer_is_baked():
 )
 def test_other_blocks_are_refused_in_one_line(shape, layer):
     model = keras.Sequential([keras.Input(shape), layer(), keras.layers.Dense(3)])
-    with pytest.raises(ValueError, match="only the place of a TwoArgDense can be baked.*Export the model as it is"):
+    with pytest.raises(ValueError, match="inside of another layer than TwoArgDense.*Export the model as it is"):
         bake(model)
