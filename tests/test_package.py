@@ -66,6 +66,7 @@ print(json.dumps([sorted(roots), seed == np.random.get_state()[1].tolist()]))
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_importing_is_all_that_a_file_of_any_arm_needs(tmp_path):
     for arm in (*models.ARMS, "relu", "prelu", "swiglu"):
         models.cnn((28, 28, 1), 10, arm, widths=(4, 4, 4, 4)).save(tmp_path / f"{arm}.keras")
@@ -89,6 +90,7 @@ def test_examples_run(example):
     assert re.search(r"\d\d\.\d\d% of", done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 def test_the_null_of_claim_c_goes_on_where_it_was_stopped(tmp_path):
     script, out = ROOT / "results" / "null_by_pretraining.py", tmp_path / "null.json"

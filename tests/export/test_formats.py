@@ -80,6 +80,7 @@ NEEDS = {
 FORMATS = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite", "tf_saved_model": "model"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("baked", [False, True])
@@ -97,6 +98,7 @@ def test_every_format_agrees_in_its_own_runtime(format, baked, tmp_path, rng):
     assert not [file for file in path.parent.iterdir() if file.name.startswith("partial")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="OpenVINO reads TensorFlow's graphs")
 @pytest.mark.parametrize("resolution", [2, 8, 9])
 def test_openvino_looks_baked_tables_up_with_grid_sample_inside_and_outside(resolution, tmp_path, rng):

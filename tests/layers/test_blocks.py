@@ -380,6 +380,7 @@ def test_what_is_no_inner_network_is_told(action):
         action()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a SavedModel")
 def test_exports_are_portable(tmp_path, rng):
     import tensorflow as tf

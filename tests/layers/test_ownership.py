@@ -183,6 +183,7 @@ def builder(inner):
     return build
 
 
+@pytest.mark.slow
 @silence
 def test_the_best_models_of_a_tuner_that_makes_phi_in_build_are_what_was_scored(tmp_path, rng):
     gc.collect()

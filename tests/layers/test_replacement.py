@@ -40,6 +40,7 @@ def test_a_predicting_model_uses_the_new_phi(rng):
     np.testing.assert_allclose(after, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_all_places_of_a_loaded_model_and_training_goes_on(compiled, tmp_path, rng):
     x, y = rng.normal(size=(32, 6)).astype("float32"), rng.normal(size=(32, 3)).astype("float32")

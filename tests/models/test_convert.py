@@ -106,6 +106,7 @@ def test_a_converted_model_is_baked(name, tmp_path):
     assert difference(tables, keras.models.load_model(tmp_path / "model.keras")) <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="writes a SavedModel")
 @pytest.mark.parametrize("name", RELU_MODELS)
 def test_a_converted_model_is_exported_and_run(name, tmp_path):

@@ -114,6 +114,7 @@ np.save(sys.argv[3], keras.ops.convert_to_numpy(model(np.load(sys.argv[2]), trai
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="run once, from TensorFlow")
 @pytest.mark.parametrize("other", ["jax", "torch"])
 @pytest.mark.parametrize("mode", [[], ["training"]], ids=["inference", "training"])

@@ -185,6 +185,7 @@ def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_training_repeats_bit_for_bit(rng):
     x = rng.normal(size=(200, 6)).astype("float32")
     results = []

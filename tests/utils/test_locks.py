@@ -23,6 +23,7 @@ with only_process(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no lock there")
 def test_the_second_process_says_so_and_a_killed_one_leaves_no_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "_PATIENCE", 0.3)

@@ -78,6 +78,7 @@ def test_a_finished_folder_is_not_run_again(finished):
     assert {file: file.stat().st_mtime_ns for file in out.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
     again = sessions.run_sessions(blobs(), tmp_path / "again", **QUICK)
     for ours, theirs in zip(finished[1], again, strict=True):

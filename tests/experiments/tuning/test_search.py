@@ -164,6 +164,7 @@ def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data
     assert len(json.loads((tmp_path / "all" / "relu" / "trials.json").read_text())) == 1
 
 
+@pytest.mark.slow
 def test_damaged_files_and_other_searches_are_refused(tmp_path, data):
     out = tmp_path / "s"
     tuning.tune(settings(data, arms=("relu",), trials=2), out, lambda *_: None)
