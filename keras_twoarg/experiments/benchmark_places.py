@@ -25,8 +25,8 @@ FIXED = "fixed"
 VARIANTS = (FIXED, "exact", "interpolated", "auto")
 
 
-class Task(NamedTuple):
-    """A model's batch.
+class Workload(NamedTuple):
+    """What a model is given in one step.
 
     Attributes:
         input_shape: Of one sample.
@@ -67,34 +67,38 @@ class Subclassed(keras.Model):
         return self.logits(x)
 
 
-def _transformer(task: Task, fixed: bool) -> Model:
-    return models.transformer(task.classes, task.input_shape[0], "gelu" if fixed else "two_arg", seed=0)
+def _transformer(workload: Workload, fixed: bool) -> Model:
+    return models.transformer(workload.classes, workload.input_shape[0], "gelu" if fixed else "two_arg", seed=0)
 
 
-def _subclassed(task: Task, fixed: bool) -> Model:
-    model = Subclassed(None if fixed else InnerNetwork(), task.classes)
-    model(np.zeros((1, *task.input_shape), "float32"))
+def _subclassed(workload: Workload, fixed: bool) -> Model:
+    model = Subclassed(None if fixed else InnerNetwork(), workload.classes)
+    model(np.zeros((1, *workload.input_shape), "float32"))
     return model
 
 
-def _recurrent(task: Task, fixed: bool) -> Model:
+def _recurrent(workload: Workload, fixed: bool) -> Model:
     cell = keras.layers.SimpleRNNCell(64) if fixed else TwoArgRNNCell(64, InnerNetwork())
-    layers = [keras.Input(task.input_shape), keras.layers.RNN(cell), keras.layers.Dense(task.classes)]
+    layers = [keras.Input(workload.input_shape), keras.layers.RNN(cell), keras.layers.Dense(workload.classes)]
     return keras.Sequential(layers)
 
 
-def _mobilenet(task: Task, fixed: bool) -> Model:
+def _mobilenet(workload: Workload, fixed: bool) -> Model:
     model = keras.applications.MobileNetV3Small(
-        task.input_shape, weights=None, classes=task.classes, classifier_activation=None, include_preprocessing=False
+        workload.input_shape,
+        weights=None,
+        classes=workload.classes,
+        classifier_activation=None,
+        include_preprocessing=False,
     )
     return model if fixed else convert(model)[0]
 
 
-MODELS: dict[str, tuple[Callable[[Task, bool], Model], Task]] = {
-    "transformer": (_transformer, Task((64,), 80, 32, tokens=True)),
-    "subclassed": (_subclassed, Task((784,), 10, 128)),
-    "recurrent": (_recurrent, Task((50, 16), 10, 64)),
-    "mobilenet": (_mobilenet, Task((64, 64, 3), 10, 32)),
+MODELS: dict[str, tuple[Callable[[Workload, bool], Model], Workload]] = {
+    "transformer": (_transformer, Workload((64,), 80, 32, tokens=True)),
+    "subclassed": (_subclassed, Workload((784,), 10, 128)),
+    "recurrent": (_recurrent, Workload((50, 16), 10, 64)),
+    "mobilenet": (_mobilenet, Workload((64, 64, 3), 10, 32)),
 }
 """The character Transformer, a subclassed perceptron with six places, a cell over 50 steps, a converted
 MobileNetV3Small: what builds them, and their batch."""
@@ -102,9 +106,9 @@ MobileNetV3Small: what builds them, and their batch."""
 
 def build(name: str, variant: str) -> Model:
     """Return one of `MODELS` with one of `VARIANTS`, compiled."""
-    make, task = MODELS[name]
+    make, workload = MODELS[name]
     keras.utils.set_random_seed(0)
-    model = make(task, variant == FIXED)
+    model = make(workload, variant == FIXED)
     if variant != FIXED:
         set_evaluation(model, variant)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

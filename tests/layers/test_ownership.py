@@ -11,6 +11,7 @@ import pytest
 from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgMaxPooling2D, clone_model
 from tests.helpers import shared_mlp
 
+# What these tests assert: where two models may hold one phi, a warning would be an error.
 silence = pytest.mark.filterwarnings("error:Two models hold")
 TOLD = "Two models hold the inner network.*not frozen"
 

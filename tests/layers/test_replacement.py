@@ -71,9 +71,11 @@ def test_a_network_that_another_optimizer_knows_is_trained_after_compiling_again
     model = shared_mlp(places=1)
     model.compile("adam", "mse")
     model.fit(x, y, verbose=0)
-    model.layers[1].inner = seeded()
+    model.layers[1].inner = new = seeded()
+    before = new.get_weights()
     model.compile("adam", "mse")
     model.fit(x, y, verbose=0)
+    assert not np.array_equal(before[0], new.get_weights()[0])
 
 
 def test_one_of_several_networks_is_replaced():
