@@ -17,8 +17,7 @@ OBJECTS = {
         "convert", "bake", "describe", "set_phi", "set_evaluation", "clone_model", "sharing_scope", "assert_shared",
     ],
     "Networks": [
-        "models.mlp", "models.cnn", "models.transformer", "models.matched_widths", "models.hidden_width_for",
-        "models.compare",
+        "models.mlp", "models.cnn", "models.transformer", "models.matched_widths", "models.compare",
     ],
     "Analysis": [
         "analysis.SurfaceDisplay", "analysis.SurfaceCallback", "analysis.surfaces", "analysis.soft_xor",
@@ -26,7 +25,8 @@ OBJECTS = {
     ],
     "Export": ["export.formats", "export.verify"],
     "Experiments": [
-        "experiments.training.datasets", "experiments.training.text", "experiments.training.sessions.run_sessions",
+        "experiments.training.datasets", "experiments.training.text", "experiments.training.algorithmic",
+        "experiments.training.generation.generate", "experiments.training.sessions.run_sessions",
         "experiments.training.run_record.Record", "experiments.pretraining.pretrain",
         "experiments.tuning.OuterHyperModel", "experiments.robustness.attack", "experiments.robustness.corrupt",
     ],

@@ -4,6 +4,7 @@
     python examples/transformer.py --arm swiglu        # the same with a fixed gate and as many parameters
     python examples/transformer.py --epochs 1          # a look
 
+All arms and seeds of the comparison in the documentation: twoarg reproduce lm-kjv --out runs/lm-kjv
 Needs: pip install 'keras_twoarg[tensorflow-cpu]'
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.experiments.training import text
+from keras_twoarg.experiments.training.generation import generate
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--arm", default="two_arg", help="what fills the feed-forward layers")
@@ -22,11 +24,10 @@ arguments = parser.parse_args()
 
 CONTEXT, BATCH, STEPS = 64, 32, 25
 docs = text.load_text("pydocs")
-sizes = {"vocabulary": len(docs.characters), "context": CONTEXT}
+characters = len(docs.characters)
 
-parameters = models.transformer(**sizes).count_params()
-hidden_width = models.hidden_width_for(arguments.arm, parameters, **sizes)
-model = models.transformer(arm=arguments.arm, hidden_width=hidden_width, seed=0, **sizes)
+widths = models.matched_widths(arguments.arm, reference=models.transformer((CONTEXT,), characters))
+model = models.transformer((CONTEXT,), characters, arguments.arm, widths, seed=0)
 
 schedule = keras.optimizers.schedules.CosineDecay(0.0, STEPS * arguments.epochs, warmup_target=2e-3, warmup_steps=STEPS)
 model.compile(
@@ -42,15 +43,7 @@ for epoch in range(arguments.epochs):
     loss = model.fit(x[rows], y[rows], batch_size=BATCH, verbose=0).history["loss"][0]
     print(f"epoch {epoch + 1}: {loss / np.log(2):.3f} bits a character")
 
-tokens = docs.encode("The ")
-for _ in range(100):
-    padded = np.zeros((1, CONTEXT), "int32")
-    recent = tokens[-CONTEXT:]
-    padded[0, : len(recent)] = recent
-    logits = model.predict_on_batch(padded)[0, len(recent) - 1]
-    probabilities = np.exp(1.25 * (logits - logits.max()))
-    tokens = np.append(tokens, rng.choice(len(logits), p=probabilities / probabilities.sum()))
-print(docs.decode(tokens))
+print(generate(model, docs, "The ", length=100))
 
 x, y = text.windows(docs.validation, CONTEXT)
 loss, accuracy = model.evaluate(x, y, batch_size=BATCH, verbose=0)

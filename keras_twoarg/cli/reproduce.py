@@ -1,5 +1,6 @@
 """The command that runs a comparison: reproduce."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from keras_twoarg.experiments.training.configuration import Configuration
 def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
     """Run every arm and seed of PLAN, and report.
 
-    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, or a file; options
-    replace what it says. The same command resumes what was stopped. Exit status 1 if a run failed.
+    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, lm-kjv, lm-pydocs, parity,
+    addition, or a file; options replace what it says. The same command resumes what was stopped. Exit status 1 if a
+    run failed.
     Plans are small TOML files; copy one to write your own.
     """
     from keras_twoarg.experiments import plan as job
@@ -34,7 +36,21 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     with show_progress() as progress:
         folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
     print_findings(out, seed=seed)
+    if chosen.configuration.architecture == "transformer":
+        print_samples(chosen, folders)
     say(f"Report: {write_report([out], out, seed=seed)}")
     if failed := job.failed_runs(folders):
         say(f"Failed: {', '.join(failed)}. The same command tries them again")
         raise SystemExit(1)
+
+
+def print_samples(plan: Plan, folders: Sequence[Path]) -> None:
+    """Print what the first network that was trained writes, before and after."""
+    from keras_twoarg.experiments.training.generation import before_and_after
+    from keras_twoarg.experiments.training.text import load_text
+
+    trained = next((folder for folder in folders if (folder / "joint.keras").exists()), None)
+    if trained is not None:
+        before, after = before_and_after(trained, load_text(plan.data))
+        for when, sample in (("before", before), ("after", after)):
+            say(f"{trained.name} writes, {when} training: {' '.join(sample.split())}")

@@ -8,21 +8,21 @@ from click.core import ParameterSource
 
 from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
-from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.configuration import DATA_HELP, Configuration
 from keras_twoarg.utils.progress import warning_to
 
 
 @twoarg.command()
-@click.option("--data", required=True, help="mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+@click.option("--data", required=True, help=DATA_HELP)
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
-@click.option("--subset", type=click.IntRange(0), default=0, help="Training images, drawn at random; 0 for all.")
+@click.option("--subset", type=click.IntRange(0), default=0, help="Training samples, drawn at random; 0 for all.")
 @click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
 @settings_options(Configuration)
 @click.pass_context
 @one_line_errors
 def train(
-    context: click.Context,
+    command: click.Context,
     /,
     data: str,
     data_dir: str | None,
@@ -40,10 +40,10 @@ def train(
     if hparams is not None:
         from keras_twoarg.experiments.tuning import read_hparams
 
-        chosen = {key for key in configuration if context.get_parameter_source(key) is ParameterSource.COMMANDLINE}
+        chosen = {key for key in configuration if command.get_parameter_source(key) is ParameterSource.COMMANDLINE}
         configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
-    Configuration(**configuration)  # a mistake should show before the data is read
-    dataset = datasets.load(data, data_dir=data_dir)
+    context = Configuration(**configuration).context  # a mistake should show before the data is read
+    dataset = datasets.load(data, data_dir=data_dir, context=context)
     if subset:
         dataset = datasets.subset(dataset, subset)
     with show_progress() as progress:

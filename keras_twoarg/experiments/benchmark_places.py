@@ -68,7 +68,7 @@ class Subclassed(keras.Model):
 
 
 def _transformer(workload: Workload, fixed: bool) -> Model:
-    return models.transformer(workload.classes, workload.input_shape[0], "gelu" if fixed else "two_arg", seed=0)
+    return models.transformer(workload.input_shape, workload.classes, "gelu" if fixed else "two_arg", seed=0)
 
 
 def _subclassed(workload: Workload, fixed: bool) -> Model:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from keras_twoarg.experiments.settings import check_settings, from_flat, setting
 from keras_twoarg.experiments.training import datasets, networks, sessions
-from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.configuration import DATA_HELP, Configuration
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
@@ -23,7 +23,10 @@ from keras_twoarg.utils import subprocesses, versions
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
 
-PLANS = ("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10")
+PLANS = (
+    *("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10"),
+    *("lm-kjv", "lm-pydocs", "parity", "addition"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Plan:
         ValueError: If a field, or the configuration of one of the arms, has a value that it may not have.
     """
 
-    data: str = setting(MISSING, "mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+    data: str = setting(MISSING, DATA_HELP)
     arms: tuple[str, ...] = setting(MISSING, "Arms, such as two_arg,relu.")
     seeds: int = setting(5, "Number of seeds, from the first one.", least=1, most=10_000)
     first_seed: int = setting(0, "First seed.", least=0, most=2**31 - 1)
-    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)
+    subset: int = setting(0, "Training samples, drawn at random; 0 for all.", least=0)
     robustness: bool = setting(False, "Measure corruptions (convolutional networks) and AutoAttack too.")
     points: int = setting(1000, "Test images for that.", least=1)
     configuration: Configuration = field(default_factory=Configuration)
@@ -123,7 +126,10 @@ def _parse(name: str, text: str) -> JsonObject:
 
 def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
     """Load a plan's data, and draw its subset."""
-    dataset = datasets.load(plan.data, data_dir=data_dir)
+    dataset = datasets.load(plan.data, data_dir=data_dir, context=plan.configuration.context)
+    networks.check_data(plan.configuration, dataset)
+    if plan.robustness and dataset.kind != "images":
+        raise ValueError(f"`robustness` must be false for {plan.data!r}, which has {dataset.kind}, not images")
     return datasets.subset(dataset, plan.subset) if plan.subset else dataset
 
 

@@ -6,7 +6,7 @@ from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
 from keras_twoarg.models.cnn import cnn
 from keras_twoarg.models.matching import Comparison, compare, count_parameters, matched_widths, widths_for_budget
 from keras_twoarg.models.mlp import mlp
-from keras_twoarg.models.transformer import PositionEmbedding, hidden_width_for, transformer
+from keras_twoarg.models.transformer import PositionEmbedding, transformer
 
 __all__ = [
     "ARMS",
@@ -19,7 +19,6 @@ __all__ = [
     "cnn",
     "compare",
     "count_parameters",
-    "hidden_width_for",
     "inner_for",
     "matched_widths",
     "mlp",

@@ -12,15 +12,15 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.types import Layer
+from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"
 """Of all images, whatever Keras is set to: a unit's arguments are channels next to each other."""
 ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
 """Arms whose unit is a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
 
-The other arms are fixed functions of two arguments (`pairs.FUNCTIONS`), `"prelu"` with one learned slope for each unit
-or channel, and Keras' activations, by name.
+The other arms are fixed functions of two arguments (`pair_activation.FUNCTIONS`), `"prelu"` with one learned slope for
+each unit or channel, `"relu_squared"`, and Keras' activations, by name.
 """
 
 
@@ -30,7 +30,7 @@ NORMALIZATIONS = ("layer", "none")
 
 def check_arm(arm: str) -> str:
     """Return `arm`, or raise a ValueError that says what arms there are."""
-    own = (*ARMS, *FUNCTIONS, "prelu")
+    own = (*ARMS, *FUNCTIONS, "prelu", relu_squared.__name__)
     if arm not in own and arm not in fixed_arms():
         raise ValueError(
             f"`arm` must be one of {own} or the name of a Keras activation such as 'relu'. "
@@ -43,6 +43,12 @@ def fixed_arms() -> list[str]:
     """Return the names of Keras' activations that act on each pre-activation by itself."""
     not_elementwise = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu"}
     return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - not_elementwise)
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+def relu_squared(x: Tensor) -> Tensor:
+    """Return the square of what is positive, a fixed activation of Transformers (Primer, So et al., 2021)."""
+    return keras.ops.square(keras.ops.relu(x))
 
 
 def arity_of(arm: str) -> int:
@@ -95,7 +101,7 @@ def unit(
         slope = keras.initializers.Constant(0.25)
         return keras.layers.PReLU(alpha_initializer=slope, shared_axes=shared_axes)
     if inner is None:
-        return keras.layers.Activation(arm)
+        return keras.layers.Activation(relu_squared if arm == relu_squared.__name__ else arm)
     return TwoArgActivation(inner, pairing=pairing, evaluation=evaluation)
 
 

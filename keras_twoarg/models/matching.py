@@ -4,45 +4,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import prod
+from typing import Any
 
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
+from keras_twoarg.models.structure import SEQUENCE_WIDTH, Structure, fan_out, is_unit, structure_of
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 0.005
 """Models are matched when their numbers of parameters differ by no more than this share."""
-
-
-@dataclass(frozen=True)
-class _Structure:
-    """What decides the number of parameters of an outer network."""
-
-    input_shape: tuple[int, ...]
-    classes: int
-    widths: tuple[int, ...]
-    convolutional: bool
-
-    def parameters(self, arm: str, widths: tuple[int, ...], inner: int) -> int:
-        """Count the parameters with other widths and another arm."""
-        arity = blocks.arity_of(arm)
-        total, fan_in = inner + sum(blocks.slopes(arm, width) for width in widths), self.input_shape[-1]
-        if not self.convolutional:
-            fan_in = prod(self.input_shape)
-        sizes = list(self.input_shape[:2])
-        for i, width in enumerate(widths):
-            if self.convolutional and i < len(widths) - 1:
-                total += (9 * fan_in + 1) * arity * width
-                sizes = [(size - 2) // 2 for size in sizes]
-                fan_in = width * (prod(sizes) if i == len(widths) - 2 else 1)
-            else:
-                total += (fan_in + 1) * arity * width
-                fan_in = width
-        return total + (fan_in + 1) * self.classes
 
 
 def matched_widths(
@@ -54,26 +28,25 @@ def matched_widths(
 
     Args:
         arm: The arm to find widths for, as in `models.mlp`.
-        reference: A model made by `models.mlp` or `models.cnn`.
+        reference: A model made by `models.mlp`, `models.cnn` or `models.transformer`.
         inner: The inner network that the arm will have. Defaults to the paper's for that arity.
         tolerance: Largest difference accepted, as a share of the reference's parameters. Defaults to `0.005`.
 
     Returns:
-        One width for each of the reference's hidden layers.
+        One width for each of the reference's hidden layers, or of a Transformer's blocks.
 
     Examples:
         >>> models.matched_widths("relu", reference=models.mlp((28, 28, 1), classes=10))
         (118, 118, 118)
 
     Raises:
-        ValueError: If the arm is unknown, the reference was not made by `models.mlp` or `models.cnn`, or no widths come
-            close enough (very small networks).
+        ValueError: If the arm is unknown, the reference was made by something else, or no widths come close enough
+            (very small networks).
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
     """
-    structure, target = _structure(reference), reference.count_params()
-    return _within(structure, arm, target, inner, tolerance)
+    return _within(structure_of(reference), arm, reference.count_params(), inner, tolerance)
 
 
 def widths_for_budget(
@@ -84,6 +57,7 @@ def widths_for_budget(
     classes: int,
     *,
     architecture: str = "mlp",
+    sequence_width: int = SEQUENCE_WIDTH,
     inner: InnerNetwork | None = None,
     tolerance: float = TOLERANCE,
 ) -> tuple[int, ...]:
@@ -95,7 +69,8 @@ def widths_for_budget(
         proportions: One number for each hidden layer: `(2, 1)` makes the first twice as wide as the second.
         input_shape: Shape of one sample.
         classes: Number of outputs.
-        architecture: `"mlp"` or `"cnn"`. Defaults to `"mlp"`.
+        architecture: `"mlp"`, `"cnn"` or `"transformer"`. Defaults to `"mlp"`.
+        sequence_width: As in `models.transformer`. Defaults to `96`.
         inner: As in `matched_widths`.
         tolerance: As in `matched_widths`.
 
@@ -106,16 +81,20 @@ def widths_for_budget(
     Raises:
         ValueError: If the arm or the architecture is unknown, or no widths come close enough to the number.
     """
-    if architecture not in ("mlp", "cnn"):
-        raise ValueError(f"`architecture` must be 'mlp' or 'cnn'. Received: architecture={architecture!r}")
-    shape = tuple(input_shape)
     # Whole numbers far from each other, so that rounding the widths to them costs nothing.
     widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
-    return _within(_Structure(shape, classes, widths, architecture == "cnn"), arm, parameters, inner, tolerance)
+    structure = Structure(architecture, tuple(input_shape), classes, widths, sequence_width)
+    return _within(structure, arm, parameters, inner, tolerance)
 
 
 def count_parameters(
-    arm: str, widths: Sequence[int], input_shape: Sequence[int], classes: int, *, architecture: str = "mlp"
+    arm: str,
+    widths: Sequence[int],
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    architecture: str = "mlp",
+    sequence_width: int = SEQUENCE_WIDTH,
 ) -> int:
     """Return the learned parameters of a network without building it, the inner network's left out.
 
@@ -123,12 +102,11 @@ def count_parameters(
         >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
         122187
     """
-    structure = _Structure(tuple(input_shape), classes, tuple(widths), architecture == "cnn")
-    return structure.parameters(arm, tuple(widths), 0)
+    return Structure(architecture, tuple(input_shape), classes, tuple(widths), sequence_width).parameters(arm)
 
 
 def _within(
-    structure: _Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
+    structure: Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
 ) -> tuple[int, ...]:
     inner_parameters = 0
     if network := blocks.inner_for(arm, inner, seed=None):
@@ -137,7 +115,7 @@ def _within(
         inner_parameters = network.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:
-        return structure.parameters(arm, widths, inner_parameters)
+        return structure.with_widths(widths).parameters(arm) + inner_parameters
 
     widths = nearest_widths(structure.widths, parameters, target)
     difference = parameters(widths) / target - 1
@@ -186,29 +164,6 @@ def _neighbours(widths: tuple[int, ...], moves: int) -> Iterator[tuple[int, ...]
                 moved[place] += step
             if min(moved) > 0:
                 yield tuple(moved)
-
-
-def _structure(model: Model) -> _Structure:
-    linear = [layer for layer in model.layers if _fan_out(layer)]
-    units = [layer for layer in model.layers if _is_unit(layer)]
-    if len(units) != len(linear) - 1 or linear[-1].name != "logits":
-        raise ValueError(
-            "`reference` must be a model made by models.mlp or models.cnn. "
-            f"Received: {model.name!r} with {len(linear)} linear layers and {len(units)} activations"
-        )
-    widths = tuple(_fan_out(layer) // _arity(unit) for layer, unit in zip(linear, units, strict=False))
-    convolutional = any(isinstance(layer, keras.layers.Conv2D) for layer in linear)
-    return _Structure(tuple(model.input_shape[1:]), _fan_out(linear[-1]), widths, convolutional)
-
-
-def _fan_out(layer: object) -> int:
-    if isinstance(layer, keras.layers.Dense):
-        return int(layer.units)
-    return int(layer.filters) if isinstance(layer, keras.layers.Conv2D) else 0
-
-
-def _is_unit(layer: object) -> bool:
-    return isinstance(layer, TwoArgActivation | PairActivation | keras.layers.Activation | keras.layers.PReLU)
 
 
 def _arity(unit: object) -> int:
@@ -284,21 +239,27 @@ def compare(models: Mapping[str, Model]) -> Comparisons:
 
 
 def _costs(model: Model) -> tuple[int, int, str, int]:
-    units = pre_activations = multiply_adds = normed = places = 0
-    previous = None
+    units = pre_activations = normed = places = 0
+    before: list[object] = [None, None]  # a LayerNorm stands in front of the unit, or of its linear layer
     for layer in model.layers:
-        outputs = prod(layer.output.shape[1:])
-        if _is_unit(layer):
+        if is_unit(layer):
             outputs = prod(layer.input.shape[1:]) // _arity(layer)  # before any pooling
             units += outputs
             pre_activations += outputs * _arity(layer)
             places += 1
-            normed += isinstance(previous, keras.layers.LayerNormalization)
-        if isinstance(layer, TwoArgActivation):
-            multiply_adds += outputs * sum(prod(w.shape) for w in layer.inner.weights if len(w.shape) > 1)
-        elif _fan_out(layer):
-            positions = outputs // _fan_out(layer)
-            multiply_adds += positions * prod(layer.kernel.shape)
-        previous = layer
+            normed += any(isinstance(each, keras.layers.LayerNormalization) for each in before)
+        before = [before[1], layer]
     normalization = "none" if not normed else "LayerNorm" if normed == places else "mixed"
-    return units, pre_activations, normalization, multiply_adds
+    return units, pre_activations, normalization, sum(map(_multiply_adds, model.layers))
+
+
+def _multiply_adds(layer: Any) -> int:
+    if isinstance(layer, TwoArgActivation):
+        outputs = prod(layer.input.shape[1:]) // layer.arity
+        return int(outputs * sum(prod(w.shape) for w in layer.inner.weights if len(w.shape) > 1))
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        _, positions, width = layer.output.shape
+        return int(4 * positions * width**2 + 2 * positions**2 * width)
+    if fan_out(layer):
+        return int(prod(layer.output.shape[1:]) // fan_out(layer) * prod(layer.kernel.shape))
+    return 0

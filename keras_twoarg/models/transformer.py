@@ -1,10 +1,13 @@
 """A causal Transformer for sequences of tokens, for every arm."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
+from keras_twoarg.models.structure import SEQUENCE_WIDTH
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Identifier, Layer
 
@@ -49,15 +52,14 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 def transformer(
-    vocabulary: int,
-    context: int,
+    input_shape: Sequence[int],
+    classes: int,
     arm: str = "two_arg",
-    hidden_width: int = 256,
+    widths: Sequence[int] = (256, 256, 256),
     inner: InnerNetwork | None = None,
     dropout: float = 0.0,
     *,
-    width: int = 96,
-    depth: int = 3,
+    sequence_width: int = SEQUENCE_WIDTH,
     heads: int = 4,
     pairing: str = "halves",
     evaluation: str | Interpolation = "auto",
@@ -69,50 +71,58 @@ def transformer(
     Each block: LayerNorm -> causal self-attention -> add; LayerNorm -> linear -> unit -> linear -> add.
 
     Args:
-        vocabulary: Number of tokens.
-        context: Longest sequence.
+        input_shape: `(context,)`, the longest sequence.
+        classes: Number of tokens.
         arm: As in `models.mlp`. Defaults to `"two_arg"`.
-        hidden_width: Units of each feed-forward layer. Defaults to `256`.
+        widths: Units of each block's feed-forward layer, one number for each block. Defaults to `(256, 256, 256)`.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind attention and feed-forward layers. Defaults to `0.0`.
-        width: Width of the sequence that the blocks add to. Defaults to `96`.
-        depth: Blocks. Defaults to `3`.
-        heads: Attention heads; they divide `width`. Defaults to `4`.
+        sequence_width: Width of the sequence that the blocks add to. Defaults to `96`.
+        heads: Attention heads; they divide `sequence_width`. Defaults to `4`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"halves"`, as in gated units.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: As in `models.mlp`. Defaults to `None`.
         name: Name of the model.
 
     Returns:
-        A built `keras.Model`, not compiled: from `(batch, positions)` integers to logits over the next token at each
-        position, `(batch, positions, vocabulary)`.
+        A built `keras.Model`, not compiled: from `(batch, context)` integers to logits over the next token at each
+        position, `(batch, context, classes)`.
 
     Examples:
-        >>> model = models.transformer(vocabulary=68, context=64)
+        >>> model = models.transformer((64,), classes=68)
         >>> model.output_shape
         (None, 64, 68)
-        >>> fair = models.hidden_width_for("swiglu", model.count_params(), vocabulary=68, context=64)
-        >>> abs(models.transformer(68, 64, "swiglu", fair).count_params() / model.count_params() - 1) < 0.005
+        >>> fair = models.matched_widths("swiglu", model)
+        >>> abs(models.transformer((64,), 68, "swiglu", fair).count_params() / model.count_params() - 1) < 0.005
         True
 
     Raises:
         ValueError: If the arm is unknown or does not fit `inner`, or a size is out of range.
     """
-    blocks.check_sizes((vocabulary, context, hidden_width, width, depth), heads, dropout)
-    if width % heads:
-        raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
+    context = _context(input_shape)
+    blocks.check_sizes((*widths, context, sequence_width), classes, dropout)
+    if not isinstance(heads, int) or heads < 1 or sequence_width % heads:
+        raise ValueError(
+            f"`heads` must divide `sequence_width`. Received: heads={heads}, sequence_width={sequence_width}"
+        )
     arity, inner = blocks.arity_of(arm), blocks.inner_for(arm, inner, seed)
     tokens = keras.Input((context,), dtype="int32", name="tokens")
-    x = keras.layers.Embedding(vocabulary, width, embeddings_initializer=_initializer(seed, 0))(tokens)
+    x = keras.layers.Embedding(classes, sequence_width, embeddings_initializer=_initializer(seed, 0))(tokens)
     uniform = keras.initializers.RandomUniform(seed=None if seed is None else 1000 * seed + 1)
     x = PositionEmbedding(context, uniform)(x)  # (batch, positions, width)
-    for i in range(1, depth + 1):
+    for i, units in enumerate(widths, start=1):
         unit = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])
         x = _add(x, _attention(x, heads, seed, i), blocks.dropout(dropout, seed, 2 * i))
-        x = _add(x, _feed_forward(x, unit, arity * hidden_width, seed, i), blocks.dropout(dropout, seed, 2 * i + 1))
+        x = _add(x, _feed_forward(x, unit, arity * units, seed, i), blocks.dropout(dropout, seed, 2 * i + 1))
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    logits = keras.layers.Dense(vocabulary, kernel_initializer=_initializer(seed, 2), name="logits")
+    logits = keras.layers.Dense(classes, kernel_initializer=_initializer(seed, 2), name="logits")
     return keras.Model(tokens, logits(x), name=name)
+
+
+def _context(input_shape: Sequence[int]) -> int:
+    if len(input_shape) != 1:
+        raise ValueError(f"`input_shape` must be (context,). Received: input_shape={tuple(input_shape)}")
+    return input_shape[0]
 
 
 def _add(x: keras.KerasTensor, change: keras.KerasTensor, dropout: Layer) -> keras.KerasTensor:
@@ -138,47 +148,6 @@ def _feed_forward(
     hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
     hidden = keras.layers.Dense(pre_activations, kernel_initializer=_initializer(seed, 10 * block + 1))(hidden)
     return keras.layers.Dense(x.shape[-1], kernel_initializer=_initializer(seed, 10 * block + 2))(unit(hidden))
-
-
-def hidden_width_for(
-    arm: str,
-    parameters: int,
-    *,
-    vocabulary: int,
-    context: int,
-    width: int = 96,
-    depth: int = 3,
-    tolerance: float = 0.005,
-) -> int:
-    """Return the units of each feed-forward layer with which a Transformer of an arm has a number of parameters.
-
-    Args:
-        arm: As in `models.mlp`.
-        parameters: Parameters of the whole network, the inner one included.
-        vocabulary: As in `transformer`, like everything that follows.
-        context: Longest sequence.
-        width: Width of the sequence.
-        depth: Blocks.
-        tolerance: Largest difference accepted, as a share of the parameters. Defaults to `0.005`.
-
-    Raises:
-        ValueError: If no width comes close enough.
-    """
-
-    def count(hidden_width: int) -> int:
-        return int(
-            transformer(vocabulary, context, arm, hidden_width, width=width, depth=depth, heads=1).count_params()
-        )
-
-    first, second = count(1), count(2)  # the number of parameters is linear in the width
-    hidden_width = max(1, round(1 + (parameters - first) / (second - first)))
-    difference = (first + (hidden_width - 1) * (second - first)) / parameters - 1
-    if abs(difference) > tolerance:
-        raise ValueError(
-            f"No width gives the arm {arm!r} {parameters:,} parameters within {tolerance:.1%}. "
-            f"The nearest is {hidden_width} ({difference:+.1%})"
-        )
-    return hidden_width
 
 
 def _initializer(seed: int | None, index: int) -> keras.initializers.Initializer:

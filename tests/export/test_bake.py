@@ -384,7 +384,7 @@ def test_a_dense_block_is_baked(tmp_path):
 
 
 def test_a_transformer_is_baked():
-    model = models.transformer(20, 12, hidden_width=16, width=16, depth=2, inner=InnerNetwork((8, 8)))
+    model = models.transformer((12,), 20, widths=(16, 16), sequence_width=16, inner=InnerNetwork((8, 8)))
     tokens = np.random.default_rng(0).integers(0, 20, (50, 12))
     baked, report = bake(model, tokens)
     assert len(report.places) == 2 and inner_networks(baked) == []

@@ -200,7 +200,7 @@ ERRORS = [
     (lambda: models.cnn((8, 8, 1), 10), "too small for 3 layers"),
     (
         lambda: models.matched_widths("relu", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])),
-        "made by models.mlp or models.cnn",
+        "made by models.mlp, models.cnn or",
     ),
     (
         lambda: models.matched_widths("one_arg", models.mlp((4,), 2, "relu", (9,))),

@@ -74,10 +74,10 @@ def _test_error(runs: Sequence[Record]) -> str:
     """Return how far chance alone moves a test accuracy, so that nobody reads more into the table."""
     accuracy = float(np.mean([r.test_accuracy for r in runs if r.test_accuracy is not None] or [0.5]))
     number = next((r.splits["test"] for r in runs if r.splits), 0)
-    if not number:
+    if not number or any(r.bits is not None for r in runs):  # characters that follow each other are not independent
         return ""
     error = 100 * (accuracy * (1 - accuracy) / number) ** 0.5
-    return f"<p class=note>One standard error of an accuracy on {number:,} test images is {error:.1f} points.</p>"
+    return f"<p class=note>One standard error of an accuracy on {number:,} test samples is {error:.1f} points.</p>"
 
 
 def _origin(runs: Sequence[Record], command: str | None) -> str:
@@ -92,7 +92,7 @@ def _origin(runs: Sequence[Record], command: str | None) -> str:
     widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))
     shown = f"<pre>{html.escape(command)}</pre>" if command else ""
     lines = [
-        f"Data: {Path(first.dataset).name}: {splits} images.",
+        f"Data: {Path(first.dataset).name}: {splits} samples.",
         f"Outer networks: {first.architecture}, units in each hidden layer: {widths}.",
         f"Settings: {settings}.",
         f"Seeds: {', '.join(str(s) for s in dict.fromkeys(r.seed for r in runs))}.",

@@ -15,9 +15,9 @@ from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
-    "Paired over seeds; accuracies in points. Interval: Student's t. p: Wilcoxon's signed-rank test; five seeds give "
-    "0.0625 at best. d: mean difference over the differences' standard deviation. Curve: mean validation accuracy over "
-    "the epochs."
+    "Paired over seeds; accuracies in points, bits a character as they are. Interval: Student's t. p: Wilcoxon's "
+    "signed-rank test; five seeds give 0.0625 at best. d: mean difference over the differences' standard deviation. "
+    "Curve: mean validation accuracy over the epochs."
 )
 
 
@@ -80,26 +80,39 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
         "joint: phi and the outer network trained together; frozen: phi frozen, a new outer network. "
         f"to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
         "accuracy over the epochs. test accuracy: at the best epoch by validation loss, mean ± standard deviation over "
-        "seeds; the test images were used once."
+        "seeds; the test samples were used once."
     )
     if failed := failures(records):
         caption += f" {failed}"
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in records))
-    columns = ("arm", f"to {threshold:.0%}", "curve", "test accuracy", "seeds")
-    rows = tuple(_row(group, threshold) for group in group_runs(records))
+    bits = any(r.bits is not None for r in records)
+    if bits:
+        caption += " bits: bits a character on the test text, mean ± standard deviation; lower is better."
+    columns = ("arm", f"to {threshold:.0%}", "curve", "test accuracy", *["bits"] * bits, "seeds")
+    rows = tuple(_row(group, threshold, bits) for group in group_runs(records))
     return Table(title or data, columns, rows, caption)
 
 
-def _row(group: Group, threshold: float) -> tuple[str, ...]:
+def _row(group: Group, threshold: float, bits: bool) -> tuple[str, ...]:
     runs = group.records
-    tested = [r.test_accuracy for r in runs if r.test_accuracy is not None and r.status == "finished"]
+    finished = [r for r in runs if r.status == "finished"]
+    accuracies = [100 * r.test_accuracy for r in finished if r.test_accuracy is not None]
     reached = [r.epochs_to(threshold) for r in runs]
     epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
-    areas = [_area(r) for r in runs if r.status == "finished"]
-    accuracy = f"{np.mean(tested):.2%}" if tested else "-"
-    if len(tested) > 1:
-        accuracy += f" ± {100 * np.std(tested, ddof=1):.2f}"
-    return group.name, epochs, f"{np.mean(areas):.2%}" if areas else "-", accuracy, f"{len({r.seed for r in runs})}"
+    areas = [_area(r) for r in finished]
+    area = f"{np.mean(areas):.2%}" if areas else "-"
+    cells = [_mean(accuracies, "%", 2)]
+    if bits:
+        cells.append(_mean([r.bits for r in finished if r.bits is not None], "", 3))
+    return group.name, epochs, area, *cells, f"{len({r.seed for r in runs})}"
+
+
+def _mean(values: Sequence[float], unit: str, digits: int) -> str:
+    """Return the mean of some values, and their standard deviation if there are several."""
+    if not values:
+        return "-"
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{unit}{spread}"
 
 
 def paired_table(records: Sequence[Record]) -> Table | None:
@@ -128,6 +141,7 @@ def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
 
 def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str, ...]]:
     measures: dict[str, tuple[Callable[[Record], float | None], Callable[[float], str]]] = {
+        "bits": (lambda r: r.bits, lambda value: f"{value:+.3f}"),
         "test accuracy": (lambda r: r.test_accuracy, lambda value: f"{100 * value:+.2f}"),
         f"epochs to {threshold:.0%}": (lambda r: r.epochs_to(threshold), lambda value: f"{value:+.1f}"),
         "curve": (_area, lambda value: f"{100 * value:+.2f}"),

@@ -14,8 +14,8 @@ def at_chance(accuracy: float, labels: np.ndarray) -> bool:
         >>> at_chance(0.12, np.arange(100) % 10), at_chance(0.5, np.arange(100) % 10)
         (True, False)
     """
-    share = float(np.bincount(labels).max()) / len(labels)
-    return not accuracy > share + 2 * (share * (1 - share) / len(labels)) ** 0.5
+    share = float(np.bincount(np.ravel(labels)).max()) / np.size(labels)
+    return not accuracy > share + 2 * (share * (1 - share) / np.size(labels)) ** 0.5
 
 
 def chance_warning(stage: Stage, accuracy: float, configuration: Configuration) -> str:

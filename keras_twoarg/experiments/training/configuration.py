@@ -8,11 +8,13 @@ from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.settings import check_settings, setting
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
+from keras_twoarg.models.structure import SEQUENCE_WIDTH
 from keras_twoarg.ops.pairing import PAIRINGS
 from keras_twoarg.utils.types import Config
 
-DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120)}
-"""The paper's units of each hidden layer of two-argument networks, by architecture."""
+DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120), "transformer": (256, 256, 256)}
+"""Units of each hidden layer of two-argument networks, by architecture; of mlp and cnn the paper's."""
+DATA_HELP = "mnist5k, fashion_mnist, a prepared TFDS name, an .npz or .txt, kjv, pydocs, parity-40-4, addition-97."
 PHI_INITS = ("random", "glorot", *surfaces.NAMED)
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
@@ -41,17 +43,24 @@ class Configuration:
             field, what was expected and what was received.
     """
 
-    arm: str = setting("two_arg", "two_arg, one_arg, quadratic, swiglu, glu, maxout, xnor, product, prelu, or a Keras "
-                       "activation.")  # fmt: skip
+    arm: str = setting("two_arg", "two_arg, one_arg, quadratic, swiglu, glu, maxout, xnor, product, prelu, "
+                       "relu_squared, or a Keras activation.")  # fmt: skip
     architecture: str = setting("mlp", "The outer network.", choices=tuple(DEFAULT_WIDTHS))
     widths: tuple[int, ...] | None = setting(
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
     )
+    sequence_width: int = setting(
+        SEQUENCE_WIDTH, "Of a transformer: width between its blocks, a multiple of 4.", least=4, most=WIDEST
+    )
+    context: int = setting(64, "Characters that a network sees, where the data are a text.", least=2, most=4096)
     equal_width: bool = setting(
         False, "For one_arg: as many units as the two_arg network, instead of as many parameters."
     )
     epochs: int = setting(20, "Epochs of the joint stage.", least=1, most=1_000_000)
     frozen_epochs: int = setting(20, "Epochs of the frozen stage; 0 for none.", least=0, most=1_000_000)
+    epoch_samples: int = setting(
+        0, "Training samples in an epoch, drawn anew for each; 0 for all of them.", least=0, most=2**31 - 1
+    )
     batch_size: int = setting(100, "Samples in a step.", least=1, most=1_000_000)
     learning_rate: float = setting(
         1e-3, "Of the optimizer; its highest, where there is a schedule.", above=0, most=LARGEST
@@ -89,6 +98,7 @@ class Configuration:
         models.check_arm(self.arm)
         self._check_phi()
         self._check_optimizer()
+        self._check_transformer()
 
     def _check_phi(self) -> None:
         if self.inner_activation not in fixed_arms():
@@ -118,6 +128,19 @@ class Configuration:
             raise ValueError(
                 f"`warmup_epochs` must be fewer than the epochs of each stage, {shortest}. "
                 f"Received: warmup_epochs={self.warmup_epochs!r}"
+            )
+
+    def _check_transformer(self) -> None:
+        if self.architecture != "transformer":
+            return
+        if self.normalization != "layer":
+            raise ValueError(
+                "`normalization` must be 'layer' for a transformer, which has it in front of its linear layers. "
+                f"Received: normalization={self.normalization!r}"
+            )
+        if self.sequence_width % 4:
+            raise ValueError(
+                f"`sequence_width` must be a multiple of the 4 heads. Received: sequence_width={self.sequence_width}"
             )
 
     def to_dict(self, *without: str) -> Config:

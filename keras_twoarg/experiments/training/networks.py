@@ -11,11 +11,18 @@ from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.pretraining import pretrain
 from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
+from keras_twoarg.experiments.training.datasets import Dataset, validation_images
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import Model, Optimizer
 
-ARCHITECTURES = {"mlp": models.mlp, "cnn": models.cnn}
+ARCHITECTURES: dict[str, Callable[..., Model]] = {
+    "mlp": models.mlp,
+    "cnn": models.cnn,
+    "transformer": models.transformer,
+}
+FOR = {"mlp": ("images", "signs"), "cnn": ("images",), "transformer": ("tokens",)}
+"""What kinds of data each architecture is for (`Dataset.kind`)."""
 
 MOST_PARAMETERS = 500_000_000
 """More are refused before anything is built: with Adam's state they take 6 GB."""
@@ -43,6 +50,9 @@ def build_network(
         ValueError: If the samples are too small for the architecture, or the network is too large.
     """
     check_size(configuration, input_shape, classes, widths)
+    own: dict[str, object] = {"normalization": configuration.normalization}
+    if configuration.architecture == "transformer":
+        own = {"sequence_width": configuration.sequence_width}
     return ARCHITECTURES[configuration.architecture](
         input_shape,
         classes,
@@ -50,17 +60,42 @@ def build_network(
         widths,
         inner,
         configuration.dropout,
-        normalization=configuration.normalization,
         pairing=configuration.pairing,
         evaluation=configuration.evaluation,
         seed=seed,
+        **own,
     )
+
+
+def check_data(configuration: Configuration, dataset: Dataset) -> None:
+    """Raise a ValueError if an architecture is not for this kind of data, or an epoch has more samples than there are.
+
+    Examples:
+        >>> networks.check_data(Configuration(architecture="mlp"), datasets.load("mnist5k"))
+    """
+    if dataset.kind not in FOR[configuration.architecture]:
+        fitting = [name for name, kinds in FOR.items() if dataset.kind in kinds]
+        raise ValueError(
+            f"`architecture` must be {' or '.join(map(repr, fitting))} for {dataset.name!r}, which has "
+            f"{dataset.kind}. Received: architecture={configuration.architecture!r}"
+        )
+    samples = len(dataset.x_train) - validation_images(dataset)
+    if configuration.epoch_samples > samples:
+        raise ValueError(
+            f"`epoch_samples` must be at most {samples:,}, the training samples of {dataset.name!r}. "
+            f"Received: epoch_samples={configuration.epoch_samples}"
+        )
 
 
 def check_size(configuration: Configuration, input_shape: Sequence[int], classes: int, widths: Sequence[int]) -> None:
     """Raise a ValueError if a network would have more than `MOST_PARAMETERS`, without building it."""
     parameters = models.count_parameters(
-        configuration.arm, widths, input_shape, classes, architecture=configuration.architecture
+        configuration.arm,
+        widths,
+        input_shape,
+        classes,
+        architecture=configuration.architecture,
+        sequence_width=configuration.sequence_width,
     )
     if configuration.arm in models.ARMS:
         sizes = (models.ARMS[configuration.arm], *configuration.inner_units, 1)
@@ -134,10 +169,10 @@ def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> O
     Args:
         configuration: The settings.
         epochs: Epochs of the stage, over which the schedule runs.
-        samples: Training samples in an epoch.
+        samples: Training samples in all.
     """
     rate = configuration.learning_rate
-    steps = -(-samples // configuration.batch_size)
+    steps = -(-(configuration.epoch_samples or samples) // configuration.batch_size)
     warmup, falls = configuration.warmup_epochs * steps, configuration.schedule == "cosine"
     if falls or warmup:
         rate = keras.optimizers.schedules.CosineDecay(

@@ -1,5 +1,6 @@
 """One JSON record for each training run."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -31,17 +32,18 @@ class Record:
             (phi frozen, a new outer network).
         seed: Seed of the split, the initial weights and the order of the batches.
         dataset: Name of the data set.
-        architecture: `"mlp"` or `"cnn"`.
+        architecture: `"mlp"`, `"cnn"` or `"transformer"`.
         widths: Units of each hidden layer.
         parameters: Learned parameters, the inner network's among them, also where it is frozen.
         normalization: Normalization in front of the units.
-        splits: Images for training, validation and test.
+        splits: Samples for training, validation and test.
         settings: Everything else that the run depends on.
         epochs: What each epoch came to, in order.
         status: `"finished"`, or `"diverged"` when the loss was no longer finite.
         best_epoch: The epoch with the lowest validation loss, from 1; its weights were tested. None if there is none.
-        test_accuracy: Share of test images classified correctly, within [0, 1]; used once, after training.
-        test_loss: Cross-entropy on the test images.
+        test_accuracy: Share of test samples (of a text: of characters) predicted correctly, within [0, 1]; used once,
+            after training.
+        test_loss: Cross-entropy on the test samples, in nats.
         seconds: Training time, without the time between a stop and a new start.
         versions: Versions of what computed it.
         commit: Commit of this package's repository, or None outside of one.
@@ -65,6 +67,12 @@ class Record:
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+
+    @property
+    def bits(self) -> float | None:
+        """Bits a character on the test text; None for what is no text."""
+        text = self.architecture == "transformer" and self.test_loss is not None
+        return (self.test_loss or 0.0) / math.log(2) if text else None
 
     def curve(self, key: Quantity) -> list[float]:
         """Return one quantity over the epochs, such as `"val_accuracy"`."""

@@ -30,8 +30,8 @@ from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
 
-_DENSITY_IMAGES = 500
-_SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
+_DENSITY_SAMPLES = {"images": 500, "signs": 500, "tokens": 50}
+SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
 
 
 def run_sessions(
@@ -79,6 +79,7 @@ class _Run:
             raise ValueError(
                 f"`equal_width` must be false for all arms but 'one_arg'. Received: the arm {configuration.arm!r}"
             )
+        networks.check_data(configuration, dataset)
         self.widths = networks.widths_of(configuration, dataset.input_shape, dataset.classes)
         self._split: Split | None = None
         self._model(None, Stage.JOINT)  # what is wrong with sizes should show before hours of work, not after
@@ -114,7 +115,8 @@ class _Run:
             self.out / f"{stage}-checkpoint.npz",
             epochs=epochs,
             batch_size=self.configuration.batch_size,
-            seed=(self.configuration.seed, _SEEDS[stage]),
+            epoch_samples=self.configuration.epoch_samples or samples,
+            seed=(self.configuration.seed, SEEDS[stage]),
             inner=inner if stage is Stage.JOINT else None,
             on_epoch=lambda n, logs: self._on_epoch(stage, n, epochs, logs),
         )
@@ -135,8 +137,8 @@ class _Run:
                 model.save(partial)
             os.replace(partial, self.out / f"{stage}.keras")
             if self.configuration.arm in models.ARMS:
-                images = self.split.x_validation[:_DENSITY_IMAGES]
-                save_surface(self.out / f"{stage}-surface.npz", model, images, state.snapshots.get(0))
+                samples = self.split.x_validation[: _DENSITY_SAMPLES[self.dataset.kind]]
+                save_surface(self.out / f"{stage}-surface.npz", model, samples, state.snapshots.get(0))
         if state.snapshots:
             save_snapshots(self.out / f"{stage}-phi.npz", state.snapshots, self.configuration.inner_activation)
         record.write(self.out / f"{stage}.json")  # last: it says that the stage is whole
@@ -176,7 +178,7 @@ class _Run:
     def _model(self, inner: InnerNetwork | None, stage: Stage) -> Model:
         configuration = self.configuration
         shape, classes = self.dataset.input_shape, self.dataset.classes
-        seed = 10 * configuration.seed + _SEEDS[stage]
+        seed = 10 * configuration.seed + SEEDS[stage]
         return networks.build_network(configuration, shape, classes, self.widths, inner, seed)
 
     def _pretrained_phi(self) -> InnerNetwork:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+NAMES = ("kjv", "pydocs")
 _PARTS = {"validation": 0.05, "test": 0.05}  # shares at the end of a text
 _FEWEST = 10_000
 

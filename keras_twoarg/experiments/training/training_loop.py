@@ -66,6 +66,7 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: tuple[int, ...],
+    epoch_samples: int | None = None,
     inner: InnerNetwork | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
@@ -76,8 +77,9 @@ def fit(
         split: The data.
         checkpoint: File that is rewritten after each epoch.
         epochs: Epochs in all.
-        batch_size: Images for each step.
+        batch_size: Samples for each step.
         seed: What the order of the batches depends on, beside the epoch.
+        epoch_samples: Samples in an epoch, drawn anew for each. Defaults to all.
         inner: The network whose weights are kept over the epochs, if any.
         on_epoch: Called with the number of each epoch, from 1, and its numbers.
 
@@ -94,7 +96,8 @@ def fit(
     for number in range(len(state.epochs) + 1, epochs + 1):
         if state.diverged:
             break
-        state.epochs.append(_epoch(model, split, batch_size, np.random.default_rng((*seed, number))))
+        order = np.random.default_rng((*seed, number)).permutation(len(split.x_train))[:epoch_samples]
+        state.epochs.append(_epoch(model, split, batch_size, order))
         best = state.epochs[state.best_epoch - 1]["val_loss"] if state.best_epoch else np.inf
         if not state.diverged and state.epochs[-1]["val_loss"] < best:
             state.best_epoch, state.best_weights = number, model.get_weights()
@@ -116,9 +119,8 @@ def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _epoch(model: Model, split: Split, batch_size: int, rng: np.random.Generator) -> Epoch:
+def _epoch(model: Model, split: Split, batch_size: int, order: np.ndarray) -> Epoch:
     start = time.perf_counter()
-    order = rng.permutation(len(split.x_train))
     history = model.fit(split.x_train[order], split.y_train[order], batch_size=batch_size, shuffle=False, verbose=0)
     seconds = time.perf_counter() - start
     validation = evaluate(model, split.x_validation, split.y_validation)

@@ -26,6 +26,7 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import Config, JsonObject, Model
 
 OnTrial = Callable[[JsonObject], None]
+_ARCHITECTURES = ("mlp", "cnn")
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
@@ -54,6 +55,16 @@ class Search(SearchSettings):
         for arm in self.arms:
             models.check_arm(arm)
         checked_space(self.space or {}, self.configuration)
+        if self.configuration.architecture not in _ARCHITECTURES:
+            raise ValueError(
+                f"`architecture` must be one of {_ARCHITECTURES} in a search. "
+                f"Received: architecture={self.configuration.architecture!r}"
+            )
+        if self.configuration.epoch_samples:
+            raise ValueError(
+                "`epoch_samples` must be 0 in a search, whose epochs have all samples; `subset` draws some. "
+                f"Received: epoch_samples={self.configuration.epoch_samples}"
+            )
 
     def to_dict(self) -> Config:
         """Return all settings in one table, without what a search chooses."""
@@ -63,6 +74,7 @@ class Search(SearchSettings):
     def load(self, data_dir: str | None = None) -> datasets.Dataset:
         """Load the data, and draw the subset."""
         dataset = datasets.load(self.data, data_dir=data_dir)
+        networks.check_data(self.configuration, dataset)
         return datasets.subset(dataset, self.subset) if self.subset else dataset
 
     def hypermodel(self, arm: str, dataset: datasets.Dataset) -> OuterHyperModel:

@@ -129,7 +129,7 @@ def test_pickled_objects_are_not_opened(tmp_path):
     ("name", "message"),
     [
         ("nowhere/none.npz", "There is no file nowhere/none.npz"),
-        ("mnist6k", "Expected 'mnist5k', a path to an .npz or a name in TensorFlow Datasets. Received: 'mnist6k'"),
+        ("mnist6k", "Expected 'mnist5k', .* or a name in TensorFlow Datasets. Received: 'mnist6k'"),
         ("mnist", "'mnist' has not been prepared in .*tfds.load"),
     ],
 )
@@ -174,3 +174,18 @@ def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[data\]'"):
         datasets.load("cifar10")
+
+
+def test_a_text_is_windows_that_overlap_only_in_training(tmp_path):
+    letters = "the quick brown fox jumps over the lazy dog. " * 300
+    (tmp_path / "letters.txt").write_text(letters)
+    data = datasets.load(str(tmp_path / "letters.txt"), context=20)
+    assert (data.kind, data.input_shape, data.classes) == ("tokens", (20,), len(set(letters)))
+    np.testing.assert_array_equal(data.x_train[1], data.y_train[0])
+    np.testing.assert_array_equal(data.x_train[1:, 0], data.x_train[:-1, 1])
+    for x, y in ((data.x_test, data.y_test), data.validation):
+        np.testing.assert_array_equal(x.ravel()[1:], y.ravel()[:-1])
+    parts = datasets.split(data, 1)
+    assert parts.x_train.base is not None and parts.x_train.dtype == np.int32  # a view of the text: no gigabyte
+    np.testing.assert_array_equal(parts.x_validation, datasets.split(data, 2).x_validation)
+    assert data.fingerprint != datasets.load(str(tmp_path / "letters.txt"), context=21).fingerprint

@@ -200,3 +200,38 @@ def test_wrong_configurations_touch_nothing(wrong, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         sessions.run_sessions(blobs(), tmp_path / "out", **wrong)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "configuration", "message"),
+    [
+        ("parity-8-2", {"architecture": "cnn"}, "must be 'mlp' for 'parity-8-2', which has signs"),
+        ("pydocs", {"architecture": "mlp"}, "must be 'transformer' for 'pydocs', which has tokens"),
+        ("mnist5k", {"architecture": "transformer"}, "must be 'mlp' or 'cnn' for 'mnist5k', which has images"),
+        ("mnist5k", {"epoch_samples": 3201}, "at most 3,200, the training samples of 'mnist5k'"),
+    ],
+)
+def test_data_that_a_network_is_not_for(data, configuration, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        sessions.run_sessions(datasets.load(data), tmp_path / "run", **configuration)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_epoch_of_some_samples_draws_others_each_time(tmp_path, monkeypatch):
+    seen, original = [], keras.Model.fit
+
+    def recorded(self, x, *args, **kwargs):
+        seen.append(x)
+        return original(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", recorded)
+    settings = {**QUICK, "arm": "relu", "epochs": 2, "epoch_samples": 70}
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **settings)
+    assert [len(x) for x in seen] == [70, 70] and not np.array_equal(*seen)
+    assert record.splits["train"] == 240 and record.settings["epoch_samples"] == 70
+
+
+def test_signs_are_learned(tmp_path):
+    settings = {"arm": "product", "widths": (8,), "epochs": 3, "epoch_samples": 10_000, "dropout": 0.0}
+    (record,) = sessions.run_sessions(datasets.load("parity-8-2"), tmp_path / "run", learning_rate=1e-2, **settings)
+    assert record.test_accuracy > 0.95 and record.bits is None
