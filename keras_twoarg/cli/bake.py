@@ -16,7 +16,7 @@ from keras_twoarg.utils import files
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True), default=3e-3, help="Error, in phi's std.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation images are used.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation samples are used.")
 @one_line_errors
 def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
     """Replace phi by constant tables.
@@ -29,9 +29,10 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     if out.suffix != ".keras":
         raise ValueError(f"--out must end in .keras. Received: {out}")
     check_target(model, out)
-    validation = datasets.split(datasets.load(data, data_dir=data_dir), seed)
-    images, labels = validation.x_validation, validation.y_validation
-    baked, report = bake.bake(formats.load(model), images, tolerance, labels=labels)
+    loaded = formats.load(model)
+    validation = datasets.split(datasets.load_for(loaded, data, data_dir=data_dir), seed)
+    samples, labels = validation.x_validation, validation.y_validation
+    baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(out.with_suffix(".json"), report.to_dict())  # first: it says that the model is ours
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as folder:

@@ -30,7 +30,14 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
         console.print(str(report), highlight=False, soft_wrap=True)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
     formats.check_target(out, format_)
-    inputs = formats.random_inputs(loaded, seed) * (127.5 if pixels else 1) + (127.5 if pixels else 0)
+    if not formats.comparable(loaded):
+        formats.export(loaded, out, format=format_)
+        console.print("Not compared: that is done for models with one input and one output")
+        console.print(f"Export: {out}")
+        return
+    inputs = formats.random_inputs(loaded, seed)
+    if pixels:
+        inputs = 127.5 * (inputs + 1)
     out.parent.mkdir(parents=True, exist_ok=True)
     formats.record(loaded, formats.record_of(out), inputs)  # first: an export that is there has its record
     formats.export(loaded, out, format=format_)

@@ -17,12 +17,12 @@ def show_model(path: Path, data: str, out: Path, seed: int) -> str:
         path: A `.keras` file.
         data: Name or path of a data set, as in `datasets.load`.
         out: Picture to write; its ending chooses the format.
-        seed: Seed of the 500 training images that are drawn.
+        seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
     """
     model = formats.load(path)
-    images = datasets.load(data).x_train
-    chosen = np.random.default_rng(seed).permutation(len(images))[:500]
-    display = SurfaceDisplay.from_model(model, datasets.scale(images[chosen]))
+    dataset = datasets.load_for(model, data)
+    chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]
+    display = SurfaceDisplay.from_model(model, datasets.scale(dataset.x_train[chosen]))
     plt = pyplot()
     if display.soft_xor is None:
         figure = plt.figure(figsize=(4.2, 3.6))

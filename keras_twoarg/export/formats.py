@@ -227,10 +227,25 @@ def _predict(model: Model, x: np.ndarray) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(outputs))
 
 
+def comparable(model: Model) -> bool:
+    """Tell whether a model has one input and one output, as comparisons in other runtimes need."""
+    return len(getattr(model, "inputs", None) or []) == len(getattr(model, "outputs", None) or []) == 1
+
+
 def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
-    """Return inputs for a comparison, uniform within [-1, 1]."""
-    shape = (number, *model.input_shape[1:])
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32")
+    """Return inputs for a comparison: uniform within [-1, 1], or tokens that the model's embeddings have.
+
+    Raises:
+        ValueError: If the model has several inputs or outputs.
+    """
+    if not comparable(model):
+        raise ValueError(f"Expected a model with one input and one output. Received: {model.name!r}")
+    shape, rng = (number, *(size or 16 for size in model.inputs[0].shape[1:])), np.random.default_rng(seed)
+    if keras.backend.is_int_dtype(model.inputs[0].dtype):
+        layers = model._flatten_layers()
+        tokens = [int(layer.input_dim) for layer in layers if isinstance(layer, keras.layers.Embedding)]
+        return rng.integers(0, min(tokens, default=2), shape).astype(str(model.inputs[0].dtype))
+    return rng.uniform(-1, 1, shape).astype("float32")
 
 
 def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: str = "tf_saved_model") -> Agreement:

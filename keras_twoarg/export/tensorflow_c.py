@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-_FLOAT = 1  # TF_FLOAT
+_TYPES = {"float32": 1, "int32": 3}  # TF_FLOAT, TF_INT32
 
 
 class _Output(ctypes.Structure):
@@ -44,10 +44,10 @@ class Session:
         self._session = ctypes.c_void_p(session)
 
     def run(self, source: str, x: np.ndarray, wanted: str) -> np.ndarray:
-        """Feed one float32 tensor and fetch another, both by `operation:number`."""
-        x = np.ascontiguousarray(x, "float32")
+        """Feed one tensor of float32 or int32 and fetch another of float32, both by `operation:number`."""
+        x = np.ascontiguousarray(x, "int32" if np.issubdtype(x.dtype, np.integer) else "float32")
         shape = (ctypes.c_int64 * x.ndim)(*x.shape)
-        tensor = ctypes.c_void_p(self._tf.TF_AllocateTensor(_FLOAT, shape, x.ndim, x.nbytes))
+        tensor = ctypes.c_void_p(self._tf.TF_AllocateTensor(_TYPES[x.dtype.name], shape, x.ndim, x.nbytes))
         ctypes.memmove(self._tf.TF_TensorData(tensor), x.ctypes.data, x.nbytes)
         inputs, outputs = self._place(source), self._place(wanted)
         values, fetched = (ctypes.c_void_p * 1)(tensor), (ctypes.c_void_p * 1)()

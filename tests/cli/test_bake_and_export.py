@@ -1,5 +1,6 @@
 """`twoarg bake` and `twoarg export` overwrite and leave nothing that they should not."""
 
+import json
 import shutil
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_twoarg import models
+from keras_twoarg import TwoArgActivation, models
 from keras_twoarg.cli import twoarg
 from tests.helpers import blobs, save_npz
 
@@ -80,3 +81,38 @@ def test_a_truncated_file_is_named(folder):
     assert "cut.keras is no readable .keras file" in run("export", "cut.keras", "--out", "served/1", status=2)
     shutil.copy(folder / "model.keras", folder / "whole.keras")
     assert "agrees with" in run("export", "whole.keras", "--out", "served/1")
+
+
+@pytest.mark.slow
+def test_a_network_of_text_is_trained_shown_baked_exported_and_served(folder):
+    (folder / "letters.txt").write_text("the quick brown fox jumps over the lazy dog. " * 300)
+    sizes = ("--widths", "8", "--sequence-width", "8", "--context", "16", "--epochs", "1", "--epoch-samples", "320")
+    network = ("--architecture", "transformer", "--frozen-epochs", "0", "--phi-init", "glorot", *sizes)
+    said = run("train", "--data", "letters.txt", "--out", "run", *network)
+    assert "bits" in said
+    said = run("show", "run/joint.keras", "--data", "letters.txt", "--out", "phi.png")
+    assert "Picture: phi.png" in said and (folder / "phi.png").stat().st_size > 10_000
+    run("bake", "run/joint.keras", "--data", "letters.txt", "--out", "baked.keras")
+    for version, model in enumerate(("run/joint.keras", "baked.keras"), start=1):
+        assert "agrees with" in run("export", model, "--out", f"served/{version}")
+    checked = run("serve-check", "served", "--out", "check")
+    assert checked.count("agrees") >= 3 and "DIFFERS" not in checked
+
+
+def test_a_plan_of_text_prints_what_its_network_writes(folder):
+    (folder / "letters.txt").write_text("the quick brown fox jumps over the lazy dog. " * 300)
+    small = {"widths": [8], "sequence_width": 8, "context": 16, "epochs": 1, "epoch_samples": 320, "frozen_epochs": 0}
+    settings = {"data": "letters.txt", "arms": ["gelu"], "seeds": 1, "architecture": "transformer", **small}
+    (folder / "plan.toml").write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items()))
+    said = run("reproduce", "plan.toml", "--out", "runs")
+    assert "gelu-0 writes, before training:" in said and "gelu-0 writes, after training:" in said
+    assert (folder / "runs" / "report.html").stat().st_size > 10_000
+
+
+def test_what_has_several_inputs_is_exported_without_comparing(folder):
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    hidden = TwoArgActivation()(keras.layers.Dense(4)(keras.layers.Concatenate()(inputs)))
+    keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(folder / "two.keras")
+    said = run("export", "two.keras", "--out", "served/1")
+    assert "Not compared" in said and "Export: served/1" in said
+    assert (folder / "served" / "1" / "saved_model.pb").is_file()

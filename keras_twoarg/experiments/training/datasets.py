@@ -23,9 +23,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from keras_twoarg.experiments.training import algorithmic, text
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
-from keras_twoarg.utils.types import ArrayLike
+from keras_twoarg.utils.types import ArrayLike, Model
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+DENSITY_SAMPLES = {"images": 500, "signs": 500, "tokens": 50}
+"""Samples from which the density of phi's arguments is drawn: each token of a text has arguments of its own."""
+
 _TEST_IMAGES_PER_DIGIT = 100
 _LARGEST_VALIDATION = 10_000
 _LARGEST_LABEL = 99_999
@@ -120,6 +123,13 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
         return _from_debian(name)
     return _from_tfds(name, data_dir)
+
+
+def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset:
+    """Return a data set as a model takes it: a text in windows as long as its input."""
+    shape = getattr(model, "input_shape", None)
+    context = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
+    return load(name, data_dir=data_dir, context=context or 64)
 
 
 def of_text(source: text.Text, context: int) -> Dataset:

@@ -18,7 +18,7 @@ from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning
 from keras_twoarg.experiments.training.configuration import Configuration
-from keras_twoarg.experiments.training.datasets import Dataset, Split, split
+from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Epoch, Record
@@ -30,7 +30,6 @@ from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
 
-_DENSITY_SAMPLES = {"images": 500, "signs": 500, "tokens": 50}
 SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
 
 
@@ -137,7 +136,7 @@ class _Run:
                 model.save(partial)
             os.replace(partial, self.out / f"{stage}.keras")
             if self.configuration.arm in models.ARMS:
-                samples = self.split.x_validation[: _DENSITY_SAMPLES[self.dataset.kind]]
+                samples = self.split.x_validation[: DENSITY_SAMPLES[self.dataset.kind]]
                 save_surface(self.out / f"{stage}-surface.npz", model, samples, state.snapshots.get(0))
         if state.snapshots:
             save_snapshots(self.out / f"{stage}-phi.npz", state.snapshots, self.configuration.inner_activation)

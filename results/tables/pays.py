@@ -1,0 +1,86 @@
+"""Where a learned phi pays: every task in one row, against the best fixed unit and a learned curve."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.models import ARMS
+from results.tables.networks import EARLY, FASHION, MNIST
+from results.tables.records import against, interval, runs, stored, table, verdict
+
+
+class Task(NamedTuple):
+    """A task: where its records are, and which figure decides."""
+
+    label: str
+    folder: str
+    figure: str
+
+
+TASKS = (
+    Task("next character, King James text, Transformer", "results/lm-kjv", "bits"),
+    Task("sparse parity, perceptron", "results/parity", "steps"),
+    Task("modular addition, perceptron", "results/addition", "steps"),
+    Task("MNIST, perceptron", MNIST, "accuracy"),
+    Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
+    Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy"),
+    Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy"),
+)
+DIGITS = {"bits": 3, "steps": 0, "accuracy": 2}
+UNITS = {"bits": " bits", "steps": " steps", "accuracy": " %"}
+BETTER = {"bits": -1, "steps": -1, "accuracy": 1}
+SOLVED = 0.99
+
+
+def steps(record):
+    """Return the steps until a run had solved its task; the whole budget for one that never did."""
+    settings = record.settings
+    in_epoch = -(-(settings["epoch_samples"] or record.splits["train"]) // settings["batch_size"])
+    return in_epoch * (record.epochs_to(SOLVED) or len(record.epochs))
+
+
+FIGURES = {"bits": lambda r: r.bits, "steps": steps, "accuracy": lambda r: 100 * r.test_accuracy}
+VALIDATION = {
+    "bits": lambda r: min(r.curve("val_loss")),
+    "steps": steps,  # of validation accuracy
+    "accuracy": lambda r: -max(r.curve("val_accuracy")),
+}
+
+
+def of(task, arm, measure):
+    """Return a figure of an arm by seed."""
+    return {record.seed: measure(record) for record in runs(task.folder, arm)}
+
+
+def mean(task, arm, measure):
+    """Return the mean of a figure over an arm's seeds."""
+    return float(np.mean(list(of(task, arm, measure).values())))
+
+
+def best_fixed(task):
+    """Return the fixed unit that is best in validation."""
+    arms = dict.fromkeys(run.record.arm for run in stored(task.folder))
+    return min((arm for arm in arms if arm not in ARMS), key=lambda arm: mean(task, arm, VALIDATION[task.figure]))
+
+
+@table("pays")
+def pays():
+    """Every task in one row."""
+    rows = []
+    for task in TASKS:
+        figure, fixed = FIGURES[task.figure], best_fixed(task)
+        two_arg, digits = of(task, "two_arg", figure), DIGITS[task.figure]
+        difference = against(two_arg, of(task, fixed, figure))
+        seconds = mean(task, "two_arg", lambda r: r.seconds) / mean(task, fixed, lambda r: r.seconds)
+        means = [f"{mean(task, arm, figure):,.{digits}f}" for arm in (fixed, "one_arg", "two_arg")]
+        rows.append((
+            task.label, task.figure, f"{fixed} {means[0]}", *means[1:], interval(difference, digits),
+            interval(against(two_arg, of(task, "one_arg", figure)), digits), str(difference.number),
+            verdict(difference, BETTER[task.figure]).replace("holds", "pays"), f"{seconds:.1f}",
+        ))  # fmt: skip
+    columns = (
+        "task", "figure", "best fixed unit", "one_arg", "two_arg", "two_arg minus fixed", "minus one_arg", "seeds",
+        "two_arg", "× its seconds",
+    )  # fmt: skip
+    return markdown(columns, rows)
