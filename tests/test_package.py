@@ -19,7 +19,7 @@ from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments import pretraining, reports, robustness, tuning
 from keras_twoarg.experiments.reports import documents
-from keras_twoarg.experiments.training import datasets, sessions, text
+from keras_twoarg.experiments.training import algorithmic, datasets, networks, sessions, text
 from keras_twoarg.export import formats
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,8 @@ NAMES = {
     **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
     "keras": keras, "np": np, "os": os, "analysis": analysis, "models": models, "reports": reports,
     "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
-    "datasets": datasets, "documents": documents, "sessions": sessions, "text": text,
+    "datasets": datasets, "documents": documents, "sessions": sessions, "text": text, "algorithmic": algorithmic,
+    "networks": networks, "Configuration": networks.Configuration,
     "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 

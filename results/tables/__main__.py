@@ -15,6 +15,7 @@ from results.tables import (  # noqa: F401
     comparisons,
     convert,
     costs,
+    pays,
     robustness,
     searches,
     soft_xor,
