@@ -17,7 +17,8 @@ OBJECTS = {
         "convert", "bake", "describe", "set_phi", "set_evaluation", "clone_model", "sharing_scope", "assert_shared",
     ],
     "Networks": [
-        "models.mlp", "models.cnn", "models.transformer", "models.matched_widths", "models.compare",
+        "models.mlp", "models.cnn", "models.resnet", "models.transformer", "models.recurrent", "models.matched_widths",
+        "models.widths_for_budget", "models.compare",
     ],
     "Analysis": [
         "analysis.SurfaceDisplay", "analysis.SurfaceCallback", "analysis.surfaces", "analysis.soft_xor",

@@ -24,9 +24,9 @@ from keras_twoarg.experiments.training.configuration import Configuration
 def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
     """Run every arm and seed of PLAN, and report.
 
-    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, lm-kjv, lm-pydocs, parity,
-    addition, or a file; options replace what it says. The same command resumes what was stopped. Exit status 1 if a
-    run failed.
+    PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, resnet-cifar10, lm-kjv,
+    lm-kjv-recurrent, lm-pydocs, parity, addition, or a file; options replace what it says. The same command resumes
+    what was stopped. Exit status 1 if a run failed.
     Plans are small TOML files; copy one to write your own.
     """
     from keras_twoarg.experiments import plan as job
@@ -36,7 +36,7 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     with show_progress() as progress:
         folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
     print_findings(out, seed=seed)
-    if chosen.configuration.architecture == "transformer":
+    if chosen.configuration.architecture in ("transformer", "recurrent"):
         print_samples(chosen, folders)
     say(f"Report: {write_report([out], out, seed=seed)}")
     if failed := job.failed_runs(folders):

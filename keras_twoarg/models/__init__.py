@@ -6,6 +6,8 @@ from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
 from keras_twoarg.models.cnn import cnn
 from keras_twoarg.models.matching import Comparison, compare, count_parameters, matched_widths, widths_for_budget
 from keras_twoarg.models.mlp import mlp
+from keras_twoarg.models.recurrent import recurrent
+from keras_twoarg.models.resnet import resnet
 from keras_twoarg.models.transformer import PositionEmbedding, transformer
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "inner_for",
     "matched_widths",
     "mlp",
+    "recurrent",
+    "resnet",
     "transformer",
     "widths_for_budget",
 ]

@@ -24,6 +24,9 @@ each unit or channel, `"relu_squared"`, and Keras' activations, by name.
 """
 
 
+GATED = {"lstm": (4, 4), "gru": (3, 6)}
+"""Recurrent layers with gates of their own, with their kernels and biases for each unit: arms of `models.recurrent`."""
+
 NORMALIZATIONS = ("layer", "none")
 """Normalizations in front of the units: LayerNorm without learned parameters, or none."""
 
@@ -53,6 +56,8 @@ def relu_squared(x: Tensor) -> Tensor:
 
 def arity_of(arm: str) -> int:
     """Return the pre-activations for each unit."""
+    if arm in GATED:
+        return 1
     return 2 if arm in FUNCTIONS else ARMS.get(check_arm(arm), 1)
 
 
@@ -63,6 +68,7 @@ def slopes(arm: str, width: int) -> int:
 
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
     """Return the inner network that all units of the arm share, or None for a fixed activation."""
+    check_arm(arm)
     if arm not in ARMS:
         if inner is not None:
             raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")

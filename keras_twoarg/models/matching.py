@@ -10,8 +10,9 @@ import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
 from keras_twoarg.models import blocks
-from keras_twoarg.models.structure import SEQUENCE_WIDTH, Structure, fan_out, is_unit, structure_of
+from keras_twoarg.models.structure import Structure, fan_out, is_unit, structure_of
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model
 
@@ -46,7 +47,7 @@ def matched_widths(
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
     """
-    return _within(structure_of(reference), arm, reference.count_params(), inner, tolerance)
+    return fitting_widths(structure_of(reference), arm, reference.count_params(), inner, tolerance)
 
 
 def widths_for_budget(
@@ -57,9 +58,9 @@ def widths_for_budget(
     classes: int,
     *,
     architecture: str = "mlp",
-    sequence_width: int = SEQUENCE_WIDTH,
     inner: InnerNetwork | None = None,
     tolerance: float = TOLERANCE,
+    **options: object,
 ) -> tuple[int, ...]:
     """Return the widths with which a network of an arm has a given number of parameters.
 
@@ -69,10 +70,10 @@ def widths_for_budget(
         proportions: One number for each hidden layer: `(2, 1)` makes the first twice as wide as the second.
         input_shape: Shape of one sample.
         classes: Number of outputs.
-        architecture: `"mlp"`, `"cnn"` or `"transformer"`. Defaults to `"mlp"`.
-        sequence_width: As in `models.transformer`. Defaults to `96`.
+        architecture: `"mlp"`, `"cnn"`, `"transformer"`, `"recurrent"` or `"resnet"`. Defaults to `"mlp"`.
         inner: As in `matched_widths`.
         tolerance: As in `matched_widths`.
+        **options: Other arguments of the network's function that change its size, such as `sequence_width`.
 
     Examples:
         >>> models.widths_for_budget("two_arg", 122_187, (1, 1, 1), (28, 28, 1), 10)
@@ -83,8 +84,8 @@ def widths_for_budget(
     """
     # Whole numbers far from each other, so that rounding the widths to them costs nothing.
     widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
-    structure = Structure(architecture, tuple(input_shape), classes, widths, sequence_width)
-    return _within(structure, arm, parameters, inner, tolerance)
+    structure = Structure(architecture, tuple(input_shape), classes, widths, options)
+    return fitting_widths(structure, arm, parameters, inner, tolerance)
 
 
 def count_parameters(
@@ -94,7 +95,7 @@ def count_parameters(
     classes: int,
     *,
     architecture: str = "mlp",
-    sequence_width: int = SEQUENCE_WIDTH,
+    **options: object,
 ) -> int:
     """Return the learned parameters of a network without building it, the inner network's left out.
 
@@ -102,12 +103,17 @@ def count_parameters(
         >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
         122187
     """
-    return Structure(architecture, tuple(input_shape), classes, tuple(widths), sequence_width).parameters(arm)
+    return Structure(architecture, tuple(input_shape), classes, tuple(widths), options).parameters(arm)
 
 
-def _within(
-    structure: Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float
+def fitting_widths(
+    structure: Structure, arm: str, target: int, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
 ) -> tuple[int, ...]:
+    """Return the widths, in the proportions of a structure's, with which an arm has a number of parameters.
+
+    Raises:
+        ValueError: As in `matched_widths`.
+    """
     inner_parameters = 0
     if network := blocks.inner_for(arm, inner, seed=None):
         if not network.built:
@@ -166,10 +172,6 @@ def _neighbours(widths: tuple[int, ...], moves: int) -> Iterator[tuple[int, ...]
                 yield tuple(moved)
 
 
-def _arity(unit: object) -> int:
-    return getattr(unit, "arity", 1)
-
-
 @dataclass(frozen=True)
 class Comparison:
     """What one model costs, for each sample where it is not parameters.
@@ -179,8 +181,8 @@ class Comparison:
         parameters: Learned parameters, the inner network's counted once.
         units: Outputs of activation layers.
         pre_activations: Inputs of activation layers.
-        normalization: `"LayerNorm"` if one stands in front of every activation layer, `"none"` if there is none,
-            else `"mixed"`.
+        normalization: `"LayerNorm"` or `"BatchNorm"` if one stands in front of every activation layer or of its linear
+            layer, `"none"` if there is none, else `"mixed"`.
         multiply_adds: Multiplications with addition in linear layers and inner networks.
         difference: Parameters relative to the first model of the comparison, minus one.
     """
@@ -239,27 +241,49 @@ def compare(models: Mapping[str, Model]) -> Comparisons:
 
 
 def _costs(model: Model) -> tuple[int, int, str, int]:
-    units = pre_activations = normed = places = 0
-    before: list[object] = [None, None]  # a LayerNorm stands in front of the unit, or of its linear layer
+    units = pre_activations = places = 0
+    normalizations: list[str] = []
+    before: list[object] = [None, None]  # a normalization stands in front of the unit, or of its linear layer
     for layer in model.layers:
-        if is_unit(layer):
-            outputs = prod(layer.input.shape[1:]) // _arity(layer)  # before any pooling
+        if is_unit(layer) or isinstance(layer, keras.layers.RNN):
+            outputs, arity = _outputs(layer)
             units += outputs
-            pre_activations += outputs * _arity(layer)
+            pre_activations += outputs * arity
             places += 1
-            normed += any(isinstance(each, keras.layers.LayerNormalization) for each in before)
+            normalizations += [name for name, kind in _NORMALIZATIONS.items() if isinstance(before[1], kind)] or [
+                name for name, kind in _NORMALIZATIONS.items() if isinstance(before[0], kind)
+            ]
         before = [before[1], layer]
-    normalization = "none" if not normed else "LayerNorm" if normed == places else "mixed"
-    return units, pre_activations, normalization, sum(map(_multiply_adds, model.layers))
+    of_all = normalizations[0] if len(normalizations) == places and len(set(normalizations)) == 1 else "mixed"
+    return units, pre_activations, of_all if normalizations else "none", sum(map(_multiply_adds, model.layers))
+
+
+_NORMALIZATIONS = {"LayerNorm": keras.layers.LayerNormalization, "BatchNorm": keras.layers.BatchNormalization}
+
+
+def _outputs(layer: Any) -> tuple[int, int]:
+    """Return the units of a layer for one sample, and the pre-activations of each."""
+    if isinstance(layer, keras.layers.RNN):
+        return layer.output.shape[1] * layer.cell.units, getattr(layer.cell, "arity", 1)
+    arity = getattr(layer, "arity", 1)
+    return prod(layer.input.shape[1:]) // arity, arity  # before any pooling
 
 
 def _multiply_adds(layer: Any) -> int:
     if isinstance(layer, TwoArgActivation):
-        outputs = prod(layer.input.shape[1:]) // layer.arity
-        return int(outputs * sum(prod(w.shape) for w in layer.inner.weights if len(w.shape) > 1))
+        return _outputs(layer)[0] * _of_phi(layer.inner)
+    if isinstance(layer, keras.layers.RNN):
+        cell, (_, positions, width) = layer.cell, layer.output.shape
+        linear = prod(cell.kernel.shape) + prod(cell.recurrent_kernel.shape)
+        return int(positions * (linear + (width * _of_phi(cell.inner) if isinstance(cell, TwoArgRNNCell) else 0)))
     if isinstance(layer, keras.layers.MultiHeadAttention):
         _, positions, width = layer.output.shape
         return int(4 * positions * width**2 + 2 * positions**2 * width)
     if fan_out(layer):
         return int(prod(layer.output.shape[1:]) // fan_out(layer) * prod(layer.kernel.shape))
     return 0
+
+
+def _of_phi(inner: InnerNetwork | list[InnerNetwork]) -> int:
+    first = inner[0] if isinstance(inner, list) else inner  # several are for equal blocks of units
+    return sum(prod(weight.shape) for weight in first.weights if len(weight.shape) > 1)

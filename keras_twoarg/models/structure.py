@@ -1,8 +1,9 @@
 """What decides the number of parameters of an outer network, counted without building it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import keras
 
@@ -11,9 +12,8 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
 from keras_twoarg.utils.types import Model
 
-ARCHITECTURES = ("mlp", "cnn", "transformer")
 SEQUENCE_WIDTH = 96
-"""Of a Transformer: width of the sequence that its blocks add to."""
+"""Of networks of tokens: width of a token's vector."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Structure:
 
     Attributes:
         architecture: One of `ARCHITECTURES`.
-        input_shape: Shape of one sample; of a Transformer `(context,)`.
-        classes: Number of outputs; of a Transformer the number of tokens.
-        widths: Units of each hidden layer; of a Transformer of each block's feed-forward layer.
-        sequence_width: Width of a Transformer's sequence.
+        input_shape: Shape of one sample; of networks of tokens `(context,)`.
+        classes: Number of outputs; of networks of tokens the number of tokens.
+        widths: Units of each hidden layer, as the network's function takes them.
+        options: Other arguments of that function; what changes no number of parameters is ignored.
 
     Raises:
         ValueError: If the architecture is unknown.
@@ -35,7 +35,7 @@ class Structure:
     input_shape: tuple[int, ...]
     classes: int
     widths: tuple[int, ...]
-    sequence_width: int = SEQUENCE_WIDTH
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -43,45 +43,85 @@ class Structure:
                 f"`architecture` must be one of {ARCHITECTURES}. Received: architecture={self.architecture!r}"
             )
 
+    @property
+    def sequence_width(self) -> int:
+        """Width of a token's vector."""
+        return int(self.options.get("sequence_width", SEQUENCE_WIDTH))
+
     def with_widths(self, widths: Sequence[int]) -> "Structure":
         """Return the same sizes with other widths."""
         return replace(self, widths=tuple(widths))
 
     def parameters(self, arm: str) -> int:
-        """Count the learned parameters with an arm, its inner network's left out."""
-        count = {"mlp": _mlp, "cnn": _cnn, "transformer": _transformer}[self.architecture]
-        return count(self, blocks.arity_of(arm)) + sum(blocks.slopes(arm, width) for width in self.widths)
+        """Count the parameters with an arm, its inner network's left out."""
+        return _COUNTS[self.architecture](self, arm)
 
 
-def _mlp(sizes: Structure, arity: int) -> int:
-    return _dense(prod(sizes.input_shape), sizes.widths, sizes.classes, arity)
+def _mlp(sizes: Structure, arm: str) -> int:
+    return _dense(prod(sizes.input_shape), sizes.widths, sizes.classes, arm)
 
 
-def _dense(fan_in: int, widths: Sequence[int], classes: int, arity: int) -> int:
-    """Count linear layers in a row and the one that gives the logits."""
+def _dense(fan_in: int, widths: Sequence[int], classes: int, arm: str) -> int:
+    """Count linear layers in a row with their units, and the one that gives the logits."""
     total = 0
     for width in widths:
-        total += (fan_in + 1) * arity * width
+        total += (fan_in + 1) * blocks.arity_of(arm) * width + blocks.slopes(arm, width)
         fan_in = width
     return total + (fan_in + 1) * classes
 
 
-def _cnn(sizes: Structure, arity: int) -> int:
+def _cnn(sizes: Structure, arm: str) -> int:
     height, width, channels = sizes.input_shape
     total = 0
     for filters in sizes.widths[:-1]:
-        total += (9 * channels + 1) * arity * filters
+        total += (9 * channels + 1) * blocks.arity_of(arm) * filters + blocks.slopes(arm, filters)
         height, width, channels = (height - 2) // 2, (width - 2) // 2, filters
-    return total + _dense(height * width * channels, sizes.widths[-1:], sizes.classes, arity)
+    return total + _dense(height * width * channels, sizes.widths[-1:], sizes.classes, arm)
 
 
-def _transformer(sizes: Structure, arity: int) -> int:
+def _transformer(sizes: Structure, arm: str) -> int:
     width, (context,) = sizes.sequence_width, sizes.input_shape
     normalization, attention = 2 * width, 4 * (width + 1) * width
     total = (sizes.classes + context) * width + normalization + (width + 1) * sizes.classes
     for units in sizes.widths:
-        total += 2 * normalization + attention + (width + 1) * arity * units + (units + 1) * width
+        total += 2 * normalization + attention + (width + 1) * blocks.arity_of(arm) * units
+        total += blocks.slopes(arm, units) + (units + 1) * width
     return total
+
+
+def _recurrent(sizes: Structure, arm: str) -> int:
+    fan_in, total = sizes.sequence_width, sizes.classes * sizes.sequence_width
+    arity, mixed = blocks.arity_of(arm), sizes.options.get("arguments") == "mixed"
+    kernels, biases = blocks.GATED.get(arm, (arity if mixed else 1, arity))
+    for width in sizes.widths:
+        total += kernels * (fan_in + width) * width + biases * width
+        fan_in = width
+    return total + (fan_in + 1) * sizes.classes
+
+
+def _resnet(sizes: Structure, arm: str) -> int:
+    arity, both = blocks.arity_of(arm), sizes.options.get("places") == "both"
+    behind = arity if both else 1
+    channels = sizes.widths[0]
+    total = _convolution(3, sizes.input_shape[-1], behind * channels) + both * blocks.slopes(arm, channels)
+    for stage, width in enumerate(sizes.widths):
+        for block in range(sizes.options.get("blocks_per_stage", RESNET_BLOCKS)):
+            total += _convolution(3, channels, arity * width) + _convolution(3, width, behind * width)
+            total += (1 + both) * blocks.slopes(arm, width)
+            if behind > 1 or (stage and not block):
+                total += _convolution(1, channels, behind * width)
+            channels = width
+    return total + (channels + 1) * sizes.classes
+
+
+def _convolution(size: int, channels: int, filters: int) -> int:
+    """Count a convolution without biases and the BatchNorm behind it, its moving averages among it."""
+    return (size**2 * channels + 4) * filters
+
+
+RESNET_BLOCKS = 3
+_COUNTS = {"mlp": _mlp, "cnn": _cnn, "transformer": _transformer, "recurrent": _recurrent, "resnet": _resnet}
+ARCHITECTURES = tuple(_COUNTS)
 
 
 def structure_of(model: Model) -> Structure:
@@ -97,12 +137,14 @@ def structure_of(model: Model) -> Structure:
     expected = 2 * len(units) + 1 if architecture == "transformer" else len(units) + 1
     if model.layers[-1].name != "logits" or not units or linear != expected:
         raise ValueError(
-            "`reference` must be a model made by models.mlp, models.cnn or models.transformer. "
-            f"Received: {model.name!r} with {linear} linear layers and {len(units)} activations"
+            "`reference` must be a model made by models.mlp, models.cnn or models.transformer; for others give "
+            f"`widths_for_budget` a number. Received: {model.name!r} with {linear} linear layers and {len(units)} "
+            "activations"
         )
     widths = tuple(int(unit.input.shape[-1]) // getattr(unit, "arity", 1) for unit in units)
-    sequence = next((layer.output_dim for layer in model.layers if isinstance(layer, keras.layers.Embedding)), 1)
-    return Structure(architecture, tuple(model.input_shape[1:]), fan_out(model.layers[-1]), widths, sequence)
+    embedding = next((layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)), None)
+    options = {"sequence_width": embedding.output_dim} if embedding else {}
+    return Structure(architecture, tuple(model.input_shape[1:]), fan_out(model.layers[-1]), widths, options)
 
 
 def fan_out(layer: object) -> int:

@@ -7,13 +7,32 @@ from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.settings import check_settings, setting
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
+from keras_twoarg.layers.two_arg_rnn_cell import ARGUMENTS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
+from keras_twoarg.models.recurrent import check_arm as check_arm_of_cell
+from keras_twoarg.models.resnet import PLACES
 from keras_twoarg.models.structure import SEQUENCE_WIDTH
 from keras_twoarg.ops.pairing import PAIRINGS
 from keras_twoarg.utils.types import Config
 
-DEFAULT_WIDTHS = {"mlp": (64, 64, 64), "cnn": (60, 120, 120, 120), "transformer": (256, 256, 256)}
-"""Units of each hidden layer of two-argument networks, by architecture; of mlp and cnn the paper's."""
+DEFAULT_WIDTHS = {
+    "mlp": (64, 64, 64),
+    "cnn": (60, 120, 120, 120),
+    "transformer": (256, 256, 256),
+    "recurrent": (256,),
+    "resnet": (13, 26, 53),
+}
+"""Units of each hidden layer of two-argument networks, by architecture; of mlp and cnn the paper's, of resnet those
+with which it is as large as a ReLU network of 16, 32 and 64 channels."""
+OF_NETWORK = {
+    "mlp": ("normalization", "pairing"),
+    "cnn": ("normalization", "pairing"),
+    "transformer": ("sequence_width", "pairing"),
+    "recurrent": ("sequence_width", "arguments"),
+    "resnet": ("places", "pairing"),
+}
+"""Settings that are arguments of an architecture's function alone."""
+AUGMENTATIONS = ("none", "crop_flip")
 DATA_HELP = "mnist5k, fashion_mnist, a prepared TFDS name, an .npz or .txt, kjv, pydocs, parity-40-4, addition-97."
 PHI_INITS = ("random", "glorot", *surfaces.NAMED)
 OPTIMIZERS = ("adam", "adamw")
@@ -50,7 +69,16 @@ class Configuration:
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
     )
     sequence_width: int = setting(
-        SEQUENCE_WIDTH, "Of a transformer: width between its blocks, a multiple of 4.", least=4, most=WIDEST
+        SEQUENCE_WIDTH, "Of networks of text: width of a character's vector, a multiple of 4.", least=4, most=WIDEST
+    )
+    arguments: str = setting(
+        "separate", "Of a recurrent cell: input and state as one argument each, or mixed.", choices=ARGUMENTS
+    )
+    places: str = setting(
+        "between", "Of a resnet: units between its two convolutions, or both there and behind the sum.", choices=PLACES
+    )
+    augmentation: str = setting(
+        "none", "Of training images; crop_flip: moved by up to 4 pixels, and mirrored.", choices=AUGMENTATIONS
     )
     context: int = setting(64, "Characters that a network sees, where the data are a text.", least=2, most=4096)
     equal_width: bool = setting(
@@ -95,10 +123,11 @@ class Configuration:
         if self.phi_init_std is None:  # as a file without null cannot say it
             object.__setattr__(self, "phi_init_std", "paper")
         check_settings(self)
-        models.check_arm(self.arm)
+        check_arm = check_arm_of_cell if self.architecture == "recurrent" else models.check_arm
+        check_arm(self.arm)
         self._check_phi()
         self._check_optimizer()
-        self._check_transformer()
+        self._check_network()
 
     def _check_phi(self) -> None:
         if self.inner_activation not in fixed_arms():
@@ -130,18 +159,24 @@ class Configuration:
                 f"Received: warmup_epochs={self.warmup_epochs!r}"
             )
 
-    def _check_transformer(self) -> None:
-        if self.architecture != "transformer":
-            return
-        if self.normalization != "layer":
-            raise ValueError(
-                "`normalization` must be 'layer' for a transformer, which has it in front of its linear layers. "
-                f"Received: normalization={self.normalization!r}"
-            )
+    def _check_network(self) -> None:
+        defaults = {"normalization": "layer", "arguments": "separate", "places": "between"}
+        for name, default in defaults.items():
+            if getattr(self, name) != default and name not in OF_NETWORK[self.architecture]:
+                known = [architecture for architecture, names in OF_NETWORK.items() if name in names]
+                raise ValueError(
+                    f"`{name}` must be {default!r} for {self.architecture!r}; {' and '.join(known)} can do otherwise. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
         if self.sequence_width % 4:
             raise ValueError(
                 f"`sequence_width` must be a multiple of the 4 heads. Received: sequence_width={self.sequence_width}"
             )
+
+    @property
+    def network_options(self) -> Config:
+        """The settings that are arguments of the architecture's function alone."""
+        return {name: getattr(self, name) for name in OF_NETWORK[self.architecture]}
 
     def to_dict(self, *without: str) -> Config:
         """Return the settings by name, some left out."""

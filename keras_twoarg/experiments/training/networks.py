@@ -13,6 +13,8 @@ from keras_twoarg.experiments.pretraining import pretrain
 from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
 from keras_twoarg.experiments.training.datasets import Dataset, validation_images
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.models.matching import fitting_widths
+from keras_twoarg.models.structure import Structure
 from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import Model, Optimizer
 
@@ -21,7 +23,13 @@ ARCHITECTURES: dict[str, Callable[..., Model]] = {
     "cnn": models.cnn,
     "transformer": models.transformer,
 }
-FOR = {"mlp": ("images", "signs"), "cnn": ("images",), "transformer": ("tokens",)}
+FOR = {
+    "mlp": ("images", "signs"),
+    "cnn": ("images",),
+    "transformer": ("tokens",),
+    "recurrent": ("tokens",),
+    "resnet": ("images",),
+}
 """What kinds of data each architecture is for (`Dataset.kind`)."""
 
 MOST_PARAMETERS = 500_000_000
@@ -50,9 +58,6 @@ def build_network(
         ValueError: If the samples are too small for the architecture, or the network is too large.
     """
     check_size(configuration, input_shape, classes, widths)
-    own: dict[str, object] = {"normalization": configuration.normalization}
-    if configuration.architecture == "transformer":
-        own = {"sequence_width": configuration.sequence_width}
     return ARCHITECTURES[configuration.architecture](
         input_shape,
         classes,
@@ -60,10 +65,9 @@ def build_network(
         widths,
         inner,
         configuration.dropout,
-        pairing=configuration.pairing,
         evaluation=configuration.evaluation,
         seed=seed,
-        **own,
+        **configuration.network_options,
     )
 
 
@@ -78,6 +82,11 @@ def check_data(configuration: Configuration, dataset: Dataset) -> None:
         raise ValueError(
             f"`architecture` must be {' or '.join(map(repr, fitting))} for {dataset.name!r}, which has "
             f"{dataset.kind}. Received: architecture={configuration.architecture!r}"
+        )
+    if configuration.augmentation != "none" and dataset.kind != "images":
+        raise ValueError(
+            f"`augmentation` must be 'none' for {dataset.name!r}, which has {dataset.kind}. "
+            f"Received: augmentation={configuration.augmentation!r}"
         )
     samples = len(dataset.x_train) - validation_images(dataset)
     if configuration.epoch_samples > samples:
@@ -95,7 +104,7 @@ def check_size(configuration: Configuration, input_shape: Sequence[int], classes
         input_shape,
         classes,
         architecture=configuration.architecture,
-        sequence_width=configuration.sequence_width,
+        **configuration.network_options,
     )
     if configuration.arm in models.ARMS:
         sizes = (models.ARMS[configuration.arm], *configuration.inner_units, 1)
@@ -131,7 +140,10 @@ def widths_of(
         check_size(configuration, input_shape, classes, widths)
         return widths
     inner = make_phi(configuration) if configuration.arm in models.ARMS else None
-    return models.matched_widths(configuration.arm, reference_network(two_arg, input_shape, classes), inner=inner)
+    own = two_arg.widths or DEFAULT_WIDTHS[two_arg.architecture]
+    structure = Structure(configuration.architecture, tuple(input_shape), classes, own, configuration.network_options)
+    parameters = int(reference_network(two_arg, input_shape, classes).count_params())
+    return fitting_widths(structure, configuration.arm, parameters, inner)
 
 
 def make_phi(configuration: Configuration) -> InnerNetwork:

@@ -32,7 +32,7 @@ class Record:
             (phi frozen, a new outer network).
         seed: Seed of the split, the initial weights and the order of the batches.
         dataset: Name of the data set.
-        architecture: `"mlp"`, `"cnn"` or `"transformer"`.
+        architecture: `"mlp"`, `"cnn"`, `"transformer"`, `"recurrent"` or `"resnet"`.
         widths: Units of each hidden layer.
         parameters: Learned parameters, the inner network's among them, also where it is frozen.
         normalization: Normalization in front of the units.
@@ -71,7 +71,7 @@ class Record:
     @property
     def bits(self) -> float | None:
         """Bits a character on the test text; None for what is no text."""
-        text = self.architecture == "transformer" and self.test_loss is not None
+        text = self.architecture in ("transformer", "recurrent") and self.test_loss is not None
         return (self.test_loss or 0.0) / math.log(2) if text else None
 
     def curve(self, key: Quantity) -> list[float]:

@@ -16,6 +16,7 @@ import keras
 from keras_twoarg import models
 from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.experiments.training import networks
+from keras_twoarg.experiments.training.augmentation import crop_flip
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
@@ -115,6 +116,7 @@ class _Run:
             epochs=epochs,
             batch_size=self.configuration.batch_size,
             epoch_samples=self.configuration.epoch_samples or samples,
+            augment=crop_flip if self.configuration.augmentation == "crop_flip" else None,
             seed=(self.configuration.seed, SEEDS[stage]),
             inner=inner if stage is Stage.JOINT else None,
             on_epoch=lambda n, logs: self._on_epoch(stage, n, epochs, logs),

@@ -23,6 +23,7 @@ from keras_twoarg.utils.types import Model, Variable
 
 _EVALUATION_BATCH = 1000
 
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 OnEpoch = Callable[[int, Epoch], None]
 
 
@@ -67,6 +68,7 @@ def fit(
     batch_size: int,
     seed: tuple[int, ...],
     epoch_samples: int | None = None,
+    augment: Augment | None = None,
     inner: InnerNetwork | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
@@ -80,6 +82,7 @@ def fit(
         batch_size: Samples for each step.
         seed: What the order of the batches depends on, beside the epoch.
         epoch_samples: Samples in an epoch, drawn anew for each. Defaults to all.
+        augment: What changes the samples of each epoch. Defaults to nothing.
         inner: The network whose weights are kept over the epochs, if any.
         on_epoch: Called with the number of each epoch, from 1, and its numbers.
 
@@ -96,8 +99,10 @@ def fit(
     for number in range(len(state.epochs) + 1, epochs + 1):
         if state.diverged:
             break
-        order = np.random.default_rng((*seed, number)).permutation(len(split.x_train))[:epoch_samples]
-        state.epochs.append(_epoch(model, split, batch_size, order))
+        rng = np.random.default_rng((*seed, number))
+        order = rng.permutation(len(split.x_train))[:epoch_samples]
+        samples = split.x_train[order] if augment is None else augment(split.x_train[order], rng)
+        state.epochs.append(_epoch(model, split, samples, split.y_train[order], batch_size))
         best = state.epochs[state.best_epoch - 1]["val_loss"] if state.best_epoch else np.inf
         if not state.diverged and state.epochs[-1]["val_loss"] < best:
             state.best_epoch, state.best_weights = number, model.get_weights()
@@ -119,9 +124,9 @@ def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _epoch(model: Model, split: Split, batch_size: int, order: np.ndarray) -> Epoch:
+def _epoch(model: Model, split: Split, x: np.ndarray, y: np.ndarray, batch_size: int) -> Epoch:
     start = time.perf_counter()
-    history = model.fit(split.x_train[order], split.y_train[order], batch_size=batch_size, shuffle=False, verbose=0)
+    history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0)
     seconds = time.perf_counter() - start
     validation = evaluate(model, split.x_validation, split.y_validation)
     return {

@@ -24,11 +24,14 @@ WRONG = {
     "seed": [-1, True, 2**31],
     "widths": [(), (0,), ("8",), (1_000_000,), 8, "8,8", (8,) * 65],
     "sequence_width": [0, 3, 1e6],
+    "arguments": ["three"],
+    "places": ["behind"],
+    "augmentation": ["noise"],
     "context": [1, 5000, "64"],
     "epoch_samples": [-1, 0.5],
     "inner_units": [(), None, (64, 5000)],
     "arm": [["relu"], 3, "", None, "rleu"],
-    "architecture": ["rnn", ["mlp"]],
+    "architecture": ["unet", ["mlp"]],
     "normalization": ["batch", None],
     "phi_init": ["saddle", 1],
     "phi_init_std": [0, -1, "unscaled", float("nan"), 1e6],
@@ -196,3 +199,21 @@ def test_a_training_that_learns_nothing_says_so(tmp_path):
     black = replace(digits, x_train=0 * digits.x_train, x_test=0 * digits.x_test)
     sessions.run_sessions(black, tmp_path / "out", say=said.append, arm="relu", widths=(4,), epochs=1)
     assert len(said) == 1 and "no better than chance" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"architecture": "transformer", "normalization": "none"},
+            "must be 'layer' for 'transformer'; mlp and cnn can",
+        ),
+        ({"architecture": "mlp", "places": "both"}, "must be 'between' for 'mlp'; resnet can"),
+        ({"architecture": "cnn", "arguments": "mixed"}, "must be 'separate' for 'cnn'; recurrent can"),
+        ({"architecture": "recurrent", "arm": "swiglu"}, "`arm` of a recurrent network must be one of"),
+        ({"architecture": "mlp", "arm": "lstm"}, "`arm` must be one of"),
+    ],
+)
+def test_what_only_other_networks_have(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Configuration(**settings)

@@ -206,8 +206,13 @@ def test_wrong_configurations_touch_nothing(wrong, message, tmp_path):
     ("data", "configuration", "message"),
     [
         ("parity-8-2", {"architecture": "cnn"}, "must be 'mlp' for 'parity-8-2', which has signs"),
-        ("pydocs", {"architecture": "mlp"}, "must be 'transformer' for 'pydocs', which has tokens"),
-        ("mnist5k", {"architecture": "transformer"}, "must be 'mlp' or 'cnn' for 'mnist5k', which has images"),
+        ("pydocs", {"architecture": "mlp"}, "must be 'transformer' or 'recurrent' for 'pydocs', which has tokens"),
+        (
+            "mnist5k",
+            {"architecture": "transformer"},
+            "must be 'mlp' or 'cnn' or 'resnet' for 'mnist5k', which has images",
+        ),
+        ("parity-8-2", {"augmentation": "crop_flip"}, "must be 'none' for 'parity-8-2', which has signs"),
         ("mnist5k", {"epoch_samples": 3201}, "at most 3,200, the training samples of 'mnist5k'"),
     ],
 )
@@ -235,3 +240,18 @@ def test_signs_are_learned(tmp_path):
     settings = {"arm": "product", "widths": (8,), "epochs": 3, "epoch_samples": 10_000, "dropout": 0.0}
     (record,) = sessions.run_sessions(datasets.load("parity-8-2"), tmp_path / "run", learning_rate=1e-2, **settings)
     assert record.test_accuracy > 0.95 and record.bits is None
+
+
+def test_images_are_moved_and_mirrored_in_training_alone(tmp_path, monkeypatch):
+    seen, original = [], keras.Model.fit
+
+    def recorded(self, x, *args, **kwargs):
+        seen.append(x)
+        return original(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", recorded)
+    settings = {**QUICK, "arm": "relu", "epochs": 2, "augmentation": "crop_flip", "architecture": "resnet"}
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **{**settings, "widths": (4,)})
+    whole = datasets.split(blobs(), 3).x_train.reshape(240, -1)
+    same = [(np.abs(x.reshape(240, 1, -1) - whole).max(axis=-1) == 0).any(axis=1).mean() for x in seen]
+    assert max(same) < 0.1 and record.normalization == "BatchNorm"
