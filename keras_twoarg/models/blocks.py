@@ -68,7 +68,6 @@ def slopes(arm: str, width: int) -> int:
 
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
     """Return the inner network that all units of the arm share, or None for a fixed activation."""
-    check_arm(arm)
     if arm not in ARMS:
         if inner is not None:
             raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
@@ -101,6 +100,7 @@ def unit(
     shared_axes: list[int] | None = None,
 ) -> Layer:
     """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
+    check_arm(arm)
     if arm in FUNCTIONS:
         return PairActivation(arm, pairing)
     if arm == "prelu":

@@ -38,8 +38,8 @@ def test_reproduce_changes_every_setting_of_a_plan():
 
 def test_tune_takes_every_setting_that_a_search_does_not_choose():
     search = pytest.importorskip("keras_twoarg.experiments.tuning.search")
-    of_text = {"context", "sequence_width", "epoch_samples"}
-    assert set(FIXED) == {f.name for f in fields(Configuration)} - set(search._SEARCHED) - of_text
+    of_others = {"context", "sequence_width", "arguments", "places", *search._AS_IN_FIT}
+    assert set(FIXED) == {f.name for f in fields(Configuration)} - set(search._SEARCHED) - of_others
     assert {*FIXED, *(f.name for f in fields(SearchSettings) if f.name != "data")} <= set(options("tune"))
     for field in fields(SearchSettings):
         if field.name not in ("data", "arms"):

@@ -22,6 +22,8 @@ ARCHITECTURES: dict[str, Callable[..., Model]] = {
     "mlp": models.mlp,
     "cnn": models.cnn,
     "transformer": models.transformer,
+    "recurrent": models.recurrent,
+    "resnet": models.resnet,
 }
 FOR = {
     "mlp": ("images", "signs"),

@@ -27,6 +27,7 @@ from keras_twoarg.utils.types import Config, JsonObject, Model
 
 OnTrial = Callable[[JsonObject], None]
 _ARCHITECTURES = ("mlp", "cnn")
+_AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none"}  # KerasTuner trains by Keras' own `fit`
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
@@ -60,11 +61,9 @@ class Search(SearchSettings):
                 f"`architecture` must be one of {_ARCHITECTURES} in a search. "
                 f"Received: architecture={self.configuration.architecture!r}"
             )
-        if self.configuration.epoch_samples:
-            raise ValueError(
-                "`epoch_samples` must be 0 in a search, whose epochs have all samples; `subset` draws some. "
-                f"Received: epoch_samples={self.configuration.epoch_samples}"
-            )
+        for name, default in _AS_IN_FIT.items():
+            if (value := getattr(self.configuration, name)) != default:
+                raise ValueError(f"`{name}` must be {default!r} in a search. Received: {name}={value!r}")
 
     def to_dict(self) -> Config:
         """Return all settings in one table, without what a search chooses."""

@@ -342,12 +342,19 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
     assert done.exit_code == 2 and "no configuration that `twoarg tune` has written" in done.output
 
 
+def searched(**configuration):
+    return tuning.Search("mnist5k", ("relu",), configuration=Configuration(**configuration))
+
+
 @pytest.mark.parametrize(
     ("action", "message"),
     [
         (lambda: tuning.Search("mnist5k", ("relu",), tuner="best"), "`tuner` must be one of"),
         (lambda: tuning.Search("mnist5k", ("relu", "relu")), "each once"),
         (lambda: tuning.Search("mnist5k", ("relu",), trials=0), "`trials` must be an integer of at least 1"),
+        (lambda: searched(architecture="transformer"), "`architecture` must be one of .'mlp', 'cnn'. in a search"),
+        (lambda: searched(epoch_samples=50), "`epoch_samples` must be 0 in a search"),
+        (lambda: searched(architecture="cnn", augmentation="crop_flip"), "`augmentation` must be 'none' in a search"),
         (lambda: tuning.OuterHyperModel("relu", (4, 4, 1), 2, space={"deep": [1]}), r"Received: \['deep'\]"),
         (lambda: tuning.OuterHyperModel("rel", (4, 4, 1), 2), "`arm` must be one of"),
     ],
