@@ -7,6 +7,7 @@ from keras_twoarg.utils import files
 from results.tables.records import ROOT, table
 
 NETWORKS, EXPORTS = "two-cores.json", "two-cores-exports.json"
+PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
 LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
@@ -14,6 +15,12 @@ LABELS = {
     "baked": "two_arg, baked, in Keras",
     "exact": "two_arg, exact",
     "plain": "two_arg, plain (reshape and Dense)",
+}
+MODELS = {
+    "transformer": "character Transformer, 3 blocks, 32 x 64 tokens; fixed: gelu",
+    "subclassed": "subclassed perceptron, 6 layers of 64 units, batch 128; fixed: relu",
+    "recurrent": "cell of 64 units, 50 steps, batch 64; fixed: tanh",
+    "mobilenet": "MobileNetV3Small, converted, 64x64x3, batch 32; fixed: its own",
 }
 TASKS = ("training_step", "predict")
 
@@ -65,6 +72,23 @@ def exports():
         row = [runtime, milliseconds(times["relu"]), milliseconds(times["baked"]), over(times["baked"], times["relu"])]
         rows.append([*row, over(times["exact"], times["relu"]), over(perceptron["baked"], perceptron["relu"])])
     return markdown(["runtime", "relu, ms", "baked, ms", "× relu", "exact, × relu", "the MLP, baked, × relu"], rows)
+
+
+def places(backend):
+    """Return what "auto" comes to beside exact and interpolated phi."""
+    rows = []
+    for name, variants in measured(PLACES[backend], "places").items():
+        for task in TASKS:
+            times = {variant: each[task] for variant, each in variants.items()}
+            faster = min(times["exact"], times["interpolated"], key=lambda each: each["median"])
+            row = [MODELS[name], task.replace("_", " ")] + [milliseconds(each) for each in times.values()]
+            rows.append([*row, over(times["auto"], faster), over(times["auto"], times["fixed"])])
+    columns = ("model", "", "fixed, ms", "exact, ms", "interpolated, ms", "auto, ms", "auto × the faster")
+    return markdown((*columns, "auto × fixed"), rows)
+
+
+for backend_ in PLACES:
+    table(f"cost-places-{backend_}")(partial(places, backend_))
 
 
 @table("cost-step")
