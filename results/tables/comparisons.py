@@ -65,9 +65,6 @@ COMMANDS = {
         "--phi-init random --evaluation interpolated",
         "",
     ),
-    "results/lm-kjv": ("twoarg reproduce lm-kjv --first-seed 100", "packed with `--ends`"),
-    "results/parity": ("twoarg reproduce parity --first-seed 100", "packed with `--ends`"),
-    "results/addition": ("twoarg reproduce addition --first-seed 100", "packed with `--ends`"),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }

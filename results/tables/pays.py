@@ -11,21 +11,21 @@ from results.tables.records import against, interval, runs, stored, table, verdi
 
 
 class Task(NamedTuple):
-    """A task: where its records are, and which figure decides."""
+    """A task: where its records are, those of learned phis perhaps elsewhere, and which figure decides."""
 
     label: str
     folder: str
     figure: str
+    learned: str = ""
 
 
 TASKS = (
-    Task("next character, King James text, Transformer", "results/lm-kjv", "bits"),
-    Task("sparse parity, perceptron", "results/parity", "steps"),
-    Task("modular addition, perceptron", "results/addition", "steps"),
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
-    Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy"),
-    Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy"),
+    Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
+    Task("the same, phi from random surfaces", f"{EARLY}/cnn-fashion", "accuracy"),
+    Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
+    Task("the same, phi from random surfaces", f"{EARLY}/cnn-cifar10", "accuracy"),
 )
 DIGITS = {"bits": 3, "steps": 0, "accuracy": 2}
 UNITS = {"bits": " bits", "steps": " steps", "accuracy": " %"}
@@ -50,7 +50,8 @@ VALIDATION = {
 
 def of(task, arm, measure):
     """Return a figure of an arm by seed."""
-    return {record.seed: measure(record) for record in runs(task.folder, arm)}
+    folder = task.learned if task.learned and arm in ARMS else task.folder
+    return {record.seed: measure(record) for record in runs(folder, arm)}
 
 
 def mean(task, arm, measure):
