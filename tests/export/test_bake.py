@@ -19,7 +19,7 @@ from keras_twoarg import (
     clone_model,
     models,
     set_evaluation,
-)
+)  # fmt: skip
 from keras_twoarg.export import formats, runtimes
 from keras_twoarg.export.changed_predictions import upper_bound
 from tests.helpers import inner_networks, phi_in_float64, shared_mlp

@@ -51,29 +51,6 @@ def run(searched, out, arm="two_arg", progress=lambda *_: None, lost=()):
     return search.run_arm(progress, searched.to_dict(), arm, str(out), list(lost), None)
 
 
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
-@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
-def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, architecture):
-    space = {"depth": (1, 2, 3)}
-    model = tuning.OuterHyperModel(
-        arm, (28, 28, 1), 10, 425_147, configuration=Configuration(architecture=architecture), space=space
-    )
-    oracle = oracles.make_oracle("random", 6, 1, seed=0)
-    hp = kt.HyperParameters()
-    for depth in (1, 2, 3):
-        hp.values["depth"] = depth
-        built = model.build(hp)
-        assert abs(built.count_params() / 425_147 - 1) <= 0.01
-        widths = model.configuration(hp).widths
-        assert len(widths) == depth + (architecture == "cnn")
-    oracle.update_space(hp)
-    names = {p.name for p in hp.space}
-    assert ("inner_units" in names) == (arm in ("two_arg", "one_arg"))
-    assert ("phi_init" in names) == (arm in models.ARMS)
-    choices = next((p.values for p in hp.space if p.name == "phi_init"), [])
-    assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
-
-
 @pytest.mark.slow
 def test_no_two_trials_are_the_same_model(tmp_path, data):
     rows = run(settings(data, trials=50, tuner="grid", space={**SPACE, "learning_rate": [1e-3]}), tmp_path / "s")
@@ -355,19 +332,11 @@ def searched(**configuration):
         (lambda: searched(architecture="transformer"), "`architecture` must be one of .'mlp', 'cnn'. in a search"),
         (lambda: searched(epoch_samples=50), "`epoch_samples` must be 0 in a search"),
         (lambda: searched(architecture="cnn", augmentation="crop_flip"), "`augmentation` must be 'none' in a search"),
-        (lambda: tuning.OuterHyperModel("relu", (4, 4, 1), 2, space={"deep": [1]}), r"Received: \['deep'\]"),
-        (lambda: tuning.OuterHyperModel("rel", (4, 4, 1), 2), "`arm` must be one of"),
     ],
 )
 def test_errors(action, message):
     with pytest.raises(ValueError, match=message):
         action()
-
-
-def test_choices_are_stored_as_one_type():
-    model = tuning.OuterHyperModel("relu", (8, 8, 1), 3, 5000, space={"dropout": [0, 0.5], "depth": [1]})
-    assert model.space["dropout"] == [0.0, 0.5] and isinstance(model.space["dropout"][0], float)
-    model.build(kt.HyperParameters())  # KerasTuner takes no choice between 0 and 0.5
 
 
 def test_depths_that_the_images_are_too_small_for_are_refused_before_any_trial(tmp_path, data):
@@ -397,8 +366,6 @@ def test_a_searched_network_has_the_searchs_schedule(data):
     optimizer = chosen.hypermodel("relu", blobs()).build(kt.HyperParameters()).optimizer
     rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 20)]  # 240 images, 50 a step
     np.testing.assert_allclose(rates, [0, 1e-3, 0], atol=1e-8)
-    with pytest.raises(ValueError, match="`samples` must be given"):
-        tuning.OuterHyperModel("relu", (8, 8, 1), 3, configuration=chosen.configuration)
 
 
 def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):

@@ -1,0 +1,55 @@
+"""The space of a search: matched networks whatever is chosen, and choices without sense are refused."""
+
+import keras
+import pytest
+
+from keras_twoarg import models
+from keras_twoarg.experiments.training.configuration import Configuration
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+kt = pytest.importorskip("keras_tuner")
+from keras_twoarg.experiments import tuning  # noqa: E402
+from keras_twoarg.experiments.tuning import oracles  # noqa: E402
+
+
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, architecture):
+    space = {"depth": (1, 2, 3)}
+    model = tuning.OuterHyperModel(
+        arm, (28, 28, 1), 10, 425_147, configuration=Configuration(architecture=architecture), space=space
+    )
+    oracle = oracles.make_oracle("random", 6, 1, seed=0)
+    hp = kt.HyperParameters()
+    for depth in (1, 2, 3):
+        hp.values["depth"] = depth
+        built = model.build(hp)
+        assert abs(built.count_params() / 425_147 - 1) <= 0.01
+        widths = model.configuration(hp).widths
+        assert len(widths) == depth + (architecture == "cnn")
+    oracle.update_space(hp)
+    names = {p.name for p in hp.space}
+    assert ("inner_units" in names) == (arm in ("two_arg", "one_arg"))
+    assert ("phi_init" in names) == (arm in models.ARMS)
+    choices = next((p.values for p in hp.space if p.name == "phi_init"), [])
+    assert ("product" in choices) == (arm in ("two_arg", "quadratic"))
+
+
+def test_choices_are_stored_as_one_type():
+    model = tuning.OuterHyperModel("relu", (8, 8, 1), 3, 5000, space={"dropout": [0, 0.5], "depth": [1]})
+    assert model.space["dropout"] == [0.0, 0.5] and isinstance(model.space["dropout"][0], float)
+    model.build(kt.HyperParameters())  # KerasTuner takes no choice between 0 and 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"space": {"deep": [1]}}, r"Received: \['deep'\]"),
+        ({"arm": "rel"}, "`arm` must be one of"),
+        ({"configuration": Configuration(schedule="cosine")}, "`samples` must be given"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tuning.OuterHyperModel(**{"arm": "relu", "input_shape": (8, 8, 1), "classes": 3, **settings})
