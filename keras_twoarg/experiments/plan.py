@@ -159,7 +159,7 @@ def run(
         ValueError: If the data cannot be had, no widths match, or `out` holds another plan's results.
     """
     dataset = load_data(plan, data_dir)  # what is wrong with it should show before anything runs
-    widths = _widths(plan, dataset)
+    widths = arm_widths(plan, dataset)
     later = ("seeds", "first_seed", "arms", "robustness", "points")  # more of these may come later
     settings = {key: value for key, value in plan.to_dict().items() if key not in later}
     settings["fingerprint"] = dataset.fingerprint
@@ -198,7 +198,7 @@ def failed_runs(folders: Sequence[Path]) -> list[str]:
     return [folder.name for folder in folders if folder.with_name(folder.name + "-failed").exists()]
 
 
-def _widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
+def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
     """Return each arm's widths; what is wrong with the sizes shows here."""
     two_arg = plan.of_run("two_arg", plan.first_seed, plan.configuration.widths)
     return {

@@ -155,7 +155,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
 
 def test_widths_are_matched_to_the_plans_network():
     plan = Plan("blobs", ("two_arg", "relu", "swiglu"), configuration=Configuration(widths=(32, 32)))
-    widths = plans._widths(plan, blobs())
+    widths = plans.arm_widths(plan, blobs())
     assert widths["two_arg"] == (32, 32) and widths["relu"] > (32, 32) and len(widths["swiglu"]) == 2
 
 
@@ -163,7 +163,7 @@ def test_arms_are_matched_to_two_arg_with_the_plans_phi():
     configuration = Configuration(inner_units=(8, 8), inner_activation="silu")
     plan = Plan("blobs", ("two_arg", "relu", "one_arg", "quadratic", "glu"), configuration=configuration)
     parameters = {}
-    for arm, widths in plans._widths(plan, blobs()).items():
+    for arm, widths in plans.arm_widths(plan, blobs()).items():
         run = plan.of_run(arm, 0, widths)
         inner = networks.make_phi(run) if arm in models.ARMS else None
         parameters[arm] = networks.build_network(run, (8, 8, 1), 3, widths, inner, 0).count_params()

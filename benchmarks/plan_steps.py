@@ -1,0 +1,56 @@
+"""Seconds of a training step of each arm of a plan, all taking turns.
+
+    python benchmarks/plan_steps.py lm-kjv --out benchmarks/two-cores-plans.json
+
+What is at hand for "at equal seconds": runs of a comparison may have been trained while the machine did other work.
+The file holds one entry for each plan; those of other plans stay in it.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from keras_twoarg.experiments import timing
+from keras_twoarg.experiments.plan import arm_widths, load_data, read_plan
+from keras_twoarg.experiments.training import datasets, networks
+from keras_twoarg.experiments.training.training_loop import compile_classifier
+from keras_twoarg.utils import files, versions
+
+
+def steps(arm, plan, dataset, widths):
+    """Return a function that trains one step of an arm's network."""
+    configuration = plan.of_run(arm, 0)
+    inner = networks.make_phi(configuration) if arm in networks.models.ARMS else None
+    model = networks.build_network(configuration, dataset.input_shape, dataset.classes, widths, inner, seed=0)
+    compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, len(dataset.x_train)))
+    rows = np.random.default_rng(0).permutation(len(dataset.x_train))[: configuration.batch_size]
+    return partial(model.train_on_batch, datasets.scale(dataset.x_train[rows]), dataset.y_train[rows])
+
+
+def main():
+    """Time the plans that are named, and print a table for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plans", nargs="+")
+    parser.add_argument("--data", help="in the place of the plan's")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    for name in arguments.plans:
+        plan = read_plan(name, data=arguments.data)
+        dataset = load_data(plan)
+        widths = arm_widths(plan, dataset)
+        tasks = {arm: steps(arm, plan, dataset, widths[arm]) for arm in plan.arms}
+        times = timing.timed(tasks, arguments.rounds, lambda done: None, lambda arm: 5)
+        summaries = {arm: timing.summary(seconds) for arm, seconds in times.items()}
+        fastest = min(each["median"] for each in summaries.values())
+        for arm, each in summaries.items():
+            print(f"{name:18} {arm:14} {1e3 * each['median']:8.1f} ms  x {each['median'] / fastest:.2f}")
+        stored = files.read_json(arguments.out) if arguments.out.exists() else {}
+        machine = {"versions": versions.versions(), "commit": versions.commit(), "rounds": arguments.rounds}
+        files.write_json(arguments.out, {**stored, name: {"machine": machine, "arms": summaries}})
+
+
+if __name__ == "__main__":
+    main()
