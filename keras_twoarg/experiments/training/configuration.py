@@ -117,6 +117,7 @@ class Configuration:
     phi_init_std: float | Literal["paper"] = setting(
         0.01, "Standard deviation that phi's first surface is scaled to; paper: not scaled.", above=0, most=1000
     )
+    networks: int = setting(1, "Outer networks that learn phi together in the joint stage.", least=1, most=64)
     seed: int = setting(0, "Of split, initial weights and batches.", least=0, most=2**31 - 1)
 
     def __post_init__(self) -> None:
@@ -168,6 +169,16 @@ class Configuration:
                     f"`{name}` must be {default!r} for {self.architecture!r}; {' and '.join(known)} can do otherwise. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
+        if self.networks > 1 and self.arm not in models.ARMS:
+            raise ValueError(
+                f"`networks` must be 1 for the arm {self.arm!r}, which has no phi to share. "
+                f"Received: networks={self.networks}"
+            )
+        if self.networks > self.epochs:
+            raise ValueError(
+                f"`networks` must be at most the epochs, {self.epochs}, in which each begins anew. "
+                f"Received: networks={self.networks}"
+            )
         if self.sequence_width % 4:
             raise ValueError(
                 f"`sequence_width` must be a multiple of the 4 heads. Received: sequence_width={self.sequence_width}"

@@ -21,6 +21,7 @@ from keras_twoarg.experiments.training.chance import at_chance, chance_warning
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
+from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Epoch, Record
 from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
@@ -103,21 +104,24 @@ class _Run:
             record = Record.read(self.out / f"{stage}.json")
             self.progress(stage, epochs, epochs, "already done")
             return record
-        inner = phi() if phi else None
-        model = self._model(inner, stage)
+        configuration, inner = self.configuration, phi() if phi else None
+        population = self._population(inner) if configuration.networks > 1 and stage is Stage.JOINT else None
+        model = population.first if population else self._model(inner, stage)
         if inner is not None:
             inner.trainable = stage is Stage.JOINT
         samples = len(self.split.y_train)
-        compile_classifier(model, networks.make_optimizer(self.configuration, epochs, samples))
+        for each in (model, *([population.trainer] if population else [])):
+            compile_classifier(each, networks.make_optimizer(configuration, epochs, samples))
         state = fit(
             model,
             self.split,
             self.out / f"{stage}-checkpoint.npz",
             epochs=epochs,
-            batch_size=self.configuration.batch_size,
-            epoch_samples=self.configuration.epoch_samples or samples,
-            augment=crop_flip if self.configuration.augmentation == "crop_flip" else None,
-            seed=(self.configuration.seed, SEEDS[stage]),
+            batch_size=configuration.batch_size,
+            epoch_samples=configuration.epoch_samples or samples,
+            augment=crop_flip if configuration.augmentation == "crop_flip" else None,
+            population=population,
+            seed=(configuration.seed, SEEDS[stage]),
             inner=inner if stage is Stage.JOINT else None,
             on_epoch=lambda n, logs: self._on_epoch(stage, n, epochs, logs),
         )
@@ -181,6 +185,11 @@ class _Run:
         shape, classes = self.dataset.input_shape, self.dataset.classes
         seed = 10 * configuration.seed + SEEDS[stage]
         return networks.build_network(configuration, shape, classes, self.widths, inner, seed)
+
+    def _population(self, inner: InnerNetwork | None) -> Population:
+        shape, classes = self.dataset.input_shape, self.dataset.classes
+        seed = 10 * self.configuration.seed + SEEDS[Stage.JOINT]
+        return Population(self.configuration, shape, classes, self.widths, inner, seed)
 
     def _pretrained_phi(self) -> InnerNetwork:
         inner = networks.make_phi(self.configuration)

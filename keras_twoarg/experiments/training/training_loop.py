@@ -7,7 +7,7 @@ the epoch alone.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_twoarg.experiments.pretraining import steps_a_call
 from keras_twoarg.experiments.training.datasets import Split
+from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.files import UNREADABLE, write_whole
@@ -69,6 +70,7 @@ def fit(
     seed: tuple[int, ...],
     epoch_samples: int | None = None,
     augment: Augment | None = None,
+    population: Population | None = None,
     inner: InnerNetwork | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
@@ -83,14 +85,17 @@ def fit(
         seed: What the order of the batches depends on, beside the epoch.
         epoch_samples: Samples in an epoch, drawn anew for each. Defaults to all.
         augment: What changes the samples of each epoch. Defaults to nothing.
+        population: Networks that are trained together, of which the model is the first. Defaults to the model alone.
         inner: The network whose weights are kept over the epochs, if any.
         on_epoch: Called with the number of each epoch, from 1, and its numbers.
 
     Returns:
         The state after the last epoch.
     """
-    model.optimizer.build(model.trainable_variables)
-    state = _read(checkpoint, model, inner) if checkpoint.exists() else Fit()
+    trainer, together = (population.trainer, len(population.networks)) if population else (model, 1)
+    for each in (model, trainer):
+        each.optimizer.build(each.trainable_variables)
+    state = _read(checkpoint, trainer, len(model.weights), inner) if checkpoint.exists() else Fit()
     if inner is not None and not state.snapshots:
         state.snapshots[0] = inner.get_weights()
     for number, logs in enumerate(state.epochs, start=1):
@@ -100,15 +105,16 @@ def fit(
         if state.diverged:
             break
         rng = np.random.default_rng((*seed, number))
-        order = rng.permutation(len(split.x_train))[:epoch_samples]
-        samples = split.x_train[order] if augment is None else augment(split.x_train[order], rng)
-        state.epochs.append(_epoch(model, split, samples, split.y_train[order], batch_size))
+        draws = [_draw(split, epoch_samples, augment, rng) for _ in range(together)]
+        if population:
+            population.begin_anew(number, epochs)
+        state.epochs.append(_epoch(trainer, model, split, draws, batch_size))
         best = state.epochs[state.best_epoch - 1]["val_loss"] if state.best_epoch else np.inf
         if not state.diverged and state.epochs[-1]["val_loss"] < best:
             state.best_epoch, state.best_weights = number, model.get_weights()
         if inner is not None and (number <= 20 or number % 25 == 0):
             state.snapshots[number] = inner.get_weights()
-        _write(checkpoint, state, model)
+        _write(checkpoint, state, trainer)
         if on_epoch:
             on_epoch(number, state.epochs[-1])
     if state.best_weights:
@@ -124,9 +130,23 @@ def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def _epoch(model: Model, split: Split, x: np.ndarray, y: np.ndarray, batch_size: int) -> Epoch:
+def _draw(
+    split: Split, number: int | None, augment: Augment | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples and labels of an epoch, in an order of their own."""
+    order = rng.permutation(len(split.x_train))[:number]
+    samples = split.x_train[order]
+    return samples if augment is None else augment(samples, rng), split.y_train[order]
+
+
+def _epoch(
+    trainer: Model, model: Model, split: Split, draws: Sequence[tuple[np.ndarray, np.ndarray]], batch_size: int
+) -> Epoch:
+    """Train for an epoch, with a draw of samples for each network, and validate the model."""
     start = time.perf_counter()
-    history = model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0)
+    x, y = zip(*draws, strict=True)
+    together = (list(x), np.stack(y, axis=-1)) if len(draws) > 1 else (x[0], y[0])
+    history = trainer.fit(*together, batch_size=batch_size, shuffle=False, verbose=0)
     seconds = time.perf_counter() - start
     validation = evaluate(model, split.x_validation, split.y_validation)
     return {
@@ -151,13 +171,13 @@ def _write(file: Path, state: Fit, model: Model) -> None:
     write_whole(file, lambda opened: np.savez(opened, summary=np.array(json.dumps(summary)), **arrays))
 
 
-def _read(file: Path, model: Model, inner: InnerNetwork | None) -> Fit:
+def _read(file: Path, model: Model, weights: int, inner: InnerNetwork | None) -> Fit:
     variables = _variables(model)
     try:
         with np.load(file) as arrays:
             summary = json.loads(str(arrays["summary"]))
             values = [arrays[f"variable_{i}"] for i in range(len(variables))]
-            best = [arrays[f"best_{i}"] for i in range(len(model.weights))] if summary["best_epoch"] else []
+            best = [arrays[f"best_{i}"] for i in range(weights)] if summary["best_epoch"] else []
             parts = range(len(inner.weights) if inner else 0)
             snapshots = {n: [arrays[f"snapshot_{n}_{i}"] for i in parts] for n in summary["snapshots"]}
             if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):

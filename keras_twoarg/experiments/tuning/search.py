@@ -27,7 +27,7 @@ from keras_twoarg.utils.types import Config, JsonObject, Model
 
 OnTrial = Callable[[JsonObject], None]
 _ARCHITECTURES = ("mlp", "cnn")
-_AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none"}  # KerasTuner trains by Keras' own `fit`
+_AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none", "networks": 1}  # KerasTuner trains by Keras' own `fit`
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 

@@ -27,6 +27,7 @@ WRONG = {
     "arguments": ["three"],
     "places": ["behind"],
     "augmentation": ["noise"],
+    "networks": [0, 65, 21],
     "context": [1, 5000, "64"],
     "epoch_samples": [-1, 0.5],
     "inner_units": [(), None, (64, 5000)],
@@ -211,6 +212,7 @@ def test_a_training_that_learns_nothing_says_so(tmp_path):
         ({"architecture": "mlp", "places": "both"}, "must be 'between' for 'mlp'; resnet can"),
         ({"architecture": "cnn", "arguments": "mixed"}, "must be 'separate' for 'cnn'; recurrent can"),
         ({"architecture": "recurrent", "arm": "swiglu"}, "`arm` of a recurrent network must be one of"),
+        ({"arm": "relu", "networks": 2}, "`networks` must be 1 for the arm 'relu'"),
         ({"architecture": "mlp", "arm": "lstm"}, "`arm` must be one of"),
     ],
 )

@@ -1,0 +1,88 @@
+"""Several outer networks that learn one phi together.
+
+phi learned by one network depends on that network's seed. Here N networks of the same sizes, with initial weights,
+batches and dropout of their own, hold one phi and are trained by one optimizer in one model, in which phi's table is
+made once. All but the first begin anew once, one after the other, so that phi serves young networks and old ones at any
+time. The first is trained from the start to the end, and is the one that is validated, tested and saved.
+"""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.networks import build_network, make_phi
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.types import Model, Optimizer, Variable
+
+
+class Population:
+    """Networks that share one phi, as one model to train.
+
+    Args:
+        configuration: The settings; `networks` is how many there are.
+        input_shape: Shape of one sample.
+        classes: Number of classes.
+        widths: Units of each hidden layer.
+        inner: phi.
+        seed: Seed of the first network; the others' follow from it.
+
+    Attributes:
+        first: The network that is trained from start to end.
+        trainer: All networks in one model: from one batch for each to `(batch, networks, classes)`.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        input_shape: Sequence[int],
+        classes: int,
+        widths: Sequence[int],
+        inner: InnerNetwork | None,
+        seed: int,
+    ) -> None:
+        self._sizes = (configuration, input_shape, classes, widths)
+        self._inner, self._seed = inner, seed
+        self.networks = [self._network(i, inner) for i in range(configuration.networks)]
+        self.first = self.networks[0]
+        inputs = [keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype) for network in self.networks]
+        outputs = [network(one) for network, one in zip(self.networks, inputs, strict=True)]
+        self.trainer: Model = keras.Model(inputs, keras.ops.stack(outputs, axis=-2))
+
+    def begin_anew(self, epoch: int, epochs: int) -> list[int]:
+        """Give the networks whose turn it is new weights, before an epoch from 1, and return their numbers.
+
+        Network i of N begins anew when i N-ths of the epochs are over.
+        """
+        number = len(self.networks)
+        turns = [i for i in range(1, number) if epoch == 1 + round(i * epochs / number)]
+        for i in turns:
+            self._begin_anew(i)
+        return turns
+
+    def _network(self, number: int, inner: InnerNetwork | None) -> Model:
+        configuration, input_shape, classes, widths = self._sizes
+        return build_network(configuration, input_shape, classes, widths, inner, self._seed + 100_000 * number)
+
+    def _begin_anew(self, number: int) -> None:
+        network, others = self.networks[number], len(self.networks)
+        fresh = self._network(number + others, make_phi(self._sizes[0]))  # another seed than any before
+        of_phi = {id(weight) for weight in (self._inner.weights if self._inner else ())}
+        outer = [(old, new) for old, new in zip(network.weights, fresh.weights, strict=True) if id(old) not in of_phi]
+        for old, new in outer:
+            old.assign(new.value)
+        _forget(self.trainer.optimizer, [old for old, _ in outer], self.trainer.trainable_variables)
+
+
+def _forget(optimizer: Optimizer, variables: Sequence[Variable], all_variables: Sequence[Variable]) -> None:
+    """Set what an optimizer remembers of some variables' gradients to zero.
+
+    Its own variables are its step and rate, and then as many for each variable as it remembers, in their order.
+    """
+    slots = optimizer.variables[2:]
+    each = len(slots) // len(all_variables)
+    chosen = {id(variable) for variable in variables}
+    for i, variable in enumerate(all_variables):
+        if id(variable) in chosen:
+            for slot in slots[each * i : each * (i + 1)]:
+                slot.assign(keras.ops.zeros_like(slot.value))
