@@ -1,0 +1,208 @@
+"""A Keras model as the list of layers that the page computes."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import keras
+import numpy as np
+
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.play.arrays import pack_array
+from keras_twoarg.layers.pair_activation import PairActivation
+from keras_twoarg.layers.quadratic_network import QuadraticNetwork
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
+from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.types import JsonObject, Layer, Model
+
+MOST_PARAMETERS = 1_000_000
+MOST_MULTIPLY_ADDS = 3_000_000
+"""Of one image: more would make the page's 500 images wait for seconds."""
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "gelu")
+"""Hidden activations of phi that the page evaluates."""
+FITS = "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout"
+
+
+class TooLargeError(ValueError):
+    """A network that a page could compute, but not while one waits."""
+
+
+def network_layers(model: Model) -> list[JsonObject]:
+    """Return what each layer of a model computes, in order, as JSON.
+
+    Args:
+        model: A Sequential model, or a functional one that is a chain, of `Dense`, `Conv2D` (3x3 and the like, without
+            padding and strides), `LayerNormalization`, `TwoArgActivation`, `TwoArgMaxPooling2D`, `PairActivation`,
+            `MaxPooling2D`, `Flatten` and `Dropout`.
+
+    Raises:
+        TooLargeError: If it has too many parameters or multiply-adds.
+        ValueError: If it is anything else.
+    """
+    layers = _chain(model)
+    described = [json for layer in layers if (json := _describe(layer)) is not None]
+    if not any(json["type"] == "units" for json in described):
+        raise ValueError(f"{model.name!r} has no units of two arguments. {FITS}")
+    if model.count_params() > MOST_PARAMETERS:
+        raise TooLargeError(
+            f"{model.count_params():,} parameters are more than the {MOST_PARAMETERS:,} that the page computes with"
+        )
+    if (cost := _multiply_adds(layers)) > MOST_MULTIPLY_ADDS:
+        raise TooLargeError(
+            f"{cost:,} multiply-adds for an image are more than the {MOST_MULTIPLY_ADDS:,} that the page computes"
+        )
+    return described
+
+
+def places_of(model: Model) -> list[Layer]:
+    """Return the layers of a model, of any kind, that apply its one function of two arguments.
+
+    Raises:
+        ValueError: If it has none, or several that differ, or its arity is not 2.
+    """
+    places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation | PairActivation)]
+    functions = {id(place.inner) if isinstance(place, TwoArgActivation) else place.function for place in places}
+    if len(functions) != 1:
+        raise ValueError(f"The page needs a model with one phi. Received: {model.name!r} with {len(functions)}")
+    if places[0].arity != 2:
+        raise ValueError(
+            f"The page needs a phi of two arguments. Received: {model.name!r}, whose phi has {places[0].arity}"
+        )
+    return places
+
+
+def phi_json(places: Sequence[Layer]) -> JsonObject:
+    """Return the phi of some places as JSON: its table, and what evaluates it exactly where a place does so.
+
+    Raises:
+        ValueError: If places have tables of their own, or phi hidden activations that the page does not know.
+    """
+    grids = {place.grid for place in places if _is_interpolated(place)} or {Interpolation()}
+    if len(grids) > 1:
+        raise ValueError(f"The page needs places with one table of phi. Received: {sorted(map(str, grids))}")
+    (grid,) = grids
+    phi, nodes = places[0], grid.nodes(2)
+    fixed = isinstance(phi, PairActivation)
+    values = surfaces.NAMED[phi.function](*nodes.T) if fixed else phi.inner.predict(nodes)
+    table = np.asarray(values, "float32").reshape(grid.resolution, grid.resolution)
+    json: JsonObject = {"extent": grid.extent, "values": pack_array(table)}
+    return json if all(map(_is_interpolated, places)) else json | {"exact": _exact(phi)}
+
+
+def _exact(phi: Layer) -> JsonObject:
+    """Return the formula of phi as JSON."""
+    if isinstance(phi, PairActivation):
+        return {"kind": "named", "name": phi.function}
+    weights = phi.inner.get_weights()
+    if isinstance(phi.inner, QuadraticNetwork):
+        return {"kind": "polynomial", "coefficients": [float(c) for c in np.ravel(weights[0])]}
+    activation = keras.activations.serialize(phi.inner.activation)
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"The page evaluates phi exactly with hidden activations {', '.join(ACTIVATIONS)}. Received: "
+            f"{activation!r}. Use set_evaluation(model, 'interpolated') and save the model again"
+        )
+    return {"kind": "network", "activation": activation, "weights": [pack_array(w) for w in weights]}
+
+
+def _is_interpolated(place: Layer) -> bool:
+    return isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact"
+
+
+def _chain(model: Model) -> list[Layer]:
+    """Return the layers of a model that is one chain."""
+    if isinstance(model, keras.Sequential):
+        return list(model.layers)
+    if not hasattr(model, "operations"):
+        raise ValueError(f"{model.name!r} is a model of a class of its own. {FITS}")
+    layers = [layer for layer in model.operations if not isinstance(layer, keras.layers.InputLayer)]
+    for layer, following in zip(layers, layers[1:], strict=False):
+        if not isinstance(layer, keras.layers.Layer) or following.input is not layer.output:
+            raise ValueError(f"{model.name!r} branches at {layer.name!r}. {FITS}")
+    return layers
+
+
+def _describe(layer: Layer) -> JsonObject | None:
+    """Return one layer as JSON; None for one that does nothing here."""
+    for kinds, describe in _DESCRIPTIONS:
+        if isinstance(layer, kinds):
+            return describe(layer)
+    raise ValueError(f"The layer {layer.name!r} is a {type(layer).__name__}. {FITS}")
+
+
+def _nothing(_: Layer) -> None:
+    return None
+
+
+def _flatten(layer: Layer) -> JsonObject:
+    _check(layer.data_format == "channels_last", layer, "data_format", layer.data_format)
+    return {"type": "flatten"}
+
+
+def _dense(layer: Layer) -> JsonObject:
+    _check(layer.activation is keras.activations.linear, layer, "activation", layer.activation)
+    return {"type": "dense", **_weights(layer)}
+
+
+def _convolution(layer: Layer) -> JsonObject:
+    _check(layer.activation is keras.activations.linear, layer, "activation", layer.activation)
+    plain = (layer.padding, layer.strides, layer.dilation_rate, layer.groups) == ("valid", (1, 1), (1, 1), 1)
+    _check(plain and layer.data_format == "channels_last", layer, "padding", layer.padding)
+    return {"type": "convolution", **_weights(layer)}
+
+
+def _weights(layer: Layer) -> JsonObject:
+    kernel, *bias = layer.get_weights()
+    bias = bias[0] if bias else np.zeros(kernel.shape[-1], kernel.dtype)
+    return {"kernel": pack_array(kernel.astype("float32")), "bias": pack_array(bias.astype("float32"))}
+
+
+def _normalize(layer: Layer) -> JsonObject:
+    axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
+    rank = len(layer.input.shape)
+    counted = sorted(axis % rank for axis in axes)
+    whole = counted == list(range(1, rank))
+    _check(whole or (counted == [rank - 1] and rank == 2), layer, "axis", layer.axis)
+    json: JsonObject = {"type": "normalize", "epsilon": float(layer.epsilon)}
+    learned = zip(layer.weights, layer.get_weights(), strict=True)  # gamma and beta, if there are any
+    return json | {weight.name: pack_array(values.astype("float32")) for weight, values in learned}
+
+
+def _units(layer: Layer) -> JsonObject:
+    _check(layer.arity == 2, layer, "arity", layer.arity)
+    _check(layer.axis in (-1, len(layer.input.shape) - 1), layer, "axis", layer.axis)
+    json: JsonObject = {"type": "units", "pairing": layer.pairing, "exact": not _is_interpolated(layer)}
+    return json | {"pool": list(layer.pool_size)} if isinstance(layer, TwoArgMaxPooling2D) else json
+
+
+def _pool(layer: Layer) -> JsonObject:
+    plain = layer.padding == "valid" and tuple(layer.strides) == tuple(layer.pool_size)
+    _check(plain and layer.data_format == "channels_last", layer, "padding", layer.padding)
+    return {"type": "pool", "size": list(layer.pool_size)}
+
+
+def _check(fits: bool, layer: Layer, name: str, value: object) -> None:
+    if not fits:
+        raise ValueError(f"The layer {layer.name!r} has {name}={value!r}, which a page does not compute. {FITS}")
+
+
+_DESCRIPTIONS: tuple[tuple[tuple[type, ...], Callable[[Layer], JsonObject | None]], ...] = (
+    ((keras.layers.InputLayer, keras.layers.Dropout), _nothing),
+    ((keras.layers.Flatten,), _flatten),
+    ((keras.layers.Dense,), _dense),
+    ((keras.layers.Conv2D,), _convolution),
+    ((keras.layers.LayerNormalization,), _normalize),
+    ((TwoArgActivation, PairActivation), _units),
+    ((keras.layers.MaxPooling2D,), _pool),
+)
+
+
+def _multiply_adds(layers: list[Layer]) -> int:
+    """Return the multiply-adds of the linear layers for one image."""
+    cost = 0
+    for layer in layers:
+        if isinstance(layer, keras.layers.Dense):
+            cost += prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2D):
+            cost += prod(layer.kernel.shape) * prod(layer.output.shape[1:3])
+    return cost
