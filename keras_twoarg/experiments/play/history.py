@@ -17,6 +17,8 @@ from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
+NEAREST_EPOCHS = (0, 1, 2, 5, 10, 20)
+"""Epochs, beside the best and the last one, whose nearest function is sought: each takes a second or two."""
 RESOLUTION = 41
 """Nodes along each argument of a snapshot: every second one of a trained phi's table."""
 
@@ -68,7 +70,7 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
     tables = tables.reshape(-1, RESOLUTION, RESOLUTION).astype("float64")
     scale = np.abs(tables).max(axis=(1, 2))
     accuracy = [None, *record.curve("val_accuracy")]
-    density = trace.density
+    density, sought = trace.density, {*NEAREST_EPOCHS, record.best_epoch, max(trace.weights)}
     return {
         "epochs": list(trace.weights),
         "best": record.best_epoch,
@@ -76,19 +78,20 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
         "extent": EXTENT,
         "scale": scale.tolist(),
         "tables": pack_array(np.rint(32767 * tables / np.where(scale > 0, scale, 1)[:, None, None]).astype("int16")),
-        "verdicts": [verdict_json(trace.at(epoch), density) for epoch in trace.weights],
+        "verdicts": [verdict_json(trace.at(epoch), density, nearest=epoch in sought) for epoch in trace.weights],
     }
 
 
-def verdict_json(surface: np.ndarray, density: Density) -> JsonObject:
+def verdict_json(surface: np.ndarray, density: Density, *, nearest: bool) -> JsonObject:
     """Return what the analyses say of a surface on a density's nodes: score, quadrupole's share, nearest function."""
     fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
     verdict = analysis.soft_xor(fit)
     orders = analysis.spectrum(surface, density)
     json: JsonObject = {"score": verdict.score, "r2": verdict.r2, "quadrupole": orders.quadrupole}
     try:
-        nearest = analysis.nearest(surface, density)
-        return json | {"nearest": nearest.name, "nearest_r2": nearest.r2[nearest.name]}
+        functions = analysis.nearest(surface, density) if nearest else None
     except (ImportError, ValueError):  # without SciPy; a flat surface
-        return json | {"nearest": None, "nearest_r2": None}
+        functions = None
+    name = functions.name if functions else None
+    return json | {"nearest": name, "nearest_r2": functions.r2[name] if functions and name else None}
 

@@ -22,11 +22,8 @@ class App {
   }
 
   async start() {
-    const address = readAddress();
     this.listen();
-    this.addPanel();
-    if (address.has("m1")) this.addPanel();
-    await this.restore(address);
+    await this.restore(readAddress());
     document.documentElement.dataset.ready = "yes";
     addEventListener("hashchange", () => this.restore(readAddress()));
   }
@@ -51,22 +48,25 @@ class App {
     const root = fragment.querySelector(".panel");
     byId("panels").append(fragment);
     this.panels.push(new Panel(root, this, this.panels.length));
-    document.body.classList.toggle("two", this.panels.length > 1);
   }
 
   /** Show a second network beside the first one, or no longer. */
   async compare(on) {
-    byId("compare").checked = on;
-    if (on && this.panels.length < 2) {
-      this.addPanel();
+    if (on === this.panels.length > 1) return;
+    this.setPanels(on ? 2 : 1);
+    if (on) {
       const first = this.panels[0].modelNumber;
       await this.panels[1].load(this.models.length > 1 ? (first + 1) % this.models.length : first);
-    } else if (!on && this.panels.length > 1) {
-      this.panels.pop().root.remove();
-      document.body.classList.remove("two");
-      this.showProbabilities();
     }
+    this.showProbabilities();
     this.remember();
+  }
+
+  setPanels(number) {
+    while (this.panels.length < number) this.addPanel();
+    while (this.panels.length > number) this.panels.pop().root.remove();
+    document.body.classList.toggle("two", number > 1);
+    byId("compare").checked = number > 1;
   }
 
   setView(view) {
@@ -204,13 +204,16 @@ class App {
     this.set = set;
     this.pixels = null;
     const flat = set.images.shape[3] === 1;
-    byId("pad").hidden = !flat || !this.models.some(({ layers }) => layers);
+    byId("pad").hidden = byId("clear").hidden = !flat;
+    byId("drawing").hidden = !this.models.some(({ layers }) => layers);
+    document.body.classList.toggle("still", byId("drawing").hidden);
     byId("probabilities").replaceChildren();
   }
 
   // The address.
 
   async restore(address) {
+    this.setPanels(address.has("m1") ? 2 : 1);
     this.setView(address.get("v") === "3d" ? "3d" : "map");
     const turn = (address.get("r") ?? "").split(",").map(Number);
     if (turn.length === 2 && turn.every(Number.isFinite)) this.turn = { azimuth: turn[0], elevation: turn[1] };

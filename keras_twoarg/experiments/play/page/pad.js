@@ -77,10 +77,18 @@ export class Pad {
     context.fillStyle = "#000";
     context.fillRect(0, 0, side, side);
     drawStrokes(context, this.strokes, 0, 0, side, PEN * side);
+    if (this.empty) this.invite(context, side);
     if (document.activeElement === this.canvas && this.canvas.matches(":focus-visible")) {
       context.fillStyle = this.pen.down ? "#fdb863" : "#8073ac";
       context.fillRect(this.pen.x * side - 3, this.pen.y * side - 3, 6, 6);
     }
+  }
+
+  invite(context, side) {
+    context.fillStyle = "#8d93a0";
+    context.font = "22px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.fillText("draw here", side / 2, side / 2 + 8);
   }
 
   /** Return the drawing as MNIST's images are: within 20 of 28 pixels, the centre of mass in the middle. */

@@ -61,7 +61,7 @@ export class Panel {
     this.modelNumber = model;
     this.model = this.app.models[model];
     this.choice = { source: "trained", step: 0, scaled: true, ...choice };
-    this.result = null;
+    this.result = this.phi = null;
     this.parts.model.value = model;
     this.parts.source.replaceChildren(...sourceChoices(this.app.models, model).map(([value, label]) => option(value, label)));
     this.growth.load(this.model.history);

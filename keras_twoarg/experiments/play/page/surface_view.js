@@ -44,9 +44,11 @@ export class SurfaceView {
       this.stroke = { x: event.clientX, y: event.clientY, ...this.app.turn };
     } else if (this.panel.brush.tool !== "read") {
       event.preventDefault();
+      const place = this.place(event);
+      if (!place) return;
       this.stroke = {};
       this.panel.painting.begin();
-      this.paint(this.place(event));
+      this.paint(place);
     } else {
       this.point(this.place(event));
     }
