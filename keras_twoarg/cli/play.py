@@ -16,9 +16,7 @@ from keras_twoarg.cli.common import one_line_errors, say, show_progress, twoarg
 @click.option("--images", type=click.IntRange(1, 5000), default=500, help="Number of held-out images.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
 @one_line_errors
-def play(
-    models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int
-) -> None:
+def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int) -> None:
     """Write a page to play with networks and their phi.
 
     It opens in a browser from the file, offline and without Python: draw an image, paint phi, put another function in
@@ -34,8 +32,6 @@ def play(
         with show_progress() as progress:
             models = (train_digits(out.with_name(f"{out.stem}-run"), progress),)
     command = shlex.join(["twoarg", "play", *map(str, models), "--out", out.name, "--seed", str(seed)])
-    for limit in write_play(
-        models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command
-    ):
+    for limit in write_play(models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command):
         say(f"Note: {limit}")
     say(f"Page: {out} ({out.stat().st_size / 1e6:.1f} MB). Open it in a browser")

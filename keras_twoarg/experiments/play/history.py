@@ -94,4 +94,3 @@ def verdict_json(surface: np.ndarray, density: Density, *, nearest: bool) -> Jso
         functions = None
     name = functions.name if functions else None
     return json | {"nearest": name, "nearest_r2": functions.r2[name] if functions and name else None}
-

@@ -1,6 +1,7 @@
 """A Keras model as the list of layers that the page computes."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import prod
 
 import keras
@@ -116,7 +117,7 @@ def _chain(model: Model) -> list[Layer]:
     if not hasattr(model, "operations"):
         raise ValueError(f"{model.name!r} is a model of a class of its own. {FITS}")
     layers = [layer for layer in model.operations if not isinstance(layer, keras.layers.InputLayer)]
-    for layer, following in zip(layers, layers[1:], strict=False):
+    for layer, following in pairwise(layers):
         if not isinstance(layer, keras.layers.Layer) or following.input is not layer.output:
             raise ValueError(f"{model.name!r} branches at {layer.name!r}. {FITS}")
     return layers

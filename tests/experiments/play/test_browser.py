@@ -103,7 +103,9 @@ def table(page):
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
     page = visit(f"#m0={number}")
-    logits = page.evaluate("play.evaluate('check', play.panels[0].modelNumber, play.panels[0].phi, true).then((r) => r.logits)")
+    logits = page.evaluate(
+        "play.evaluate('check', play.panels[0].modelNumber, play.panels[0].phi, true).then((r) => r.logits)"
+    )
     predicted = keras.models.load_model(files[number]).predict(images, batch_size=IMAGES, verbose=0)
     assert np.shape(logits) == predicted.shape == (IMAGES, 3)
     assert np.abs(np.array(logits) - predicted).max() < 1e-4
@@ -173,10 +175,13 @@ def test_a_drawing_is_centred_as_the_data_are(visit):
 
 def test_a_link_restores_what_one_sees(visit):
     page = visit("#v=3d&r=75,40&i=7&m0=0&p0=product&l0=1&m1=1")
-    page.evaluate("play.panels[0].painting.begin(); play.panels[0].painting.raise(0, 0, 1, 0.5); play.panels[0].painted(true)")
+    page.evaluate(
+        "play.panels[0].painting.begin(); play.panels[0].painting.raise(0, 0, 1, 0.5); play.panels[0].painted(true)"
+    )
     page.wait_for_function("location.hash.includes('t0=')")
     other = visit(page.evaluate("location.hash"))
-    state = "[play.view, play.turn.azimuth, play.index, ...play.panels.flatMap((p) => [p.modelNumber, p.choice.source, p.layer])]"
+    panels = "play.panels.flatMap((p) => [p.modelNumber, p.choice.source, p.layer])"
+    state = f"[play.view, play.turn.azimuth, play.index, ...{panels}]"
     assert other.evaluate(state) == ["3d", 75, 7, 0, "product", 1, 1, "trained", None]
     assert np.abs(table(other) - table(page)).max() < 0.005
 

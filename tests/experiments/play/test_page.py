@@ -111,7 +111,12 @@ def softmax_inside():
 
 
 def arity_three():
-    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(9), TwoArgActivation(InnerNetwork((4,), arity=3))]
+    layers = [
+        keras.Input(SHAPE),
+        keras.layers.Flatten(),
+        keras.layers.Dense(9),
+        TwoArgActivation(InnerNetwork((4,), arity=3)),
+    ]
     return keras.Sequential([*layers, keras.layers.Dense(3)])
 
 
