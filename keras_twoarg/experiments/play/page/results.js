@@ -1,6 +1,6 @@
 /** What the network makes of the held-out images: accuracy, verdict on the surface, confusion. */
 
-export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u2009%`;
+export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u202f%`;
 
 const signed = (x) => (Number.isFinite(x) ? `${x < 0 ? "\u2212" : "+"}${Math.abs(x).toFixed(2)}` : "none");
 
