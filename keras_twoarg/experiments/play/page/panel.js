@@ -37,7 +37,7 @@ export class Panel {
     const { parts } = this;
     parts.model.replaceChildren(...this.app.models.map((model, k) => option(k, model.name)));
     parts.model.addEventListener("change", () => this.load(Number(parts.model.value)));
-    parts.source.addEventListener("change", () => this.choose({ source: parts.source.value }));
+    parts.source.addEventListener("change", () => this.choose({ source: parts.source.value, step: this.growth.step ?? 0 }));
     parts.scaled.addEventListener("change", () => this.choose({ scaled: parts.scaled.checked }));
     parts.undo.addEventListener("click", () => this.undo());
     parts.reset.addEventListener("click", () => this.choose({ source: "trained" }));

@@ -29,6 +29,7 @@ export class SurfaceView {
     const cursor = this.cursor && { ...this.cursor, radius: brushed ? this.panel.brush.radius : 0 };
     if (this.app.view === "3d") drawRelief(this.canvas, scene, this.app.turn);
     else drawHeatmap(this.canvas, { ...scene, cursor });
+    if (!performance.getEntriesByName("first picture").length) performance.mark("first picture");
     this.canvas.style.cursor = this.app.view === "3d" ? "grab" : "crosshair";
     this.canvas.style.touchAction = this.app.view === "3d" || brushed ? "none" : "pan-y";
   }
