@@ -27,6 +27,7 @@ MOST_MODELS = 8
 MARK = '<meta name="generator" content="twoarg play">'
 """What tells a page of this command from other files."""
 
+_LICENCES = {"mnist": "MNIST, CC BY-SA 3.0", "mnist5k": "MNIST, CC BY-SA 3.0", "fashion_mnist": "Fashion-MNIST, MIT"}
 _NAMES = {"fashion_mnist": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")}
 
 
@@ -62,6 +63,7 @@ class _Page:
             labels = [str(label) for label in range(dataset.classes)]
             self.sets[dataset.name] = {
                 "name": dataset.name,
+                "licence": _LICENCES.get(dataset.name.partition(", ")[0]),
                 "classes": _NAMES.get(dataset.name, labels),
                 "images": pack_array(plain),
                 "labels": pack_array(dataset.y_test[order].astype("int32")),

@@ -36,7 +36,8 @@ def write_report(
         seed: Report this seed alone. Defaults to `None`, all.
         command: The command that made the runs, for the reader. Defaults to `None`.
         agreement: What comparing the served model with the model gave. Defaults to `None`.
-        play: A page to play with these networks, beside the report, to link to. Defaults to `None`.
+        play: A page to play with these networks, beside the report, to link to; surfaces are turned there. Defaults to
+            `None`.
 
     Returns:
         The path of the report.
@@ -49,7 +50,7 @@ def write_report(
     tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
     parts = [_play_link(play)] if play else []
     parts += [table.html() for table in tables if table is not None]
-    parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces)]
+    parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces, turnable=play is None)]
     if (robust := robustness_table(read_robustness(folders, seed))) is not None:
         parts.append(robust.html())
     if agreement:

@@ -289,7 +289,10 @@ function hideExplanation(target) {
 }
 
 function originText({ command, version, seed }, sets) {
-  const images = sets.map(({ name, images: { shape }, test }) => `${shape[0]} of the ${test.toLocaleString("en")} test images of ${name}`);
+  const images = sets.map(
+    ({ name, licence, images: { shape }, test }) =>
+      `${shape[0]} of the ${test.toLocaleString("en")} test images of ${name}${licence ? ` (${licence})` : ""}`,
+  );
   const written = command ? ` Written by ${command}` : " Written";
   return `Images: ${images.join("; ")}, drawn with seed ${seed}; no network was trained on them.${written}, keras_twoarg ${version ?? ""}.`;
 }
