@@ -16,8 +16,8 @@ def pack_array(array: np.ndarray) -> JsonObject:
     are alike, and compress better side by side. `data.js` reads it.
 
     Examples:
-        >>> packed = arrays.pack_array(np.zeros((2, 3), "float32"))
-        >>> packed["dtype"], packed["shape"], arrays.unpack_array(packed).shape
+        >>> packed = pack_array(np.zeros((2, 3), "float32"))
+        >>> packed["dtype"], packed["shape"], unpack_array(packed).shape
         ('float32', [2, 3], (2, 3))
     """
     if sys.byteorder != "little" and array.dtype.itemsize > 1:

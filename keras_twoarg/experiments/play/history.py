@@ -39,8 +39,8 @@ def command_of(record: Record) -> str:
     """Return the command that trains a run, from its record.
 
     Examples:
-        >>> record = history.Record("relu", "joint", 3, "mnist5k", "mlp", [8], 1, "LayerNorm", {}, {"epochs": 5})
-        >>> history.command_of(record)
+        >>> record = Record("relu", "joint", 3, "mnist5k", "mlp", [8], 1, "LayerNorm", {}, {"epochs": 5})
+        >>> command_of(record)
         'twoarg train --data mnist5k --arm relu --widths 8 --epochs 5 --seed 3'
     """
     name, _, part = record.dataset.partition(", ")

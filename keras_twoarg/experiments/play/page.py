@@ -128,7 +128,7 @@ def assemble(content: JsonObject, title: str) -> str:
     """Return the page's text: template, style, scripts and content in one.
 
     Examples:
-        >>> "</script><script>" in page.assemble({"name": "</script><script>"}, "<b>")
+        >>> "</script><script>" in assemble({"name": "</script><script>"}, "<b>")
         False
     """
     return Template(read_part("page.html")).substitute(

@@ -18,7 +18,7 @@ def join_modules(name: str) -> str:
     Names at the top of the files must differ, since all share one scope.
 
     Examples:
-        >>> "import " in scripts.join_modules("worker.js")
+        >>> "import " in join_modules("worker.js")
         False
     """
     joined: dict[str, str] = {}
