@@ -108,7 +108,8 @@ def main():
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE)
         page.goto(options.page.resolve().as_uri())
-        page.wait_for_function("window.play && play.panels[0].result")
+        while not page.evaluate("window.play?.panels[0]?.result"):
+            page.wait_for_timeout(50)
         film = Film(page)
         play(film)
         browser.close()

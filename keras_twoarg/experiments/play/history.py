@@ -17,8 +17,10 @@ from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
-NEAREST_EPOCHS = (0, 1, 2, 5, 10, 20)
+NEAREST_EPOCHS = (0, 1, 5)
 """Epochs, beside the best and the last one, whose nearest function is sought: each takes a second or two."""
+LEVELS = 2047
+"""Steps from 0 to a snapshot's largest value: fewer than an int16 has compress better."""
 RESOLUTION = 41
 """Nodes along each argument of a snapshot: every second one of a trained phi's table."""
 
@@ -76,8 +78,8 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
         "best": record.best_epoch,
         "accuracy": [accuracy[epoch] if epoch < len(accuracy) else None for epoch in trace.weights],
         "extent": EXTENT,
-        "scale": scale.tolist(),
-        "tables": pack_array(np.rint(32767 * tables / np.where(scale > 0, scale, 1)[:, None, None]).astype("int16")),
+        "scale": (scale / LEVELS).tolist(),
+        "tables": pack_array(np.rint(LEVELS * tables / np.where(scale > 0, scale, 1)[:, None, None]).astype("int16")),
         "verdicts": [verdict_json(trace.at(epoch), density, nearest=epoch in sought) for epoch in trace.weights],
     }
 

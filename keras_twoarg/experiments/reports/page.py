@@ -50,7 +50,12 @@ def write_report(
     tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
     parts = [_play_link(play)] if play else []
     parts += [table.html() for table in tables if table is not None]
-    parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces, turnable=play is None)]
+    parts += [
+        _test_error(runs),
+        curves_section(runs),
+        size_section(runs),
+        learned_section(surfaces, turnable=play is None),
+    ]
     if (robust := robustness_table(read_robustness(folders, seed))) is not None:
         parts.append(robust.html())
     if agreement:

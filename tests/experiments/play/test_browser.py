@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 
 import keras
 import numpy as np
@@ -71,15 +72,23 @@ def visit(browser, written):
     assert seen == []
 
 
+def until(page, condition):
+    """Wait for a condition. Playwright's own wait evaluates strings, which the page's security policy forbids."""
+    deadline = time.monotonic() + 20
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(20)
+
+
 def settle(page):
     page.wait_for_selector("html[data-ready]", state="attached")
-    page.wait_for_function("play.panels.every((panel) => panel.result || !panel.model.layers)")
+    until(page, "play.panels.every((panel) => panel.result || !panel.model.layers)")
     page.wait_for_selector(".panel[aria-busy=true]", state="detached")
 
 
 def choose(page, source):
     page.locator("[data-part=source]").first.select_option(source)
-    page.wait_for_function("([source]) => play.panels[0].choice.source === source", arg=[source])
+    until(page, f"play.panels[0].choice.source === '{source}'")
     page.wait_for_timeout(100)
     settle(page)
 
@@ -137,7 +146,7 @@ def test_swapping_phi_changes_what_comes_of_it(visit):
         accuracies[source] = accuracy(page)
     assert len(set(accuracies.values())) > 2 and min(accuracies.values()) < trained
     page.get_by_role("button", name="Trained phi").click()
-    page.wait_for_function("play.panels[0].choice.source === 'trained'")
+    until(page, "play.panels[0].choice.source === 'trained'")
     page.wait_for_timeout(100)
     settle(page)
     assert accuracy(page) == trained
@@ -146,12 +155,12 @@ def test_swapping_phi_changes_what_comes_of_it(visit):
 def test_the_slider_shows_an_epochs_phi_and_plays(visit):
     page = visit()
     page.locator("[data-part=epoch]").fill("0")
-    page.wait_for_function("play.panels[0].choice.source === 'epoch'")
+    until(page, "play.panels[0].choice.source === 'epoch'")
     page.wait_for_timeout(100)
     first = table(page)
     assert "before training" in page.locator("[data-part=epochfacts]").inner_text()
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("play.panels[0].choice.step === 3")
+    until(page, "play.panels[0].choice.step === 3")
     assert "epoch 3" in page.locator("[data-part=epochlabel]").inner_text()
     page.wait_for_timeout(100)
     assert np.abs(table(page) - first).max() > 0
@@ -178,7 +187,7 @@ def test_a_link_restores_what_one_sees(visit):
     page.evaluate(
         "play.panels[0].painting.begin(); play.panels[0].painting.raise(0, 0, 1, 0.5); play.panels[0].painted(true)"
     )
-    page.wait_for_function("location.hash.includes('t0=')")
+    until(page, "location.hash.includes('t0=')")
     other = visit(page.evaluate("location.hash"))
     panels = "play.panels.flatMap((p) => [p.modelNumber, p.choice.source, p.layer])"
     state = f"[play.view, play.turn.azimuth, play.index, ...{panels}]"
@@ -211,7 +220,7 @@ def test_keys_do_what_the_pointer_does(visit):
 def test_two_side_by_side_are_turned_together_on_a_phone(visit):
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
     page.get_by_label("two side by side").check()
-    page.wait_for_function("play.panels.length === 2 && play.panels[1].result")
+    until(page, "play.panels.length === 2 && play.panels[1].result")
     page.get_by_text("3-D", exact=True).tap()
     page.locator("[data-part=surface]").first.focus()
     page.keyboard.press("ArrowRight")

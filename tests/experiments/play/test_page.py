@@ -75,10 +75,10 @@ def test_a_page_holds_the_network_its_phi_and_its_run(run_folder, data, tmp_path
 def test_snapshots_are_phi_of_their_epochs(run_folder):
     trace, record = Trace.read(run_folder / "joint-surface.npz"), Record.read(run_folder / "joint.json")
     grown = history.history_json(trace, record)
-    tables = unpack_array(grown["tables"]) * np.array(grown["scale"])[:, None, None] / 32767
+    tables = unpack_array(grown["tables"]) * np.array(grown["scale"])[:, None, None]
     for epoch, table in zip(grown["epochs"], tables, strict=True):
         shared = trace.at(epoch)[::5, ::5]  # the nodes that both grids have
-        assert np.abs(shared - table[::2, ::2]).max() < 1e-4 * np.abs(shared).max()
+        assert np.abs(shared - table[::2, ::2]).max() < 5e-4 * np.abs(shared).max()
 
 
 @pytest.mark.parametrize("evaluation", ["exact", "interpolated"])

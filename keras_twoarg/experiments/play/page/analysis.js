@@ -65,27 +65,25 @@ export function levelsOfMass(values, masses) {
 }
 
 /** Return the weighted least-squares coefficients of columns, each a function of two arguments, and the share explained. */
-export function fitColumns(f, columns, cells) {
+export function fitColumns(f, columns, { a, b, weights }) {
   const n = columns.length;
   const normal = Array.from({ length: n }, () => new Float64Array(n + 1));
-  const rows = cells.a.map((a, k) => columns.map((column) => column(a, cells.b[k])));
-  const values = cells.a.map((a, k) => f(a, cells.b[k]));
-  rows.forEach((row, k) => {
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) normal[i][j] += cells.weights[k] * row[i] * row[j];
-      normal[i][n] += cells.weights[k] * row[i] * values[k];
-    }
-  });
+  const row = new Float64Array(n + 1);
+  let mean = 0;
+  let square = 0;
+  for (let k = 0; k < a.length; k++) {
+    const weight = weights[k];
+    for (let i = 0; i < n; i++) row[i] = columns[i](a[k], b[k]);
+    row[n] = f(a[k], b[k]);
+    mean += weight * row[n];
+    square += weight * row[n] ** 2;
+    for (let i = 0; i < n; i++) for (let j = 0; j <= n; j++) normal[i][j] += weight * row[i] * row[j];
+  }
+  const right = normal.map((line) => line[n]);
   const coefficients = solve(normal);
-  const mean = values.reduce((sum, value, k) => sum + cells.weights[k] * value, 0);
-  let residual = 0;
-  let variance = 0;
-  rows.forEach((row, k) => {
-    const fitted = row.reduce((sum, x, i) => sum + x * coefficients[i], 0);
-    residual += cells.weights[k] * (values[k] - fitted) ** 2;
-    variance += cells.weights[k] * (values[k] - mean) ** 2;
-  });
-  return { coefficients, r2: variance > 0 ? 1 - residual / variance : NaN, mean, variance };
+  const residual = coefficients.reduce((rest, c, i) => rest - c * right[i], square); // as the fit is a projection
+  const variance = square - mean ** 2;
+  return { coefficients, r2: variance > 1e-14 * square ? 1 - residual / variance : NaN };
 }
 
 /** Solve linear equations by elimination with pivots; a row without a pivot gets 0. */

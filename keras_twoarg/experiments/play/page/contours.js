@@ -1,5 +1,21 @@
 /** Lines of equal height by marching squares. */
 
+import { blur, DENSITY_EXTENT, DENSITY_NODES, levelsOfMass } from "./analysis.js";
+
+const SMOOTHING = 0.2;
+const MASSES = [0.5, 0.9, 0.99];
+
+/** Return the lines that hold 50, 90 and 99 % of the pairs that were counted, each as pieces [x1, x2, x1, x2]. */
+export function densityLines(counts) {
+  const values = blur(counts, SMOOTHING);
+  const step = (2 * DENSITY_EXTENT) / (DENSITY_NODES - 1);
+  return levelsOfMass(values, MASSES).map((level) => {
+    const pieces = [];
+    contour(values, DENSITY_NODES, level, (...ends) => pieces.push(ends.map((end) => end * step - DENSITY_EXTENT)));
+    return pieces;
+  });
+}
+
 /**
  * Call a function with the ends of each piece of the line, in steps of the grid.
  *
@@ -12,6 +28,10 @@ export function contour(values, nodes, level, piece) {
   for (let i = 0; i < nodes - 1; i++) {
     for (let j = 0; j < nodes - 1; j++) {
       const k = i * nodes + j;
+      const above = values[k] > level;
+      if (above === values[k + 1] > level && above === values[k + nodes] > level && above === values[k + nodes + 1] > level) {
+        continue; // nearly all cells, so nothing is made for them
+      }
       const corners = [values[k], values[k + 1], values[k + nodes + 1], values[k + nodes]];
       const ends = crossings(corners, level, i, j);
       for (let e = 0; e + 1 < ends.length; e += 2) piece(...ends[e], ...ends[e + 1]);
@@ -21,8 +41,6 @@ export function contour(values, nodes, level, piece) {
 
 /** Return where a level crosses the sides of a cell: none, two points, or four at a saddle. */
 function crossings([a, b, c, d], level, i, j) {
-  const above = (a > level) + 2 * (b > level) + 4 * (c > level) + 8 * (d > level);
-  if (above === 0 || above === 15) return [];
   const part = (from, to) => (level - from) / (to - from);
   const ends = [];
   if (a > level !== b > level) ends.push([i, j + part(a, b)]);

@@ -1,6 +1,5 @@
 /** phi as a map: colours, contours, where its arguments fall, and the units' pairs. */
 
-import { DENSITY_EXTENT, DENSITY_NODES } from "./analysis.js";
 import { pageColour, putColour } from "./colours.js";
 import { contour, roundLevels } from "./contours.js";
 import { tabulate } from "./functions.js";
@@ -41,7 +40,7 @@ export function argumentsAt(canvas, x, y) {
  * Draw the map.
  *
  * @param canvas Where to.
- * @param scene {shown: what phi is, as in functions.js, centre, span, density: {values, levels} or null, places, layer,
+ * @param scene {shown: what phi is, as in functions.js, centre, span, density: {lines} or null, places, layer,
  *   cursor: {a, b, radius} or null}.
  */
 export function drawHeatmap(canvas, scene) {
@@ -79,13 +78,16 @@ function paintColours(context, frame, values, { centre, span }) {
   context.drawImage(tile, frame.left - half, frame.top - half, frame.side + 2 * half, frame.side + 2 * half);
 }
 
+/** Every second node is enough for lines. */
 function drawContours(context, values, { centre, span }, toPixel) {
-  const step = (2 * SHOWN) / (MAP_NODES - 1);
+  const nodes = (MAP_NODES + 1) / 2;
+  const step = (2 * SHOWN) / (nodes - 1);
+  const heights = Float32Array.from({ length: nodes * nodes }, (_, k) => values[2 * Math.floor(k / nodes) * MAP_NODES + 2 * (k % nodes)]);
   context.strokeStyle = "rgba(30,25,40,0.28)";
   context.lineWidth = 0.8;
   context.beginPath();
   for (const level of roundLevels(centre - 2 * span, centre + 2 * span, 16)) {
-    contour(values, MAP_NODES, level, (i, j, k, l) => {
+    contour(heights, nodes, level, (i, j, k, l) => {
       context.moveTo(...toPixel(i * step - SHOWN, j * step - SHOWN));
       context.lineTo(...toPixel(k * step - SHOWN, l * step - SHOWN));
     });
@@ -94,17 +96,16 @@ function drawContours(context, values, { centre, span }, toPixel) {
 }
 
 /** The lines that hold 50, 90 and 99 % of the pairs, the innermost the thickest. */
-function drawDensity(context, { values, levels }, toPixel) {
-  const step = (2 * DENSITY_EXTENT) / (DENSITY_NODES - 1);
-  levels.forEach((level, n) => {
+function drawDensity(context, { lines }, toPixel) {
+  lines.forEach((pieces, n) => {
     context.strokeStyle = "rgba(15,15,20,0.85)";
     context.lineWidth = [2, 1.4, 0.9][n];
     context.setLineDash([[], [], [4, 3]][n]);
     context.beginPath();
-    contour(values, DENSITY_NODES, level, (i, j, k, l) => {
-      context.moveTo(...toPixel(i * step - DENSITY_EXTENT, j * step - DENSITY_EXTENT));
-      context.lineTo(...toPixel(k * step - DENSITY_EXTENT, l * step - DENSITY_EXTENT));
-    });
+    for (const [a, b, c, d] of pieces) {
+      context.moveTo(...toPixel(a, b));
+      context.lineTo(...toPixel(c, d));
+    }
     context.stroke();
   });
   context.setLineDash([]);

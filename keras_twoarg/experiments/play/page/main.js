@@ -1,6 +1,7 @@
 /** The page: what it holds, the image that is shown, one network or two beside each other, and the address. */
 
 import { packNumbers, readAddress, unpackNumbers, writeAddress } from "./address.js";
+import { densityLines } from "./contours.js";
 import { unpackAll } from "./data.js";
 import { Engine } from "./engine.js";
 import { largest, scalePixels } from "./network.js";
@@ -117,10 +118,12 @@ class App {
     return this.references.get(model);
   }
 
-  /** Return a promise of where a trained phi's arguments fall. */
+  /** Return a promise of where a trained phi's arguments fall: counts, and lines that hold most of them. */
   async reference(model) {
     const { layers, density } = this.models[model];
-    return layers ? (await this.trainedResult(model)).counts : density.values.values;
+    if (layers) return this.trainedResult(model);
+    density.lines ??= densityLines(density.values.values);
+    return { counts: density.values.values, lines: density.lines };
   }
 
   // The image that is shown.

@@ -82,13 +82,14 @@ function convolution({ values, shape: [rows, columns, channels] }, { kernel, bia
 }
 
 function normalize({ values, shape }, { epsilon, gamma, beta }) {
+  const number = values.length;
   let mean = 0;
-  for (const x of values) mean += x / values.length;
+  for (let i = 0; i < number; i++) mean += values[i] / number;
   let variance = 0;
-  for (const x of values) variance += (x - mean) ** 2 / values.length;
+  for (let i = 0; i < number; i++) variance += ((values[i] - mean) * (values[i] - mean)) / number;
   const scale = 1 / Math.sqrt(variance + epsilon);
-  const outputs = new Float64Array(values.length);
-  for (let i = 0; i < values.length; i++) outputs[i] = (values[i] - mean) * scale;
+  const outputs = new Float64Array(number);
+  for (let i = 0; i < number; i++) outputs[i] = (values[i] - mean) * scale;
   if (gamma) for (let i = 0; i < outputs.length; i++) outputs[i] *= gamma.values[i % gamma.values.length];
   if (beta) for (let i = 0; i < outputs.length; i++) outputs[i] += beta.values[i % beta.values.length];
   return { values: outputs, shape };
@@ -96,20 +97,21 @@ function normalize({ values, shape }, { epsilon, gamma, beta }) {
 
 function units({ values, shape }, { pairing, exact, pool: size }, phi, record) {
   const f = functionOf(phi, exact);
-  const width = shape[shape.length - 1];
+  const width = shape[shape.length - 1] / 2; // units at a pixel, or of a layer
   const number = values.length / 2;
+  const [step, apart] = pairing === "halves" ? [1, width] : [2, 1];
   const first = new Float64Array(number);
   const second = new Float64Array(number);
   const outputs = new Float64Array(number);
-  for (let k = 0; k < number; k++) {
-    const unit = k % (width / 2);
-    const pixel = ((k - unit) / (width / 2)) * width;
-    first[k] = values[pixel + (pairing === "halves" ? unit : 2 * unit)];
-    second[k] = values[pixel + (pairing === "halves" ? width / 2 + unit : 2 * unit + 1)];
-    outputs[k] = f(first[k], second[k]);
+  for (let pixel = 0, k = 0; pixel < values.length; pixel += 2 * width) {
+    for (let unit = 0; unit < width; unit++, k++) {
+      first[k] = values[pixel + step * unit];
+      second[k] = values[pixel + step * unit + apart];
+      outputs[k] = f(first[k], second[k]);
+    }
   }
   if (record) record({ first, second });
-  const state = { values: outputs, shape: [...shape.slice(0, -1), width / 2] };
+  const state = { values: outputs, shape: [...shape.slice(0, -1), width] };
   return size ? pool(state, { size }) : state;
 }
 

@@ -1,6 +1,6 @@
 /** One network: its surface, what stands in phi's place, and what comes of it. */
 
-import { blur, levelsOfMass, verdictOn } from "./analysis.js";
+import { verdictOn } from "./analysis.js";
 import { packPainting, unpackPainting } from "./address.js";
 import { colourOf, LAYER_MARKS } from "./colours.js";
 import { functionOf } from "./functions.js";
@@ -11,8 +11,6 @@ import { showAccuracy, showConfusion, verdictText } from "./results.js";
 import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf } from "./sources.js";
 import { SurfaceView } from "./surface_view.js";
 
-const SMOOTHING = 0.2;
-const MASSES = [0.5, 0.9, 0.99];
 const BRUSHES = { fine: 0.4, middle: 0.8, broad: 1.6 };
 
 export class Panel {
@@ -110,14 +108,14 @@ export class Panel {
   async choose(change, painting = "") {
     this.choice = { ...this.choice, ...change };
     const asked = this.choice;
-    const counts = await this.app.reference(this.modelNumber);
+    const { counts, lines } = await this.app.reference(this.modelNumber);
     if (this.choice !== asked) return; // another choice came in between
     this.phi = describeSource(this.app.models, this.modelNumber, asked, counts);
     this.painting = new Painting(onGridOf(this.model, this.phi));
     const painted = painting && unpackPainting(painting, this.painting.base);
     if (painted) this.painting.replace(Float32Array.from(painted));
     Object.assign(this.scene, { shown: this.painting.table, ...colourRange(this.painting.table, counts) });
-    if (!this.scene.density) this.setDensity(counts);
+    this.scene.density ??= { lines };
     this.parts.source.value = asked.source;
     this.parts.scaled.checked = asked.scaled;
     this.parts.scaled.disabled = !isScalable(asked.source);
@@ -165,7 +163,8 @@ export class Panel {
 
   async evaluate() {
     if (!this.model.layers) {
-      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, await this.app.reference(this.modelNumber)));
+      const { counts } = await this.app.reference(this.modelNumber);
+      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts));
       return;
     }
     this.root.setAttribute("aria-busy", "true");
@@ -177,18 +176,11 @@ export class Panel {
     this.result = result;
     const { accuracy: reference } = await this.app.trainedResult(model);
     showAccuracy(this.parts.accuracy, result.accuracy, result.predictions.length, reference);
-    showConfusion(this.parts.confusion, result.confusion, this.app.setOf(model).classes, (row, column) =>
-      this.app.showImageOf(this, row, column),
-    );
-    this.setDensity(result.counts);
-    const shown = phi.kind === "trained" ? phi.table : phi;
-    this.parts.verdict.textContent = verdictText(verdictOn(shown, result.counts));
+    const choose = (row, column) => this.app.showImageOf(this, row, column);
+    showConfusion(this.parts.confusion, result.confusion, this.app.setOf(model).classes, choose);
+    this.parts.verdict.textContent = verdictText(result.verdict);
+    this.scene.density = { lines: result.lines };
     this.redraw();
-  }
-
-  setDensity(counts) {
-    const values = blur(counts, SMOOTHING);
-    this.scene.density = { values, levels: levelsOfMass(values, MASSES) };
   }
 
   /** Say what phi is at a pair of arguments. */

@@ -1,8 +1,6 @@
 /** phi in three dimensions: a grid of patches, the farthest first. */
 
-import { DENSITY_EXTENT, DENSITY_NODES } from "./analysis.js";
 import { colourOf, pageColour } from "./colours.js";
-import { contour } from "./contours.js";
 import { functionOf, tabulate } from "./functions.js";
 import { fitCanvas, SHOWN } from "./heatmap.js";
 import { drawMarks } from "./marks.js";
@@ -94,17 +92,15 @@ function drawFloor(context, project, density) {
 }
 
 /** Where the arguments fall, as lines on the floor. */
-function drawShadow(context, project, { values, levels }) {
-  const step = (2 * DENSITY_EXTENT) / (DENSITY_NODES - 1);
-  const at = (i, j) => project(i * step - DENSITY_EXTENT, j * step - DENSITY_EXTENT, FLOOR);
+function drawShadow(context, project, { lines }) {
   context.strokeStyle = pageColour("ink");
-  levels.forEach((level, n) => {
+  lines.forEach((pieces, n) => {
     context.lineWidth = [1.6, 1.1, 0.7][n];
     context.beginPath();
-    contour(values, DENSITY_NODES, level, (i, j, k, l) => {
-      context.moveTo(...at(i, j));
-      context.lineTo(...at(k, l));
-    });
+    for (const [a, b, c, d] of pieces) {
+      context.moveTo(...project(a, b, FLOOR));
+      context.lineTo(...project(c, d, FLOOR));
+    }
     context.stroke();
   });
 }

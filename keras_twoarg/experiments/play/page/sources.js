@@ -45,7 +45,7 @@ export function epochTable({ history }, step) {
   const [, resolution] = history.tables.shape;
   const size = resolution * resolution;
   const stored = history.tables.values.subarray(step * size, (step + 1) * size);
-  const values = Float32Array.from(stored, (value) => (value * history.scale[step]) / 32767);
+  const values = Float32Array.from(stored, (value) => value * history.scale[step]);
   return { kind: "table", extent: history.extent, resolution, values };
 }
 

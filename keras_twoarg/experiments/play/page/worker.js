@@ -1,6 +1,7 @@
 /** In a worker: all held-out images through a network, with anything in phi's place. */
 
-import { countPairs, DENSITY_NODES } from "./analysis.js";
+import { countPairs, DENSITY_NODES, verdictOn } from "./analysis.js";
+import { densityLines } from "./contours.js";
 import { firstUnits, largest, run, scalePixels } from "./network.js";
 
 const networks = new Map();
@@ -25,11 +26,7 @@ function evaluateAll({ model, request, phi, outputs }) {
   const counts = new Float32Array(DENSITY_NODES * DENSITY_NODES);
   const logits = [];
   let right = 0;
-  let pairs = 0;
-  const record = (places) => {
-    countPairs(counts, places);
-    pairs += places.first.length;
-  };
+  const record = (places) => countPairs(counts, places);
   fronts.forEach((front, i) => {
     const { values } = run(layers, phi, front, { from: start, record });
     predictions[i] = largest(values);
@@ -37,8 +34,10 @@ function evaluateAll({ model, request, phi, outputs }) {
     right += predictions[i] === labels[i];
     if (outputs) logits.push(Array.from(values));
   });
+  const accuracy = right / fronts.length;
+  const [verdict, lines] = [verdictOn(phi, counts), densityLines(counts)];
   const milliseconds = performance.now() - began;
-  postMessage({ model, request, accuracy: right / fronts.length, confusion, predictions, counts, pairs, logits, milliseconds });
+  postMessage({ request, accuracy, confusion, predictions, counts, lines, verdict, logits, milliseconds });
 }
 
 addEventListener("message", ({ data }) => (data.layers ? keepNetwork(data) : evaluateAll(data)));
