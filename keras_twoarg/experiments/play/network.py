@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import prod
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ MOST_MULTIPLY_ADDS = 3_000_000
 """Of one image: more would make the page's 500 images wait for seconds."""
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "gelu")
 """Hidden activations of phi that the page evaluates."""
+Place: TypeAlias = TwoArgActivation | PairActivation
 FITS = "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout"
 
 
@@ -55,13 +57,13 @@ def network_layers(model: Model) -> list[JsonObject]:
     return described
 
 
-def places_of(model: Model) -> list[Layer]:
+def places_of(model: Model) -> list[Place]:
     """Return the layers of a model, of any kind, that apply its one function of two arguments.
 
     Raises:
         ValueError: If it has none, or several that differ, or its arity is not 2.
     """
-    places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation | PairActivation)]
+    places: list[Place] = [layer for layer in model._flatten_layers() if isinstance(layer, Place)]
     functions = {id(place.inner) if isinstance(place, TwoArgActivation) else place.function for place in places}
     if len(functions) != 1:
         raise ValueError(f"The page needs a model with one phi. Received: {model.name!r} with {len(functions)}")
@@ -72,25 +74,24 @@ def places_of(model: Model) -> list[Layer]:
     return places
 
 
-def phi_json(places: Sequence[Layer]) -> JsonObject:
+def phi_json(places: Sequence[Place]) -> JsonObject:
     """Return the phi of some places as JSON: its table, and what evaluates it exactly where a place does so.
 
     Raises:
         ValueError: If places have tables of their own, or phi hidden activations that the page does not know.
     """
-    grids = {place.grid for place in places if _is_interpolated(place)} or {Interpolation()}
+    grids = {grid for place in places if (grid := _grid(place)) is not None} or {Interpolation()}
     if len(grids) > 1:
         raise ValueError(f"The page needs places with one table of phi. Received: {sorted(map(str, grids))}")
     (grid,) = grids
     phi, nodes = places[0], grid.nodes(2)
-    fixed = isinstance(phi, PairActivation)
-    values = surfaces.NAMED[phi.function](*nodes.T) if fixed else phi.inner.predict(nodes)
+    values = surfaces.NAMED[phi.function](*nodes.T) if isinstance(phi, PairActivation) else phi.inner.predict(nodes)
     table = np.asarray(values, "float32").reshape(grid.resolution, grid.resolution)
     json: JsonObject = {"extent": grid.extent, "values": pack_array(table)}
-    return json if all(map(_is_interpolated, places)) else json | {"exact": _exact(phi)}
+    return json if all(_grid(place) is not None for place in places) else json | {"exact": _exact(phi)}
 
 
-def _exact(phi: Layer) -> JsonObject:
+def _exact(phi: Place) -> JsonObject:
     """Return the formula of phi as JSON."""
     if isinstance(phi, PairActivation):
         return {"kind": "named", "name": phi.function}
@@ -106,8 +107,9 @@ def _exact(phi: Layer) -> JsonObject:
     return {"kind": "network", "activation": activation, "weights": [pack_array(w) for w in weights]}
 
 
-def _is_interpolated(place: Layer) -> bool:
-    return isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact"
+def _grid(place: Place) -> Interpolation | None:
+    """Return the nodes of the table that a place looks phi up in; None where it is exact."""
+    return place.grid if isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact" else None
 
 
 def _chain(model: Model) -> list[Layer]:
@@ -135,17 +137,17 @@ def _nothing(_: Layer) -> None:
     return None
 
 
-def _flatten(layer: Layer) -> JsonObject:
+def _flatten(layer: keras.layers.Flatten) -> JsonObject:
     _check(layer.data_format == "channels_last", layer, "data_format", layer.data_format)
     return {"type": "flatten"}
 
 
-def _dense(layer: Layer) -> JsonObject:
+def _dense(layer: keras.layers.Dense) -> JsonObject:
     _check(layer.activation is keras.activations.linear, layer, "activation", layer.activation)
     return {"type": "dense", **_weights(layer)}
 
 
-def _convolution(layer: Layer) -> JsonObject:
+def _convolution(layer: keras.layers.Conv2D) -> JsonObject:
     _check(layer.activation is keras.activations.linear, layer, "activation", layer.activation)
     plain = (layer.padding, layer.strides, layer.dilation_rate, layer.groups) == ("valid", (1, 1), (1, 1), 1)
     _check(plain and layer.data_format == "channels_last", layer, "padding", layer.padding)
@@ -153,14 +155,14 @@ def _convolution(layer: Layer) -> JsonObject:
 
 
 def _weights(layer: Layer) -> JsonObject:
-    kernel, *bias = layer.get_weights()
-    bias = bias[0] if bias else np.zeros(kernel.shape[-1], kernel.dtype)
+    kernel, *rest = layer.get_weights()
+    bias = rest[0] if rest else np.zeros(kernel.shape[-1], kernel.dtype)
     return {"kernel": pack_array(kernel.astype("float32")), "bias": pack_array(bias.astype("float32"))}
 
 
-def _normalize(layer: Layer) -> JsonObject:
+def _normalize(layer: keras.layers.LayerNormalization) -> JsonObject:
     axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
-    rank = len(layer.input.shape)
+    rank = _rank(layer)
     counted = sorted(axis % rank for axis in axes)
     whole = counted == list(range(1, rank))
     _check(whole or (counted == [rank - 1] and rank == 2), layer, "axis", layer.axis)
@@ -169,17 +171,21 @@ def _normalize(layer: Layer) -> JsonObject:
     return json | {weight.name: pack_array(values.astype("float32")) for weight, values in learned}
 
 
-def _units(layer: Layer) -> JsonObject:
+def _units(layer: Place) -> JsonObject:
     _check(layer.arity == 2, layer, "arity", layer.arity)
-    _check(layer.axis in (-1, len(layer.input.shape) - 1), layer, "axis", layer.axis)
-    json: JsonObject = {"type": "units", "pairing": layer.pairing, "exact": not _is_interpolated(layer)}
+    _check(layer.axis in (-1, _rank(layer) - 1), layer, "axis", layer.axis)
+    json: JsonObject = {"type": "units", "pairing": layer.pairing, "exact": _grid(layer) is None}
     return json | {"pool": list(layer.pool_size)} if isinstance(layer, TwoArgMaxPooling2D) else json
 
 
-def _pool(layer: Layer) -> JsonObject:
+def _pool(layer: keras.layers.MaxPooling2D) -> JsonObject:
     plain = layer.padding == "valid" and tuple(layer.strides) == tuple(layer.pool_size)
     _check(plain and layer.data_format == "channels_last", layer, "padding", layer.padding)
     return {"type": "pool", "size": list(layer.pool_size)}
+
+
+def _rank(layer: keras.layers.Layer) -> int:
+    return len(layer.input.shape)
 
 
 def _check(fits: bool, layer: Layer, name: str, value: object) -> None:
@@ -187,7 +193,7 @@ def _check(fits: bool, layer: Layer, name: str, value: object) -> None:
         raise ValueError(f"The layer {layer.name!r} has {name}={value!r}, which a page does not compute. {FITS}")
 
 
-_DESCRIPTIONS: tuple[tuple[tuple[type, ...], Callable[[Layer], JsonObject | None]], ...] = (
+_DESCRIPTIONS: tuple[tuple[tuple[type, ...], Callable[..., JsonObject | None]], ...] = (
     ((keras.layers.InputLayer, keras.layers.Dropout), _nothing),
     ((keras.layers.Flatten,), _flatten),
     ((keras.layers.Dense,), _dense),

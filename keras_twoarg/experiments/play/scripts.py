@@ -9,7 +9,7 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", r
 
 def read_part(name: str) -> str:
     """Return one of the page's source files."""
-    return resources.files("keras_twoarg.experiments.play").joinpath("page", name).read_text("utf-8")
+    return resources.files("keras_twoarg.experiments.play").joinpath("page").joinpath(name).read_text("utf-8")
 
 
 def join_modules(name: str) -> str:

@@ -28,7 +28,8 @@ export class Growth {
     this.parts.growth.hidden = !history;
     if (!history) return;
     this.parts.epoch.max = history.epochs.length - 1;
-    this.show(Math.max(history.epochs.indexOf(history.best), 0), false);
+    const best = history.epochs.indexOf(history.best);
+    this.show(best < 0 ? history.epochs.length - 1 : best, false);
   }
 
   /** Show a step; `active` tells whether its phi is the one on the map. */
@@ -86,6 +87,17 @@ export class Growth {
     line(verdicts.map(() => 0), -1, 1, "line", []);
     line(verdicts.map(({ score }) => score), -1, 1, "violet", [5, 3]);
     line(accuracy, Math.min(...known), Math.max(...known), "orange", []);
+    const legend = (text, colour, y) => {
+      context.fillStyle = pageColour(colour);
+      context.font = "11px system-ui, sans-serif";
+      context.textAlign = "right";
+      context.fillText(text, width - 8, y);
+    };
+    if (known.length) {
+      const [lowest, highest] = [Math.min(...known), Math.max(...known)].map((value) => (100 * value).toFixed(0));
+      legend(`validation accuracy, ${lowest} to ${highest} %`, "orange", height - 20);
+    }
+    legend("soft-XOR score, \u22121 to +1", "violet", height - 6);
     context.strokeStyle = pageColour("ink");
     context.lineWidth = 1;
     context.beginPath();

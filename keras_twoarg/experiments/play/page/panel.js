@@ -23,7 +23,7 @@ export class Panel {
     Object.assign(this, { root, app, number, scene: null, result: null, drawPending: false });
     this.parts = {};
     for (const element of root.querySelectorAll("[data-part]")) this.parts[element.dataset.part] = element;
-    this.brush = { tool: "read", radius: BRUSHES.middle, amount: 0.12 };
+    this.brush = { tool: "read", radius: BRUSHES.middle, amount: 0.08 };
     this.choice = { source: "trained", step: 0, scaled: true };
     this.layer = null;
     this.view = new SurfaceView(this.parts.surface, this, app);

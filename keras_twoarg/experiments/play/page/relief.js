@@ -6,7 +6,8 @@ import { fitCanvas, SHOWN } from "./heatmap.js";
 import { drawMarks } from "./marks.js";
 
 const PATCH_NODES = 49;
-const HEIGHT = 1.9; // of one span, in units of the arguments
+const HEIGHT = 1.6; // of one span, in units of the arguments
+const MOST = 1.7; // spans that are drawn: what lies beyond is cut flat
 const FLOOR = -4.2;
 
 /**
@@ -19,7 +20,7 @@ const FLOOR = -4.2;
 export function drawRelief(canvas, scene, { azimuth, elevation }) {
   const { context, width, height } = fitCanvas(canvas);
   const project = projection(width, height, azimuth, elevation);
-  const lift = (value) => HEIGHT * Math.min(Math.max((value - scene.centre) / scene.span, -1.8), 1.8);
+  const lift = (value) => HEIGHT * Math.min(Math.max((value - scene.centre) / scene.span, -MOST), MOST);
   drawFloor(context, project, scene.density);
   drawPatches(context, project, scene, lift, azimuth);
   const f = functionOf(scene.shown);
