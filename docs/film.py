@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
-SIZE = {"width": 1120, "height": 690}
+SIZE = {"width": 1180, "height": 800}
 WIDTH = 760  # of the film
 THREE = [
     (0.3, 0.25),
@@ -68,6 +68,7 @@ def play(film):
     """Draw, swap, paint, watch it grow, and turn it."""
     page = film.page
     page.get_by_role("button", name="Hide explanations").click()
+    page.add_style_tag(content="header > :not(.bar), footer, #explain, details { display: none !important }")
     page.get_by_role("button", name="Clear").click()
     film.shoot(500)
     pad = page.locator("#pad").bounding_box()
