@@ -36,14 +36,14 @@ def network_layers(model: Model) -> list[JsonObject]:
     Args:
         model: A Sequential model, or a functional one that is a chain, of `Dense`, `Conv2D` (3x3 and the like, without
             padding and strides), `LayerNormalization`, `TwoArgActivation`, `TwoArgMaxPooling2D`, `PairActivation`,
-            `MaxPooling2D`, `Flatten` and `Dropout`.
+            `MaxPooling2D`, `Flatten` and `Dropout`; the last layer may have or be a softmax.
 
     Raises:
         TooLargeError: If it has too many parameters or multiply-adds.
         ValueError: If it is anything else.
     """
     layers = _chain(model)
-    described = [json for layer in layers if (json := _describe(layer)) is not None]
+    described = [json for layer in layers if (json := _describe(layer, last=layer is layers[-1])) is not None]
     if not any(json["type"] == "units" for json in described):
         raise ValueError(f"{model.name!r} has no units of two arguments. {FITS}")
     if model.count_params() > MOST_PARAMETERS:
@@ -125,8 +125,12 @@ def _chain(model: Model) -> list[Layer]:
     return layers
 
 
-def _describe(layer: Layer) -> JsonObject | None:
-    """Return one layer as JSON; None for one that does nothing here."""
+def _describe(layer: Layer, *, last: bool) -> JsonObject | None:
+    """Return one layer as JSON; None for one that does nothing here. The page itself makes logits probabilities."""
+    if last and isinstance(layer, keras.layers.Softmax):
+        return None
+    if last and isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax:
+        return {"type": "dense", **_weights(layer)}
     for kinds, describe in _DESCRIPTIONS:
         if isinstance(layer, kinds):
             return describe(layer)
@@ -154,7 +158,7 @@ def _convolution(layer: keras.layers.Conv2D) -> JsonObject:
     return {"type": "convolution", **_weights(layer)}
 
 
-def _weights(layer: Layer) -> JsonObject:
+def _weights(layer: keras.layers.Dense | keras.layers.Conv2D) -> JsonObject:
     kernel, *rest = layer.get_weights()
     bias = rest[0] if rest else np.zeros(kernel.shape[-1], kernel.dtype)
     return {"kernel": pack_array(kernel.astype("float32")), "bias": pack_array(bias.astype("float32"))}

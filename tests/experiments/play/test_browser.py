@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import models
+from keras_twoarg import InnerNetwork, TwoArgActivation, models
 from keras_twoarg.experiments.play import history
 from keras_twoarg.experiments.play.page import write_play
 from keras_twoarg.experiments.training import datasets, sessions
-from tests.helpers import SIZE, blobs, save_npz
+from tests.helpers import ROOT, SIZE, blobs, save_npz
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -20,12 +20,24 @@ if CHROMIUM is None:
     pytest.skip("there is no chromium on this machine", allow_module_level=True)
 
 IMAGES = 500
-MODELS = ("joint", "exact", "swiglu", "cnn")
+MODELS = ("joint", "exact", "swiglu", "cnn", "functional")
+
+
+def functional():
+    """A model that no builder of this package made: flat inputs, a LayerNormalization that has learned, a softmax."""
+    phi, rng = InnerNetwork((16,), "tanh"), np.random.default_rng(0)
+    x = entry = keras.Input((SIZE * SIZE,))
+    for _ in range(2):
+        x = keras.layers.LayerNormalization()(keras.layers.Dense(12, use_bias=False)(x))
+        x = keras.layers.Dropout(0.1)(TwoArgActivation(phi)(x))
+    model = keras.Model(entry, keras.layers.Dense(3, activation="softmax")(x))
+    model.set_weights([weight + 0.3 * rng.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A page with four networks: a run's, whose phi is interpolated, an exact one, a fixed function, and a CNN."""
+    """A page with a run's network, whose phi is interpolated, an exact one, a fixed function, a CNN, and another."""
     folder = tmp_path_factory.mktemp("page")
     data = blobs(test=IMAGES)
     run = {"arm": "two_arg", "widths": (64, 16), "epochs": 3, "frozen_epochs": 0, "pretraining_epochs": 20, "seed": 1}
@@ -34,6 +46,7 @@ def written(tmp_path_factory):
     models.mlp(shape, 3, widths=(12, 8), seed=1).save(folder / "exact.keras")
     models.mlp(shape, 3, "swiglu", widths=(12, 8), seed=1, pairing="halves").save(folder / "swiglu.keras")
     models.cnn(shape, 3, widths=(4, 8), seed=1).save(folder / "cnn.keras")
+    functional().save(folder / "functional.keras")
     files = [folder / f"{name}.keras" for name in MODELS]
     npz = save_npz(folder / "blobs.npz", data)
     with pytest.MonkeyPatch.context() as patch:
@@ -56,13 +69,13 @@ def visit(browser, written):
     """A function that opens the page; afterwards no error and no request to a network must have been seen."""
     seen, contexts = [], []
 
-    def open_page(address="", **options):
+    def open_page(address="", file=written[0], **options):
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: seen.append(message.text))
         page.on("pageerror", lambda error: seen.append(str(error)))
         page.on("request", lambda request: seen.append(request.url) if request.url.startswith("http") else None)
-        page.goto(f"{written[0].as_uri()}{address}")
+        page.goto(f"{file.as_uri()}{address}")
         settle(page)
         return page
 
@@ -108,14 +121,17 @@ def table(page):
     return np.array(page.evaluate("Array.from(play.panels[0].painting.table.values)")).reshape(81, 81)
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))], ids=MODELS)
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 4))], ids=MODELS)
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
     page = visit(f"#m0={number}")
     logits = page.evaluate(
         "play.evaluate('check', play.panels[0].modelNumber, play.panels[0].phi, true).then((r) => r.logits)"
     )
-    predicted = keras.models.load_model(files[number]).predict(images, batch_size=IMAGES, verbose=0)
+    model = keras.models.load_model(files[number])
+    predicted = model.predict(images.reshape(-1, *model.input_shape[1:]), batch_size=IMAGES, verbose=0)
+    if MODELS[number] == "functional":  # whose outputs are probabilities
+        logits = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.shape(logits) == predicted.shape == (IMAGES, 3)
     assert np.abs(np.array(logits) - predicted).max() < 1e-4
 
@@ -204,6 +220,13 @@ def test_a_link_restores_what_one_sees(visit):
 def test_a_link_that_makes_no_sense_is_harmless(address, visit):
     page = visit(address)
     assert page.evaluate("[play.index, play.panels[0].modelNumber, play.panels[0].choice.source]") == [0, 0, "trained"]
+
+
+@pytest.mark.slow
+def test_the_page_of_the_documentation_opens(visit):
+    page = visit(file=ROOT / "docs" / "play.html")
+    assert accuracy(page) > 0.9
+    assert "soft XOR" in page.locator("[data-part=verdict]").first.inner_text()
 
 
 @pytest.mark.slow

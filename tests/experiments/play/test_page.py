@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,10 +14,10 @@ from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
 from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
 from keras_twoarg.experiments.play.network import TooLargeError, network_layers, phi_json, places_of
-from keras_twoarg.experiments.training import sessions
+from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
-from tests.helpers import SIZE, Block, Subclassed, blobs, save_npz
+from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, save_npz
 
 SHAPE = (SIZE, SIZE, 1)
 
@@ -91,6 +92,22 @@ def test_phi_is_told_as_it_is_evaluated(evaluation):
     assert units["exact"] == (evaluation == "exact")
 
 
+def test_without_models_the_digits_are_trained_first(tmp_path, monkeypatch):
+    asked = []
+
+    def train(dataset, folder, *_, **settings):
+        asked.append((dataset.name, settings["arm"], settings["epochs"]))
+        folder.mkdir()
+        models.mlp(dataset.input_shape, 3, widths=(4,)).save(folder / "joint.keras")
+
+    monkeypatch.setattr(datasets, "load", lambda name, **_: replace(blobs(), name=name))
+    monkeypatch.setattr(sessions, "run_sessions", train)
+    done = CliRunner().invoke(twoarg, ["play", "--out", str(tmp_path / "a.html"), "--images", "10"])
+    assert done.exit_code == 0, done.output
+    assert asked == [("mnist5k", "two_arg", 50)] and (tmp_path / "a-run" / "joint.keras").exists()
+    assert content(tmp_path / "a.html")["sets"][0]["name"] == "mnist5k"
+
+
 def test_strings_of_records_are_no_markup():
     name = "</script><script>alert(1)</script><!--"
     text = page.assemble({"models": [{"name": name}]}, name)
@@ -104,10 +121,9 @@ def branching():
     return keras.Model(entry, keras.layers.Dense(3)(keras.layers.concatenate([hidden, hidden])))
 
 
-def softmax_inside():
-    phi = InnerNetwork((4,))
-    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8), TwoArgActivation(phi)]
-    return keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
+def relu_inside():
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8, "relu"), TwoArgActivation()]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
 
 
 def arity_three():
@@ -125,7 +141,7 @@ REFUSED = {
     "three arguments": (arity_three, "needs a phi of two arguments.* 3"),
     "no phi": (lambda: models.mlp(SHAPE, 3, "relu", (4,)), "needs a model with one phi"),
     "branches": (branching, "branches at"),
-    "activation": (softmax_inside, "has activation=.*A page can compute"),
+    "activation": (relu_inside, "has activation=.*A page can compute"),
     "other images": (lambda: models.mlp((5, 5, 1), 3, widths=(4,)), "takes inputs of shape"),
     "other classes": (lambda: models.mlp(SHAPE, 7, widths=(4,)), "7 outputs.* 3 classes"),
 }
@@ -178,6 +194,14 @@ def test_models_of_one_name_are_told_apart(data, tmp_path):
     file = saved(tmp_path, models.mlp(SHAPE, 3, widths=(4,)))
     page.write_play([file, file], tmp_path / "play.html", data=str(data), images=10)
     assert [model["name"] for model in content(tmp_path / "play.html")["models"]] == ["model (1)", "model (2)"]
+
+
+def test_the_page_of_the_documentation_is_one_of_these_and_small():
+    shipped = ROOT / "docs" / "play.html"
+    page.check_target(shipped)
+    assert shipped.stat().st_size < 1_500_000 and (ROOT / "docs" / "play.webp").stat().st_size < 1_000_000
+    for model in content(shipped)["models"]:
+        assert model["run"]["command"].startswith("twoarg train --data mnist5k") and len(model["run"]["commit"]) == 40
 
 
 @pytest.mark.parametrize("script", ["main.js", "worker.js"])

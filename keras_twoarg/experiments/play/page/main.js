@@ -205,12 +205,12 @@ class App {
   useSet(set) {
     if (this.set === set) return;
     this.set = set;
-    this.pixels = null;
     const flat = set.images.shape[3] === 1;
     byId("pad").hidden = byId("clear").hidden = !flat;
     byId("drawing").hidden = !this.models.some(({ layers }) => layers);
     document.body.classList.toggle("still", byId("drawing").hidden);
     byId("probabilities").replaceChildren();
+    this.showImage(0);
   }
 
   // The address.

@@ -58,6 +58,7 @@ export class Panel {
   async load(model, choice = {}, painting = "") {
     this.modelNumber = model;
     this.model = this.app.models[model];
+    if (this.number === 0) this.app.useSet(this.app.setOf(model));
     this.choice = { source: "trained", step: 0, scaled: true, ...choice };
     this.result = this.phi = null;
     this.parts.model.value = model;
