@@ -21,7 +21,8 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
 
     It opens in a browser from the file, offline and without Python: draw an image, paint phi, put another function in
     its place, watch it grow. Each MODEL is a .keras file of a Sequential network of Dense, LayerNormalization and
-    two-argument units; one that `twoarg train` left brings its epochs along. Without MODEL a perceptron is trained on
+    two-argument units; one that `twoarg train` left brings its epochs along. Of other networks phi and the density of
+    its arguments are shown. Without MODEL a perceptron is trained on
     the 5,000 digits first, into a folder beside the page.
     """
     from keras_twoarg.experiments.play.page import check_target, write_play

@@ -26,10 +26,6 @@ Place: TypeAlias = TwoArgActivation | PairActivation
 FITS = "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout"
 
 
-class TooLargeError(ValueError):
-    """A network that a page could compute, but not while one waits."""
-
-
 def network_layers(model: Model) -> list[JsonObject]:
     """Return what each layer of a model computes, in order, as JSON.
 
@@ -39,19 +35,18 @@ def network_layers(model: Model) -> list[JsonObject]:
             `MaxPooling2D`, `Flatten` and `Dropout`; the last layer may have or be a softmax.
 
     Raises:
-        TooLargeError: If it has too many parameters or multiply-adds.
-        ValueError: If it is anything else.
+        ValueError: If it is anything else, or has too many parameters or multiply-adds.
     """
     layers = _chain(model)
     described = [json for layer in layers if (json := _describe(layer, last=layer is layers[-1])) is not None]
     if not any(json["type"] == "units" for json in described):
         raise ValueError(f"{model.name!r} has no units of two arguments. {FITS}")
     if model.count_params() > MOST_PARAMETERS:
-        raise TooLargeError(
+        raise ValueError(
             f"{model.count_params():,} parameters are more than the {MOST_PARAMETERS:,} that the page computes with"
         )
     if (cost := _multiply_adds(layers)) > MOST_MULTIPLY_ADDS:
-        raise TooLargeError(
+        raise ValueError(
             f"{cost:,} multiply-adds for an image are more than the {MOST_MULTIPLY_ADDS:,} that the page computes"
         )
     return described
@@ -75,7 +70,7 @@ def places_of(model: Model) -> list[Place]:
 
 
 def phi_json(places: Sequence[Place]) -> JsonObject:
-    """Return the phi of some places as JSON: its table, and what evaluates it exactly where a place does so.
+    """Return the phi of some places as JSON: what `table_json` says, and its formula where a place is exact.
 
     Raises:
         ValueError: If places have tables of their own, or phi hidden activations that the page does not know.
@@ -83,12 +78,17 @@ def phi_json(places: Sequence[Place]) -> JsonObject:
     grids = {grid for place in places if (grid := _grid(place)) is not None} or {Interpolation()}
     if len(grids) > 1:
         raise ValueError(f"The page needs places with one table of phi. Received: {sorted(map(str, grids))}")
-    (grid,) = grids
-    phi, nodes = places[0], grid.nodes(2)
+    json = table_json(places[0], *grids)
+    return json if all(_grid(place) is not None for place in places) else json | {"exact": _exact(places[0])}
+
+
+def table_json(phi: Place, grid: Interpolation | None = None) -> JsonObject:
+    """Return the values of phi on a grid as JSON. The grid defaults to that of `evaluation="interpolated"`."""
+    grid = grid or Interpolation()
+    nodes = grid.nodes(2)
     values = surfaces.NAMED[phi.function](*nodes.T) if isinstance(phi, PairActivation) else phi.inner.predict(nodes)
     table = np.asarray(values, "float32").reshape(grid.resolution, grid.resolution)
-    json: JsonObject = {"extent": grid.extent, "values": pack_array(table)}
-    return json if all(_grid(place) is not None for place in places) else json | {"exact": _exact(phi)}
+    return {"extent": grid.extent, "values": pack_array(table)}
 
 
 def _exact(phi: Place) -> JsonObject:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_twoarg.analysis.density import Density, density, pre_activations
 from keras_twoarg.experiments.play import history
 from keras_twoarg.experiments.play.arrays import pack_array
-from keras_twoarg.experiments.play.network import TooLargeError, network_layers, phi_json, places_of
+from keras_twoarg.experiments.play.network import Place, network_layers, phi_json, places_of, table_json
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.run_record import Record
@@ -42,34 +42,38 @@ class _Page:
     loaded: dict[str, datasets.Dataset] = field(default_factory=dict)
     sets: dict[str, JsonObject] = field(default_factory=dict)
 
-    def dataset(self, model: Path, record: Record | None) -> datasets.Dataset:
+    def dataset(self, file: Path, record: Record | None, model: Model) -> datasets.Dataset:
         """Return the data set of a model: the one asked for, or its run's."""
         name = self.data or (record.dataset.partition(", ")[0] if record else "mnist5k")
-        if name not in self.loaded:
+        key = f"{name} {getattr(model, 'input_shape', None)}"
+        if key not in self.loaded:
             try:
-                self.loaded[name] = datasets.load(name, data_dir=self.data_dir)
+                self.loaded[key] = datasets.load_for(model, name, data_dir=self.data_dir)
             except ValueError as error:
                 if self.data is not None:
                     raise
-                raise ValueError(f"The data of {model} are needed: {error}. Name them with --data") from error
-        return self.loaded[name]
+                raise ValueError(f"The data of {file} are needed: {error}. Name them with --data") from error
+        return self.loaded[key]
 
-    def held_out(self, dataset: datasets.Dataset) -> tuple[np.ndarray, int]:
-        """Return test images, drawn by the seed, and the number of the data set in the page."""
+    def held_out(self, dataset: datasets.Dataset) -> np.ndarray:
+        """Return test samples, drawn by the seed, and put images among them into the page."""
         order = np.random.default_rng(self.seed).permutation(len(dataset.x_test))[: self.number]
-        images = dataset.x_test[order]
+        samples, shown = dataset.x_test[order], dataset.kind == "images"
         if dataset.name not in self.sets:
-            plain = images if images.dtype == np.uint8 else np.rint(255 * images).astype("uint8")
-            labels = [str(label) for label in range(dataset.classes)]
+            labels = [str(label) for label in range(dataset.classes)] if shown else []
             self.sets[dataset.name] = {
                 "name": dataset.name,
                 "licence": _LICENCES.get(dataset.name.partition(", ")[0]),
                 "classes": _NAMES.get(dataset.name, labels),
-                "images": pack_array(plain),
-                "labels": pack_array(dataset.y_test[order].astype("int32")),
+                "images": pack_array(_pixels(samples)) if shown else None,
+                "labels": pack_array(dataset.y_test[order].astype("int32")) if shown else None,
                 "test": len(dataset.x_test),
             }
-        return images, list(self.sets).index(dataset.name)
+        return samples
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    return images if images.dtype == np.uint8 else np.rint(255 * images).astype("uint8")
 
 
 def write_play(
@@ -87,7 +91,7 @@ def write_play(
     Args:
         models: `.keras` files. Beside one that a run left, its record and snapshots are read too.
         out: The page, a file that does not exist yet or that this function wrote.
-        data: Name or path of the data set that images come from, as in `datasets.load`. Defaults to `None`: that of
+        data: Name or path of the data set that samples come from, as in `datasets.load`. Defaults to `None`: that of
             the model's run, or `"mnist5k"`.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
         images: Number of held-out images. Defaults to `500`.
@@ -159,14 +163,8 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
     """Return one model as JSON: its layers, phi, density, and what its run left."""
     record, trace, model = history.read_record(file), history.read_trace(file), formats.load(file)
     places = places_of(model)
-    dataset = page.dataset(file, record)
-    images, _ = page.held_out(dataset)
-    _check_images(model, dataset, file)
-    layers, limit = None, None
-    try:
-        layers = network_layers(model)
-    except TooLargeError as error:
-        limit = f"{error}: phi and the density of its arguments are shown, without the drawing pad"
+    dataset = page.dataset(file, record, model)
+    samples = page.held_out(dataset)
     learned = isinstance(places[0], TwoArgActivation)
     joint = record is not None and record.stage == "joint" and trace is not None
     return {
@@ -174,19 +172,34 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
         "file": file.name,
         "set": dataset.name,
         "parameters": model.count_params(),
-        "phi": phi_json(places),
         "learned": learned,
-        "layers": layers,
-        "limit": limit,
-        "density": _density_json(model, images) if learned and layers is None else None,
         "history": history.history_json(trace, record) if joint and trace and record else None,
         "run": _run_json(record),
+        **_computed(model, places, dataset, samples, file),
     }
 
 
+def _computed(
+    model: Model, places: Sequence[Place], dataset: datasets.Dataset, samples: np.ndarray, file: Path
+) -> JsonObject:
+    """Return what the page computes a network with; of one that it cannot compute, phi, its density and the reason."""
+    try:
+        if dataset.kind != "images":
+            raise ValueError(f"A page draws images, and {dataset.name} has {dataset.kind}")
+        layers, phi = network_layers(model), phi_json(places)
+    except ValueError as error:
+        if not isinstance(places[0], TwoArgActivation):
+            raise
+        limit = f"{error}. So phi and the density of its arguments are shown, without the drawing pad"
+        density = _density_json(model, samples[: datasets.DENSITY_SAMPLES[dataset.kind]], file)
+        return {"layers": None, "phi": table_json(places[0]), "limit": limit, "density": density}
+    _check_images(model, dataset, file)
+    return {"layers": layers, "phi": phi, "limit": None, "density": None}
+
+
 def _check_images(model: Model, dataset: datasets.Dataset, file: Path) -> None:
-    shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else model.input_shape
-    flat = (int(np.prod(dataset.input_shape)),)
+    """Raise a ValueError unless a network that the page computes takes the data's images and knows its classes."""
+    shape, flat = tuple(model.input_shape[1:]), (int(np.prod(dataset.input_shape)),)
     if shape not in (dataset.input_shape, flat):
         raise ValueError(
             f"{file} takes inputs of shape {shape}, and the images of {dataset.name} have {dataset.input_shape}. "
@@ -197,9 +210,18 @@ def _check_images(model: Model, dataset: datasets.Dataset, file: Path) -> None:
         raise ValueError(f"{file} has {outputs} outputs, and {dataset.name} has {dataset.classes} classes")
 
 
-def _density_json(model: Model, images: np.ndarray) -> JsonObject:
+def _density_json(model: Model, samples: np.ndarray, file: Path) -> JsonObject:
     """Return where phi's arguments fall, pooled, of a network that the page does not compute."""
-    measured: Density = density(np.concatenate(list(pre_activations(model, datasets.scale(images[:100])).values())))
+    inputs = datasets.scale(samples)
+    if inputs[0].shape != (shape := tuple(getattr(model, "input_shape", ())[1:])) and shape == (inputs[0].size,):
+        inputs = inputs.reshape(len(inputs), -1)
+    try:
+        places = pre_activations(model, inputs)
+    except (ValueError, TypeError, RuntimeError) as error:  # each backend has its own for inputs that do not fit
+        raise ValueError(
+            f"{file} does not take these data: {error}. Name those it was trained on with --data"
+        ) from error
+    measured: Density = density(np.concatenate(list(places.values())))
     return {"values": pack_array(measured.values.astype("float32")), "outside": measured.outside}
 
 

@@ -223,6 +223,21 @@ def test_a_link_that_makes_no_sense_is_harmless(address, visit):
 
 
 @pytest.mark.slow
+def test_of_a_network_that_is_not_computed_phi_is_shown_and_painted(visit, tmp_path, written):
+    _, files, _ = written
+    data = save_npz(tmp_path / "blobs.npz", blobs(test=50))
+    models.resnet((SIZE, SIZE, 1), 3, widths=(4, 4, 4), seed=1).save(tmp_path / "resnet.keras")
+    write_play([tmp_path / "resnet.keras", files[1]], tmp_path / "play.html", data=str(data), images=50)
+    page = visit(file=tmp_path / "play.html")
+    assert page.locator("[data-part=limit]").is_visible() and not page.locator("[data-part=results]").is_visible()
+    choose(page, "product")
+    assert "score +1.00" in page.locator("[data-part=verdict]").inner_text()
+    page.locator("[data-part=model]").select_option("1")
+    until(page, "play.panels[0].result")
+    assert not page.locator("[data-part=limit]").is_visible() and page.locator("#said").inner_text()
+
+
+@pytest.mark.slow
 def test_the_page_of_the_documentation_opens(visit):
     page = visit(file=ROOT / "docs" / "play.html")
     assert accuracy(page) > 0.9

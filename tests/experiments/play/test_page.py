@@ -13,7 +13,7 @@ from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
 from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
-from keras_twoarg.experiments.play.network import TooLargeError, network_layers, phi_json, places_of
+from keras_twoarg.experiments.play.network import network_layers, phi_json, places_of
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
@@ -140,8 +140,6 @@ REFUSED = {
     "one argument": (lambda: models.mlp(SHAPE, 3, "one_arg", (4,)), "needs a phi of two arguments"),
     "three arguments": (arity_three, "needs a phi of two arguments.* 3"),
     "no phi": (lambda: models.mlp(SHAPE, 3, "relu", (4,)), "needs a model with one phi"),
-    "branches": (branching, "branches at"),
-    "activation": (relu_inside, "has activation=.*A page can compute"),
     "other images": (lambda: models.mlp((5, 5, 1), 3, widths=(4,)), "takes inputs of shape"),
     "other classes": (lambda: models.mlp(SHAPE, 7, widths=(4,)), "7 outputs.* 3 classes"),
 }
@@ -160,10 +158,35 @@ def test_a_subclassed_model_gets_one_line():
         network_layers(Subclassed([Block(TwoArgActivation(InnerNetwork((4,))))]))
 
 
+LIMITED = {
+    "branches": (branching, "branches at"),
+    "activation": (relu_inside, "has activation=.*A page can compute"),
+    "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), LIMITED.values(), ids=LIMITED)
+def test_of_other_networks_phi_and_density_are_shown(build, message, data, tmp_path):
+    file, out = saved(tmp_path, build()), tmp_path / "play.html"
+    (limit,) = page.write_play([file], out, data=str(data), images=10)
+    assert re.search(message, limit) and limit.endswith("without the drawing pad")
+    (held,) = content(out)["models"]
+    assert held["layers"] is None and unpack_array(held["density"]["values"]).sum() > 0.5
+
+
+def test_of_a_network_of_text_too(tmp_path):
+    (tmp_path / "words.txt").write_text("the cat sat on the mat. " * 500)
+    dataset = datasets.load(str(tmp_path / "words.txt"), context=8)
+    model = models.transformer((8,), dataset.classes, widths=(8,), sequence_width=8)
+    out = tmp_path / "play.html"
+    (limit,) = page.write_play([saved(tmp_path, model)], out, data=str(tmp_path / "words.txt"))
+    assert "has tokens" in limit and content(out)["sets"][0]["images"] is None
+
+
 def test_a_network_beyond_the_budget_shows_phi_alone(data, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_twoarg.experiments.play.network.MOST_MULTIPLY_ADDS", 100)
     model = models.cnn(SHAPE, 3, widths=(4, 4))
-    with pytest.raises(TooLargeError, match="multiply-adds for an image are more than the 100"):
+    with pytest.raises(ValueError, match="multiply-adds for an image are more than the 100"):
         network_layers(model)
     (limit,) = page.write_play([saved(tmp_path, model)], tmp_path / "play.html", data=str(data), images=20)
     assert "without the drawing pad" in limit

@@ -136,6 +136,7 @@ class App {
   }
 
   showImage(index) {
+    if (!this.set.images) return;
     const [number] = this.set.images.shape;
     this.index = ((index % number) + number) % number;
     this.drawn = null;
@@ -205,9 +206,9 @@ class App {
   useSet(set) {
     if (this.set === set) return;
     this.set = set;
-    const flat = set.images.shape[3] === 1;
-    byId("pad").hidden = byId("clear").hidden = !flat;
-    byId("drawing").hidden = !this.models.some(({ layers }) => layers);
+    this.pixels = null;
+    byId("pad").hidden = byId("clear").hidden = set.images?.shape[3] !== 1;
+    byId("drawing").hidden = !set.images || !this.models.some(({ layers }) => layers);
     document.body.classList.toggle("still", byId("drawing").hidden);
     byId("probabilities").replaceChildren();
     this.showImage(0);
@@ -238,6 +239,7 @@ class App {
   }
 
   restoreImage(address) {
+    if (!this.set.images) return;
     const [, rows, columns] = this.set.images.shape;
     const drawn = unpackNumbers(address.get("d") ?? "", rows * columns);
     if (!drawn) return this.showImage(this.numberIn(address, "i", this.set.images.shape[0]));
@@ -292,12 +294,12 @@ function hideExplanation(target) {
 }
 
 function originText({ command, version, seed }, sets) {
-  const images = sets.map(
-    ({ name, licence, images: { shape }, test }) =>
-      `${shape[0]} of the ${test.toLocaleString("en")} test images of ${name}${licence ? ` (${licence})` : ""}`,
-  );
+  const images = sets.map(({ name, licence, images, test }) => {
+    const part = images ? `${images.shape[0]} of the ${test.toLocaleString("en")} test images of` : "samples of";
+    return `${part} ${name}${licence ? ` (${licence})` : ""}`;
+  });
   const written = command ? ` Written by ${command}` : " Written";
-  return `Images: ${images.join("; ")}, drawn with seed ${seed}; no network was trained on them.${written}, keras_twoarg ${version ?? ""}.`;
+  return `Data: ${images.join("; ")}, drawn with seed ${seed}; no network was trained on them.${written}, keras_twoarg ${version ?? ""}.`;
 }
 
 async function start() {

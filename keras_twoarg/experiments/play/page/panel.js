@@ -166,6 +166,7 @@ export class Panel {
     if (!this.model.layers) {
       const { counts } = await this.app.reference(this.modelNumber);
       this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts));
+      this.root.setAttribute("aria-busy", "false");
       return;
     }
     this.root.setAttribute("aria-busy", "true");
