@@ -22,8 +22,8 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
     It opens in a browser from the file, offline and without Python: draw an image, paint phi, put another function in
     its place, watch it grow. Each MODEL is a .keras file of a Sequential network of Dense, LayerNormalization and
     two-argument units; one that `twoarg train` left brings its epochs along. Of other networks phi and the density of
-    its arguments are shown. Without MODEL a perceptron is trained on
-    the 5,000 digits first, into a folder beside the page.
+    its arguments are shown. Without MODEL a perceptron is trained on the 5,000 digits first, into a folder beside the
+    page.
     """
     from keras_twoarg.experiments.play.page import check_target, write_play
     from keras_twoarg.experiments.play.training import train_digits
@@ -32,7 +32,9 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
     if not models:
         with show_progress() as progress:
             models = (train_digits(out.with_name(f"{out.stem}-run"), progress),)
-    command = shlex.join(["twoarg", "play", *map(str, models), "--out", out.name, "--seed", str(seed)])
+    options = {"--out": out.name, "--data": data, "--images": str(images), "--seed": str(seed)}
+    given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    command = shlex.join(["twoarg", "play", *map(str, models), *given])
     for limit in write_play(models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command):
         say(f"Note: {limit}")
     say(f"Page: {out} ({out.stat().st_size / 1e6:.1f} MB). Open it in a browser")
