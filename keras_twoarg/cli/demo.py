@@ -18,7 +18,7 @@ from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
     """Run the main job on real digits.
 
-    Two-argument units against matched ReLU, an export, and a report.
+    Two-argument units against matched ReLU, an export, a report, and a page to play with.
     """
     from keras_twoarg.experiments import demo as job
 
@@ -31,3 +31,5 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
     if findings.agreement:
         say(f"{findings.agreement}.")
     say(f"Report: {findings.report}")
+    if findings.play:
+        say(f"To play with: {findings.play}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_twoarg import models
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.experiments.play.page import MOST_MODELS, check_target, write_play
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
@@ -29,12 +30,14 @@ class Findings:
         soft_xor: For each seed, whether phi of the joint stage is a soft XOR, in words.
         agreement: What comparing the reloaded export with the model gave, in words.
         report: Path of the report.
+        play: Path of the page to play with, or None where no two-argument run finished.
     """
 
     records: list[Record]
     soft_xor: dict[int, str]
     agreement: str | None
     report: Path
+    play: Path | None
 
 
 def run(
@@ -46,7 +49,7 @@ def run(
     epochs: int = 50,
     pretraining_epochs: int | None = None,
 ) -> Findings:
-    """Run every arm and seed, export the best two-argument model, and write `report.html`.
+    """Run every arm and seed, export the best two-argument model, and write `report.html` and `play.html`.
 
     Args:
         out: Folder for everything. Runs that are finished in it are not run again.
@@ -59,6 +62,7 @@ def run(
     Returns:
         The `Findings`.
     """
+    check_target(out / "play.html")  # before minutes of work, not after them
     dataset = datasets.load(data)
     records: list[Record] = []
     for seed in seeds:
@@ -78,8 +82,19 @@ def run(
     command = f"twoarg demo --seed {seeds[0]} --seeds {len(seeds)} --data {shlex.quote(data)} --epochs {epochs}"
     if pretraining_epochs is not None:
         command += f" --pretraining-epochs {pretraining_epochs}"
-    report = write_report([out / "runs"], out, command=command, agreement=agreement)
-    return Findings(records, _verdicts(out, seeds), agreement, report)
+    play = _play(out, seeds, data, command)
+    report = write_report([out / "runs"], out, command=command, agreement=agreement, play=play)
+    return Findings(records, _verdicts(out, seeds), agreement, report, play)
+
+
+def _play(out: Path, seeds: Sequence[int], data: str, command: str) -> Path | None:
+    """Write the page to play with: phi of each seed, and the frozen stage of the first one."""
+    files = [out / "runs" / f"two_arg-{seed}" / "joint.keras" for seed in seeds]
+    files = [file for file in [*files, files[0].with_name("frozen.keras")] if file.exists()][:MOST_MODELS]
+    if not files:
+        return None
+    write_play(files, out / "play.html", data=data, command=command)
+    return out / "play.html"
 
 
 def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:

@@ -131,11 +131,11 @@ def test_demo_leaves_everything_in_one_folder(run, data, tmp_path):
     said = run(*arguments)
     assert "two_arg frozen" in said and "relu" in said and "phi of seed 2: " in said
     assert "agrees with the model" in " ".join(said.split()) and "demo/report.html" in said
-    left = {"figures", "model.keras", "report.html", "runs", "saved_model"}
+    left = {"figures", "model.keras", "play.html", "report.html", "runs", "saved_model"}
     assert {f.name for f in (tmp_path / "demo").iterdir()} == left
     assert keras.models.load_model(tmp_path / "demo" / "model.keras").count_params() > 0
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert "agrees with the model" in page and "twoarg demo --seed 1 --seeds 2" in page
+    assert "agrees with the model" in page and "twoarg demo --seed 1 --seeds 2" in page and "href='play.html'" in page
     run(*arguments)  # a second time finds all of it done
     assert (tmp_path / "demo" / "report.html").read_text() == page
 

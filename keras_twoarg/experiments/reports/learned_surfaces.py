@@ -29,13 +29,21 @@ _SURFACES_CAPTION = (
 )
 
 
-def learned_section(surfaces: Sequence[Surface]) -> str:
-    """Return everything that is shown of phi as a part of a page, or nothing where no phi has two arguments."""
+def learned_section(surfaces: Sequence[Surface], *, turnable: bool = True) -> str:
+    """Return everything that is shown of phi as a part of a page, or nothing where no phi has two arguments.
+
+    Args:
+        surfaces: phi of each run.
+        turnable: Whether to add surfaces that can be turned, 4 MB. Defaults to `True`.
+    """
     if not surfaces:
         return ""
     tables = "".join(table.html() for table in (soft_xor_table(surfaces), surface_table(surfaces)) if table is not None)
     networks = [s for s in surfaces if s.record.arm == "two_arg"]
-    figures = _surface_figure(networks) + turnable_surfaces(networks) + _verdicts(networks) if networks else ""
+    figures = ""
+    if networks:
+        turned = turnable_surfaces(networks) if turnable else ""
+        figures = _surface_figure(networks) + turned + _verdicts(networks)
     return tables + figures + _maturation(surfaces) + _spectrum(surfaces)
 
 

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -23,6 +24,7 @@ def write_report(
     seed: int | None = None,
     command: str | None = None,
     agreement: str | None = None,
+    play: Path | None = None,
 ) -> Path:
     """Write `report.html`: table, learning curves, surfaces, verdicts, and how all of it was made.
 
@@ -34,6 +36,8 @@ def write_report(
         seed: Report this seed alone. Defaults to `None`, all.
         command: The command that made the runs, for the reader. Defaults to `None`.
         agreement: What comparing the served model with the model gave. Defaults to `None`.
+        play: A page to play with these networks, beside the report, to link to; surfaces are turned there. Defaults to
+            `None`.
 
     Returns:
         The path of the report.
@@ -44,8 +48,14 @@ def write_report(
     runs = read_runs(folders, seed=seed)
     surfaces = read_surfaces(folders, seed)
     tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
-    parts = [table.html() for table in tables if table is not None]
-    parts += [_test_error(runs), curves_section(runs), size_section(runs), learned_section(surfaces)]
+    parts = [_play_link(play)] if play else []
+    parts += [table.html() for table in tables if table is not None]
+    parts += [
+        _test_error(runs),
+        curves_section(runs),
+        size_section(runs),
+        learned_section(surfaces, turnable=play is None),
+    ]
     if (robust := robustness_table(read_robustness(folders, seed))) is not None:
         parts.append(robust.html())
     if agreement:
@@ -58,6 +68,13 @@ def write_report(
     for name, figure in figures_of(text).items():
         (out / "figures" / f"{name}.svg").write_bytes(figure)
     return path
+
+
+def _play_link(play: Path) -> str:
+    return (
+        f"<p><a href='{html.escape(quote(play.name))}'>Play with phi in your browser</a>: draw an image, paint phi, "
+        "put another function in its place, watch it grow.</p>"
+    )
 
 
 def _lead(runs: Sequence[Record]) -> str:

@@ -222,6 +222,8 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
         assert part in page
     assert "twoarg &lt;demo&gt;" in page and "class='flag'" in page
     assert page.count("<img ") == 5
+    beside = write_report([tmp_path / "a"], tmp_path / "out", play=tmp_path / "out" / "play.html").read_text()
+    assert "href='play.html'" in beside and "<script" not in beside
 
 
 def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):

@@ -1,0 +1,40 @@
+"""The command that writes a page to play with: play."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from keras_twoarg.cli.common import one_line_errors, say, show_progress, twoarg
+
+
+@twoarg.command()
+@click.argument("models", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[MODEL]...")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("play.html"), help="Page to write.")
+@click.option("--data", help="Data of the images, as for train.  [default: the run's, or mnist5k]")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option("--images", type=click.IntRange(1, 5000), default=500, help="Number of held-out images.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
+@one_line_errors
+def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int) -> None:
+    """Write a page to play with networks and their phi.
+
+    It opens in a browser from the file, offline and without Python: draw an image, paint phi, put another function in
+    its place, watch it grow. Each MODEL is a .keras file of a Sequential network of Dense, LayerNormalization and
+    two-argument units; one that `twoarg train` left brings its epochs along. Of other networks phi and the density of
+    its arguments are shown. Without MODEL a perceptron is trained on the 5,000 digits first, into a folder beside the
+    page.
+    """
+    from keras_twoarg.experiments.play.page import check_target, write_play
+    from keras_twoarg.experiments.play.training import train_digits
+
+    check_target(out)
+    if not models:
+        with show_progress() as progress:
+            models = (train_digits(out.with_name(f"{out.stem}-run"), progress),)
+    options = {"--out": out.name, "--data": data, "--images": str(images), "--seed": str(seed)}
+    given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    command = shlex.join(["twoarg", "play", *map(str, models), *given])
+    for limit in write_play(models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command):
+        say(f"Note: {limit}")
+    say(f"Page: {out} ({out.stat().st_size / 1e6:.1f} MB). Open it in a browser")

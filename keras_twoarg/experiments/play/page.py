@@ -1,0 +1,250 @@
+"""One self-contained page: networks, their phi and held-out images, and the scripts that let one play with them."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from keras_twoarg.analysis.density import Density, density, pre_activations
+from keras_twoarg.experiments.play import history
+from keras_twoarg.experiments.play.arrays import pack_array
+from keras_twoarg.experiments.play.network import Place, network_layers, phi_json, places_of, table_json
+from keras_twoarg.experiments.play.scripts import join_modules, read_part
+from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.export import formats
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.utils import versions
+from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.types import JsonObject, Model
+
+IMAGES = 500
+MOST_MODELS = 8
+MARK = '<meta name="generator" content="twoarg play">'
+"""What tells a page of this command from other files."""
+
+_LICENCES = {"mnist": "MNIST, CC BY-SA 3.0", "mnist5k": "MNIST, CC BY-SA 3.0", "fashion_mnist": "Fashion-MNIST, MIT"}
+_NAMES = {"fashion_mnist": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")}
+
+
+@dataclass
+class _Page:
+    """What is put into a page; data sets that several models share are there once."""
+
+    data: str | None
+    data_dir: str | None
+    number: int
+    seed: int
+    loaded: dict[str, datasets.Dataset] = field(default_factory=dict)
+    sets: dict[str, JsonObject] = field(default_factory=dict)
+
+    def dataset(self, file: Path, record: Record | None, model: Model) -> datasets.Dataset:
+        """Return the data set of a model: the one asked for, or its run's."""
+        name = self.data or (record.dataset.partition(", ")[0] if record else "mnist5k")
+        key = f"{name} {getattr(model, 'input_shape', None)}"
+        if key not in self.loaded:
+            try:
+                self.loaded[key] = datasets.load_for(model, name, data_dir=self.data_dir)
+            except ValueError as error:
+                if self.data is not None:
+                    raise
+                raise ValueError(f"The data of {file} are needed: {error}. Name them with --data") from error
+        return self.loaded[key]
+
+    def held_out(self, dataset: datasets.Dataset) -> np.ndarray:
+        """Return test samples, drawn by the seed, and put images among them into the page."""
+        order = np.random.default_rng(self.seed).permutation(len(dataset.x_test))[: self.number]
+        samples, shown = dataset.x_test[order], dataset.kind == "images"
+        if dataset.name not in self.sets:
+            labels = [str(label) for label in range(dataset.classes)] if shown else []
+            self.sets[dataset.name] = {
+                "name": dataset.name,
+                "licence": _LICENCES.get(dataset.name.partition(", ")[0]),
+                "classes": _NAMES.get(dataset.name, labels),
+                "images": pack_array(_pixels(samples)) if shown else None,
+                "labels": pack_array(dataset.y_test[order].astype("int32")) if shown else None,
+                "test": len(dataset.x_test),
+            }
+        return samples
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    return images if images.dtype == np.uint8 else np.rint(255 * images).astype("uint8")
+
+
+def write_play(
+    models: Sequence[Path],
+    out: Path,
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    images: int = IMAGES,
+    seed: int = 0,
+    command: str | None = None,
+) -> list[str]:
+    """Write a page on which models can be played with; it opens from a file, without a network and without Python.
+
+    Args:
+        models: `.keras` files. Beside one that a run left, its record and snapshots are read too.
+        out: The page, a file that does not exist yet or that this function wrote.
+        data: Name or path of the data set that samples come from, as in `datasets.load`. Defaults to `None`: that of
+            the model's run, or `"mnist5k"`.
+        data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
+        images: Number of held-out images. Defaults to `500`.
+        seed: Seed of the images that are drawn. Defaults to `0`.
+        command: The command that writes the page, for the reader. Defaults to `None`.
+
+    Returns:
+        What the page cannot do with a model, a sentence for each.
+
+    Raises:
+        ValueError: If a model does not fit, the data are not there, or `out` is another file.
+    """
+    if not 1 <= len(models) <= MOST_MODELS:
+        raise ValueError(f"A page takes from 1 to {MOST_MODELS} models. Received: {len(models)}")
+    check_target(out)
+    page = _Page(data, data_dir, images, seed)
+    described = [_model_json(file, page) for file in models]
+    _number_equal_names(described)
+    origin = {"command": command, "version": versions.versions().get("keras_twoarg"), "seed": seed}
+    content = {"origin": origin, "sets": list(page.sets.values()), "models": described}
+    text = assemble(content, f"phi under your hands: {described[0]['set']}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, lambda file: file.write(text.encode()))
+    return [f"{model['name']}: {model['limit']}" for model in described if model["limit"]]
+
+
+def check_target(out: Path) -> None:
+    """Raise a ValueError unless a page may be written here: nothing is there, or another page of this command."""
+    if out.suffix != ".html":
+        raise ValueError(f"--out must end in .html. Received: {out}")
+    if not out.exists():
+        return
+    if not out.is_file() or MARK.encode() not in out.read_bytes()[:2000]:
+        raise ValueError(f"{out} exists, and is not what `twoarg play` wrote. Give another name")
+
+
+def assemble(content: JsonObject, title: str) -> str:
+    """Return the page's text: template, style, scripts and content in one.
+
+    Examples:
+        >>> "</script><script>" in assemble({"name": "</script><script>"}, "<b>")
+        False
+    """
+    return Template(read_part("page.html")).substitute(
+        mark=MARK,
+        title=html.escape(title),
+        style=read_part("page.css"),
+        script=join_modules("main.js"),
+        worker=join_modules("worker.js"),
+        content=_json(content),
+    )
+
+
+def _json(content: JsonObject) -> str:
+    """Return JSON that may stand within a script element, whatever its strings are."""
+    text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
+
+
+def _model_json(file: Path, page: _Page) -> JsonObject:
+    """Return one model as JSON: its layers, phi, density, and what its run left."""
+    record, trace, model = history.read_record(file), history.read_trace(file), formats.load(file)
+    places = places_of(model)
+    dataset = page.dataset(file, record, model)
+    samples = page.held_out(dataset)
+    learned = isinstance(places[0], TwoArgActivation)
+    joint = record is not None and record.stage == "joint" and trace is not None
+    return {
+        "name": f"{record.arm}, seed {record.seed}, {record.stage}" if record else file.stem,
+        "file": file.name,
+        "set": dataset.name,
+        "parameters": model.count_params(),
+        "learned": learned,
+        "history": history.history_json(trace, record) if joint and trace and record else None,
+        "run": _run_json(record),
+        **_computed(model, places, dataset, samples, file),
+    }
+
+
+def _computed(
+    model: Model, places: Sequence[Place], dataset: datasets.Dataset, samples: np.ndarray, file: Path
+) -> JsonObject:
+    """Return what the page computes a network with; of one that it cannot compute, phi, its density and the reason."""
+    try:
+        if dataset.kind != "images":
+            raise ValueError(f"A page draws images, and {dataset.name} has {dataset.kind}")
+        layers, phi = network_layers(model), phi_json(places)
+    except ValueError as error:
+        if not isinstance(places[0], TwoArgActivation):
+            raise
+        limit = f"{error}. So phi and the density of its arguments are shown, without the drawing pad"
+        density = _density_json(model, samples[: datasets.DENSITY_SAMPLES[dataset.kind]], file)
+        return {"layers": None, "phi": table_json(places[0]), "limit": limit, "density": density}
+    _check_images(model, dataset, file)
+    return {"layers": layers, "phi": phi, "limit": None, "density": None}
+
+
+def _check_images(model: Model, dataset: datasets.Dataset, file: Path) -> None:
+    """Raise a ValueError unless a network that the page computes takes the data's images and knows its classes."""
+    shape, flat = tuple(model.input_shape[1:]), (int(np.prod(dataset.input_shape)),)
+    if shape not in (dataset.input_shape, flat):
+        raise ValueError(
+            f"{file} takes inputs of shape {shape}, and the images of {dataset.name} have {dataset.input_shape}. "
+            "Name the data that it was trained on with --data"
+        )
+    outputs = model.output_shape[-1]
+    if outputs != dataset.classes:
+        raise ValueError(f"{file} has {outputs} outputs, and {dataset.name} has {dataset.classes} classes")
+
+
+def _density_json(model: Model, samples: np.ndarray, file: Path) -> JsonObject:
+    """Return where phi's arguments fall, pooled, of a network that the page does not compute."""
+    inputs = datasets.scale(samples)
+    if inputs[0].shape != (shape := tuple(getattr(model, "input_shape", ())[1:])) and shape == (inputs[0].size,):
+        inputs = inputs.reshape(len(inputs), -1)
+    try:
+        places = pre_activations(model, inputs)
+    except (ValueError, TypeError, RuntimeError) as error:  # each backend has its own for inputs that do not fit
+        raise ValueError(
+            f"{file} does not take these data: {error}. Name those it was trained on with --data"
+        ) from error
+    measured: Density = density(np.concatenate(list(places.values())))
+    return {"values": pack_array(measured.values.astype("float32")), "outside": measured.outside}
+
+
+def _run_json(record: Record | None) -> JsonObject | None:
+    if record is None:
+        return None
+    return {
+        "command": history.command_of(record),
+        "arm": record.arm,
+        "stage": record.stage,
+        "seed": record.seed,
+        "commit": record.commit,
+        "widths": record.widths,
+        "best": record.best_epoch,
+        "test_accuracy": record.test_accuracy,
+        "test_images": record.splits.get("test"),
+        "versions": ", ".join(f"{n} {v}" for n, v in record.versions.items() if n != "backend"),
+    }
+
+
+def _number_equal_names(models: Sequence[JsonObject]) -> None:
+    """Tell models of one name apart by their files, and by numbers."""
+    names = [model["name"] for model in models]
+    for number, model in enumerate(models, start=1):
+        if names.count(model["name"]) > 1:
+            model["name"] = f"{model['name']} ({number})"

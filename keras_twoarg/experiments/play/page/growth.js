@@ -1,0 +1,108 @@
+/** The slider over a run's epochs: phi as it grew, and what is said of it. */
+
+import { pageColour } from "./colours.js";
+import { fitCanvas } from "./heatmap.js";
+import { percent, verdictText } from "./results.js";
+
+const PACE = 450; // milliseconds for an epoch
+
+export class Growth {
+  /**
+   * @param parts The panel's elements by name.
+   * @param chosen Called with the step that the reader chose.
+   */
+  constructor(parts, chosen) {
+    Object.assign(this, { parts, chosen, history: null, timer: null });
+    parts.epoch.addEventListener("input", () => {
+      this.pause();
+      chosen(Number(parts.epoch.value));
+    });
+    parts.play.addEventListener("click", () => (this.timer ? this.pause() : this.play()));
+    new ResizeObserver(() => this.drawCurve()).observe(parts.curve);
+  }
+
+  /** Take a network's history, or none. */
+  load(history) {
+    this.pause();
+    this.history = history;
+    this.parts.growth.hidden = !history;
+    if (!history) return;
+    this.parts.epoch.max = history.epochs.length - 1;
+    const best = history.epochs.indexOf(history.best);
+    this.show(best < 0 ? history.epochs.length - 1 : best, false);
+  }
+
+  /** Show a step; `active` tells whether its phi is the one on the map. */
+  show(step, active) {
+    const { epochs, accuracy, verdicts, best } = this.history;
+    Object.assign(this, { step, active });
+    const verdict = verdicts[step];
+    const nearest = verdict.nearest ? `; nearest named function ${verdict.nearest} (R\u00b2 ${verdict.nearest_r2.toFixed(2)})` : "";
+    const validation = accuracy[step] === null ? "before training" : `validation accuracy of that epoch ${percent(accuracy[step])}`;
+    this.parts.epoch.value = step;
+    this.parts.epoch.setAttribute("aria-valuetext", `epoch ${epochs[step]}`);
+    this.parts.epochlabel.textContent = `epoch ${epochs[step]}${epochs[step] === best ? " (the best)" : ""}`;
+    this.parts.epochfacts.textContent = `${validation}; ${verdictText(verdict)}${nearest}.`;
+    this.drawCurve();
+  }
+
+  play() {
+    this.parts.play.textContent = "Pause";
+    let step = this.active && this.step < this.history.epochs.length - 1 ? this.step : -1;
+    const next = () => {
+      step += 1;
+      this.chosen(step);
+      if (step >= this.history.epochs.length - 1) this.pause();
+    };
+    this.timer = setInterval(next, PACE);
+    next();
+  }
+
+  pause() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.parts.play.textContent = "Play";
+  }
+
+  /** Validation accuracy (solid) and soft-XOR score (dashed) over the epochs that were kept. */
+  drawCurve() {
+    if (!this.history || !this.parts.curve.clientWidth) return;
+    const { context, width, height } = fitCanvas(this.parts.curve);
+    const { accuracy, verdicts } = this.history;
+    const known = accuracy.filter((value) => value !== null);
+    const x = (k) => 8 + (k / Math.max(accuracy.length - 1, 1)) * (width - 16);
+    const line = (values, lowest, highest, colour, dash) => {
+      context.strokeStyle = pageColour(colour);
+      context.setLineDash(dash);
+      context.lineWidth = 1.8;
+      context.beginPath();
+      values.forEach((value, k) => {
+        if (value !== null) context.lineTo(x(k), height - 6 - ((value - lowest) / (highest - lowest || 1)) * (height - 14));
+      });
+      context.stroke();
+      context.setLineDash([]);
+    };
+    context.fillStyle = pageColour("wash");
+    context.fillRect(0, 0, width, height);
+    line(verdicts.map(() => 0), -1, 1, "line", []);
+    line(verdicts.map(({ score }) => score), -1, 1, "violet", [5, 3]);
+    line(accuracy, Math.min(...known), Math.max(...known), "orange", []);
+    const legend = (text, colour, y) => {
+      context.fillStyle = pageColour(colour);
+      context.font = "11px system-ui, sans-serif";
+      context.textAlign = "right";
+      context.fillText(text, width - 8, y);
+    };
+    if (known.length) {
+      const [lowest, highest] = [Math.min(...known), Math.max(...known)].map((value) => (100 * value).toFixed(0));
+      legend(`validation accuracy, ${lowest} to ${highest} %`, "orange", height - 20);
+    }
+    legend("soft-XOR score, \u22121 to +1", "violet", height - 6);
+    context.strokeStyle = pageColour("ink");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(x(this.step), 0);
+    context.lineTo(x(this.step), height);
+    context.stroke();
+  }
+}

@@ -1,0 +1,76 @@
+/** A brush on phi's table, with undo. */
+
+const MOST_STEPS = 60;
+
+export class Painting {
+  /** @param table {extent, resolution, values}: what is painted on; its values are left as they are. */
+  constructor(table) {
+    this.base = table.values;
+    this.table = { kind: "table", extent: table.extent, resolution: table.resolution, values: table.values.slice() };
+    this.steps = [];
+  }
+
+  get touched() {
+    return this.steps.length > 0;
+  }
+
+  /** Begin a stroke: what comes until the next one is undone at once. */
+  begin() {
+    this.steps.push(this.table.values.slice());
+    if (this.steps.length > MOST_STEPS) this.steps.splice(1, 1); // the first step stays: it is the base
+  }
+
+  undo() {
+    const before = this.steps.pop();
+    if (before) this.table.values.set(before);
+  }
+
+  reset() {
+    this.steps = [];
+    this.table.values.set(this.base);
+  }
+
+  /** Put a whole painted table in place, as one step. */
+  replace(values) {
+    this.begin();
+    this.table.values.set(values);
+  }
+
+  /** Raise the surface about a point by a Gaussian hill; a negative amount lowers it. */
+  raise(a, b, radius, amount) {
+    const { values } = this.table;
+    this.each(a, b, radius, (k, weight) => (values[k] += amount * weight));
+  }
+
+  /** Draw each node about a point towards the mean of its neighbours. */
+  smooth(a, b, radius) {
+    const { values, resolution } = this.table;
+    const before = values.slice();
+    this.each(a, b, radius, (k, weight) => {
+      const [i, j] = [Math.floor(k / resolution), k % resolution];
+      let sum = 0;
+      let number = 0;
+      for (let r = Math.max(i - 2, 0); r <= Math.min(i + 2, resolution - 1); r++) {
+        for (let c = Math.max(j - 2, 0); c <= Math.min(j + 2, resolution - 1); c++) {
+          sum += before[r * resolution + c];
+          number++;
+        }
+      }
+      values[k] += weight * (sum / number - values[k]);
+    });
+  }
+
+  /** Call a function with each node near a point, and a Gaussian's weight there. */
+  each(a, b, radius, change) {
+    const { extent, resolution } = this.table;
+    const step = (2 * extent) / (resolution - 1);
+    const reach = Math.ceil((1.5 * radius) / step);
+    const [ci, cj] = [Math.round((a + extent) / step), Math.round((b + extent) / step)];
+    for (let i = Math.max(ci - reach, 0); i <= Math.min(ci + reach, resolution - 1); i++) {
+      for (let j = Math.max(cj - reach, 0); j <= Math.min(cj + reach, resolution - 1); j++) {
+        const squared = (i * step - extent - a) ** 2 + (j * step - extent - b) ** 2;
+        change(i * resolution + j, Math.exp((-2 * squared) / radius ** 2));
+      }
+    }
+  }
+}

@@ -1,0 +1,257 @@
+/** One network: its surface, what stands in phi's place, and what comes of it. */
+
+import { verdictOn } from "./analysis.js";
+import { packPainting, unpackPainting } from "./address.js";
+import { colourOf, LAYER_MARKS } from "./colours.js";
+import { functionOf } from "./functions.js";
+import { Growth } from "./growth.js";
+import { run, softmax } from "./network.js";
+import { Painting } from "./painting.js";
+import { showAccuracy, showConfusion, verdictText } from "./results.js";
+import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf } from "./sources.js";
+import { SurfaceView } from "./surface_view.js";
+
+const BRUSHES = { fine: 0.4, middle: 0.8, broad: 1.6 };
+
+export class Panel {
+  /**
+   * @param root The panel's element, a copy of the page's template.
+   * @param app What panels share: networks, images, the image shown, the worker.
+   * @param number The panel's place, 0 or 1.
+   */
+  constructor(root, app, number) {
+    Object.assign(this, { root, app, number, scene: null, result: null, drawPending: false });
+    this.parts = {};
+    for (const element of root.querySelectorAll("[data-part]")) this.parts[element.dataset.part] = element;
+    this.brush = { tool: "read", radius: BRUSHES.middle, amount: 0.08 };
+    this.choice = { source: "trained", step: 0, scaled: true };
+    this.layer = null;
+    this.view = new SurfaceView(this.parts.surface, this, app);
+    this.growth = new Growth(this.parts, (step) => this.choose({ source: "epoch", step }));
+    this.listen();
+  }
+
+  listen() {
+    const { parts } = this;
+    parts.model.replaceChildren(...this.app.models.map((model, k) => option(k, model.name)));
+    parts.model.addEventListener("change", () => this.load(Number(parts.model.value)));
+    parts.source.addEventListener("change", () => this.choose({ source: parts.source.value, step: this.growth.step ?? 0 }));
+    parts.scaled.addEventListener("change", () => this.choose({ scaled: parts.scaled.checked }));
+    parts.undo.addEventListener("click", () => this.undo());
+    parts.reset.addEventListener("click", () => this.choose({ source: "trained" }));
+    this.radios(parts.tools, "tool", (value) => (this.brush.tool = value));
+    this.radios(parts.sizes, "size", (value) => (this.brush.radius = BRUSHES[value]));
+  }
+
+  /** Give a group of radio buttons names of its own, and follow it. */
+  radios(group, name, chosen) {
+    for (const input of group.querySelectorAll("input")) {
+      input.name = `${name}-${this.number}`;
+      input.addEventListener("change", () => {
+        chosen(input.value);
+        this.redraw();
+      });
+    }
+  }
+
+  /** Show a network, with its trained phi unless another choice or a painting is asked for. */
+  async load(model, choice = {}, painting = "") {
+    this.modelNumber = model;
+    this.model = this.app.models[model];
+    if (this.number === 0) this.app.useSet(this.app.setOf(model));
+    this.choice = { source: "trained", step: 0, scaled: true, ...choice };
+    this.result = this.phi = null;
+    this.parts.model.value = model;
+    this.parts.source.replaceChildren(...sourceChoices(this.app.models, model).map(([value, label]) => option(value, label)));
+    this.growth.load(this.model.history);
+    this.parts.results.hidden = !this.model.layers;
+    this.parts.limit.hidden = !this.model.limit;
+    this.parts.limit.textContent = this.model.limit ?? "";
+    this.parts.run.replaceChildren(...runLines(this.model));
+    this.listLayers();
+    const table = tableOf(this.model);
+    this.painting = new Painting(table);
+    this.scene = { shown: table, ...roughRange(table), density: null, places: [], layer: this.layer };
+    this.view.draw();
+    await this.choose({}, painting);
+  }
+
+  /** Return the names of what may stand in phi's place in a network. */
+  sources(model) {
+    return sourceChoices(this.app.models, model).map(([value]) => value);
+  }
+
+  listLayers() {
+    const places = (this.model.layers ?? []).filter(({ type }) => type === "units").length;
+    this.layer = this.layer !== null && this.layer < places ? this.layer : null;
+    const labels = [["all", "all layers"], ...Array.from({ length: places }, (_, k) => [String(k), `layer ${k + 1}`])];
+    this.parts.layers.hidden = !places;
+    this.parts.layers.querySelectorAll("label").forEach((label) => label.remove());
+    for (const [value, text] of labels) {
+      const label = document.createElement("label");
+      const input = Object.assign(document.createElement("input"), { type: "radio", value });
+      input.checked = value === (this.layer === null ? "all" : String(this.layer));
+      label.append(input);
+      if (value !== "all") label.append(markOf(Number(value)));
+      label.append(text);
+      this.parts.layers.append(label);
+    }
+    this.radios(this.parts.layers, "layer", (value) => this.setLayer(value));
+  }
+
+  setLayer(value) {
+    this.layer = value === "all" ? null : Number(value);
+    this.scene.layer = this.layer;
+    this.app.remember();
+  }
+
+  /** Put something in phi's place. */
+  async choose(change, painting = "") {
+    this.choice = { ...this.choice, ...change };
+    const asked = this.choice;
+    const { counts, lines } = await this.app.reference(this.modelNumber);
+    if (this.choice !== asked) return; // another choice came in between
+    this.phi = describeSource(this.app.models, this.modelNumber, asked, counts);
+    this.painting = new Painting(onGridOf(this.model, this.phi));
+    const painted = painting && unpackPainting(painting, this.painting.base);
+    if (painted) this.painting.replace(Float32Array.from(painted));
+    Object.assign(this.scene, { shown: this.painting.table, ...colourRange(this.painting.table, counts) });
+    this.scene.density ??= { lines };
+    this.parts.source.value = asked.source;
+    this.parts.scaled.checked = asked.scaled;
+    this.parts.scaled.disabled = !isScalable(asked.source);
+    if (this.model.history) this.growth.show(asked.source === "epoch" ? asked.step : this.growth.step, asked.source === "epoch");
+    this.drawScale();
+    this.changed();
+  }
+
+  /** Follow a brush; at the end of a stroke the address is written. */
+  painted(ended) {
+    this.changed(ended);
+  }
+
+  undo() {
+    this.painting.undo();
+    this.changed();
+  }
+
+  /** Draw anew, and have everything computed anew. */
+  changed(remember = true) {
+    this.parts.undo.disabled = !this.painting.touched;
+    this.parts.painted.hidden = !this.painting.touched;
+    this.see();
+    this.evaluate();
+    if (remember) this.app.remember();
+  }
+
+  /** What stands for phi now. */
+  get current() {
+    return this.painting.touched ? this.painting.table : this.phi;
+  }
+
+  /** Send the image that is shown through the network. */
+  see() {
+    this.probabilities = null;
+    this.scene.places = [];
+    const input = this.model.layers && this.app.inputOf(this.modelNumber);
+    if (input && this.phi) {
+      const record = (places) => this.scene.places.push(places);
+      this.probabilities = softmax(run(this.model.layers, this.current, input, { record }).values);
+    }
+    this.app.showProbabilities();
+    this.redraw();
+  }
+
+  async evaluate() {
+    if (!this.model.layers) {
+      const { counts } = await this.app.reference(this.modelNumber);
+      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts));
+      this.root.setAttribute("aria-busy", "false");
+      return;
+    }
+    this.root.setAttribute("aria-busy", "true");
+    const model = this.modelNumber;
+    const phi = this.painting.touched ? { ...this.painting.table, values: this.painting.table.values.slice() } : this.phi;
+    const result = await this.app.evaluate(`panel${this.number}`, model, phi);
+    if (!result || model !== this.modelNumber) return;
+    this.root.setAttribute("aria-busy", "false");
+    this.result = result;
+    const { accuracy: reference } = await this.app.trainedResult(model);
+    showAccuracy(this.parts.accuracy, result.accuracy, result.predictions.length, reference);
+    const choose = (row, column) => this.app.showImageOf(this, row, column);
+    showConfusion(this.parts.confusion, result.confusion, this.app.setOf(model).classes, choose);
+    this.parts.verdict.textContent = verdictText(result.verdict);
+    this.scene.density = { lines: result.lines };
+    this.redraw();
+  }
+
+  /** Say what phi is at a pair of arguments. */
+  read(place) {
+    if (!place) return void (this.parts.reading.textContent = "\u00a0");
+    const value = functionOf(this.painting.table)(...place);
+    const [a, b] = place.map((x) => x.toFixed(2).replace("-", "\u2212"));
+    this.parts.reading.textContent = `phi(${a}, ${b}) = ${value.toPrecision(3).replace("-", "\u2212")}`;
+  }
+
+  /** Draw the surface at the screen's next picture. */
+  redraw() {
+    if (this.drawPending) return;
+    this.drawPending = true;
+    requestAnimationFrame(() => {
+      this.drawPending = false;
+      this.view.draw();
+    });
+  }
+
+  drawScale() {
+    const { centre, span } = this.scene;
+    const stops = Array.from({ length: 17 }, (_, k) => colourOf((k - 8) / 8)).join(",");
+    this.parts.gradient.style.background = `linear-gradient(to right, ${stops})`;
+    [centre - span, centre, centre + span].forEach((value, k) => {
+      this.parts[["low", "mean", "high"][k]].textContent = value.toPrecision(2).replace("-", "\u2212");
+    });
+  }
+
+  /** Return what a link must hold of this panel. */
+  entries() {
+    const { source, step, scaled } = this.choice;
+    const entries = { m: this.modelNumber, p: source };
+    if (source === "epoch") entries.e = step;
+    if (isScalable(source) && !scaled) entries.s = 0;
+    if (this.layer !== null) entries.l = this.layer;
+    if (this.painting.touched) entries.t = packPainting(this.painting);
+    return entries;
+  }
+}
+
+function option(value, text) {
+  return Object.assign(document.createElement("option"), { value, textContent: text });
+}
+
+/** Return the legend's copy of a layer's mark. */
+function markOf(layer) {
+  const { colour, shape } = LAYER_MARKS[layer % LAYER_MARKS.length];
+  const mark = document.createElement("span");
+  mark.className = `mark ${shape}`;
+  mark.style.background = colour;
+  return mark;
+}
+
+/** Return a range of colours for a first picture, before anything is known of the arguments. */
+function roughRange({ extent, values, resolution }) {
+  const step = (2 * extent) / (resolution - 1);
+  const near = values.filter((_, k) => Math.hypot(Math.floor(k / resolution) * step - extent, (k % resolution) * step - extent) < 2.5);
+  const centre = near.reduce((sum, value) => sum + value, 0) / near.length;
+  return { centre, span: near.reduce((top, value) => Math.max(top, Math.abs(value - centre)), 0) || 1 };
+}
+
+/** Return the lines that say which run a network is from. */
+function runLines({ file, parameters, run: record }) {
+  const lines = [`${file}: ${parameters.toLocaleString("en")} parameters.`];
+  if (record) {
+    const tested = record.test_accuracy === null ? "" : ` Test accuracy ${(100 * record.test_accuracy).toFixed(2)} % of ${record.test_images} images.`;
+    lines.push(`Hidden units ${record.widths.join("-")}; stage ${record.stage}, seed ${record.seed}, best epoch ${record.best}.${tested}`);
+    lines.push(`Command: ${record.command}`, `Commit ${record.commit ?? "unknown"}; ${record.versions}.`);
+  }
+  return lines.map((text) => Object.assign(document.createElement("p"), { textContent: text }));
+}

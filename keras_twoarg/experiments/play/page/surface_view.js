@@ -1,0 +1,125 @@
+/** The canvas with phi: pointer and keys read it off, paint on it, and turn it. */
+
+import { argumentsAt, drawHeatmap, SHOWN } from "./heatmap.js";
+import { drawRelief } from "./relief.js";
+
+const KEY_STEP = 0.1;
+
+export class SurfaceView {
+  /**
+   * @param canvas The canvas.
+   * @param panel What it shows; it has `scene`, `brush`, `painting`, `painted()`, `read()`.
+   * @param app It has `view` and `turn`, which all panels share, and `turned()`.
+   */
+  constructor(canvas, panel, app) {
+    Object.assign(this, { canvas, panel, app, cursor: null, stroke: null });
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", () => this.up());
+    canvas.addEventListener("pointercancel", () => this.up());
+    canvas.addEventListener("pointerleave", () => this.point(null));
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  draw() {
+    const { scene } = this.panel;
+    if (!scene) return;
+    const brushed = this.panel.brush.tool !== "read";
+    const cursor = this.cursor && { ...this.cursor, radius: brushed ? this.panel.brush.radius : 0 };
+    if (this.app.view === "3d") drawRelief(this.canvas, scene, this.app.turn);
+    else drawHeatmap(this.canvas, { ...scene, cursor });
+    if (!performance.getEntriesByName("first picture").length) performance.mark("first picture");
+    this.canvas.style.cursor = this.app.view === "3d" ? "grab" : "crosshair";
+    this.canvas.style.touchAction = this.app.view === "3d" || brushed ? "none" : "pan-y";
+  }
+
+  place(event) {
+    const { left, top } = this.canvas.getBoundingClientRect();
+    return argumentsAt(this.canvas, event.clientX - left, event.clientY - top);
+  }
+
+  down(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    if (this.app.view === "3d") {
+      this.stroke = { x: event.clientX, y: event.clientY, ...this.app.turn };
+    } else if (this.panel.brush.tool !== "read") {
+      event.preventDefault();
+      const place = this.place(event);
+      if (!place) return;
+      this.stroke = {};
+      this.panel.painting.begin();
+      this.paint(place);
+    } else {
+      this.point(this.place(event));
+    }
+  }
+
+  move(event) {
+    if (this.app.view === "3d") {
+      if (this.stroke) this.turn(event);
+      return;
+    }
+    const place = this.place(event);
+    if (this.stroke) this.paint(place);
+    else this.point(place);
+  }
+
+  up() {
+    if (this.stroke && this.app.view !== "3d") this.panel.painted(true);
+    this.stroke = null;
+  }
+
+  turn(event) {
+    const azimuth = (this.stroke.azimuth - 0.5 * (event.clientX - this.stroke.x)) % 360;
+    const elevation = Math.min(Math.max(this.stroke.elevation + 0.4 * (event.clientY - this.stroke.y), 5), 85);
+    this.app.turn = { azimuth, elevation };
+    this.app.turned();
+  }
+
+  /** Point at a pair of arguments: its value is read off. */
+  point(place) {
+    this.cursor = place && { a: place[0], b: place[1] };
+    this.panel.read(place);
+    this.panel.redraw();
+  }
+
+  paint(place) {
+    if (!place) return;
+    const { tool, radius, amount } = this.panel.brush;
+    const { painting, scene } = this.panel;
+    if (tool === "smooth") painting.smooth(...place, radius);
+    else painting.raise(...place, radius, (tool === "raise" ? amount : -amount) * scene.span);
+    this.cursor = { a: place[0], b: place[1] };
+    this.panel.read(place);
+    this.panel.painted(false);
+  }
+
+  key(event) {
+    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+    const tools = { "+": "raise", "-": "lower", s: "smooth" };
+    if (arrows[event.key] && this.app.view === "3d") {
+      const { azimuth, elevation } = this.app.turn;
+      const [dx, dy] = arrows[event.key];
+      this.app.turn = { azimuth: azimuth + 5 * dx, elevation: Math.min(Math.max(elevation + 5 * dy, 5), 85) };
+      this.app.turned();
+    } else if (arrows[event.key]) {
+      const { a, b } = this.cursor ?? { a: 0, b: 0 };
+      const inside = (x) => Math.min(Math.max(Math.round(10 * x) / 10, -SHOWN), SHOWN);
+      const [dx, dy] = arrows[event.key];
+      this.point([inside(a + KEY_STEP * dx), inside(b + KEY_STEP * dy)]);
+    } else if (tools[event.key] && this.app.view !== "3d") {
+      const { tool } = this.panel.brush;
+      this.panel.painting.begin();
+      this.panel.brush.tool = tools[event.key];
+      this.paint(this.cursor ? [this.cursor.a, this.cursor.b] : [0, 0]);
+      this.panel.brush.tool = tool;
+      this.panel.painted(true);
+    } else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) {
+      this.panel.undo();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+}

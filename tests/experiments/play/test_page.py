@@ -1,0 +1,235 @@
+"""The page that twoarg play writes: what it holds, what it refuses, and what it leaves alone. Without a browser."""
+
+import json
+import re
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
+from keras_twoarg.cli import twoarg
+from keras_twoarg.experiments.play import history, page, scripts
+from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
+from keras_twoarg.experiments.play.network import network_layers, phi_json, places_of
+from keras_twoarg.experiments.training import datasets, sessions
+from keras_twoarg.experiments.training.phi_snapshots import Trace
+from keras_twoarg.experiments.training.run_record import Record
+from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, save_npz
+
+SHAPE = (SIZE, SIZE, 1)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return save_npz(tmp_path / "blobs.npz", blobs())
+
+
+@pytest.fixture(autouse=True)
+def _few_fits(monkeypatch):
+    monkeypatch.setattr(history, "NEAREST_EPOCHS", ())
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    sessions.run_sessions(
+        blobs(), folder, arm="two_arg", widths=(8, 8), epochs=2, frozen_epochs=0, pretraining_epochs=1, seed=2
+    )
+    return folder
+
+
+def content(path):
+    return json.loads(re.search(r'id="content">(.*?)</script>', path.read_text(), re.S)[1])
+
+
+def saved(tmp_path, model, name="model.keras"):
+    model.save(tmp_path / name)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])
+def test_arrays_come_back_as_they_were(dtype, rng):
+    array = (100 * rng.normal(size=(3, 5))).astype(dtype)
+    back = unpack_array(json.loads(json.dumps(pack_array(array))))
+    assert back.dtype == array.dtype and (back == array).all()
+
+
+def test_a_page_holds_the_network_its_phi_and_its_run(run_folder, data, tmp_path):
+    out = tmp_path / "play.html"
+    assert page.write_play([run_folder / "joint.keras"], out, data=str(data), images=40, command="twoarg play") == []
+    held = content(out)
+    (model,), (images,) = held["models"], held["sets"]
+    assert [layer["type"] for layer in model["layers"]] == ["flatten", *["dense", "normalize", "units"] * 2, "dense"]
+    loaded = keras.models.load_model(run_folder / "joint.keras")
+    kernels = [unpack_array(layer["kernel"]) for layer in model["layers"] if layer["type"] == "dense"]
+    dense = [layer.kernel for layer in loaded.layers if isinstance(layer, keras.layers.Dense)]
+    assert all((a == keras.ops.convert_to_numpy(b)).all() for a, b in zip(kernels, dense, strict=True))
+    assert model["name"] == "two_arg, seed 2, joint" and model["run"]["command"].endswith("--seed 2")
+    assert unpack_array(images["images"]).shape == (40, *SHAPE) and len(unpack_array(images["labels"])) == 40
+    grown = model["history"]
+    assert grown["epochs"] == [0, 1, 2] and len(grown["verdicts"]) == 3 and grown["accuracy"][0] is None
+
+
+def test_snapshots_are_phi_of_their_epochs(run_folder):
+    trace, record = Trace.read(run_folder / "joint-surface.npz"), Record.read(run_folder / "joint.json")
+    grown = history.history_json(trace, record)
+    tables = unpack_array(grown["tables"]) * np.array(grown["scale"])[:, None, None]
+    for epoch, table in zip(grown["epochs"], tables, strict=True):
+        shared = trace.at(epoch)[::5, ::5]  # the nodes that both grids have
+        assert np.abs(shared - table[::2, ::2]).max() < 5e-4 * np.abs(shared).max()
+
+
+@pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
+def test_phi_is_told_as_it_is_evaluated(evaluation):
+    model = models.mlp(SHAPE, 3, widths=(4,))
+    set_evaluation(model, evaluation)
+    phi = phi_json(places_of(model))
+    assert unpack_array(phi["values"]).shape == (81, 81) and ("exact" in phi) == (evaluation == "exact")
+    (units,) = [layer for layer in network_layers(model) if layer["type"] == "units"]
+    assert units["exact"] == (evaluation == "exact")
+
+
+def test_without_models_the_digits_are_trained_first(tmp_path, monkeypatch):
+    asked = []
+
+    def train(dataset, folder, *_, **settings):
+        asked.append((dataset.name, settings["arm"], settings["epochs"]))
+        folder.mkdir()
+        models.mlp(dataset.input_shape, 3, widths=(4,)).save(folder / "joint.keras")
+
+    monkeypatch.setattr(datasets, "load", lambda name, **_: replace(blobs(), name=name))
+    monkeypatch.setattr(sessions, "run_sessions", train)
+    done = CliRunner().invoke(twoarg, ["play", "--out", str(tmp_path / "a.html"), "--images", "10"])
+    assert done.exit_code == 0, done.output
+    assert asked == [("mnist5k", "two_arg", 50)] and (tmp_path / "a-run" / "joint.keras").exists()
+    assert content(tmp_path / "a.html")["sets"][0]["name"] == "mnist5k"
+
+
+def test_strings_of_records_are_no_markup():
+    name = "</script><script>alert(1)</script><!--"
+    text = page.assemble({"models": [{"name": name}]}, name)
+    assert name not in text and text.count("<script") == page.assemble({}, "").count("<script")
+    assert json.loads(re.search(r'id="content">(.*?)</script>', text, re.S)[1])["models"][0]["name"] == name
+
+
+def branching():
+    entry = keras.Input((64,))
+    hidden = TwoArgActivation(InnerNetwork((4,)))(keras.layers.Dense(8)(entry))
+    return keras.Model(entry, keras.layers.Dense(3)(keras.layers.concatenate([hidden, hidden])))
+
+
+def relu_inside():
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8, "relu"), TwoArgActivation()]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+def arity_three():
+    layers = [
+        keras.Input(SHAPE),
+        keras.layers.Flatten(),
+        keras.layers.Dense(9),
+        TwoArgActivation(InnerNetwork((4,), arity=3)),
+    ]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+REFUSED = {
+    "one argument": (lambda: models.mlp(SHAPE, 3, "one_arg", (4,)), "needs a phi of two arguments"),
+    "three arguments": (arity_three, "needs a phi of two arguments.* 3"),
+    "no phi": (lambda: models.mlp(SHAPE, 3, "relu", (4,)), "needs a model with one phi"),
+    "other images": (lambda: models.mlp((5, 5, 1), 3, widths=(4,)), "takes inputs of shape"),
+    "other classes": (lambda: models.mlp(SHAPE, 7, widths=(4,)), "7 outputs.* 3 classes"),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), REFUSED.values(), ids=REFUSED)
+def test_models_that_do_not_fit_get_one_line(build, message, data, tmp_path):
+    file = saved(tmp_path, build())
+    with pytest.raises(ValueError, match=message):
+        page.write_play([file], tmp_path / "play.html", data=str(data))
+    assert not (tmp_path / "play.html").exists()
+
+
+def test_a_subclassed_model_gets_one_line():
+    with pytest.raises(ValueError, match="a class of its own. A page can compute chains"):
+        network_layers(Subclassed([Block(TwoArgActivation(InnerNetwork((4,))))]))
+
+
+LIMITED = {
+    "branches": (branching, "branches at"),
+    "activation": (relu_inside, "has activation=.*A page can compute"),
+    "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), LIMITED.values(), ids=LIMITED)
+def test_of_other_networks_phi_and_density_are_shown(build, message, data, tmp_path):
+    file, out = saved(tmp_path, build()), tmp_path / "play.html"
+    (limit,) = page.write_play([file], out, data=str(data), images=10)
+    assert re.search(message, limit) and limit.endswith("without the drawing pad")
+    (held,) = content(out)["models"]
+    assert held["layers"] is None and unpack_array(held["density"]["values"]).sum() > 0.5
+
+
+def test_of_a_network_of_text_too(tmp_path):
+    (tmp_path / "words.txt").write_text("the cat sat on the mat. " * 500)
+    dataset = datasets.load(str(tmp_path / "words.txt"), context=8)
+    model = models.transformer((8,), dataset.classes, widths=(8,), sequence_width=8)
+    out = tmp_path / "play.html"
+    (limit,) = page.write_play([saved(tmp_path, model)], out, data=str(tmp_path / "words.txt"))
+    assert "has tokens" in limit and content(out)["sets"][0]["images"] is None
+
+
+def test_a_network_beyond_the_budget_shows_phi_alone(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_twoarg.experiments.play.network.MOST_MULTIPLY_ADDS", 100)
+    model = models.cnn(SHAPE, 3, widths=(4, 4))
+    with pytest.raises(ValueError, match="multiply-adds for an image are more than the 100"):
+        network_layers(model)
+    (limit,) = page.write_play([saved(tmp_path, model)], tmp_path / "play.html", data=str(data), images=20)
+    assert "without the drawing pad" in limit
+    (held,) = content(tmp_path / "play.html")["models"]
+    assert held["layers"] is None and unpack_array(held["density"]["values"]).sum() == pytest.approx(1, abs=0.1)
+
+
+def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):
+    file, out = saved(tmp_path, models.mlp(SHAPE, 3, widths=(4,))), tmp_path / "page.html"
+    command = ["play", str(file), "--data", str(data), "--out", str(out), "--images", "10"]
+    for _ in range(2):  # a page of its own is written anew
+        done = CliRunner().invoke(twoarg, command)
+        assert done.exit_code == 0 and "Open it in a browser" in done.output
+    out.write_text("<html>mine</html>")
+    done = CliRunner().invoke(twoarg, command)
+    assert done.exit_code == 2 and "is not what `twoarg play` wrote" in " ".join(done.output.split())
+    assert out.read_text() == "<html>mine</html>"
+    done = CliRunner().invoke(twoarg, [*command[:5], str(tmp_path / "page")])
+    assert done.exit_code == 2 and "must end in .html" in done.output
+
+
+def test_data_that_are_not_there_are_named(run_folder, tmp_path):
+    with pytest.raises(ValueError, match=r"The data of .*joint.keras are needed.*--data"):
+        page.write_play([run_folder / "joint.keras"], tmp_path / "play.html")
+
+
+def test_models_of_one_name_are_told_apart(data, tmp_path):
+    file = saved(tmp_path, models.mlp(SHAPE, 3, widths=(4,)))
+    page.write_play([file, file], tmp_path / "play.html", data=str(data), images=10)
+    assert [model["name"] for model in content(tmp_path / "play.html")["models"]] == ["model (1)", "model (2)"]
+
+
+def test_the_page_of_the_documentation_is_one_of_these_and_small():
+    shipped = ROOT / "docs" / "play.html"
+    page.check_target(shipped)
+    assert shipped.stat().st_size < 1_500_000 and (ROOT / "docs" / "play.webp").stat().st_size < 1_000_000
+    for model in content(shipped)["models"]:
+        assert model["run"]["command"].startswith("twoarg train --data mnist5k") and len(model["run"]["commit"]) == 40
+
+
+@pytest.mark.parametrize("script", ["main.js", "worker.js"])
+def test_joined_modules_share_no_name(script):
+    text = scripts.join_modules(script)
+    names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", text, re.M)
+    assert len(names) == len(set(names)) > 10
+    assert not re.search(r"^(import|export) ", text, re.M)
