@@ -65,6 +65,8 @@ COMMANDS = {
         "--phi-init random --evaluation interpolated",
         "",
     ),
+    "results/lm-kjv": ("twoarg reproduce lm-kjv --first-seed 100", "packed with `--ends`; SEEDS_DONE"),
+    "results/parity": ("twoarg reproduce parity --first-seed 100", "packed with `--ends`"),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }

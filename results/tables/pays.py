@@ -20,7 +20,10 @@ class Task(NamedTuple):
     learned: str = ""
 
 
+TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 TASKS = (
+    TEXT,
+    Task("sparse parity, perceptron", "results/parity", "steps"),
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
@@ -66,6 +69,11 @@ def best_fixed(task):
     return min((arm for arm in arms if arm not in ARMS), key=lambda arm: mean(task, arm, VALIDATION[task.figure]))
 
 
+def said(difference, figure):
+    """Return whether a learned phi pays, by a difference's interval."""
+    return {"holds": "pays", "does not hold": "does not"}.get(word := verdict(difference, BETTER[figure]), word)
+
+
 @table("pays")
 def pays():
     """Every task in one row."""
@@ -79,7 +87,7 @@ def pays():
         rows.append((
             task.label, task.figure, f"{fixed} {means[0]}", *means[1:], interval(difference, digits),
             interval(against(two_arg, of(task, "one_arg", figure)), digits), str(difference.number),
-            verdict(difference, BETTER[task.figure]).replace("holds", "pays"), f"{seconds:.1f}",
+            said(difference, task.figure), f"{seconds:.1f}",
         ))  # fmt: skip
     columns = (
         "task", "figure", "best fixed unit", "one_arg", "two_arg", "two_arg minus fixed", "minus one_arg", "seeds",
@@ -103,7 +111,7 @@ def at_equal_seconds(record, arms):
 def pays_seconds():
     """Text: what a step takes, and where each arm was when the fastest one had ended."""
     arms = files.read_json(ROOT / "benchmarks" / "two-cores-plans.json")["lm-kjv"]["arms"]
-    folder, fastest = TASKS[0].folder, min(times["median"] for times in arms.values())
+    folder, fastest = TEXT.folder, min(times["median"] for times in arms.values())
     rows = []
     for arm, times in arms.items():
         records = runs(folder, arm)
@@ -124,3 +132,15 @@ def pays_seconds():
         "seeds",
     )
     return markdown(columns, rows)
+
+
+def readme_rows():
+    """Return what the README says of text: against the best fixed unit, and against a learned curve."""
+    two_arg = of(TEXT, "two_arg", FIGURES["bits"])
+    rows = []
+    for arm in (best_fixed(TEXT), "one_arg"):
+        difference = against(two_arg, of(TEXT, arm, FIGURES["bits"]))
+        what = f"{arm}, Transformer, King James text: bits a character"
+        numbers = (str(difference.number), interval(difference, DIGITS["bits"]), said(difference, "bits"))
+        rows.append(("beyond the paper", what, *numbers))
+    return rows

@@ -1,7 +1,7 @@
 """The claims in one table, for the README and the claims' page; verdicts follow from the intervals."""
 
 from keras_twoarg.experiments.reports.documents import markdown
-from results.tables import searches, soft_xor, speed
+from results.tables import pays, searches, soft_xor, speed
 from results.tables.networks import FASHION, MNIST, cnn
 from results.tables.records import accuracy, against, attacked, corrupted, interval, runs, table, verdict
 from results.tables.robustness import CIFAR_CNN, FASHION_CNN
@@ -44,7 +44,7 @@ def claims_readme():
         for start, row in zip(("random", "Glorot"), _soft_xor(""), strict=False)
     ]
     columns = ("claim", "against", "seeds", "difference (95 % interval)", "verdict")
-    return markdown(columns, [*rows[:place], *short, *rows[place:]])
+    return markdown(columns, [*rows[:place], *short, *rows[place:], *pays.readme_rows()])
 
 
 def _claims(folder):

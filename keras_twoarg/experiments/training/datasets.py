@@ -31,6 +31,7 @@ DENSITY_SAMPLES = {"images": 500, "signs": 500, "tokens": 50}
 
 _TEST_IMAGES_PER_DIGIT = 100
 _LARGEST_VALIDATION = 10_000
+_LARGEST_TEXT_VALIDATION = 500
 _LARGEST_LABEL = 99_999
 
 
@@ -136,10 +137,13 @@ def of_text(source: text.Text, context: int) -> Dataset:
     """Return the next character of a text as a data set.
 
     Training samples are all windows, each a character behind the one before; those for validation and test follow each
-    other without overlap, so that each character is predicted once.
+    other without overlap, so that each character is predicted once. Of those for validation at most 500 are taken, all
+    over their part: it is looked at after every epoch.
     """
     x_train, y_train = (sliding_window_view(part, context) for part in (source.train[:-1], source.train[1:]))
-    test, validation = text.windows(source.test, context), text.windows(source.validation, context)
+    test, (x, y) = text.windows(source.test, context), text.windows(source.validation, context)
+    spaced = slice(None, None, -(-len(x) // _LARGEST_TEXT_VALIDATION))
+    validation = (x[spaced], y[spaced])
     checksum = f"{source.fingerprint}-{context}"
     return Dataset(source.name, x_train, y_train, *test, len(source.characters), validation, checksum)
 

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training import datasets, text
 from tests.helpers import blobs, encrypted, save_npz
 
 
@@ -185,6 +185,9 @@ def test_a_text_is_windows_that_overlap_only_in_training(tmp_path):
     np.testing.assert_array_equal(data.x_train[1:, 0], data.x_train[:-1, 1])
     for x, y in ((data.x_test, data.y_test), data.validation):
         np.testing.assert_array_equal(x.ravel()[1:], y.ravel()[:-1])
+    long = datasets.of_text(text.load_text("pydocs"), 16)
+    assert 400 < len(long.validation[0]) <= 500 < len(long.x_test)
+    np.testing.assert_array_equal(long.validation[0][:, 1:], long.validation[1][:, :-1])
     parts = datasets.split(data, 1)
     assert parts.x_train.base is not None and parts.x_train.dtype == np.int32  # a view of the text: no gigabyte
     np.testing.assert_array_equal(parts.x_validation, datasets.split(data, 2).x_validation)
