@@ -23,7 +23,6 @@ class Task(NamedTuple):
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 TASKS = (
     TEXT,
-    Task("sparse parity, perceptron", "results/parity", "steps"),
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
@@ -64,9 +63,14 @@ def mean(task, arm, measure):
 
 
 def best_fixed(task):
-    """Return the fixed unit that is best in validation."""
-    arms = dict.fromkeys(run.record.arm for run in stored(task.folder))
-    return min((arm for arm in arms if arm not in ARMS), key=lambda arm: mean(task, arm, VALIDATION[task.figure]))
+    """Return the fixed unit that is best in validation, of those with as many seeds as any."""
+    seeds = {}
+    for run in stored(task.folder):
+        if run.record.arm not in ARMS:
+            seeds.setdefault(run.record.arm, set()).add(run.record.seed)
+    most = max(map(len, seeds.values()))
+    whole = [arm for arm, own in seeds.items() if len(own) == most]
+    return min(whole, key=lambda arm: mean(task, arm, VALIDATION[task.figure]))
 
 
 def said(difference, figure):
