@@ -84,10 +84,10 @@ def _tensorflow(path: str, compiled: bool) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
-    serve = getattr(loaded, COMPILED) if compiled else loaded.serve
+    name = COMPILED if compiled else "serve"
 
     def run(x: np.ndarray) -> np.ndarray:
-        outputs = serve(tf.convert_to_tensor(x))
+        outputs = getattr(loaded, name)(tf.convert_to_tensor(x))
         return np.asarray(next(iter(outputs.values())) if isinstance(outputs, dict) else outputs)
 
     return run

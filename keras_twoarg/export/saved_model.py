@@ -29,6 +29,9 @@ def write(model: Model, path: Path) -> str:
     """
     archive = keras.export.ExportArchive()
     archive.track_and_add_endpoint("serve", model, input_signature(model))
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        # TensorFlow's own, which the functions hold too: Keras' would be stored a second time.
+        archive.add_variable_collection(name, [variable.value for variable in getattr(model, name)])
     problem = ""
     try:
         compiled = _compiled(model)
