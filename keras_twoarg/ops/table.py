@@ -23,7 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.ops.xla import is_compiled_as_a_whole, may_compile, with_gradient
+from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.types import ArrayLike, Function, Tensor
 
 
@@ -91,8 +91,7 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool,
     tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
     if may_compile(training):
         return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
-    fused = keras.backend.backend() == "jax" or is_compiled_as_a_whole()
-    through = fused_look_up if fused else look_up
+    through = _fused_look_up if keras.backend.backend() == "jax" else look_up
     return through(tuples, cells, grid)[:, None]
 
 
@@ -153,7 +152,7 @@ def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Te
     return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
 
 
-def fused_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+def _fused_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` with vectors `(N,)` throughout: a compiler fuses them into one pass over the tuples."""
     row, position = _locate(tuples, grid)
     return _polynomial(_coefficients(cells, row), position)
@@ -201,7 +200,7 @@ def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Tensor, Tenso
 
     @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity))
     def compiled(tuples: Tensor, cells: Tensor) -> Tensor:
-        return fused_look_up(tuples, cells, grid)
+        return _fused_look_up(tuples, cells, grid)
 
     return compiled
 
