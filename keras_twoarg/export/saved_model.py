@@ -51,7 +51,7 @@ def _compiled(model: Model) -> Function:
 
     @tf.function(input_signature=specs, jit_compile=True, autograph=False)
     def forward(*inputs: object) -> object:
-        # The portable look-up is also the fastest one here: XLA gathers whole rows of the table faster than single numbers.
+        # The portable look-up is the fastest here too: XLA gathers rows of the table faster than single numbers.
         with compiled_as_a_whole():
             return model(*inputs)
 

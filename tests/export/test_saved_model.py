@@ -140,6 +140,6 @@ def test_the_command_says_so_in_one_line(tmp_path, monkeypatch):
     assert "agrees with the model" in done.output and not runtimes.has_compiled(tmp_path / "1", "tf_saved_model")
 
 
-def test_other_backends_write_what_they_did(exported):
-    _, path = exported
-    assert runtimes.has_compiled(path, "tf_saved_model") is (keras.backend.backend() == "tensorflow")
+def test_other_backends_write_what_they_did(tmp_path):
+    formats.export(models.mlp((5,), 3, widths=(4,), seed=0), tmp_path / "1")
+    assert runtimes.has_compiled(tmp_path / "1", "tf_saved_model") is (keras.backend.backend() == "tensorflow")
