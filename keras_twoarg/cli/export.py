@@ -1,10 +1,12 @@
 """The command `export`: a model becomes one that is served."""
 
+import warnings
 from pathlib import Path
 
 import click
 
 from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.utils.types import Model
 
 
 @twoarg.command()
@@ -31,7 +33,7 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
     formats.check_target(out, format_)
     if not formats.comparable(loaded):
-        formats.export(loaded, out, format=format_)
+        _write(loaded, out, format_)
         console.print("Not compared: that is done for models with one input and one output")
         console.print(f"Export: {out}")
         return
@@ -40,7 +42,7 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
         inputs = 127.5 * (inputs + 1)
     out.parent.mkdir(parents=True, exist_ok=True)
     formats.record(loaded, formats.record_of(out), inputs)  # first: an export that is there has its record
-    formats.export(loaded, out, format=format_)
+    _write(loaded, out, format_)
     try:
         agreement = formats.compare(loaded, out, inputs, format_)
     except ImportError as error:
@@ -51,3 +53,14 @@ def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, ba
             formats.remove(out, format_)
             raise SystemExit(1)
     console.print(f"Export: {out}")
+
+
+def _write(model: Model, out: Path, format_: str) -> None:
+    """Export a model, and print what it warns of in one line each."""
+    from keras_twoarg.export import formats
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        formats.export(model, out, format=format_)
+    for warning in caught:
+        console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)

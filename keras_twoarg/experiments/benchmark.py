@@ -227,6 +227,9 @@ def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[s
                 try:
                     formats.export(build(name, variant, seed), path, format)
                     runs[kind.runtime, variant] = runtimes.load(path, format)
+                    if runtimes.has_compiled(path, format):
+                        compiled = f"{kind.runtime}, compiled"
+                        runs[compiled, variant] = runtimes.load(path, format, compiled=True)
                 except ImportError:
                     break
         progress(f"exports: {name}", len(runtimes.FORMATS), len(runtimes.FORMATS), "")

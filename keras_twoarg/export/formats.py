@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_twoarg.export import openvino, runtimes
+from keras_twoarg.export import openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_with
@@ -22,6 +23,7 @@ from keras_twoarg.utils.keras_internals import has_named_outputs, was_called
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 1e-5
+PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA cannot compile the model"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def export(
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
     leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
-    and for LiteRT in the operations that it is fastest at.
+    and for LiteRT in the operations that it is fastest at. From TensorFlow a SavedModel gets a second signature,
+    `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
 
     Args:
         model: A built Keras model.
@@ -127,6 +130,9 @@ def export(
     Raises:
         ValueError: If the format is unknown, the path exists, or the model holds copies of one inner network.
         ImportError: If a package that writes the format is missing.
+
+    Warns:
+        UserWarning: If XLA cannot compile the model. The SavedModel then has the portable signature alone.
     """
     path = Path(path)
     check_target(path, format)
@@ -184,6 +190,11 @@ def _write(model: Model, path: Path, format: str) -> None:
         openvino.export(model, path)
         return
     try:
+        if format == "tf_saved_model" and keras.backend.backend() == "tensorflow":
+            problem = saved_model.write(model, path)
+            if problem:
+                warnings.warn(f"{PORTABLE_ALONE}: {problem}", stacklevel=3)
+            return
         with looking_up_with(look_up_by_columns if format == "litert" else look_up):
             model.export(str(path), format=format, verbose=False)
     except Exception as error:  # TensorFlow has its own error for a full disk

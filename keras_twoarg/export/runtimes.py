@@ -1,7 +1,7 @@
 """Load an export in its own runtime: a path becomes a function from inputs to outputs. Keras is not involved.
 
-As a program, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz`, it does so in a process that can import neither Keras
-nor this package, and measures: `twoarg serve-check` runs it.
+As a program, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz [compiled]`, it does so in a process that can import
+neither Keras nor this package, and measures: `twoarg serve-check` runs it.
 """
 
 import os
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 Run = Callable[[np.ndarray], np.ndarray]
+COMPILED = "serving_compiled"
+"""Name of the signature of a SavedModel that XLA compiles, beside the portable `serving_default`."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Format:
     Attributes:
         ending: Of its files; none for a folder, of which servers look for versions such as `1`.
         runtime: What runs it.
-        load: Loads an export from a path.
+        load: Loads an export from a path; what XLA compiles of it, if that is asked for and there.
         writer: What `pip install` needs to write it.
         reader: What `pip install` needs to run it.
         second_file: Ending of a second file that belongs to it, or none.
@@ -31,32 +33,36 @@ class Format:
 
     ending: str
     runtime: str
-    load: Callable[[str], Run]
+    load: Callable[[str, bool], Run]
     writer: str
     reader: str
     second_file: str = ""
 
 
-def load(path: str | os.PathLike[str], format: str) -> Run:
+def load(path: str | os.PathLike[str], format: str, *, compiled: bool = False) -> Run:
     """Load an export in its runtime.
 
     Args:
         path: What `formats.export` has written.
         format: The format it was written in.
+        compiled: Whether to run what XLA compiles, the signature `serving_compiled` of a SavedModel. Defaults to
+            `False`.
 
     Returns:
         A function from a batch of inputs to outputs, for models with one input and one output.
 
     Raises:
-        ValueError: If there is no such export at the path.
+        ValueError: If there is no such export at the path, or nothing in it that XLA compiles.
         ImportError: If the runtime is not installed.
     """
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
     if not os.path.exists(path):
         raise ValueError(f"There is no export at {path}")
+    if compiled and not has_compiled(path, format):
+        raise ValueError(f"{path} has no signature {COMPILED!r}. Export the model again, with TensorFlow as backend")
     try:
-        return FORMATS[format].load(str(path))
+        return FORMATS[format].load(str(path), compiled)
     except ImportError as error:
         raise ImportError(
             f"Running it needs another package ({error}): pip install {FORMATS[format].reader}"
@@ -65,19 +71,29 @@ def load(path: str | os.PathLike[str], format: str) -> Run:
         raise ValueError(f"{path} is no readable export in the format {format!r}: {error}") from error
 
 
-def _tensorflow(path: str) -> Run:
+def has_compiled(path: str | os.PathLike[str], format: str) -> bool:
+    """Return whether an export has a signature that XLA compiles."""
+    graph = os.path.join(path, "saved_model.pb")
+    if format != "tf_saved_model" or not os.path.isfile(graph):
+        return False
+    with open(graph, "rb") as opened:
+        return COMPILED.encode() in opened.read()  # a signature's name is in the file as it is
+
+
+def _tensorflow(path: str, compiled: bool) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
+    name = COMPILED if compiled else "serve"
 
     def run(x: np.ndarray) -> np.ndarray:
-        outputs = loaded.serve(tf.convert_to_tensor(x))
+        outputs = getattr(loaded, name)(tf.convert_to_tensor(x))
         return np.asarray(next(iter(outputs.values())) if isinstance(outputs, dict) else outputs)
 
     return run
 
 
-def _onnx_runtime(path: str) -> Run:
+def _onnx_runtime(path: str, _: bool) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -85,7 +101,7 @@ def _onnx_runtime(path: str) -> Run:
     return lambda x: np.asarray(session.run(None, {name: x})[0])
 
 
-def _openvino(path: str) -> Run:
+def _openvino(path: str, _: bool) -> Run:
     import openvino
 
     # Without the hint OpenVINO computes in half precision on processors that can.
@@ -93,7 +109,7 @@ def _openvino(path: str) -> Run:
     return lambda x: np.asarray(compiled(x)[0])
 
 
-def _litert(path: str) -> Run:
+def _litert(path: str, _: bool) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(path, num_threads=os.cpu_count())
@@ -155,5 +171,5 @@ def _median_time(run: Run, x: np.ndarray, seconds: float) -> float:
 
 if __name__ == "__main__":
     sys.modules.update({"keras": None, "keras_twoarg": None})  # type: ignore[dict-item]  # importing them now fails
-    _path, _format, _given, _found = sys.argv[1:]
-    np.savez(_found, **measure(load(_path, _format), np.load(_given)["inputs"]))
+    _path, _format, _given, _found, *_compiled = sys.argv[1:]
+    np.savez(_found, **measure(load(_path, _format, compiled=bool(_compiled)), np.load(_given)["inputs"]))

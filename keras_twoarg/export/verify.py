@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.utils.table import Table
 
 BATCHES = (0, 1, 37, 1000)
+C_LIBRARY = "TensorFlow C library"
+DEFAULT = "serving_default"
 _TIME_LIMIT = 300
 
 
@@ -38,6 +40,7 @@ class Check:
         latency: Seconds for one sample, median; None if it was not measured.
         throughput: Samples per second in batches of 1000; None if it was not measured.
         problem: Why it did not run.
+        optional: Whether a runtime may be unable to run it: what XLA compiles, where there is no XLA.
     """
 
     export: str
@@ -48,6 +51,12 @@ class Check:
     latency: float | None = None
     throughput: float | None = None
     problem: str = ""
+    optional: bool = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether it agrees, or need not run and did not."""
+        return self.agrees or (self.optional and self.difference is None)
 
 
 def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) -> list[Check]:
@@ -58,7 +67,8 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         progress: Called with each runtime before it is tried.
 
     Returns:
-        One `Check` for each export and runtime; the C library and `saved_model_cli` for SavedModels too.
+        One `Check` for each export and runtime; the C library and `saved_model_cli` for SavedModels too. A SavedModel
+        with a signature that XLA compiles has rows of its own for that.
 
     Raises:
         ValueError: If there is nothing to check, or nothing to compare it with.
@@ -81,8 +91,12 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         progress(FORMATS[format].runtime)
         checks.append(_runtime(path, format, recorded))
         if format == "tf_saved_model":
-            for name, run in (("saved_model_cli", _saved_model_cli), ("TensorFlow C library", _c_library)):
+            for name, run in (("saved_model_cli", _saved_model_cli), (C_LIBRARY, _c_library)):
                 progress(name)
+                checks.append(run(path, recorded))
+        if runtimes.has_compiled(path, format):
+            for name, run in ((FORMATS[format].runtime, _compiled), (C_LIBRARY, _compiled_c_library)):
+                progress(f"{name}, compiled")
                 checks.append(run(path, recorded))
     return checks
 
@@ -92,7 +106,7 @@ def checks_table(checks: list[Check]) -> Table:
     rows, flagged = [], set()
     for i, c in enumerate(checks):
         verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else c.problem
-        if not c.agrees:
+        if not c.passes:
             flagged.add((i, 3))
         batches = "all" if not c.refused else "not " + ", ".join(map(str, c.refused))
         rows.append(
@@ -110,7 +124,7 @@ def checks_table(checks: list[Check]) -> Table:
     caption = (
         "Each in a process that can import neither Keras nor keras_twoarg. difference: largest, from the recorded "
         f"outputs. batches: of {', '.join(map(str, BATCHES))} samples. latency: one sample, median; throughput: in "
-        "batches of 1000."
+        f"batches of 1000. compiled: the signature {runtimes.COMPILED}, by XLA, which a runtime need not have."
     )
     return Table("Exports in their runtimes", columns, tuple(rows), caption, ("runtime", "verdict"), frozenset(flagged))
 
@@ -122,9 +136,9 @@ def _exports(folder: Path) -> list[tuple[Path, str]]:
     return latest + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
 
 
-def _runtime(path: Path, format: str, recorded: Path) -> Check:
+def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()) -> Check:
     name = FORMATS[format].runtime
-    arrays = _in_a_bare_process(runtimes.__file__, str(path), format, inputs=recorded)
+    arrays = _in_a_bare_process(runtimes.__file__, str(path), format, inputs=recorded, more=more)
     if isinstance(arrays, str):
         return Check(path.name, name, problem=arrays)
     with np.load(recorded) as record:
@@ -138,12 +152,24 @@ def _runtime(path: Path, format: str, recorded: Path) -> Check:
     return Check(path.name, name, difference, agrees, refused, latency, throughput)
 
 
-def _c_library(path: Path, recorded: Path) -> Check:
-    names = names_of(path)
+def _compiled(path: Path, recorded: Path) -> Check:
+    return _as_compiled(_runtime(path, "tf_saved_model", recorded, ("compiled",)))
+
+
+def _compiled_c_library(path: Path, recorded: Path) -> Check:
+    return _as_compiled(_c_library(path, recorded, runtimes.COMPILED))
+
+
+def _as_compiled(check: Check) -> Check:
+    return replace(check, runtime=f"{check.runtime}, compiled", optional=True)
+
+
+def _c_library(path: Path, recorded: Path, signature: str = DEFAULT) -> Check:
+    names = names_of(path, signature)
     if isinstance(names, str):
-        return Check(path.name, "TensorFlow C library", problem=names)
+        return Check(path.name, C_LIBRARY, problem=names)
     arrays = _in_a_bare_process(tensorflow_c.__file__, str(path), inputs=recorded, more=names[1:])
-    return _simple(path, "TensorFlow C library", arrays, recorded)
+    return _simple(path, C_LIBRARY, arrays, recorded)
 
 
 def _saved_model_cli(path: Path, recorded: Path) -> Check:
@@ -152,7 +178,7 @@ def _saved_model_cli(path: Path, recorded: Path) -> Check:
         return Check(path.name, "saved_model_cli", problem=names)
     key, name = names[0].split()
     with tempfile.TemporaryDirectory() as folder:
-        command = [*_tool("run", path), "--inputs", f"{key}={recorded}[inputs]", "--outdir", folder]
+        command = [*_tool("run", path, DEFAULT), "--inputs", f"{key}={recorded}[inputs]", "--outdir", folder]
         done = _run(command)
         file = Path(folder) / f"{name}.npy"
         arrays: dict[str, np.ndarray] | str = {"outputs": np.load(file)} if file.exists() else _last_line(done)
@@ -167,9 +193,9 @@ def _simple(path: Path, name: str, arrays: dict[str, np.ndarray] | str, recorded
     return Check(path.name, name, difference, agrees)
 
 
-def names_of(path: Path) -> tuple[str, str, str] | str:
+def names_of(path: Path, signature: str = DEFAULT) -> tuple[str, str, str] | str:
     """Return `"input output"` by their names, and the graph's names of both, as `saved_model_cli` shows them."""
-    done = _run(_tool("show", path))
+    done = _run(_tool("show", path, signature))
     inputs, outputs = (
         re.search(rf"{kind}\['(.+?)'\].*?name: (\S+)", done.stdout, re.S) for kind in ("inputs", "outputs")
     )
@@ -178,10 +204,10 @@ def names_of(path: Path) -> tuple[str, str, str] | str:
     return f"{inputs[1]} {outputs[1]}", inputs[2], outputs[2]
 
 
-def _tool(action: str, path: Path) -> list[str]:
+def _tool(action: str, path: Path, signature: str) -> list[str]:
     # The tool's own program may not be on the path of whoever runs this.
     program = "from tensorflow.python.tools.saved_model_cli import main; main()"
-    where = ["--dir", str(path), "--tag_set", "serve", "--signature_def", "serving_default"]
+    where = ["--dir", str(path), "--tag_set", "serve", "--signature_def", signature]
     return [sys.executable, "-c", program, action, *where]
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import keras
 from keras import ops
 
-from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.ops.xla import is_compiled_as_a_whole, may_compile, with_gradient
 from keras_twoarg.utils.types import Config, Function, Shape, Tensor
 
 
@@ -44,10 +44,12 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Subtract each sample's mean and divide by its standard deviation."""
-        if not may_compile(training):
+        if not may_compile(training) and not is_compiled_as_a_whole():
             return super().call(inputs)
         rows = ops.reshape(ops.cast(inputs, "float32"), (ops.shape(inputs)[0], -1, inputs.shape[-1]))
-        normalized = ops.reshape(_tensorflow_norm(self.epsilon)(rows), ops.shape(inputs))
+        whole = is_compiled_as_a_whole()
+        normalized = _normalize(rows, self.epsilon)[0] if whole else _tensorflow_norm(self.epsilon)(rows)
+        normalized = ops.reshape(normalized, ops.shape(inputs))
         return ops.cast(normalized, self.compute_dtype)
 
     def get_config(self) -> Config:
@@ -63,9 +65,7 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Tensor], Tensor]:
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
     def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
-        centered = rows - _mean(rows)
-        scale = tf.math.rsqrt(_mean(tf.square(centered)) + epsilon)
-        return centered * scale, scale
+        return _normalize(rows, epsilon)
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
     def backward(normalized: Tensor, scale: Tensor, upstream: Tensor) -> Tensor:
@@ -76,6 +76,13 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Tensor], Tensor]:
         return normalized, lambda upstream: backward(normalized, scale, upstream)
 
     return with_gradient(differentiable)
+
+
+def _normalize(rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return normalized rows, and the factor of each sample, `(batch, 1, 1)`."""
+    centered = rows - _mean(rows)
+    scale = ops.rsqrt(_mean(ops.square(centered)) + epsilon)
+    return centered * scale, scale
 
 
 def _mean(rows: Tensor) -> Tensor:

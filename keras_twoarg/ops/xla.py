@@ -10,6 +10,7 @@ from keras_twoarg.utils.keras_internals import is_tracing_a_step
 from keras_twoarg.utils.types import Function
 
 _promised: ContextVar[bool] = ContextVar("_promised", default=False)
+_whole: ContextVar[bool] = ContextVar("_whole", default=False)
 
 
 def may_compile(training: object) -> bool:
@@ -30,6 +31,24 @@ def not_for_export() -> Iterator[None]:
         yield
     finally:
         _promised.reset(token)
+
+
+@contextmanager
+def compiled_as_a_whole() -> Iterator[None]:
+    """Say that what is traced within is part of one function that XLA compiles, for inference alone.
+
+    Then nothing in it is compiled by itself, and layers compute with what XLA fuses best.
+    """
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def is_compiled_as_a_whole() -> bool:
+    """Return whether what is being called now is part of one function that XLA compiles."""
+    return _whole.get()
 
 
 def with_gradient(function: Function, signature: Sequence[object] | None = None) -> Function:

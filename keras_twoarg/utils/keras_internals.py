@@ -209,6 +209,13 @@ def has_named_outputs(model: Model) -> bool:
     return isinstance(getattr(model, "_outputs_struct", None), dict)
 
 
+def input_signature(model: Model) -> list[Any]:
+    """Return what an exported function of a model takes: structures of `keras.InputSpec`, one for each argument."""
+    from keras.src.export.export_utils import get_input_signature
+
+    return list(get_input_signature(model))
+
+
 def was_called(layer: Layer) -> bool:
     """Return whether a layer has been called, with tensors or symbolically; in doubt yes."""
     return bool(getattr(layer, "_called", True))

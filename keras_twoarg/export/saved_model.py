@@ -1,0 +1,61 @@
+"""Write a SavedModel from TensorFlow: one set of weights, and two signatures.
+
+`serving_default`, which Keras calls `serve`, is made of portable operations: any runtime that reads SavedModels serves
+it. `serving_compiled` is the same function, compiled as a whole by XLA when it is first run with a new shape, for
+runtimes that have XLA.
+"""
+
+from pathlib import Path
+
+import keras
+
+from keras_twoarg.export.runtimes import COMPILED
+from keras_twoarg.ops.xla import compiled_as_a_whole
+from keras_twoarg.utils.keras_internals import input_signature
+from keras_twoarg.utils.types import Function, Model
+
+
+def write(model: Model, path: Path) -> str:
+    """Write a model as `model.export(path)` does, with a second signature if XLA can compile the model.
+
+    Args:
+        model: A built Keras model, on TensorFlow.
+        path: A folder that does not exist yet.
+
+    Returns:
+        Why the second signature is missing, in one line; empty if it is there.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track_and_add_endpoint("serve", model, input_signature(model))
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        # TensorFlow's own, which the functions hold too: Keras' would be stored a second time.
+        archive.add_variable_collection(name, [variable.value for variable in getattr(model, name)])
+    problem = ""
+    try:
+        compiled = _compiled(model)
+    except Exception as error:  # whatever it is that XLA, or a layer in it, does not take: the export is whole without
+        problem = " ".join((str(error) or type(error).__name__).split())[:200]
+    else:
+        archive.add_endpoint(COMPILED, compiled)
+    archive.write_out(str(path), verbose=False)
+    return problem
+
+
+def _compiled(model: Model) -> Function:
+    """Return a model as a function that XLA compiles, after one run; it is traced for any size of a batch."""
+    import tensorflow as tf
+
+    specs = keras.tree.map_structure(
+        lambda spec: tf.TensorSpec(spec.shape, spec.dtype, spec.name), input_signature(model)
+    )
+
+    @tf.function(input_signature=specs, jit_compile=True, autograph=False)
+    def forward(*inputs: object) -> object:
+        # The portable look-up is the fastest here too: XLA gathers rows of the table faster than single numbers.
+        with compiled_as_a_whole():
+            return model(*inputs)
+
+    if any(tensor.dtype == tf.string for tensor in forward.get_concrete_function().inputs):
+        raise TypeError("it takes strings")  # on which XLA ends the process
+    forward(*keras.tree.map_structure(lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype), specs))
+    return forward
