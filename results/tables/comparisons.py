@@ -65,8 +65,11 @@ COMMANDS = {
         "--phi-init random --evaluation interpolated",
         "",
     ),
-    "results/lm-kjv": ("twoarg reproduce lm-kjv --first-seed 100", "packed with `--ends`; SEEDS_DONE"),
-    "results/parity": ("twoarg reproduce parity --first-seed 100", "packed with `--ends`"),
+    "results/lm-kjv": (
+        "twoarg reproduce lm-kjv --first-seed 100",
+        "from seed 101 on with `--arms two_arg,swiglu,one_arg`; packed with `--ends`",
+    ),
+    "results/parity": ("twoarg reproduce parity --first-seed 100", "ended after two runs; packed with `--ends`"),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }
