@@ -245,6 +245,16 @@ def test_a_replaced_call_is_run_and_the_layers_own_comes_back():
     assert "call" not in vars(dense)
 
 
+def test_what_an_exported_function_takes():
+    inputs = [keras.Input((4,), name="a"), keras.Input((None, 3), dtype="int32", name="b")]
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs[0]))
+    (one,) = keras_internals.input_signature(keras.Sequential([inputs[0], keras.layers.Dense(2)]))
+    assert tuple(one.shape) == (None, 4)
+    first, second = keras.tree.flatten(keras_internals.input_signature(model))
+    assert (tuple(second.shape), keras.backend.standardize_dtype(second.dtype)) == ((None, None, 3), "int32")
+    assert tuple(first.shape) == (None, 4)
+
+
 def test_every_function_has_its_test():
     names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
