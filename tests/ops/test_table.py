@@ -159,6 +159,10 @@ def test_extreme_and_missing_values(training, rng):
     y = ops.convert_to_numpy(layer(x, training=training))[:, 0]
     far = ops.convert_to_numpy(layer(np.array([[1e6, 0], [-1e6, 0]], "float32")))[:, 0]
     assert np.isnan(y[0]) and (np.sign(y[1:3]) == np.sign(far)).all() and (np.abs(y[1:3]) > 1e20).all()
+    edges = np.array([[1e37, 0], [0, -1e37], [1e18, -1e18]], "float32")
+    assert np.isfinite(ops.convert_to_numpy(layer(edges, training=training))).all()
+    beyond = np.array([[3e38, 0], [3e38, 3e38], [np.inf, 0]], "float32")
+    assert not np.isfinite(ops.convert_to_numpy(layer(beyond, training=training))).any()
 
 
 @pytest.mark.parametrize("shape", [(0, 8), (1, 8), (3, 5, 8), (2, 4, 4, 8)])
