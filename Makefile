@@ -8,17 +8,15 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 .PHONY: demo test test-slow test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
 
-# XLA compiles without optimizing: tests compile more than they compute. test-slow optimizes.
 test: .venv/dev-installed
-	XLA_FLAGS=$(QUICK) KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
-	XLA_FLAGS=$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
 
 test-slow: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow

@@ -128,8 +128,8 @@ def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
     """Load a plan's data, and draw its subset."""
     dataset = datasets.load(plan.data, data_dir=data_dir, context=plan.configuration.context)
     networks.check_data(plan.configuration, dataset)
-    if plan.robustness and dataset.kind != "images":
-        raise ValueError(f"`robustness` must be false for {plan.data!r}, which has {dataset.kind}, not images")
+    if plan.robustness:
+        datasets.require_images(dataset, "`robustness`")
     return datasets.subset(dataset, plan.subset) if plan.subset else dataset
 
 

@@ -70,6 +70,14 @@ COMMANDS = {
         "from seed 101 on with `--arms two_arg,swiglu,one_arg`; packed with `--ends`",
     ),
     "results/parity": ("twoarg reproduce parity --first-seed 100", "ended after two runs; packed with `--ends`"),
+    "results/pilots/lm-pydocs": (
+        "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
+        "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",
+    ),
+    "results/pilots/parity": (
+        "twoarg reproduce parity --data parity-40-K --arms relu --first-seed 90 --epochs 40",
+        "K 4, 5, 6; what chose K",
+    ),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }

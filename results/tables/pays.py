@@ -30,25 +30,11 @@ TASKS = (
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-cifar10", "accuracy"),
 )
-DIGITS = {"bits": 3, "steps": 0, "accuracy": 2}
-UNITS = {"bits": " bits", "steps": " steps", "accuracy": " %"}
-BETTER = {"bits": -1, "steps": -1, "accuracy": 1}
-SOLVED = 0.99
-
-
-def steps(record):
-    """Return the steps until a run had solved its task; the whole budget for one that never did."""
-    settings = record.settings
-    in_epoch = -(-(settings["epoch_samples"] or record.splits["train"]) // settings["batch_size"])
-    return in_epoch * (record.epochs_to(SOLVED) or len(record.epochs))
-
-
-FIGURES = {"bits": lambda r: r.bits, "steps": steps, "accuracy": lambda r: 100 * r.test_accuracy}
-VALIDATION = {
-    "bits": lambda r: min(r.curve("val_loss")),
-    "steps": steps,  # of validation accuracy
-    "accuracy": lambda r: -max(r.curve("val_accuracy")),
-}
+DIGITS = {"bits": 3, "accuracy": 2}
+BETTER = {"bits": -1, "accuracy": 1}
+FIGURES = {"bits": lambda r: r.bits, "accuracy": lambda r: 100 * r.test_accuracy}
+VALIDATION = {"bits": lambda r: min(r.curve("val_loss")), "accuracy": lambda r: -max(r.curve("val_accuracy"))}
+"""What the best fixed unit is chosen by: less is better."""
 
 
 def of(task, arm, measure):
@@ -113,7 +99,7 @@ def pays():
 
 
 def at_equal_seconds(record, arms):
-    """Return the validation figure that a run had reached when the fastest arm's ended, in bits or percent.
+    """Return the validation loss that a run had reached when the fastest arm's ended, in bits.
 
     Steps were timed apart from the runs, all arms in turn: seconds of the runs are those of a busy machine.
     """

@@ -15,6 +15,7 @@ from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
+from keras_twoarg.experiments.robustness.measure import evaluate
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from tests.helpers import blobs, save_npz
@@ -194,3 +195,15 @@ def test_a_plan_of_an_older_version_is_resumed(plan, tmp_path):
     before = (out / "relu-0" / "joint.json").read_bytes()
     plans.run(chosen, out, silent)
     assert (out / "relu-0" / "joint.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "kind"), [("pydocs", "transformer", "tokens"), ("parity-8-2", "mlp", "signs")]
+)
+def test_robustness_is_for_images(name, architecture, kind, tmp_path):
+    changes = {"data": name, "arms": ("relu",), "robustness": True, "architecture": architecture}
+    with pytest.raises(ValueError, match=f"`robustness` is for images. Received: '{name}', which has {kind}"):
+        plans.run(plans.plan_of(changes), tmp_path / "runs", lambda *_: None)
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(ValueError, match="Robustness is for images"):
+        evaluate(keras.Sequential(), datasets.load(name), tmp_path / "robustness")

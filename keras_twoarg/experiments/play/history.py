@@ -10,7 +10,8 @@ from keras_twoarg import analysis
 from keras_twoarg.analysis import Density
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
-from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
+from keras_twoarg.experiments.training.architectures import ARCHITECTURES
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.ops.table import Interpolation
@@ -51,7 +52,7 @@ def command_of(record: Record) -> str:
     for field in fields(Configuration):
         value, default = values.get(field.name, field.default), field.default
         value = tuple(value) if isinstance(value, list) else value
-        if field.name == "widths" and record.arm == "two_arg" and value == DEFAULT_WIDTHS[record.architecture]:
+        if field.name == "widths" and record.arm == "two_arg" and value == ARCHITECTURES[record.architecture].widths:
             continue
         if value != default:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

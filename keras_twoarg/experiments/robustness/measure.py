@@ -15,7 +15,7 @@ from keras_twoarg.experiments.robustness.cifar10_c import prepared, published
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
 from keras_twoarg.experiments.robustness.corruptions import NAMES, corrupt
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
-from keras_twoarg.experiments.training.datasets import Dataset
+from keras_twoarg.experiments.training.datasets import Dataset, require_images
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.utils import files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
@@ -104,6 +104,7 @@ def evaluate(
         ImportError: If a package is missing.
     """
     _check_arguments(corruptions, attacks, points)
+    require_images(dataset, "Robustness")
     name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)

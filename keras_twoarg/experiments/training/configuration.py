@@ -6,6 +6,7 @@ from typing import Literal
 from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.settings import check_settings, setting
+from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
 from keras_twoarg.layers.two_arg_rnn_cell import ARGUMENTS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
@@ -15,23 +16,6 @@ from keras_twoarg.models.structure import SEQUENCE_WIDTH
 from keras_twoarg.ops.pairing import PAIRINGS
 from keras_twoarg.utils.types import Config
 
-DEFAULT_WIDTHS = {
-    "mlp": (64, 64, 64),
-    "cnn": (60, 120, 120, 120),
-    "transformer": (256, 256, 256),
-    "recurrent": (256,),
-    "resnet": (13, 26, 53),
-}
-"""Units of each hidden layer of two-argument networks, by architecture; of mlp and cnn the paper's, of resnet those
-with which it is as large as a ReLU network of 16, 32 and 64 channels."""
-OF_NETWORK = {
-    "mlp": ("normalization", "pairing"),
-    "cnn": ("normalization", "pairing"),
-    "transformer": ("sequence_width", "pairing"),
-    "recurrent": ("sequence_width", "arguments"),
-    "resnet": ("places", "pairing"),
-}
-"""Settings that are arguments of an architecture's function alone."""
 AUGMENTATIONS = ("none", "crop_flip")
 DATA_HELP = "mnist5k, fashion_mnist, a prepared TFDS name, an .npz or .txt, kjv, pydocs, parity-40-4, addition-97."
 PHI_INITS = ("random", "glorot", *surfaces.NAMED)
@@ -64,7 +48,7 @@ class Configuration:
 
     arm: str = setting("two_arg", "two_arg, one_arg, quadratic, swiglu, glu, maxout, xnor, product, prelu, "
                        "relu_squared, or a Keras activation.")  # fmt: skip
-    architecture: str = setting("mlp", "The outer network.", choices=tuple(DEFAULT_WIDTHS))
+    architecture: str = setting("mlp", "The outer network.", choices=tuple(ARCHITECTURES))
     widths: tuple[int, ...] | None = setting(
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
     )
@@ -163,8 +147,8 @@ class Configuration:
     def _check_network(self) -> None:
         defaults = {"normalization": "layer", "arguments": "separate", "places": "between"}
         for name, default in defaults.items():
-            if getattr(self, name) != default and name not in OF_NETWORK[self.architecture]:
-                known = [architecture for architecture, names in OF_NETWORK.items() if name in names]
+            if getattr(self, name) != default and name not in ARCHITECTURES[self.architecture].options:
+                known = [other for other, network in ARCHITECTURES.items() if name in network.options]
                 raise ValueError(
                     f"`{name}` must be {default!r} for {self.architecture!r}; {' and '.join(known)} can do otherwise. "
                     f"Received: {name}={getattr(self, name)!r}"
@@ -187,7 +171,7 @@ class Configuration:
     @property
     def network_options(self) -> Config:
         """The settings that are arguments of the architecture's function alone."""
-        return {name: getattr(self, name) for name in OF_NETWORK[self.architecture]}
+        return {name: getattr(self, name) for name in ARCHITECTURES[self.architecture].options}
 
     def to_dict(self, *without: str) -> Config:
         """Return the settings by name, some left out."""

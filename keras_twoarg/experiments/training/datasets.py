@@ -126,6 +126,12 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
     return _from_tfds(name, data_dir)
 
 
+def require_images(dataset: Dataset, purpose: str) -> None:
+    """Raise a ValueError unless a data set has images, which is what its purpose needs."""
+    if dataset.kind != "images":
+        raise ValueError(f"{purpose} is for images. Received: {dataset.name!r}, which has {dataset.kind}")
+
+
 def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset:
     """Return a data set as a model takes it: a text in windows as long as its input."""
     shape = getattr(model, "input_shape", None)

@@ -10,29 +10,14 @@ import numpy as np
 from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.pretraining import pretrain
-from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, Configuration
+from keras_twoarg.experiments.training.architectures import ARCHITECTURES
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import Dataset, validation_images
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.matching import fitting_widths
 from keras_twoarg.models.structure import Structure
 from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import Model, Optimizer
-
-ARCHITECTURES: dict[str, Callable[..., Model]] = {
-    "mlp": models.mlp,
-    "cnn": models.cnn,
-    "transformer": models.transformer,
-    "recurrent": models.recurrent,
-    "resnet": models.resnet,
-}
-FOR = {
-    "mlp": ("images", "signs"),
-    "cnn": ("images",),
-    "transformer": ("tokens",),
-    "recurrent": ("tokens",),
-    "resnet": ("images",),
-}
-"""What kinds of data each architecture is for (`Dataset.kind`)."""
 
 MOST_PARAMETERS = 500_000_000
 """More are refused before anything is built: with Adam's state they take 6 GB."""
@@ -60,7 +45,7 @@ def build_network(
         ValueError: If the samples are too small for the architecture, or the network is too large.
     """
     check_size(configuration, input_shape, classes, widths)
-    return ARCHITECTURES[configuration.architecture](
+    return ARCHITECTURES[configuration.architecture].build(
         input_shape,
         classes,
         configuration.arm,
@@ -79,8 +64,8 @@ def check_data(configuration: Configuration, dataset: Dataset) -> None:
     Examples:
         >>> networks.check_data(Configuration(architecture="mlp"), datasets.load("mnist5k"))
     """
-    if dataset.kind not in FOR[configuration.architecture]:
-        fitting = [name for name, kinds in FOR.items() if dataset.kind in kinds]
+    if dataset.kind not in ARCHITECTURES[configuration.architecture].data:
+        fitting = [name for name, network in ARCHITECTURES.items() if dataset.kind in network.data]
         raise ValueError(
             f"`architecture` must be {' or '.join(map(repr, fitting))} for {dataset.name!r}, which has "
             f"{dataset.kind}. Received: architecture={configuration.architecture!r}"
@@ -120,7 +105,7 @@ def check_size(configuration: Configuration, input_shape: Sequence[int], classes
 
 def reference_network(two_arg: Configuration, input_shape: Sequence[int], classes: int) -> Model:
     """Return the two-argument network of a configuration, to which others are matched."""
-    widths = two_arg.widths or DEFAULT_WIDTHS[two_arg.architecture]
+    widths = two_arg.widths or ARCHITECTURES[two_arg.architecture].widths
     check_size(two_arg, input_shape, classes, widths)  # before phi is built
     return build_network(two_arg, input_shape, classes, widths, make_phi(two_arg), two_arg.seed)
 
@@ -138,11 +123,11 @@ def widths_of(
     """
     two_arg = two_arg or replace(configuration, arm="two_arg", widths=None, equal_width=False)
     if configuration.widths or configuration.arm == "two_arg" or configuration.equal_width:
-        widths = configuration.widths or two_arg.widths or DEFAULT_WIDTHS[configuration.architecture]
+        widths = configuration.widths or two_arg.widths or ARCHITECTURES[configuration.architecture].widths
         check_size(configuration, input_shape, classes, widths)
         return widths
     inner = make_phi(configuration) if configuration.arm in models.ARMS else None
-    own = two_arg.widths or DEFAULT_WIDTHS[two_arg.architecture]
+    own = two_arg.widths or ARCHITECTURES[two_arg.architecture].widths
     structure = Structure(configuration.architecture, tuple(input_shape), classes, own, configuration.network_options)
     parameters = int(reference_network(two_arg, input_shape, classes).count_params())
     return fitting_widths(structure, configuration.arm, parameters, inner)

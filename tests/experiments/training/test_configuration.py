@@ -9,8 +9,9 @@ import pytest
 from keras_twoarg.experiments.plan import read_plan
 from keras_twoarg.experiments.settings import limits_of
 from keras_twoarg.experiments.training import networks, sessions
+from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning
-from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS, OF_NETWORK, Configuration
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.stages import Stage, in_todays_words
 from tests.helpers import blobs
 
@@ -221,13 +222,12 @@ def test_what_only_other_networks_have(settings, message):
         Configuration(**settings)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_network_is_matched_and_built(architecture):
-    kind = networks.FOR[architecture][0]
+    kind = ARCHITECTURES[architecture].data[0]
     shape, arm = ((16,) if kind == "tokens" else (28, 28, 1)), "lstm" if architecture == "recurrent" else "gelu"
     two_arg = Configuration(architecture=architecture)
     reference = networks.reference_network(two_arg, shape, 60)
     widths = networks.widths_of(replace(two_arg, arm=arm), shape, 60)
     model = networks.build_network(replace(two_arg, arm=arm), shape, 60, widths, None, seed=1)
     assert abs(model.count_params() / reference.count_params() - 1) <= 0.005
-    assert set(networks.FOR) == set(networks.ARCHITECTURES) == set(DEFAULT_WIDTHS) == set(OF_NETWORK)

@@ -13,7 +13,7 @@ import pytest
 
 from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import datasets, sessions
-from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS
+from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_classifier, evaluate, fit
 from tests.helpers import ROOT, blobs, save_npz
@@ -88,7 +88,6 @@ def test_the_same_seed_gives_the_same_numbers(finished, tmp_path):
 RUN = """
 import sys
 from keras_twoarg.experiments.training import datasets, sessions
-from keras_twoarg.experiments.training.configuration import DEFAULT_WIDTHS
 sessions.run_sessions(datasets.load(sys.argv[1]), sys.argv[2], progress=lambda *a: print(*a, flush=True),
     widths=(8, 8), epochs=4, frozen_epochs=3, batch_size=50, pretraining_epochs=1, seed=3)
 """
@@ -122,7 +121,7 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
 def test_arms_without_phi_have_one_stage(tmp_path):
     (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", arm="relu", **{**QUICK, "widths": None, "epochs": 2})
     assert record.stage == "joint" and record.arm == "relu"
-    reference = DEFAULT_WIDTHS["mlp"]
+    reference = ARCHITECTURES["mlp"].widths
     assert len(record.widths) == len(reference) and record.widths[0] > reference[0]
     assert not (tmp_path / "relu" / "joint-phi.npz").exists()
 
@@ -222,14 +221,20 @@ def test_data_that_a_network_is_not_for(data, configuration, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_epoch_of_some_samples_draws_others_each_time(tmp_path, monkeypatch):
-    seen, original = [], keras.Model.fit
+@pytest.fixture
+def seen(monkeypatch):
+    """What `fit` is given, epoch by epoch."""
+    samples, original = [], keras.Model.fit
 
     def recorded(self, x, *args, **kwargs):
-        seen.append(x)
+        samples.append(x)
         return original(self, x, *args, **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", recorded)
+    return samples
+
+
+def test_an_epoch_of_some_samples_draws_others_each_time(tmp_path, seen):
     settings = {**QUICK, "arm": "relu", "epochs": 2, "epoch_samples": 70}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **settings)
     assert [len(x) for x in seen] == [70, 70] and not np.array_equal(*seen)
@@ -242,14 +247,7 @@ def test_signs_are_learned(tmp_path):
     assert record.test_accuracy > 0.95 and record.bits is None
 
 
-def test_images_are_moved_and_mirrored_in_training_alone(tmp_path, monkeypatch):
-    seen, original = [], keras.Model.fit
-
-    def recorded(self, x, *args, **kwargs):
-        seen.append(x)
-        return original(self, x, *args, **kwargs)
-
-    monkeypatch.setattr(keras.Model, "fit", recorded)
+def test_images_are_moved_and_mirrored_in_training_alone(tmp_path, seen):
     settings = {**QUICK, "arm": "relu", "epochs": 2, "augmentation": "crop_flip", "architecture": "resnet"}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **{**settings, "widths": (4,)})
     whole = datasets.split(blobs(), 3).x_train.reshape(240, -1)
