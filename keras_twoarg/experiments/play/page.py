@@ -223,8 +223,8 @@ def _check_causal(model: Model, samples: np.ndarray) -> None:
     before = samples[:1].copy()
     after = before.copy()
     after[:, -1] = (after[:, -1] + 1) % model.output_shape[-1]
-    logits = [np.asarray(model.predict(tokens, verbose=0))[:, :-1] for tokens in (before, after)]
-    if not np.allclose(*logits, rtol=0, atol=1e-5):
+    first, second = (np.asarray(model.predict(tokens, verbose=0))[:, :-1] for tokens in (before, after))
+    if not np.allclose(first, second, rtol=0, atol=1e-5):
         raise ValueError(f"What {model.name!r} says of a character depends on later ones, and a page writes on")
 
 
