@@ -122,6 +122,7 @@ def table(page):
     return np.array(page.evaluate("Array.from(play.panels[0].painting.table.values)")).reshape(81, 81)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 4))], ids=MODELS)
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
@@ -137,6 +138,7 @@ def test_the_page_computes_what_keras_predicts(number, visit, written):
     assert np.abs(np.array(logits) - predicted).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_painting_changes_phi_there_and_undo_takes_it_back(visit):
     page = visit()
     before = table(page)
