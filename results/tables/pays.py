@@ -150,6 +150,20 @@ def pays_seconds():
     return markdown(columns, rows)
 
 
+@table("pays-tables")
+def pays_tables():
+    """Tables: what every arm came to on each, beside its parameters on the first."""
+    tasks = [task for task in TASKS if task.folder.startswith(PACKED)]
+    arms = dict.fromkeys(run.record.arm for run in stored(tasks[0].folder))
+    rows = []
+    for arm in arms:
+        cells = [spread(of(task, arm, FIGURES[task.figure]), DIGITS[task.figure], "") for task in tasks]
+        seconds = " / ".join(f"{1000 * seconds_of(task, arm):.0f}" for task in tasks)
+        rows.append((arm, f"{runs(tasks[0].folder, arm)[0].parameters:,}", *cells, seconds))
+    names = [f"{task.folder.removeprefix(PACKED)[1:]}, {task.figure}" for task in tasks]
+    return markdown(("units", f"parameters, {names[0].split(',')[0]}", *names, "epoch, ms"), rows)
+
+
 def readme_rows():
     """Return what the README says of text: against the best fixed unit, and against a learned curve."""
     two_arg = of(TEXT, "two_arg", FIGURES["bits"])
