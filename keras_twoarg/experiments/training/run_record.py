@@ -80,7 +80,7 @@ class Record:
     def rmse(self) -> float | None:
         """Root mean squared error on a regression's test rows, in standard deviations of the training rows' target.
 
-        1 is what always giving their mean comes to; 1 minus the square is about R². None for what is no regression.
+        1 is what always giving their mean comes to, where test rows vary as those do. None for what is no regression.
         """
         regression = self.task == "regression" and self.test_loss is not None
         return (self.test_loss or 0.0) ** 0.5 if regression else None
