@@ -118,6 +118,8 @@ class Record:
         for name, share in shares.items():
             if share is not None and not 0 <= share <= 1:
                 return f"its `{name}` is {share!r}, expected within [0, 1]"
+        if self.task not in ("classification", "regression"):
+            return f"its `task` is {self.task!r}, expected 'classification' or 'regression'"
         if self.best_epoch is not None and not 1 <= self.best_epoch <= len(self.epochs):
             return f"its `best_epoch` is {self.best_epoch}, expected from 1 to {len(self.epochs)}"
         return ""
