@@ -102,6 +102,7 @@ def test_beside_a_classification_each_has_its_own_columns():
 
 
 @on_tensorflow
+@pytest.mark.slow
 def test_a_report_shows_an_error_and_no_accuracy(finished, tmp_path):
     pytest.importorskip("matplotlib")
     text = write_report([finished[0]], tmp_path).read_text()
@@ -130,7 +131,7 @@ def test_show_bake_export_and_play_take_a_regression(run, finished, tmp_path):
     assert "standard deviation" in run("bake", model, "--data", "slopes", "--out", "baked.keras")
     assert "one output for each class" in run("export", model, "--softmax", "--out", "served/1", status=2)
     run("export", model, "--out", "served/1")
-    assert "A page draws images, and slopes has features" in run("play", model, "--out", "play.html")
+    assert "A page shows images and text, and slopes has features" in run("play", model, "--out", "play.html")
 
 
 @on_tensorflow
