@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from rich import table as rich_table
+    from rich.console import RenderableType
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:
@@ -44,22 +44,24 @@ class Table:
     left: tuple[str, ...] = ()
     flagged: frozenset[tuple[int, int]] = frozenset()
 
-    def rich(self) -> "rich_table.Table":
-        """Return the table for a terminal."""
+    def rich(self) -> "RenderableType":
+        """Return the table for a terminal; where that is too narrow, cells go on in the next line."""
         from rich import box
+        from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        caption = Text(self.caption) if self.caption else None
-        table = RichTable(title=Text(self.title), caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+        table = RichTable(title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.padding = (0, 1, 0, 0)
         for i, column in enumerate(self.columns):
-            table.add_column(Text(column), justify="left" if i == 0 or column in self.left else "right", no_wrap=True)
+            justify = "left" if i == 0 or column in self.left else "right"
+            table.add_column(Text(column), justify=justify, overflow="fold")  # wrapped, never cut off
         for i, row in enumerate(self.rows):
             # Text, not strings: what looks like markup in a name is shown as it is.
             cells = [Text(c, style="red" if (i, j) in self.flagged else "") for j, c in enumerate(row)]
             table.add_row(*cells)
-        return table
+        # Below the table, not its caption, which would be as narrow as it is.
+        return Group(table, Text(self.caption, style="dim")) if self.caption else table
 
     def html(self) -> str:
         """Return the table for a page, with its title as a heading."""
