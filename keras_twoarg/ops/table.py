@@ -93,6 +93,34 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool,
     return look_up(tuples, cells, grid)[:, None]
 
 
+def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:
+    """Evaluate the piecewise function without a table: phi at the corners of each tuple's cell alone.
+
+    Args:
+        tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
+        weights: As in `make_table`.
+        phi: As in `make_table`.
+        grid: The nodes of the table.
+
+    Returns:
+        A tensor of shape `(N, 1)`, in float32: as `evaluate` of the table, to within rounding.
+    """
+    tuples, arity = ops.cast(tuples, "float32"), tuples.shape[-1]
+    scaled = tuples * (1 / grid.step) + grid.extent / grid.step
+    cell = ops.clip(ops.floor(scaled), 0, grid.resolution - 2)  # (N, arity)
+    offsets = (
+        np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")
+    )  # of a cell's corners, in make_cells' order
+    corners = ops.reshape((cell[:, None] + offsets) * grid.step - grid.extent, (-1, arity))
+    values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
+    values = ops.unstack(ops.reshape(values, (-1, 2**arity)), axis=-1)
+    *rest, last = ops.unstack(scaled - cell, axis=-1)
+    values = [low + last * (high - low) for low, high in zip(values[::2], values[1::2], strict=True)]
+    for position in rest:
+        values = [values[0] + position * (values[1] - values[0])]
+    return ops.stack(values, axis=-1)
+
+
 def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity: int, training: bool) -> Tensor:
     """Evaluate phi at the nodes and return the cells' coefficients.
 
