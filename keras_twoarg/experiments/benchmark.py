@@ -37,9 +37,9 @@ NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
 }
 """The paper's networks: what builds them, the images' shape, and the batch."""
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
-COARSE = "interpolated_41"
-"""A table of 41 x 41 nodes instead of 81 x 81: what suits small networks."""
-PHI = ("interpolated", COARSE, "baked", "exact", "plain")
+RESOLUTIONS = {"interpolated_41": 41, "interpolated_81": 81}
+"""Tables of so many nodes along each argument, whatever phi's own would have: `"interpolated"`."""
+PHI = ("interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU behind Keras' LayerNormalization, where the others have `models.JointLayerNormalization`: convolutions alone."""
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
@@ -83,7 +83,7 @@ def build(network: str, variant: str, seed: int = 0) -> Model:
 
 
 def _evaluation(variant: str) -> str | Interpolation:
-    return Interpolation(resolution=41) if variant == COARSE else variant
+    return Interpolation(resolution=RESOLUTIONS[variant]) if variant in RESOLUTIONS else variant
 
 
 def _with_keras_norm(layer: Layer) -> Layer:

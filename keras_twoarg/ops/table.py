@@ -135,8 +135,25 @@ def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity:
         A tensor of shape `(cells, 2 ** arity)`, in float32.
     """
     weights = [ops.cast(weight, "float32") for weight in weights]
-    nodes = ops.convert_to_tensor(grid.nodes(arity))
-    return make_cells(phi(nodes, weights, training), grid.resolution, arity)
+
+    def cells(*weights: Tensor) -> Tensor:
+        nodes = ops.convert_to_tensor(grid.nodes(arity))
+        return make_cells(phi(nodes, list(weights), training), grid.resolution, arity)
+
+    # Where gradients are wanted, XLA is no faster.
+    if not training and may_compile(training):
+        return _compiled_here(cells)(*weights)
+    return cells(*weights)
+
+
+def _compiled_here(function: Function) -> Function:
+    """Return a function that XLA compiles as a part of the graph that is being traced; eagerly the function itself."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return function  # compiled anew at each call
+    compiled: Function = tf.function(function, jit_compile=True, autograph=False)
+    return compiled
 
 
 def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:

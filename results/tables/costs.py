@@ -12,6 +12,7 @@ LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
     "interpolated_41": "two_arg, a table of 41 x 41 nodes",
+    "interpolated_81": "two_arg, a table of 81 x 81 nodes",
     "baked": "two_arg, baked, in Keras",
     "exact": "two_arg, exact",
     "plain": "two_arg, plain (reshape and Dense)",
