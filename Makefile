@@ -1,6 +1,6 @@
 # make demo       the main job on real digits, in a new virtual environment; everything in demo/
-# make test       its own set-up, then the suite, on TensorFlow and on JAX
-# make test-slow  what takes longer: whole runs, killed and resumed, searches, examples
+# make test       its own set-up, then what takes a second or two each, on TensorFlow
+# make test-slow  the rest: whole runs, killed and resumed, searches, examples, pages; and all of it on JAX
 # make test-all   both, and every Python and the oldest packages that are promised
 # make lint       formatting, style, types and the order of imports
 # make docs       the documentation, in site/
@@ -16,11 +16,10 @@ demo: .venv/demo-installed
 
 test: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
 
 test-slow: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m jax
 
 test-all: test test-slow
 	bash tests/on_every_python.sh

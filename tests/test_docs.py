@@ -17,6 +17,7 @@ def blocks(page):
     return re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text(), re.S | re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "python" for kind, _ in blocks(page))])
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 def test_python_on_a_page_runs(page, tmp_path, monkeypatch):

@@ -69,6 +69,10 @@ COMMANDS = {
         "twoarg reproduce lm-kjv --first-seed 100",
         "from seed 101 on with `--arms two_arg,swiglu,one_arg`; packed with `--ends`",
     ),
+    "results/lm-kjv-seed-0": (
+        "twoarg reproduce lm-kjv --seeds 1",
+        "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",
+    ),
     "results/parity": ("twoarg reproduce parity --first-seed 100", "ended after two runs; packed with `--ends`"),
     "results/pilots/lm-pydocs": (
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",

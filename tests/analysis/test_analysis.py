@@ -147,6 +147,7 @@ def test_distance_is_one_minus_the_squared_correlation_over_the_density():
     assert analysis.distance(np.zeros((101, 101)), x1, measured) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["product", "maxout", "xnor", "glu", "swiglu"])
 def test_a_named_function_behind_affine_maps_is_found_again(name):
     function = surfaces.NAMED[name]
@@ -157,6 +158,7 @@ def test_a_named_function_behind_affine_maps_is_found_again(name):
     assert fit.name == name or fit.r2[fit.name] >= fit.r2[name] - 0.01
 
 
+@pytest.mark.slow
 def test_quadratics_that_no_named_function_is_are_called_quadratic():
     fit = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))
     assert fit.name == "quadratic" and fit.r2["quadratic"] > 0.999 and fit.r2["product"] < 0.9

@@ -33,6 +33,7 @@ def test_scores_that_do_not_pair_are_refused(scores):
         analysis.saddle_test(*scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mass", "weighted"), [(1.0, True), (0.9, False)])
 def test_chance_of_a_saddle_is_that_of_fits_one_by_one(rng, mass, weighted):
     densities = [density(rng.normal(size=(2000, 2))), density(rng.normal(size=(2000, 2)) * [2, 0.5])]

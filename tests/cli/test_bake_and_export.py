@@ -39,6 +39,7 @@ def test_bake_overwrites_only_what_it_made(folder, out):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_bake_may_be_given_again(folder):
     for _ in range(2):
         run("bake", "model.keras", "--data", "blobs.npz", "--out", "baked.keras")
@@ -46,6 +47,7 @@ def test_bake_may_be_given_again(folder):
     assert not list(folder.glob(".bake*"))
 
 
+@pytest.mark.slow
 def test_each_version_of_an_export_has_its_own_record(folder):
     (folder / "served" / "partial-1").mkdir(parents=True)
     (folder / "served" / "partial-1" / "mine.txt").write_text("keep me")
@@ -99,6 +101,7 @@ def test_a_network_of_text_is_trained_shown_baked_exported_and_served(folder):
     assert checked.count("agrees") >= 3 and "DIFFERS" not in checked
 
 
+@pytest.mark.slow
 def test_a_plan_of_text_prints_what_its_network_writes(folder):
     (folder / "letters.txt").write_text("the quick brown fox jumps over the lazy dog. " * 300)
     small = {"widths": [8], "sequence_width": 8, "context": 16, "epochs": 1, "epoch_samples": 320, "frozen_epochs": 0}

@@ -63,6 +63,7 @@ def test_a_space_of_brackets_is_one_line(run, data):
     assert "this is no JSON" in mistake(said) and len(said) < 2000
 
 
+@pytest.mark.slow
 def test_a_path_may_look_like_markup(run, data, tmp_path):
     said = run("train", "--data", data, "--arm", "relu", "--out", "a[/red]", *QUICK)
     assert "relu" in said and (tmp_path / "a[/red]" / "joint.json").exists()
@@ -187,6 +188,7 @@ def test_an_existing_export_is_not_overwritten(run, tmp_path):
     assert "exists already" in mistake(run("export", "model.keras", "--out", "there", status=2))
 
 
+@pytest.mark.slow
 def test_another_configuration_in_the_folder(run, data):
     run("train", "--data", data, "--out", "out", "--arm", "relu", *QUICK)
     said = run("train", "--data", data, "--out", "out", "--arm", "relu", *QUICK, "--seed", "1", status=2)
@@ -244,6 +246,7 @@ def test_bench_does_not_write_onto_another_file(run, tmp_path):
     assert (tmp_path / "list.json").read_text() == "[1, 2]"
 
 
+@pytest.mark.slow
 def test_brackets_in_a_path_are_no_markup(run, data, tmp_path):
     said = run("train", "--data", data, "--out", "x[/red]", "--arm", "relu", *QUICK)
     assert "relu" in said and "x[/red]/report.html" in run("report", "x[/red]").replace("\n", "")

@@ -34,6 +34,7 @@ def small(monkeypatch):
     monkeypatch.setattr(benchmark.subprocesses, "call", call)
 
 
+@pytest.mark.slow
 def test_all_variants_but_the_baked_have_as_many_parameters():
     for variant in benchmark.VARIANTS:
         model = benchmark.build("mlp28", variant)

@@ -18,12 +18,14 @@ def seeded(units=(16, 16), arity=2):
     return inner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surface", [surfaces.product, surfaces.maxout, surfaces.xnor, surfaces.swiglu])
 def test_a_structured_start_fits_the_named_surface(surface):
     fit = pretrain(seeded((32, 32)), surface, epochs=8, learning_rate=3e-3)
     assert fit.r2 > 0.99
 
 
+@pytest.mark.slow
 def test_a_random_field_is_fitted_better_with_more_epochs():
     field = surfaces.random_field(0)
     short = pretrain(seeded((64, 64)), field, epochs=1)
@@ -32,6 +34,7 @@ def test_a_random_field_is_fitted_better_with_more_epochs():
     np.testing.assert_allclose(1 - longer.mse / field.values.var(), longer.r2, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 3])
 def test_other_arities(arity):
     inner = seeded(arity=arity)
@@ -42,6 +45,7 @@ def test_other_arities(arity):
     assert np.isfinite(fit.mse)
 
 
+@pytest.mark.slow
 def test_the_second_time_comes_from_the_cache_and_is_equal(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path / "cache"))
     first, second, other = seeded(), seeded(), seeded()
@@ -54,6 +58,7 @@ def test_the_second_time_comes_from_the_cache_and_is_equal(tmp_path, monkeypatch
     assert not pretrain(other, surfaces.product, epochs=1).cached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated"])
 def test_a_damaged_cache_is_fitted_anew(content, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path))
@@ -69,6 +74,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     assert not pretrain(seeded(), surfaces.product, epochs=1).cached
 
 
+@pytest.mark.slow
 def test_progress_counts_to_the_end():
     calls = []
     pretrain(seeded(), surfaces.product, epochs=15, cache=False, progress=lambda *done: calls.append(done))

@@ -42,6 +42,7 @@ def predictions(model, x):
     return ops.convert_to_numpy(model(x, training=False))
 
 
+@pytest.mark.slow
 def test_the_tolerance_bounds_the_error_at_the_pre_activations(model, images, rng):
     for tolerance in (1e-2, 1e-3):
         baked, report = bake(model, images, tolerance)
@@ -59,11 +60,13 @@ def test_a_tolerance_that_means_nothing_is_refused(model, images, tolerance):
         bake(model, images, tolerance)
 
 
+@pytest.mark.slow
 def test_a_tolerance_that_no_table_meets_is_said(model, images):
     with pytest.raises(ValueError, match="Use a larger tolerance"):
         bake(model, images, 1e-30)
 
 
+@pytest.mark.slow
 def test_a_smaller_tolerance_takes_more_nodes_and_changes_outputs_less(model, images):
     coarse, fine = (bake(model, images, tolerance)[1] for tolerance in (3e-2, 1e-3))
     assert coarse.places[0].resolution < fine.places[0].resolution
@@ -97,6 +100,7 @@ def undecided(seed, hidden_units=(16, 16)):
     return model
 
 
+@pytest.mark.slow
 def test_few_enough_predictions_change_by_default(rng):
     x = rng.normal(size=(4000, 6, 6, 1)).astype("float32")
     model = undecided(seed=UNDECIDED)
@@ -136,6 +140,7 @@ def test_two_thousand_samples_are_looked_at_all_over_the_data(rng):
     assert report.places[0].extent == pytest.approx(1.05 * 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "labels", "task"),
     [
@@ -208,6 +213,7 @@ def test_an_interpolated_model_keeps_its_table_and_its_outputs(model, images):
     np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_calibration_data_arguments_are_taken_as_normal_and_nothing_is_promised(model, images):
     baked, report = bake(model)
     assert report.samples == 0 and report.changed is None and report.bound is None
@@ -215,6 +221,7 @@ def test_without_calibration_data_arguments_are_taken_as_normal_and_nothing_is_p
     np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=0.1)
 
 
+@pytest.mark.slow
 def test_baking_leaves_the_model_as_it_was(model, images):
     before, weights = predictions(model, images), model.get_weights()
     bake(model, images)
@@ -222,6 +229,7 @@ def test_baking_leaves_the_model_as_it_was(model, images):
     np.testing.assert_array_equal(predictions(model, images), before)
 
 
+@pytest.mark.slow
 def test_a_baked_model_has_no_inner_network_and_trains_nothing_of_phi(model, images):
     baked, _ = bake(model, images)
     assert not [layer for layer in baked._flatten_layers() if isinstance(layer, InnerNetwork | TwoArgActivation)]
@@ -230,6 +238,7 @@ def test_a_baked_model_has_no_inner_network_and_trains_nothing_of_phi(model, ima
     assert len(baked.trainable_weights) == 6  # kernels and biases of three linear layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_arity_and_pairing(arity, pairing, rng):
@@ -240,6 +249,7 @@ def test_arity_and_pairing(arity, pairing, rng):
     np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
 
 
+@pytest.mark.slow
 def test_functional_nested_and_two_tensor_models(rng):
     inner = InnerNetwork((8, 8))
     block = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8), TwoArgActivation(inner)], name="block")
@@ -253,6 +263,7 @@ def test_functional_nested_and_two_tensor_models(rng):
     np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_keeps_the_table_in_float32(policy, rng):
     layer = TwoArgActivation(InnerNetwork((8, 8), dtype=policy), dtype=policy)
@@ -266,6 +277,7 @@ def test_mixed_precision_keeps_the_table_in_float32(policy, rng):
     np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), exact, atol=0.05)
 
 
+@pytest.mark.slow
 def test_files_pickles_copies_and_rebuilt_models_compute_the_same(model, images, tmp_path):
     baked, _ = bake(model, images)
     expected = predictions(baked, images)
@@ -279,6 +291,7 @@ def test_files_pickles_copies_and_rebuilt_models_compute_the_same(model, images,
         np.testing.assert_array_equal(predictions(copy, images), expected)
 
 
+@pytest.mark.slow
 def test_the_layers_around_can_still_be_trained(model, images):
     baked, _ = bake(model, images)
     table = ops.convert_to_numpy(baked.layers[3].cells)
@@ -288,6 +301,7 @@ def test_the_layers_around_can_still_be_trained(model, images):
     np.testing.assert_array_equal(ops.convert_to_numpy(baked.layers[3].cells), table)
 
 
+@pytest.mark.slow
 def test_nan_stays_nan_and_spreads_no_further(model, images):
     baked, _ = bake(model, images)
     x = np.array([[np.nan, 0.0, 1.0, 2.0], [np.inf, 0.0, 1.0, 2.0], [1e30, 0.0, 1.0, 2.0]], "float32")
@@ -324,6 +338,7 @@ def test_exports_compute_the_same_in_their_own_runtimes(format, architecture, tm
     np.testing.assert_allclose(outputs[others], predictions(baked, images)[others], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_saved_model_holds_tables_and_no_phi(model, images, tmp_path):
     if BACKEND != "tensorflow":
         pytest.skip("run once, on TensorFlow")
@@ -360,6 +375,7 @@ def test_errors(action, message):
         action()
 
 
+@pytest.mark.slow
 def test_models_that_keras_cannot_rebuild_are_refused(rng):
     subclassed = Subclassed()
     subclassed(rng.normal(size=(3, 4)))
@@ -370,6 +386,7 @@ def test_models_that_keras_cannot_rebuild_are_refused(rng):
         bake(wrapped)
 
 
+@pytest.mark.slow
 def test_a_dense_block_is_baked(tmp_path):
     phi = InnerNetwork((8, 8))
     stack = [TwoArgDense(8, phi, kernel_regularizer="l2"), TwoArgDense(5, phi, use_bias=False)]
@@ -383,6 +400,7 @@ def test_a_dense_block_is_baked(tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), baked(x))
 
 
+@pytest.mark.slow
 def test_a_transformer_is_baked():
     model = models.transformer((12,), 20, widths=(16, 16), sequence_width=16, inner=InnerNetwork((8, 8)))
     tokens = np.random.default_rng(0).integers(0, 20, (50, 12))
@@ -391,6 +409,7 @@ def test_a_transformer_is_baked():
     np.testing.assert_allclose(baked(tokens), model(tokens), atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "layer"),
     [

@@ -49,6 +49,7 @@ np.save(sys.argv[3], loaded.signatures["serving_default"](image=tf.constant(x))[
 """
 
 
+@pytest.mark.slow
 def test_a_process_without_keras_serves_it(exported, tmp_path):
     model, path = exported
     x = formats.random_inputs(model, seed=2)
@@ -58,6 +59,7 @@ def test_a_process_without_keras_serves_it(exported, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), keras.ops.convert_to_numpy(model(x)), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX exports reject an empty batch")
 @pytest.mark.parametrize("batch", [0, 1, 37, 1000])
 def test_any_batch(exported, batch):

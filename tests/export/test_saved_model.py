@@ -114,6 +114,7 @@ def lacking():
     return keras.Model(images, keras.layers.Flatten()(Dilation()(images))), np.zeros((2, 4, 4, 1), "float32")
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("build", [strings, lacking])
 def test_what_xla_cannot_compile_has_the_portable_signature_alone_and_says_why(build, tmp_path):
@@ -128,6 +129,7 @@ def test_what_xla_cannot_compile_has_the_portable_signature_alone_and_says_why(b
         runtimes.load(tmp_path / "1", "tf_saved_model", compiled=True)
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_the_command_says_so_in_one_line(tmp_path, monkeypatch):
     def fail(model):
@@ -140,6 +142,7 @@ def test_the_command_says_so_in_one_line(tmp_path, monkeypatch):
     assert "agrees with the model" in done.output and not runtimes.has_compiled(tmp_path / "1", "tf_saved_model")
 
 
+@pytest.mark.slow
 def test_other_backends_write_what_they_did(tmp_path):
     formats.export(models.mlp((5,), 3, widths=(4,), seed=0), tmp_path / "1")
     assert runtimes.has_compiled(tmp_path / "1", "tf_saved_model") is (keras.backend.backend() == "tensorflow")

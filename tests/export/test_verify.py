@@ -41,6 +41,7 @@ def test_every_runtime_of_a_saved_model_agrees(served):
     assert "agrees" in verify.checks_table(list(checks.values())).html()
 
 
+@pytest.mark.slow
 def test_another_models_outputs_are_seen_and_set_the_exit_status(served, tmp_path):
     model, folder = served
     formats.export(model, tmp_path / "model.onnx", "onnx")
@@ -81,6 +82,7 @@ def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_
     assert not first.agrees and first.difference is None and first.problem
 
 
+@pytest.mark.slow
 def test_pixels_and_softmax_are_inside(tmp_path):
     model = models.mlp((5, 5, 1), 3, widths=(8,), seed=0)
     model.save(tmp_path / "model.keras")

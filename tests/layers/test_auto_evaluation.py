@@ -28,6 +28,7 @@ class Subclassed(keras.Model):
         return self.head(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7, 200])
 def test_a_sample_has_one_prediction_whatever_its_batch(batch, rng):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(128), TwoArgActivation(), keras.layers.Dense(2)])

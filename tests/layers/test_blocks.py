@@ -89,6 +89,7 @@ def test_two_streams_of_cell_types(rng):
 # TwoArgDense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2, 3])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_dense_is_a_dense_layer_and_an_activation(arity, pairing, rng):
@@ -154,6 +155,7 @@ def trained(cell, x, y, **kwargs):
     return [numpy(w) for w in model.get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["separate", "mixed"])
 @pytest.mark.parametrize("unroll", [False, True])
 def test_a_table_made_before_the_loop_trains_as_one_made_at_every_step(arguments, unroll, rng, monkeypatch):
@@ -222,6 +224,7 @@ def test_stateful_layers_go_on_where_they_were(rng):
     np.testing.assert_allclose(model.predict(x[:, :2], verbose=0), parts[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_ways_share_the_phi_of_the_scope(tmp_path, rng):
     inner, x = phi(), array(rng, 3, 6, 5)
     with sharing_scope(inner):
@@ -249,6 +252,7 @@ def test_both_ways_without_a_scope_are_told(rng):
         both(array(rng, 3, 6, 5))
 
 
+@pytest.mark.slow
 def test_stacked_cells_and_cell_types(rng):
     inner, other = phi(), phi(seed=4)
     layer = RNN([TwoArgRNNCell(4, inner), TwoArgRNNCell(6, [inner, other], arguments="mixed", dropout=0.1)])
@@ -290,6 +294,7 @@ def blocks_model(inner, other):
     )
 
 
+@pytest.mark.slow
 def test_tools_see_the_places_of_blocks(rng):
     inner, other, x = phi(), phi(seed=4), array(rng, 7, 6, 5)
     model = blocks_model(inner, other)

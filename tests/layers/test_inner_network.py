@@ -62,6 +62,7 @@ def test_what_was_frozen_is_frozen_and_the_policy_stays(tmp_path):
     assert loaded.hidden_units == (4,) and loaded.arity == 1 and loaded.activation is keras.activations.tanh
 
 
+@pytest.mark.slow
 def test_phi_of_one_task_in_a_network_for_another(tmp_path, rng):
     digits = models.mlp((4, 4, 1), 3, widths=(6, 6))
     digits.save(tmp_path / "digits.keras")

@@ -60,6 +60,7 @@ def test_gradient_is_that_of_keras_layer_in_float64(rng):
     np.testing.assert_allclose(gradient_of(models.JointLayerNormalization(), "float32"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_training_is_that_of_keras_layer_and_is_compiled(rng, monkeypatch):
     traced = []
@@ -86,6 +87,7 @@ def test_half_precision_is_normalized_in_float32(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(y).astype("float32"), in_float64(x), atol=5e-3)
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_an_export_is_portable(tmp_path, rng):
     import tensorflow as tf

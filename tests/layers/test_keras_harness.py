@@ -46,6 +46,7 @@ def test_activation(harness, arity, pairing, lead):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2, 3])
 def test_max_pooling(harness, arity):
     harness.run_layer_test(
@@ -76,6 +77,7 @@ def test_axis(harness, axis):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 @pytest.mark.parametrize("arity", [1, 2, 3])
 def test_cell_types(harness, arity, pairing):
@@ -121,6 +123,7 @@ def test_dense_of_cell_types(harness):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["separate", "mixed"])
 def test_rnn_cell(harness, arguments):
     cell = TwoArgRNNCell(4, InnerNetwork((4,)), arguments=arguments, dropout=0.1, recurrent_dropout=0.2, seed=1)
@@ -138,6 +141,7 @@ def test_rnn_cell(harness, arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2, 3])
 def test_inner_network(harness, arity):
     harness.run_layer_test(

@@ -26,6 +26,7 @@ def train(model, rng):
     return model
 
 
+@pytest.mark.slow
 @silence
 def test_fit_is_training_too(rng):
     model = shared_mlp(inner := phi(), places=2)
@@ -39,6 +40,7 @@ def phi():
     return InnerNetwork((4, 4))
 
 
+@pytest.mark.slow
 def test_a_second_model_that_trains_the_phi_of_a_live_one_is_told_once(rng):
     inner = phi()
     first = train(shared_mlp(inner), rng)
@@ -50,6 +52,7 @@ def test_a_second_model_that_trains_the_phi_of_a_live_one_is_told_once(rng):
     assert len([one for one in told if "Two models hold" in str(one.message)]) == 1
 
 
+@pytest.mark.slow
 def test_weights_loaded_into_the_phi_of_a_live_model_are_told(rng, tmp_path):
     inner = phi()
     first = train(shared_mlp(inner), rng)
@@ -59,6 +62,7 @@ def test_weights_loaded_into_the_phi_of_a_live_model_are_told(rng, tmp_path):
         second.load_weights(tmp_path / "first.weights.h5")
 
 
+@pytest.mark.slow
 def test_weights_loaded_into_two_untrained_models_are_told(rng, tmp_path):
     shared_mlp(phi()).save_weights(tmp_path / "other.weights.h5")
     inner = phi()
@@ -68,6 +72,7 @@ def test_weights_loaded_into_two_untrained_models_are_told(rng, tmp_path):
         models[1].load_weights(tmp_path / "other.weights.h5")
 
 
+@pytest.mark.slow
 def test_training_after_loading_into_another_model_is_told(rng, tmp_path):
     shared_mlp(phi()).save_weights(tmp_path / "other.weights.h5")
     inner = phi()
@@ -77,6 +82,7 @@ def test_training_after_loading_into_another_model_is_told(rng, tmp_path):
         train(second, rng)
 
 
+@pytest.mark.slow
 def test_pooled_places_are_told_too(rng):
     inner = phi()
 
@@ -133,6 +139,7 @@ def test_two_parts_of_a_model_with_a_step_of_its_own_may_share_phi(rng):
         part(x, training=True)
 
 
+@pytest.mark.slow
 @silence
 def test_a_model_that_nobody_holds_any_more_is_none(rng):
     inner = phi()
@@ -140,6 +147,7 @@ def test_a_model_that_nobody_holds_any_more_is_none(rng):
         train(shared_mlp(inner), rng)
 
 
+@pytest.mark.slow
 @silence
 def test_copies_have_a_phi_of_their_own(rng, tmp_path):
     model = train(shared_mlp(phi()), rng)
@@ -192,6 +200,7 @@ def test_the_best_models_of_a_tuner_that_makes_phi_in_build_are_what_was_scored(
     np.testing.assert_allclose(again, scores, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_models_of_a_tuner_with_one_phi_for_all_are_told(tmp_path, rng):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

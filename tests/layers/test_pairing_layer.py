@@ -104,6 +104,7 @@ def pooled_network(first, evaluation, weights):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
 def test_channels_first_images_through_training_saving_and_baking(evaluation, tmp_path, rng):
     """The same network and data in both orders: the same losses, outputs, and arguments."""

@@ -61,6 +61,7 @@ def test_refused_before_training_and_prediction_change_anything():
             run(model)
 
 
+@pytest.mark.slow
 def test_one_argument_keeps_the_width_and_may_be_an_activation(tmp_path, rng):
     inner = InnerNetwork((4,), arity=1)
     model = keras.Sequential(

@@ -37,6 +37,7 @@ def test_gradients_are_the_closed_form(phi, rng):
     np.testing.assert_allclose(by_coefficients[:, 0], sums, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_arm_shares_six_coefficients(tmp_path, rng):
     model = models.mlp((8, 8, 1), 10, "quadratic", (6, 6, 6), seed=1)
     assert model.count_params() == models.mlp((8, 8, 1), 10, "product", (6, 6, 6)).count_params() + 6

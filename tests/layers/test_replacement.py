@@ -13,6 +13,7 @@ def seeded(hidden=(5,), arity=2, seed=7, **kwargs):
     return InnerNetwork(hidden, arity=arity, kernel_initializer=initializer, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", [False, True])
 @pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
 def test_a_layer_takes_another_phi_at_any_time(built, evaluation, rng):
@@ -66,6 +67,7 @@ def test_all_places_of_a_loaded_model_and_training_goes_on(compiled, tmp_path, r
     np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_that_another_optimizer_knows_is_trained_after_compiling_again(rng):
     x, y = rng.normal(size=(16, 6)).astype("float32"), rng.normal(size=(16, 3)).astype("float32")
     model = shared_mlp(places=1)
@@ -78,6 +80,7 @@ def test_a_network_that_another_optimizer_knows_is_trained_after_compiling_again
     assert not np.array_equal(before[0], new.get_weights()[0])
 
 
+@pytest.mark.slow
 def test_one_of_several_networks_is_replaced():
     first, second, new = seeded(name="first"), seeded(name="second"), seeded(name="new")
     layers = [TwoArgActivation(first), TwoArgActivation(second), TwoArgActivation(first)]
@@ -90,6 +93,7 @@ def test_one_of_several_networks_is_replaced():
         set_phi(model, new, instead_of=first)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own checkpoints")
 def test_tensorflow_sees_the_new_phi(tmp_path):
     import tensorflow as tf

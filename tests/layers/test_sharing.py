@@ -172,6 +172,7 @@ def test_a_copy_has_one_phi_and_the_same_outputs(model, operation, tmp_path, x):
     np.testing.assert_array_equal(copied.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_two_copies_are_independent(model, operation, tmp_path, x):
     first, second = operation(model, tmp_path), operation(model, tmp_path)
@@ -183,6 +184,7 @@ def test_two_copies_are_independent(model, operation, tmp_path, x):
     assert np.abs(first.predict(x, verbose=0) - before).max() > 0.1
 
 
+@pytest.mark.slow
 def test_saved_model_holds_phi_once_and_agrees(model, tmp_path, x):
     tensorflow = pytest.importorskip("tensorflow")
     if keras.backend.backend() == "torch":
@@ -194,6 +196,7 @@ def test_saved_model_holds_phi_once_and_agrees(model, tmp_path, x):
     assert sum(int(np.prod(v.shape)) for v in loaded.variables) == OUTER + INNER
 
 
+@pytest.mark.slow
 def test_saved_models_of_tensorflow_itself_agree(model, tmp_path, x):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tf.saved_model.save takes TensorFlow's variables")
@@ -207,6 +210,7 @@ def test_saved_models_of_tensorflow_itself_agree(model, tmp_path, x):
     np.testing.assert_allclose(outputs.numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_goes_on_training_after_loading(tmp_path, x):
     model = sequential(InnerNetwork(hidden_units=(5, 5)))
     model.compile("adam", "mse")
@@ -276,6 +280,7 @@ def test_a_scope_may_be_given_networks_that_are_not_to_be_copied():
     assert TwoArgActivation.from_config(config).inner is not inner
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_two_loads_keeps_both_networks(tmp_path, x):
     sequential(InnerNetwork(hidden_units=(5, 5))).save(tmp_path / "member.keras")
     members = [keras.models.load_model(tmp_path / "member.keras") for _ in range(2)]

@@ -64,6 +64,7 @@ def test_a_unit_of_two_arguments_by_hand():
     np.testing.assert_allclose(ops.convert_to_numpy(layer(np.array([[1.0, 3.0, 5.0, -1.0]]))), [[2.0, 6.0]])
 
 
+@pytest.mark.slow
 def test_functional_model_with_unknown_batch_and_length(rng):
     x = keras.Input((None, 6))
     model = keras.Model(x, TwoArgActivation()(keras.layers.Dense(8)(x)))
@@ -128,6 +129,7 @@ def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rows, rng)
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_frozen_phi_does_not_move_and_the_rest_does(rng):
     inner = InnerNetwork(hidden_units=(8, 8))
     model = shared_mlp(inner)

@@ -53,6 +53,7 @@ def test_outputs_are_those_of_the_two_layers(evaluation, shape, size, arity, rng
         np.testing.assert_allclose(ops.convert_to_numpy(y), ops.convert_to_numpy(expected), atol=1e-5)
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize(("shape", "size"), [((6, 6), (2, 2)), ((7, 5), (2, 2)), ((7, 8), (3, 2))])
 @pytest.mark.parametrize("arity", [1, 2])
@@ -95,6 +96,7 @@ def test_among_equals_the_first_has_the_gradient_as_in_max_pooling(rng):
     assert not slopes[:, 1::2].any() and not slopes[:, :, 1::2].any()
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_training_is_that_of_the_two_layers_and_is_one_pass(rng, monkeypatch):
     used = []
@@ -118,6 +120,7 @@ def test_training_is_that_of_the_two_layers_and_is_one_pass(rng, monkeypatch):
     np.testing.assert_allclose(*predictions, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_switches(rng):
     x, y = rng.normal(size=(64, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 64)
     model = network([TwoArgMaxPooling2D(InnerNetwork((8, 8)))], x.shape[1:])
@@ -128,6 +131,7 @@ def test_training_lowers_the_loss_and_switches(rng):
         assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_saved_cloned_and_shared(tmp_path, rng):
     inner = InnerNetwork((8, 8))
     layers = [TwoArgMaxPooling2D(inner, (2, 3), name="pooled"), keras.layers.Conv2D(8, 1), TwoArgActivation(inner)]
@@ -146,6 +150,7 @@ def test_auto_counts_units_before_pooling():
     assert model.output_shape == (None, 1, 1, 1)
 
 
+@pytest.mark.slow
 def test_unknown_height_and_two_tensors(rng):
     image = keras.Input((None, None, 4))
     model = keras.Model(image, TwoArgMaxPooling2D(evaluation="interpolated")(image))
@@ -181,6 +186,7 @@ def test_baked_and_its_arguments_recorded(rng, tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=0.05)
 
 
+@pytest.mark.slow
 @only_tensorflow
 def test_an_export_is_portable(tmp_path, rng):
     import tensorflow as tf

@@ -39,6 +39,7 @@ def test_a_converted_relu_network_computes_the_same_function(name):
     assert_shared(converted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_converted_model_is_saved_and_loaded(name, tmp_path):
     converted, _ = convert(RELU_MODELS[name]())
@@ -70,6 +71,7 @@ def test_a_smooth_activation_is_fitted_and_the_error_reported(activation):
     assert report.difference < 3e-2 * report.scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layer", [lambda: layers.ReLU(6.0), lambda: layers.LeakyReLU(0.2), lambda: layers.PReLU("ones")]
 )
@@ -146,6 +148,7 @@ def subclassed():
     return Own()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [

@@ -25,6 +25,7 @@ PUBLISHED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "shape", "arm", "widths", "parameters"), PUBLISHED)
 def test_parameters_are_the_papers(build, shape, arm, widths, parameters):
     model = build(shape, 10, arm, widths)
@@ -42,6 +43,7 @@ def test_three_arguments():
     assert model.count_params() == 180_811
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arm", ["two_arg", "one_arg", "relu", "gelu", "prelu", "swiglu", "glu", "maxout", "xnor", "product"]
 )
@@ -95,6 +97,7 @@ def test_fixed_pairs_are_the_named_surfaces(function, pairing, rng, tmp_path):
     np.testing.assert_allclose(models.PairActivation(function)([x1, x2]), y, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere one path serves all")
 @pytest.mark.parametrize("function", ["swiglu", "glu", "maxout", "xnor", "product"])
 def test_fixed_pairs_and_their_gradients_are_the_same_compiled(function, rng):

@@ -25,6 +25,7 @@ def test_a_token_changes_nothing_before_it(arm, rng):
     assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["separate", "mixed"])
 @pytest.mark.parametrize("arm", ["two_arg", "one_arg", "quadratic", "tanh", "lstm", "gru"])
 def test_parameters_are_counted_without_building(arm, arguments):
@@ -39,6 +40,7 @@ def test_parameters_are_counted_without_building(arm, arguments):
     assert len(phi) == (arm in models.ARMS)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_one_phi_and_the_seed_decides_every_weight(tmp_path, rng):
     model, again = small(), small()
     assert all((a == b).all() for a, b in zip(model.get_weights(), again.get_weights(), strict=True))

@@ -15,6 +15,7 @@ def small(arm="two_arg", **settings):
     return models.resnet(arm=arm, seed=1, **{**SMALL, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", ["between", "both"])
 @pytest.mark.parametrize("arm", ["two_arg", "swiglu", "relu", "prelu"])
 def test_parameters_are_counted_without_building(arm, places):
@@ -41,6 +42,7 @@ def test_where_the_units_are(places, units):
     assert len(relu) == (3 if places == "between" else 0)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_one_phi_and_trained(tmp_path, rng):
     model = small(inner=InnerNetwork((8,)), places="both")
     x, y = rng.normal(size=(16, 8, 8, 3)).astype("float32"), rng.integers(0, 4, 16)

@@ -24,6 +24,7 @@ def test_a_token_changes_nothing_before_it(rng):
     assert np.abs(before[:, 7:] - after[:, 7:]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["relu_squared", "gelu", "swiglu", "maxout", "one_arg", "quadratic", "prelu"])
 def test_arms_have_as_many_parameters(arm):
     reference = models.transformer((64,), 68)
@@ -33,6 +34,7 @@ def test_arms_have_as_many_parameters(arm):
     assert len(set(widths)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["two_arg", "one_arg", "quadratic", "prelu", "gelu"])
 def test_parameters_are_counted_without_building(arm):
     model = small(arm)
@@ -49,6 +51,7 @@ def test_what_it_costs(rng):
     assert (costs.units, costs.normalization) == (2 * positions * 8, "LayerNorm")
 
 
+@pytest.mark.slow
 def test_relu_squared_is_saved_by_name(tmp_path, rng):
     model = small("relu_squared")
     model.save(tmp_path / "m.keras")
@@ -66,6 +69,7 @@ def test_the_seed_decides_every_weight_and_no_two_start_equal():
     assert not any(a.shape == b.shape and (a == b).all() for i, a in enumerate(drawn) for b in drawn[:i])
 
 
+@pytest.mark.slow
 def test_one_phi_for_all_blocks_is_saved_as_one(tmp_path, rng):
     model = small(inner=InnerNetwork(hidden_units=(8,)))
     model.save(tmp_path / "m.keras")

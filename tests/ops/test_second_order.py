@@ -41,6 +41,7 @@ def convolutional():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("make", [lambda: shared_mlp(places=2), convolutional], ids=["dense", "pooled"])
 def test_a_gradient_penalty_is_that_of_the_portable_look_up(make, compiled, rng, monkeypatch):
@@ -73,6 +74,7 @@ def penalty_gradients_in_graph(model, x):
     return outer.gradient(penalty, [x, *weights], unconnected_gradients="zero")
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_those_of_the_piecewise_function(rng):
     grid = Interpolation(extent=2.0, resolution=9)
     layer = TwoArgActivation(InnerNetwork((8, 8)), evaluation=grid)
@@ -95,6 +97,7 @@ def test_second_derivatives_are_those_of_the_piecewise_function(rng):
     np.testing.assert_allclose(hessians, expected, atol=1e-3 * np.abs(twist).max())
 
 
+@pytest.mark.slow
 def test_the_penalty_falls_as_float64_differences_say(rng):
     """The penalty's gradient to a weight in front, against differences in float64 of the same piecewise function."""
     grid = Interpolation(extent=3.0, resolution=13)

@@ -41,6 +41,7 @@ def layer_and_points(rng, arity=2, number=400, spread=2.0, activation="relu", gr
     return layer, rng.normal(0, spread, (number, arity)).astype("float32"), grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2])
 @pytest.mark.parametrize("training", [False, True])
 def test_values_are_the_piecewise_function_inside_and_outside(arity, training, rng):
@@ -117,6 +118,7 @@ def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
     assert by_cell is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2])
 def test_error_falls_with_the_square_of_the_step_for_a_smooth_phi(arity, rng):
     layer, x, _ = layer_and_points(rng, arity, spread=1.0, activation="tanh")
@@ -165,6 +167,7 @@ def test_extreme_and_missing_values(training, rng):
     assert not np.isfinite(ops.convert_to_numpy(layer(beyond, training=training))).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(0, 8), (1, 8), (3, 5, 8), (2, 4, 4, 8)])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_any_number_of_axes(shape, pairing, rng):
@@ -226,6 +229,7 @@ def test_mixed_precision_looks_up_in_float32(policy, rng):
         np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), exact, atol=0.06)
 
 
+@pytest.mark.slow
 def test_the_same_file_serves_both_and_keeps_the_choice(tmp_path, rng):
     grid = Interpolation(4.0, 33)
     model = keras.Sequential([keras.Input((8,)), TwoArgActivation(evaluation=grid)])
@@ -240,6 +244,7 @@ def test_the_same_file_serves_both_and_keeps_the_choice(tmp_path, rng):
     np.testing.assert_allclose(switched.predict(x, verbose=0), exact, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("traced_before", [False, True])
 def test_the_evaluation_changes_at_any_time(traced_before, rng):
     coarse, x = (
@@ -266,6 +271,7 @@ def test_the_evaluation_changes_at_any_time(traced_before, rng):
     np.testing.assert_allclose(*(m.evaluate(x, x[:, :3], verbose=0) for m in (model, other)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_switching_keeps_the_optimizer(rng):
     model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
     model.compile("adam", "mse")
@@ -294,6 +300,7 @@ def test_auto_interpolates_where_128_samples_have_more_units_than_the_table_has_
     assert set_evaluation(triples, "auto") == {"triples": "exact"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="a SavedModel cannot be written from torch")
 def test_an_export_agrees_and_is_portable(tmp_path, rng):
     tensorflow = pytest.importorskip("tensorflow")
@@ -309,6 +316,7 @@ def test_an_export_agrees_and_is_portable(tmp_path, rng):
         assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere one path serves all")
 def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch):
     compiled = []
@@ -359,6 +367,7 @@ def test_places_with_other_grids_or_dtypes_share_no_table(rng, monkeypatch):
     assert len(tables) == 2  # the first two have one grid, and a table is in float32 always
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="gradient tapes are TensorFlow's")
 def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
     import tensorflow as tf

@@ -106,6 +106,7 @@ def test_the_graph_of_a_sequential_model():
     assert keras_internals.graph_of(layers.Dense(1)) is None
 
 
+@pytest.mark.slow
 def test_models_that_exist_and_hold_a_layer():
     """Without `_tracker`: models without an initializer are touched; a phi that is replaced stays in old traces."""
     model, other = mlp(), mlp()
@@ -145,6 +146,7 @@ def test_a_layer_takes_the_place_of_another():
         layer.more = layers.Dense(2)
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_knows_no_variables():
     """Without `DotNotTrackScope`: behind `set_phi`, `fit` ends in an error about unknown variables."""
     model = mlp()
@@ -204,6 +206,7 @@ def test_steps_of_fit_are_known_by_their_names():
     assert any(answers) and not keras_internals.is_tracing_a_step()
 
 
+@pytest.mark.slow
 def test_a_model_is_traced_anew():
     """Without `train_function` and its like: after `evaluation` is set, `fit` goes on with the old one."""
     layer, answers = asking(lambda: True)

@@ -26,6 +26,7 @@ def die(progress):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_results_and_progress_come_back():
     seen = []
     ended = subprocesses.call(f"{__name__}:add", lambda *p: seen.append(p), 2, 3)

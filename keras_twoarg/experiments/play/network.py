@@ -1,7 +1,6 @@
 """A Keras model as the list of layers that the page computes."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from math import prod
 from typing import TypeAlias
 
@@ -10,45 +9,58 @@ import numpy as np
 
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.play.arrays import pack_array
+from keras_twoarg.experiments.play.chain import Chain, Residual, chain_of, layers_of
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
+from keras_twoarg.models.transformer import PositionEmbedding
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import JsonObject, Layer, Model
 
 MOST_PARAMETERS = 1_000_000
 MOST_MULTIPLY_ADDS = 3_000_000
 """Of one image: more would make the page's 500 images wait for seconds."""
+MOST_MULTIPLY_ADDS_OF_TEXT = 60_000_000
+"""Of one window of text: a page has 16 of them."""
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "gelu")
 """Hidden activations of phi that the page evaluates."""
 Place: TypeAlias = TwoArgActivation | PairActivation
-FITS = "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout"
+FITS = (
+    "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout, "
+    "with residual connections; and causal Transformers as `models.transformer` builds them"
+)
 
 
 def network_layers(model: Model) -> list[JsonObject]:
     """Return what each layer of a model computes, in order, as JSON.
 
     Args:
-        model: A Sequential model, or a functional one that is a chain, of `Dense`, `Conv2D` (3x3 and the like, without
-            padding and strides), `LayerNormalization`, `TwoArgActivation`, `TwoArgMaxPooling2D`, `PairActivation`,
-            `MaxPooling2D`, `Flatten` and `Dropout`; the last layer may have or be a softmax.
+        model: A Sequential model, or a functional one that is a chain with residual connections, of `Dense`, `Conv2D`
+            (3x3 and the like, without padding and strides), `LayerNormalization`, `TwoArgActivation`,
+            `TwoArgMaxPooling2D`, `PairActivation`, `MaxPooling2D`, `Flatten`, `Dropout`, `Embedding`,
+            `PositionEmbedding` and `MultiHeadAttention` of a sequence to itself; the last layer may have or be a
+            softmax. That attention is causal is not seen here: `page.py` checks it.
 
     Raises:
         ValueError: If it is anything else, or has too many parameters or multiply-adds.
     """
-    layers = _chain(model)
-    described = [json for layer in layers if (json := _describe(layer, last=layer is layers[-1])) is not None]
-    if not any(json["type"] == "units" for json in described):
+    try:
+        chain = chain_of(model)
+    except ValueError as error:
+        raise ValueError(f"{error}. {FITS}") from error
+    layers = list(layers_of(chain))
+    described = _describe_all(chain, layers[-1])
+    if not any(isinstance(layer, Place) for layer in layers):
         raise ValueError(f"{model.name!r} has no units of two arguments. {FITS}")
     if model.count_params() > MOST_PARAMETERS:
         raise ValueError(
             f"{model.count_params():,} parameters are more than the {MOST_PARAMETERS:,} that the page computes with"
         )
-    if (cost := _multiply_adds(layers)) > MOST_MULTIPLY_ADDS:
-        raise ValueError(
-            f"{cost:,} multiply-adds for an image are more than the {MOST_MULTIPLY_ADDS:,} that the page computes"
-        )
+    text = any(isinstance(layer, keras.layers.Embedding) for layer in layers)
+    most, sample = (MOST_MULTIPLY_ADDS_OF_TEXT, "a window") if text else (MOST_MULTIPLY_ADDS, "an image")
+    if (cost := _multiply_adds(layers)) > most:
+        raise ValueError(f"{cost:,} multiply-adds for {sample} are more than the {most:,} that the page computes")
     return described
 
 
@@ -112,17 +124,15 @@ def _grid(place: Place) -> Interpolation | None:
     return place.grid if isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact" else None
 
 
-def _chain(model: Model) -> list[Layer]:
-    """Return the layers of a model that is one chain."""
-    if isinstance(model, keras.Sequential):
-        return list(model.layers)
-    if not hasattr(model, "operations"):
-        raise ValueError(f"{model.name!r} is a model of a class of its own. {FITS}")
-    layers = [layer for layer in model.operations if not isinstance(layer, keras.layers.InputLayer)]
-    for layer, following in pairwise(layers):
-        if not isinstance(layer, keras.layers.Layer) or following.input is not layer.output:
-            raise ValueError(f"{model.name!r} branches at {layer.name!r}. {FITS}")
-    return layers
+def _describe_all(chain: Chain, last: Layer) -> list[JsonObject]:
+    """Return each part of a chain as JSON."""
+    described: list[JsonObject] = []
+    for part in chain:
+        if isinstance(part, Residual):
+            described.append({"type": "residual", "layers": _describe_all(part.chain, last)})
+        elif (json := _describe(part, last=part is last)) is not None:
+            described.append(json)
+    return described
 
 
 def _describe(layer: Layer, *, last: bool) -> JsonObject | None:
@@ -168,11 +178,33 @@ def _normalize(layer: keras.layers.LayerNormalization) -> JsonObject:
     axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
     rank = _rank(layer)
     counted = sorted(axis % rank for axis in axes)
-    whole = counted == list(range(1, rank))
-    _check(whole or (counted == [rank - 1] and rank == 2), layer, "axis", layer.axis)
-    json: JsonObject = {"type": "normalize", "epsilon": float(layer.epsilon)}
+    over = "all" if counted == list(range(1, rank)) else "last"
+    _check(over == "all" or counted == [rank - 1], layer, "axis", layer.axis)
+    json: JsonObject = {"type": "normalize", "over": over, "epsilon": float(layer.epsilon)}
     learned = zip(layer.weights, layer.get_weights(), strict=True)  # gamma and beta, if there are any
     return json | {weight.name: pack_array(values.astype("float32")) for weight, values in learned}
+
+
+def _embedding(layer: keras.layers.Embedding) -> JsonObject:
+    _check(not layer.mask_zero, layer, "mask_zero", layer.mask_zero)
+    return {"type": "embedding", "kernel": pack_array(layer.get_weights()[0].astype("float32"))}
+
+
+def _positions(layer: PositionEmbedding) -> JsonObject:
+    return {"type": "positions", "kernel": pack_array(layer.get_weights()[0].astype("float32"))}
+
+
+def _attention(layer: keras.layers.MultiHeadAttention) -> JsonObject:
+    """Describe attention of a sequence to itself: kernels `(width, heads, size)`, of the output reversed."""
+    weights = layer.get_weights()
+    names = ("query", "key", "value", "output")
+    _check(len(weights) == 2 * len(names), layer, "use_bias", False)
+    pairs = zip(names, weights[::2], weights[1::2], strict=True)
+    packed = {
+        name: {"kernel": pack_array(kernel.astype("float32")), "bias": pack_array(bias.astype("float32"))}
+        for name, kernel, bias in pairs
+    }
+    return {"type": "attention", **packed}
 
 
 def _units(layer: Place) -> JsonObject:
@@ -205,15 +237,19 @@ _DESCRIPTIONS: tuple[tuple[tuple[type, ...], Callable[..., JsonObject | None]], 
     ((keras.layers.LayerNormalization,), _normalize),
     ((TwoArgActivation, PairActivation), _units),
     ((keras.layers.MaxPooling2D,), _pool),
+    ((keras.layers.Embedding,), _embedding),
+    ((PositionEmbedding,), _positions),
+    ((keras.layers.MultiHeadAttention,), _attention),
 )
 
 
-def _multiply_adds(layers: list[Layer]) -> int:
-    """Return the multiply-adds of the linear layers for one image."""
+def _multiply_adds(layers: Sequence[Layer]) -> int:
+    """Return the multiply-adds of the linear layers and of attention for one sample."""
     cost = 0
     for layer in layers:
-        if isinstance(layer, keras.layers.Dense):
-            cost += prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Conv2D):
-            cost += prod(layer.kernel.shape) * prod(layer.output.shape[1:3])
+        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+            cost += prod(layer.kernel.shape) * prod(layer.output.shape[1:-1])
+        elif isinstance(layer, keras.layers.MultiHeadAttention):
+            positions, width = layer.output.shape[1:]
+            cost += positions * layer.count_params() + 2 * positions**2 * width
     return cost

@@ -23,6 +23,8 @@ from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.types import JsonObject, Model
 
 IMAGES = 500
+WINDOWS = 16
+"""Windows of a text, each with a prediction at every position."""
 MOST_MODELS = 8
 MARK = '<meta name="generator" content="twoarg play">'
 """What tells a page of this command from other files."""
@@ -56,20 +58,37 @@ class _Page:
         return self.loaded[key]
 
     def held_out(self, dataset: datasets.Dataset) -> np.ndarray:
-        """Return test samples, drawn by the seed, and put images among them into the page."""
-        order = np.random.default_rng(self.seed).permutation(len(dataset.x_test))[: self.number]
-        samples, shown = dataset.x_test[order], dataset.kind == "images"
-        if dataset.name not in self.sets:
-            labels = [str(label) for label in range(dataset.classes)] if shown else []
-            self.sets[dataset.name] = {
-                "name": dataset.name,
+        """Return test samples, drawn by the seed, and put those that a reader can look at into the page."""
+        number = datasets.DENSITY_SAMPLES["tokens"] if dataset.kind == "tokens" else self.number
+        order = np.random.default_rng(self.seed).permutation(len(dataset.x_test))[:number]
+        if (name := _set_name(dataset)) not in self.sets:
+            self.sets[name] = {
+                "name": name,
                 "licence": _LICENCES.get(dataset.name.partition(", ")[0]),
-                "classes": _NAMES.get(dataset.name, labels),
-                "images": pack_array(_pixels(samples)) if shown else None,
-                "labels": pack_array(dataset.y_test[order].astype("int32")) if shown else None,
                 "test": len(dataset.x_test),
+                **_shown(dataset, order if dataset.kind == "images" else order[:WINDOWS]),
             }
-        return samples
+        return dataset.x_test[order]
+
+
+def _set_name(dataset: datasets.Dataset) -> str:
+    """Return what a page calls data: a text in windows of another length is another set."""
+    if dataset.kind != "tokens":
+        return dataset.name
+    return f"{dataset.name}, {dataset.input_shape[0]} characters at a time"
+
+
+def _shown(dataset: datasets.Dataset, order: np.ndarray) -> JsonObject:
+    """Return samples as JSON: images with their labels, or windows of a text with the characters that follow."""
+    samples, labels = dataset.x_test[order], dataset.y_test[order].astype("int32")
+    nothing: JsonObject = {"images": None, "tokens": None, "labels": None, "classes": []}
+    if dataset.kind == "images":
+        names = _NAMES.get(dataset.name, [str(label) for label in range(dataset.classes)])
+        return nothing | {"images": pack_array(_pixels(samples)), "labels": pack_array(labels), "classes": names}
+    if dataset.kind == "tokens":
+        tokens = pack_array(samples.astype("int32"))
+        return nothing | {"tokens": tokens, "labels": pack_array(labels), "classes": list(dataset.characters)}
+    return nothing
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -170,7 +189,7 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
     return {
         "name": f"{record.arm}, seed {record.seed}, {record.stage}" if record else file.stem,
         "file": file.name,
-        "set": dataset.name,
+        "set": _set_name(dataset),
         "parameters": model.count_params(),
         "learned": learned,
         "history": history.history_json(trace, record) if joint and trace and record else None,
@@ -184,25 +203,37 @@ def _computed(
 ) -> JsonObject:
     """Return what the page computes a network with; of one that it cannot compute, phi, its density and the reason."""
     try:
-        if dataset.kind != "images":
-            raise ValueError(f"A page draws images, and {dataset.name} has {dataset.kind}")
+        if dataset.kind not in ("images", "tokens"):
+            raise ValueError(f"A page shows images and text, and {dataset.name} has {dataset.kind}")
         layers, phi = network_layers(model), phi_json(places)
+        if dataset.kind == "tokens":
+            _check_causal(model, samples)
     except ValueError as error:
         if not isinstance(places[0], TwoArgActivation):
             raise
         limit = f"{error}. So phi and the density of its arguments are shown, without the drawing pad"
         density = _density_json(model, samples[: datasets.DENSITY_SAMPLES[dataset.kind]], file)
         return {"layers": None, "phi": table_json(places[0]), "limit": limit, "density": density}
-    _check_images(model, dataset, file)
+    _check_samples(model, dataset, file)
     return {"layers": layers, "phi": phi, "limit": None, "density": None}
 
 
-def _check_images(model: Model, dataset: datasets.Dataset, file: Path) -> None:
-    """Raise a ValueError unless a network that the page computes takes the data's images and knows its classes."""
+def _check_causal(model: Model, samples: np.ndarray) -> None:
+    """Raise a ValueError if what a network says at one place of a text depends on what comes later."""
+    before = samples[:1].copy()
+    after = before.copy()
+    after[:, -1] = (after[:, -1] + 1) % model.output_shape[-1]
+    first, second = (np.asarray(model.predict(tokens, verbose=0))[:, :-1] for tokens in (before, after))
+    if not np.allclose(first, second, rtol=0, atol=1e-5):
+        raise ValueError(f"What {model.name!r} says of a character depends on later ones, and a page writes on")
+
+
+def _check_samples(model: Model, dataset: datasets.Dataset, file: Path) -> None:
+    """Raise a ValueError unless a network that the page computes takes the data's samples and knows their classes."""
     shape, flat = tuple(model.input_shape[1:]), (int(np.prod(dataset.input_shape)),)
     if shape not in (dataset.input_shape, flat):
         raise ValueError(
-            f"{file} takes inputs of shape {shape}, and the images of {dataset.name} have {dataset.input_shape}. "
+            f"{file} takes inputs of shape {shape}, and the samples of {dataset.name} have {dataset.input_shape}. "
             "Name the data that it was trained on with --data"
         )
     outputs = model.output_shape[-1]

@@ -4,6 +4,7 @@ import re
 from importlib import resources
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^ */\*\*.*?\*/\n", re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
 
 
@@ -13,7 +14,7 @@ def read_part(name: str) -> str:
 
 
 def join_modules(name: str) -> str:
-    """Return a module with all that it imports in front of it, as one script without imports and exports.
+    """Return a module with all that it imports in front of it, as one script without imports, exports and doc comments.
 
     Names at the top of the files must differ, since all share one scope.
 
@@ -32,4 +33,6 @@ def _add(name: str, joined: dict[str, str]) -> None:
     for imported in _IMPORT.findall(source):
         if imported not in joined:
             _add(imported, joined)
-    joined[name] = _EXPORT.sub("", _IMPORT.sub("", source)).strip() + "\n"
+    for pattern in (_COMMENT, _IMPORT, _EXPORT):
+        source = pattern.sub("", source)
+    joined[name] = source.strip() + "\n"

@@ -49,6 +49,7 @@ class Dataset:
         classes: Number of classes, or of tokens.
         validation: Samples and labels for validation, where they are not to be drawn from the training part.
         checksum: The data's fingerprint, where it is not to be computed from the arrays.
+        characters: Of a text: all its characters, in the order of the tokens.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     classes: int
     validation: tuple[np.ndarray, np.ndarray] | None = None
     checksum: str | None = None
+    characters: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -151,7 +153,8 @@ def of_text(source: text.Text, context: int) -> Dataset:
     spaced = slice(None, None, -(-len(x) // _LARGEST_TEXT_VALIDATION))
     validation = (x[spaced], y[spaced])
     checksum = f"{source.fingerprint}-{context}"
-    return Dataset(source.name, x_train, y_train, *test, len(source.characters), validation, checksum)
+    number, characters = len(source.characters), source.characters
+    return Dataset(source.name, x_train, y_train, *test, number, validation, checksum, characters)
 
 
 def scale(samples: np.ndarray) -> np.ndarray:

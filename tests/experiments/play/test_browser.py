@@ -10,6 +10,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, models
 from keras_twoarg.experiments.play import history
+from keras_twoarg.experiments.play import page as play_page
 from keras_twoarg.experiments.play.page import write_play
 from keras_twoarg.experiments.training import datasets, sessions
 from tests.helpers import ROOT, SIZE, blobs, save_npz
@@ -121,6 +122,7 @@ def table(page):
     return np.array(page.evaluate("Array.from(play.panels[0].painting.table.values)")).reshape(81, 81)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 4))], ids=MODELS)
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
@@ -136,6 +138,7 @@ def test_the_page_computes_what_keras_predicts(number, visit, written):
     assert np.abs(np.array(logits) - predicted).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_painting_changes_phi_there_and_undo_takes_it_back(visit):
     page = visit()
     before = table(page)
@@ -192,12 +195,12 @@ def test_a_drawing_is_centred_as_the_data_are(visit):
     page.mouse.down()
     page.mouse.move(box["x"] + 20, box["y"] + 60, steps=5)
     page.mouse.up()
-    image = np.array(page.evaluate("Array.from(play.pixels)")).reshape(SIZE, SIZE)
+    image = np.array(page.evaluate("Array.from(play.drawing.pixels)")).reshape(SIZE, SIZE)
     rows, columns = np.indices(image.shape)
     centre = (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
     assert image.max() > 100 and np.abs(np.array(centre) - (SIZE - 1) / 2).max() <= 1
     assert "your drawing" in page.locator("#caption").inner_text()
-    assert "The network says" in page.locator("#said").inner_text()
+    assert "The network says" in page.locator("#drawing .said").inner_text()
     assert sum(page.evaluate("play.panels[0].probabilities")) == pytest.approx(1)
 
 
@@ -210,7 +213,7 @@ def test_a_link_restores_what_one_sees(visit):
     until(page, "location.hash.includes('t0=')")
     other = visit(page.evaluate("location.hash"))
     panels = "play.panels.flatMap((p) => [p.modelNumber, p.choice.source, p.layer])"
-    state = f"[play.view, play.turn.azimuth, play.index, ...{panels}]"
+    state = f"[play.view, play.turn.azimuth, play.drawing.index, ...{panels}]"
     assert other.evaluate(state) == ["3d", 75, 7, 0, "product", 1, 1, "trained", None]
     assert np.abs(table(other) - table(page)).max() < 0.005
 
@@ -219,7 +222,61 @@ def test_a_link_restores_what_one_sees(visit):
 @pytest.mark.parametrize("address", ["#m0=99&p0=alert(1)&t0=%%%&i=-4&d=zz&v=<b>&e0=x", "#&&&=", "#p0=phi9&l0=99&r=a,b"])
 def test_a_link_that_makes_no_sense_is_harmless(address, visit):
     page = visit(address)
-    assert page.evaluate("[play.index, play.panels[0].modelNumber, play.panels[0].choice.source]") == [0, 0, "trained"]
+    assert page.evaluate("[play.drawing.index, play.panels[0].modelNumber, play.panels[0].choice.source]") == [
+        0,
+        0,
+        "trained",
+    ]
+
+
+@pytest.fixture(scope="module")
+def written_text(tmp_path_factory):
+    """A page with a Transformer whose weights are far from their start, so that every part of it counts."""
+    folder, rng = tmp_path_factory.mktemp("text"), np.random.default_rng(0)
+    (folder / "words.txt").write_text("the cat sat on the mat.\n" * 500)
+    data = datasets.load(str(folder / "words.txt"), context=12)
+    model = models.transformer((12,), data.classes, widths=(10, 6), sequence_width=8, heads=2, seed=1)
+    model.set_weights([weight + 0.2 * rng.normal(size=weight.shape) for weight in model.get_weights()])
+    model.save(folder / "model.keras")
+    write_play([folder / "model.keras"], folder / "play.html", data=str(folder / "words.txt"))
+    order = np.random.default_rng(0).permutation(len(data.x_test))[: play_page.WINDOWS]
+    return folder / "play.html", model, data, order
+
+
+def test_a_transformer_says_of_text_what_keras_predicts(visit, written_text):
+    file, model, data, order = written_text
+    page = visit(file=file)
+    asked = "play.evaluate('check', 0, play.panels[0].phi, true)"
+    result = page.evaluate(f"{asked}.then(({{logits, accuracy, bits}}) => ({{logits, accuracy, bits}}))")
+    tokens, labels = data.x_test[order], data.y_test[order]
+    predicted = model.predict(tokens, verbose=0)
+    assert np.abs(np.reshape(result["logits"], predicted.shape) - predicted).max() < 1e-4
+    assert result["accuracy"] == pytest.approx((predicted.argmax(-1) == labels).mean())
+    loss = keras.losses.sparse_categorical_crossentropy(labels, predicted, from_logits=True)
+    assert result["bits"] == pytest.approx(np.mean(loss) / np.log(2), abs=1e-4)
+    assert "bits a character" in page.locator("[data-part=beside]").inner_text()
+
+
+def test_what_one_writes_is_read_and_written_on(visit, written_text):
+    file, model, data, _ = written_text
+    page = visit(file=file)
+    page.locator("#typed").fill("the cat §at")
+    assert "does not know §" in page.locator("#writing .said").inner_text()
+    tokens = np.array([[data.characters.index(c) for c in "the cat at"]])
+    logits = model.predict(np.pad(tokens, ((0, 0), (0, 2))), verbose=0)[0, tokens.shape[1] - 1]
+    probabilities = np.exp(logits) / np.exp(logits).sum()
+    assert np.abs(np.array(page.evaluate("Array.from(play.panels[0].probabilities)")) - probabilities).max() < 1e-4
+    marks = page.evaluate("play.panels[0].scene.places.map(({first}) => first.length)")
+    assert marks == [10, 6]  # those of the last character
+    page.wait_for_timeout(400)  # the address follows
+    assert visit(page.url[page.url.index("#") :], file).locator("#typed").input_value() == "the cat §at"
+    page.locator("#write-on").click()
+    until(page, "document.getElementById('typed').value.length > 14")
+    page.locator("#write-on").click()
+    written = page.locator("#typed").input_value()
+    assert written.startswith("the cat §at") and set(written[11:]) <= set(data.characters)
+    page.locator("#passage").click()
+    assert page.locator("#typed").input_value() in (file.parent / "words.txt").read_text()
 
 
 @pytest.mark.slow
@@ -234,7 +291,7 @@ def test_of_a_network_that_is_not_computed_phi_is_shown_and_painted(visit, tmp_p
     assert "score +1.00" in page.locator("[data-part=verdict]").inner_text()
     page.locator("[data-part=model]").select_option("1")
     until(page, "play.panels[0].result")
-    assert not page.locator("[data-part=limit]").is_visible() and page.locator("#said").inner_text()
+    assert not page.locator("[data-part=limit]").is_visible() and page.locator("#drawing .said").inner_text()
 
 
 @pytest.mark.slow
@@ -258,7 +315,7 @@ def test_keys_do_what_the_pointer_does(visit):
     page.locator("#pad").focus()
     for key in (" ", *["ArrowDown"] * 9):
         page.keyboard.press(key)
-    assert page.evaluate("play.pixels.some((pixel) => pixel > 100)")
+    assert page.evaluate("play.drawing.pixels.some((pixel) => pixel > 100)")
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ def test_strings_of_records_are_no_markup():
 def branching():
     entry = keras.Input((64,))
     hidden = TwoArgActivation(InnerNetwork((4,)))(keras.layers.Dense(8)(entry))
-    return keras.Model(entry, keras.layers.Dense(3)(keras.layers.concatenate([hidden, hidden])))
+    return keras.Model(entry, keras.layers.Dense(3)(keras.layers.concatenate([hidden, entry])))
 
 
 def relu_inside():
@@ -174,13 +174,38 @@ def test_of_other_networks_phi_and_density_are_shown(build, message, data, tmp_p
     assert held["layers"] is None and unpack_array(held["density"]["values"]).sum() > 0.5
 
 
-def test_of_a_network_of_text_too(tmp_path):
+@pytest.fixture
+def words(tmp_path):
     (tmp_path / "words.txt").write_text("the cat sat on the mat. " * 500)
-    dataset = datasets.load(str(tmp_path / "words.txt"), context=8)
-    model = models.transformer((8,), dataset.classes, widths=(8,), sequence_width=8)
+    return datasets.load(str(tmp_path / "words.txt"), context=8)
+
+
+def test_a_page_holds_a_network_of_text_and_windows_of_it(words, tmp_path):
+    model = models.transformer((8,), words.classes, widths=(8,), sequence_width=8)
     out = tmp_path / "play.html"
-    (limit,) = page.write_play([saved(tmp_path, model)], out, data=str(tmp_path / "words.txt"))
-    assert "has tokens" in limit and content(out)["sets"][0]["images"] is None
+    assert page.write_play([saved(tmp_path, model)], out, data=str(tmp_path / "words.txt")) == []
+    (held,), (text,) = content(out)["models"], content(out)["sets"]
+    kinds = ["embedding", "positions", "residual", "residual", "normalize", "dense"]
+    assert [layer["type"] for layer in held["layers"]] == kinds and held["set"] == text["name"]
+    assert text["images"] is None and "".join(text["classes"]) == words.characters
+    tokens, labels = unpack_array(text["tokens"]), unpack_array(text["labels"])
+    assert tokens.shape == labels.shape == (page.WINDOWS, 8) and (tokens[:, 1:] == labels[:, :-1]).all()
+
+
+def test_a_network_that_looks_ahead_shows_phi_alone(words, tmp_path):
+    tokens = keras.Input((8,))
+    x = keras.layers.Embedding(words.classes, 8)(tokens)
+    x = keras.layers.Add()([x, keras.layers.MultiHeadAttention(2, 4)(x, x)])
+    x = TwoArgActivation(InnerNetwork((4,)))(keras.layers.Dense(8)(x))
+    file = saved(tmp_path, keras.Model(tokens, keras.layers.Dense(words.classes)(x)))
+    (limit,) = page.write_play([file], tmp_path / "play.html", data=str(tmp_path / "words.txt"))
+    assert "depends on later ones" in limit and content(tmp_path / "play.html")["models"][0]["layers"] is None
+
+
+def test_of_drawn_signs_phi_and_density_are_shown(tmp_path):
+    file = saved(tmp_path, models.mlp((6,), 2, widths=(4,)))
+    (limit,) = page.write_play([file], tmp_path / "play.html", data="parity-6-2", images=10)
+    assert "has signs" in limit
 
 
 def test_a_network_beyond_the_budget_shows_phi_alone(data, tmp_path, monkeypatch):
@@ -232,4 +257,4 @@ def test_joined_modules_share_no_name(script):
     text = scripts.join_modules(script)
     names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", text, re.M)
     assert len(names) == len(set(names)) > 10
-    assert not re.search(r"^(import|export) ", text, re.M)
+    assert not re.search(r"^(import|export) |/\*\*", text, re.M)

@@ -226,6 +226,7 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     assert "href='play.html'" in beside and "<script" not in beside
 
 
+@pytest.mark.slow
 def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
     tf = pytest.importorskip("tensorflow")
     data = blobs()

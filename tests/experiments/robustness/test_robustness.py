@@ -303,6 +303,7 @@ def test_every_attack_is_offered():
     assert set(robustness.AUTOATTACK) < set(ATTACKS)
 
 
+@pytest.mark.slow
 def test_the_command_measures_reports_and_goes_on(tmp_path):
     data = blobs()
     path = tmp_path / "blobs.npz"

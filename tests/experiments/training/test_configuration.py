@@ -130,6 +130,7 @@ def test_equal_width_gives_one_arg_as_many_units_as_two_arg(tmp_path):
         sessions.run_sessions(blobs(), tmp_path / "out", arm="relu", equal_width=True)
 
 
+@pytest.mark.slow
 def test_the_papers_first_surface_is_not_scaled():
     assert in_todays_words({"phi_init_std": None}) == {"phi_init_std": "paper"}  # as version 0.1.0 wrote it
     targets = []
@@ -175,6 +176,7 @@ def test_a_resumed_run_with_a_schedule_ends_with_the_same_numbers(tmp_path):
     assert plain.curve("val_loss") != whole.curve("val_loss")
 
 
+@pytest.mark.slow
 def test_a_run_with_every_new_setting_is_recorded(tmp_path):
     said = []
     (record,) = sessions.run_sessions(
@@ -222,6 +224,7 @@ def test_what_only_other_networks_have(settings, message):
         Configuration(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_network_is_matched_and_built(architecture):
     kind = ARCHITECTURES[architecture].data[0]

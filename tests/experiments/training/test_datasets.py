@@ -12,6 +12,7 @@ from keras_twoarg.experiments.training import datasets, text
 from tests.helpers import blobs, encrypted, save_npz
 
 
+@pytest.mark.slow
 def test_mnist5k_is_the_digits_of_the_wheel_with_a_fixed_test_part():
     data = datasets.load("mnist5k")
     assert data.x_train.shape == (4000, 28, 28, 1) and data.x_train.dtype == np.uint8

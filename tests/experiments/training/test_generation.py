@@ -50,6 +50,7 @@ def test_a_model_for_other_characters(certain):
         generate(certain, text.load_text("pydocs"), "The")
 
 
+@pytest.mark.slow
 def test_training_shows_in_what_is_written(tmp_path, letters):
     data = datasets.of_text(letters, 16)
     (record,) = run_sessions(

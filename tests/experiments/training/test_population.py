@@ -44,6 +44,7 @@ def test_all_hold_one_phi_and_differ_in_everything_else(population, rng):
         np.testing.assert_allclose(together[:, i], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_but_the_first_begins_anew_once_and_leaves_phi_as_it_is(population, rng):
     x, y = batch(rng)
     for _ in range(3):
@@ -61,6 +62,7 @@ def test_each_but_the_first_begins_anew_once_and_leaves_phi_as_it_is(population,
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_optimizer_forgets_those_that_begin_anew_alone(population, rng):
     x, y = batch(rng)
     population.trainer.train_on_batch(x, y)
@@ -75,6 +77,7 @@ def test_the_optimizer_forgets_those_that_begin_anew_alone(population, rng):
         assert (momentum == 0).all() == (id(variable) in anew), variable.path
 
 
+@pytest.mark.slow
 def test_a_run_is_one_network_afterwards_and_warns_of_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -89,6 +92,7 @@ def test_a_run_is_one_network_afterwards_and_warns_of_nothing(tmp_path):
     assert right == pytest.approx(joint.test_accuracy) and right > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4])
 def test_stopped_and_started_again_it_ends_with_the_same_numbers(stop_after, tmp_path):
     settings = {**SMALL, "frozen_epochs": 0, "seed": 3}

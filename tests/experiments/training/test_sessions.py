@@ -42,6 +42,7 @@ def test_records_say_everything(finished):
     assert len(second.epochs) == 4 and len(third.epochs) == 3
 
 
+@pytest.mark.slow
 def test_the_tested_weights_are_those_of_the_best_epoch(finished):
     out, (second, _) = finished
     assert second.best_epoch == 1 + int(np.argmin(second.curve("val_loss")))
@@ -118,6 +119,7 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(kill_after, fini
     assert not list(out.glob("*checkpoint*")) and not list(out.glob(".*"))
 
 
+@pytest.mark.slow
 def test_arms_without_phi_have_one_stage(tmp_path):
     (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", arm="relu", **{**QUICK, "widths": None, "epochs": 2})
     assert record.stage == "joint" and record.arm == "relu"
@@ -126,6 +128,7 @@ def test_arms_without_phi_have_one_stage(tmp_path):
     assert not (tmp_path / "relu" / "joint-phi.npz").exists()
 
 
+@pytest.mark.slow
 def test_one_argument_and_convolutions(tmp_path):
     quick = {**QUICK, "architecture": "cnn", "widths": (4, 8), "epochs": 1, "frozen_epochs": 0}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "one", arm="one_arg", **quick)
@@ -134,12 +137,14 @@ def test_one_argument_and_convolutions(tmp_path):
         assert arrays["learned"].shape == (101,)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_recorded(tmp_path):
     records = sessions.run_sessions(blobs(), tmp_path / "out", learning_rate=1e38, **QUICK)
     assert records[0].status == "diverged" and len(records) == 1
     assert json.loads((tmp_path / "out" / "joint.json").read_text())["status"] == "diverged"
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
     from keras_twoarg import models
 
@@ -201,6 +206,7 @@ def test_wrong_configurations_touch_nothing(wrong, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "configuration", "message"),
     [
@@ -234,6 +240,7 @@ def seen(monkeypatch):
     return samples
 
 
+@pytest.mark.slow
 def test_an_epoch_of_some_samples_draws_others_each_time(tmp_path, seen):
     settings = {**QUICK, "arm": "relu", "epochs": 2, "epoch_samples": 70}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **settings)
@@ -241,12 +248,14 @@ def test_an_epoch_of_some_samples_draws_others_each_time(tmp_path, seen):
     assert record.splits["train"] == 240 and record.settings["epoch_samples"] == 70
 
 
+@pytest.mark.slow
 def test_signs_are_learned(tmp_path):
     settings = {"arm": "product", "widths": (8,), "epochs": 3, "epoch_samples": 10_000, "dropout": 0.0}
     (record,) = sessions.run_sessions(datasets.load("parity-8-2"), tmp_path / "run", learning_rate=1e-2, **settings)
     assert record.test_accuracy > 0.95 and record.bits is None
 
 
+@pytest.mark.slow
 def test_images_are_moved_and_mirrored_in_training_alone(tmp_path, seen):
     settings = {**QUICK, "arm": "relu", "epochs": 2, "augmentation": "crop_flip", "architecture": "resnet"}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "run", **{**settings, "widths": (4,)})

@@ -13,6 +13,7 @@ from keras_twoarg.experiments import tuning  # noqa: E402
 from keras_twoarg.experiments.tuning import oracles  # noqa: E402
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["two_arg", "one_arg", "relu", "swiglu", "quadratic"])
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])
 def test_every_trial_of_every_arm_has_the_same_number_of_parameters(arm, architecture):

@@ -282,6 +282,7 @@ def test_a_chief_that_is_killed_and_started_again_goes_on_with_its_worker(tmp_pa
     assert [row["trial"] for row in rows] == list(range(3)) and {row["status"] for row in rows} == {"COMPLETED"}
 
 
+@pytest.mark.slow
 def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, data):
     out, address = str(tmp_path / "s"), f"127.0.0.1:{20_000 + (os.getpid() + 7) % 20_000}"
     alone = ["tune", "--chief", address, "--arm", "relu", "--data", data, "--out", out, "--chief-timeout", "1"]

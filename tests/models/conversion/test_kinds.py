@@ -55,6 +55,7 @@ def test_a_trained_phi_that_is_another_function_is_refused():
         convert(of(layers.Dense(3, "relu"), layers.Dense(2)), phi)
 
 
+@pytest.mark.slow
 def test_phi_learns_from_the_second_argument_at_once():
     converted, _ = convert(models.mlp((6, 6, 1), 3, "relu", widths=(16,)))
     x, y = np.random.default_rng(0).normal(size=(64, 6, 6, 1)), np.arange(64) % 3

@@ -25,6 +25,7 @@ def test_piecewise_linear_ones_are_exact_with_few_relus(name):
     np.testing.assert_allclose(total(x), function(name)(x.astype("float32")), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMOOTH)
 def test_smooth_ones_are_near(name):
     total = phi.relu_sum(function(name), 32)

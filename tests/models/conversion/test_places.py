@@ -29,6 +29,7 @@ def test_what_several_layers_feed_and_what_ends_the_model_is_left():
     assert "left as it is" in str(report) and "parameters before" in str(report)
 
 
+@pytest.mark.slow
 def test_gates_are_left_unless_they_are_named():
     x = features = keras.Input((6,))
     gate = layers.Dense(6, activation="sigmoid", name="gate")(layers.Dense(12, activation="relu", name="squeeze")(x))
@@ -84,6 +85,7 @@ def test_activations_inside_of_custom_layers_and_wrappers_are_listed():
     assert "inside of TimeDistributed" in reasons(report)["wrapped"] and "gates" in reasons(report)["both"]
 
 
+@pytest.mark.slow
 def test_a_quantized_layer_is_left():
     model = of(layers.Dense(8, "relu"), layers.Dense(2))
     model.quantize("int8")

@@ -17,6 +17,7 @@ from tests.models.conversion.networks import (
 pytestmark = pytest.mark.jax
 
 
+@pytest.mark.slow
 def test_an_activation_layer_keeps_its_name_and_an_argument_gets_a_layer():
     converted, report = convert(two_by_two(), where="conv2d.*")
     assert converted.get_layer(report.places[0].layer).name.endswith("_two_arg")

@@ -1,25 +1,25 @@
-/** The page: what it holds, the image that is shown, one network or two beside each other, and the address. */
+/** The page: what it holds, what is shown, one network or two beside each other, and the address. */
 
-import { packNumbers, readAddress, unpackNumbers, writeAddress } from "./address.js";
+import { readAddress, writeAddress } from "./address.js";
 import { densityLines } from "./contours.js";
 import { unpackAll } from "./data.js";
+import { byId } from "./dom.js";
+import { Drawing } from "./drawing.js";
 import { Engine } from "./engine.js";
-import { largest, scalePixels } from "./network.js";
-import { Pad } from "./pad.js";
 import { Panel } from "./panel.js";
-import { percent } from "./results.js";
 import { trainedPhi } from "./sources.js";
+import { Writing } from "./writing.js";
 
-const byId = (id) => document.getElementById(id);
 const PANEL_KEYS = ["m", "p", "e", "s", "l", "t"];
 
 class App {
   constructor({ origin, sets, models }) {
-    Object.assign(this, { origin, sets, models, panels: [], references: new Map(), drawn: null, index: 0 });
+    Object.assign(this, { origin, sets, models, panels: [], references: new Map() });
     this.view = "map";
     this.turn = { azimuth: 30, elevation: 32 };
     this.engine = new Engine();
-    this.pad = new Pad(byId("pad"), () => this.showDrawing());
+    this.drawing = new Drawing(() => this.see());
+    this.writing = new Writing(() => this.see(), () => this.panels[0].probabilities);
   }
 
   async start() {
@@ -35,9 +35,6 @@ class App {
     }
     byId("compare").addEventListener("change", ({ target }) => this.compare(target.checked));
     byId("explain").addEventListener("click", () => this.explain());
-    byId("clear").addEventListener("click", () => this.clear());
-    byId("previous").addEventListener("click", () => this.showImage(this.index - 1));
-    byId("next").addEventListener("click", () => this.showImage(this.index + 1));
     byId("mistake").addEventListener("click", () => this.showMistake());
     document.addEventListener("click", ({ target }) => hideExplanation(target));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
@@ -105,8 +102,9 @@ class App {
 
   /** Return a promise of what the worker says of a network with something in phi's place. */
   evaluate(key, model, phi, outputs = false) {
-    const { images, labels, classes } = this.setOf(model);
-    const send = () => ({ layers: this.models[model].layers, images, labels: labels.values, classes: classes.length });
+    const { images, tokens, labels, classes } = this.setOf(model);
+    const { layers } = this.models[model];
+    const send = () => ({ layers, images, tokens, labels: labels.values, classes: classes.length });
     return this.engine.evaluate(key, model, send, phi, outputs);
   }
 
@@ -126,42 +124,20 @@ class App {
     return { counts: density.values.values, lines: density.lines };
   }
 
-  // The image that is shown.
+  // What is shown: an image, or a text.
 
-  /** Return the image as a network's input, or null where the network is for other images. */
+  get stage() {
+    return this.set.tokens ? this.writing : this.drawing;
+  }
+
+  /** Return what is shown as a network's input, or null where the network is for other data. */
   inputOf(model) {
     const set = this.setOf(model);
-    if (!this.pixels || set !== this.set) return null;
-    return { values: scalePixels(this.pixels), shape: set.images.shape.slice(1) };
+    return set === this.set && (set.images || set.tokens) ? this.stage.input() : null;
   }
 
-  showImage(index) {
-    if (!this.set.images) return;
-    const [number] = this.set.images.shape;
-    this.index = ((index % number) + number) % number;
-    this.drawn = null;
-    this.pad.clear();
-    const size = this.set.images.values.length / number;
-    this.pixels = this.set.images.values.subarray(this.index * size, (this.index + 1) * size);
-    const label = this.set.classes[this.set.labels.values[this.index]];
-    this.showPixels(`held-out image ${this.index + 1} of ${number}: ${label}`);
-  }
-
-  showDrawing() {
-    const [, rows, columns] = this.set.images.shape;
-    this.pixels = this.drawn = this.pad.image(rows, columns);
-    this.showPixels("your drawing, as the network sees it");
-  }
-
-  clear() {
-    this.pad.clear();
-    this.showDrawing();
-    this.drawn = null;
-  }
-
-  showPixels(caption) {
-    drawPixels(byId("seen"), this.pixels, this.set.images.shape.slice(1));
-    byId("caption").textContent = caption;
+  /** Send what is shown through the networks. */
+  see() {
     for (const panel of this.panels) if (panel.scene) panel.see();
     this.remember();
   }
@@ -169,49 +145,29 @@ class App {
   /** Show the next image that the first network gets wrong. */
   showMistake() {
     const result = this.panels[0].result;
-    if (!result) return;
-    const labels = this.set.labels.values;
-    const number = labels.length;
-    const later = Array.from({ length: number }, (_, k) => (this.index + 1 + k) % number);
-    const wrong = later.find((k) => result.predictions[k] !== labels[k]);
-    if (wrong !== undefined) this.showImage(wrong);
+    if (result) this.drawing.showNext((label, k) => result.predictions[k] !== label);
   }
 
   /** Show the next image of a class that a panel's network takes for another. */
   showImageOf(panel, row, column) {
-    const labels = this.set.labels.values;
-    const later = Array.from({ length: labels.length }, (_, k) => (this.index + 1 + k) % labels.length);
-    const match = later.find((k) => labels[k] === row && panel.result.predictions[k] === column);
-    if (match !== undefined) this.showImage(match);
+    this.drawing.showNext((label, k) => label === row && panel.result.predictions[k] === column);
   }
 
   showProbabilities() {
+    if (!this.set.images && !this.set.tokens) return;
     const all = this.panels.map(({ probabilities }) => probabilities);
-    const list = byId("probabilities");
-    const names = this.set.classes;
-    if (list.children.length !== names.length) list.replaceChildren(...names.map(probabilityRow));
-    names.forEach((name, k) => {
-      const row = list.children[k];
-      const [first, second] = [all[0]?.[k] ?? 0, all[1]?.[k] ?? 0];
-      row.style.setProperty("--first", first);
-      row.style.setProperty("--second", second);
-      row.lastChild.textContent = all[0] ? percent(first, 0) : "";
-      row.classList.toggle("top", Boolean(all[0]) && largest(all[0]) === k);
-    });
-    const said = all.filter(Boolean).map((p) => `${names[largest(p)]} (${percent(p[largest(p)], 0)})`);
-    byId("said").textContent = said.length ? `The network says ${said.join(" and ")}.` : "";
+    (this.set.tokens ? this.writing : this.drawing.probabilities).show(all, this.set.classes);
   }
 
-  /** Take the first network's data set: its images and classes. */
+  /** Take the first network's data set: its images or its text. */
   useSet(set) {
     if (this.set === set) return;
     this.set = set;
-    this.pixels = null;
-    byId("pad").hidden = byId("clear").hidden = set.images?.shape[3] !== 1;
-    byId("drawing").hidden = !set.images || !this.models.some(({ layers }) => layers);
-    document.body.classList.toggle("still", byId("drawing").hidden);
-    byId("probabilities").replaceChildren();
-    this.showImage(0);
+    const computed = this.models.some(({ layers }) => layers);
+    this.drawing.card.hidden = !set.images || !computed;
+    this.writing.card.hidden = !set.tokens || !computed;
+    document.body.classList.toggle("still", this.drawing.card.hidden && this.writing.card.hidden);
+    if (set.images || set.tokens) this.stage.use(set);
   }
 
   // The address.
@@ -223,7 +179,7 @@ class App {
     if (turn.length === 2 && turn.every(Number.isFinite)) this.turn = { azimuth: turn[0], elevation: turn[1] };
     const numbers = this.panels.map((_, k) => this.numberIn(address, `m${k}`, this.models.length));
     this.useSet(this.setOf(numbers[0]));
-    this.restoreImage(address);
+    this.restoreStage(address);
     await Promise.all(this.panels.map((panel, k) => this.restorePanel(panel, k, numbers[k], address)));
   }
 
@@ -238,13 +194,9 @@ class App {
     await panel.load(model, { ...choice, source: known.includes(source) ? source : "trained" }, get("t"));
   }
 
-  restoreImage(address) {
-    if (!this.set.images) return;
-    const [, rows, columns] = this.set.images.shape;
-    const drawn = unpackNumbers(address.get("d") ?? "", rows * columns);
-    if (!drawn) return this.showImage(this.numberIn(address, "i", this.set.images.shape[0]));
-    this.pixels = this.drawn = Uint8Array.from(drawn, (value) => 2 * value);
-    this.showPixels("a drawing, as the network sees it");
+  restoreStage(address) {
+    const samples = this.set.images ?? this.set.tokens;
+    if (samples) this.stage.restore(address, this.numberIn(address, "i", samples.shape[0]));
   }
 
   numberIn(address, key, limit) {
@@ -259,8 +211,7 @@ class App {
   entries() {
     const entries = [];
     if (this.view === "3d") entries.push(["v", "3d"], ["r", `${Math.round(this.turn.azimuth)},${Math.round(this.turn.elevation)}`]);
-    if (this.drawn) entries.push(["d", packNumbers(Array.from(this.drawn, (pixel) => pixel >> 1))]);
-    else entries.push(["i", this.index]);
+    if (this.set.images || this.set.tokens) entries.push(...this.stage.entries());
     this.panels.forEach((panel, k) => {
       const own = panel.entries();
       for (const key of PANEL_KEYS) if (key in own) entries.push([`${key}${k}`, own[key]]);
@@ -269,33 +220,15 @@ class App {
   }
 }
 
-function probabilityRow(name) {
-  const row = document.createElement("li");
-  const label = Object.assign(document.createElement("span"), { className: "name", textContent: name, title: name });
-  const bars = Object.assign(document.createElement("span"), { className: "bars" });
-  bars.append(document.createElement("i"), document.createElement("i"));
-  row.append(label, bars, Object.assign(document.createElement("span"), { className: "value" }));
-  return row;
-}
-
-function drawPixels(canvas, pixels, [rows, columns, channels]) {
-  [canvas.width, canvas.height] = [columns, rows];
-  const image = new ImageData(columns, rows);
-  for (let k = 0; k < rows * columns; k++) {
-    for (let c = 0; c < 3; c++) image.data[4 * k + c] = pixels[k * channels + (channels === 3 ? c : 0)];
-    image.data[4 * k + 3] = 255;
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
-
 /** A click on an explanation's cross hides it. */
 function hideExplanation(target) {
   if (target.matches?.(".explanation button")) target.parentElement.hidden = true;
 }
 
 function originText({ command, version, seed }, sets) {
-  const images = sets.map(({ name, licence, images, test }) => {
-    const part = images ? `${images.shape[0]} of the ${test.toLocaleString("en")} test images of` : "samples of";
+  const images = sets.map(({ name, licence, images, tokens, test }) => {
+    const [samples, what] = images ? [images, "images"] : [tokens, "windows"];
+    const part = samples ? `${samples.shape[0]} of the ${test.toLocaleString("en")} test ${what} of` : "samples of";
     return `${part} ${name}${licence ? ` (${licence})` : ""}`;
   });
   const written = command ? ` Written by ${command}` : " Written";

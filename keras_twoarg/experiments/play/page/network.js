@@ -1,5 +1,6 @@
-/** The network's forward pass, layer by layer, for one image at a time. */
+/** The network's forward pass, layer by layer, for one image or one window of text at a time. */
 
+import { attention } from "./attention.js";
 import { functionOf } from "./functions.js";
 
 /** Return an image's pixels 0..255 as the network takes them: within [-1, 1]. */
@@ -7,9 +8,14 @@ export function scalePixels(pixels) {
   return Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
 }
 
+/** Return the two-argument layers in order, those within residual parts too. */
+export function unitsOf(layers) {
+  return layers.flatMap((layer) => (layer.type === "residual" ? unitsOf(layer.layers) : layer.type === "units" ? [layer] : []));
+}
+
 /** Return the place of the first two-argument layer: everything in front of it does not depend on phi. */
 export function firstUnits(layers) {
-  return layers.findIndex((layer) => layer.type === "units");
+  return layers.findIndex((layer) => unitsOf([layer]).length);
 }
 
 /**
@@ -17,7 +23,7 @@ export function firstUnits(layers) {
  *
  * @param layers The network.
  * @param phi What stands for phi, as in functions.js.
- * @param start {values, shape}: an image, or what an earlier layer gave.
+ * @param start {values, shape}: an image, the numbers of a text's characters, or what an earlier layer gave.
  * @param record Called with each two-argument layer's pre-activations as {first, second}, if it is given.
  * @return {values, shape}
  */
@@ -44,22 +50,44 @@ export function largest(values) {
   return best;
 }
 
-const STEPS = { flatten, dense, convolution, normalize, units, pool };
+const STEPS = { flatten, dense, convolution, normalize, units, pool, embedding, positions, attention, residual };
+
+function residual(state, { layers }, phi, record) {
+  const { values, shape } = run(layers, phi, state, { record });
+  return { values: values.map((value, i) => value + state.values[i]), shape };
+}
+
+function embedding({ values: tokens }, { kernel }) {
+  const width = kernel.shape[1];
+  const values = new Float64Array(tokens.length * width);
+  tokens.forEach((token, i) => values.set(kernel.values.subarray(token * width, (token + 1) * width), i * width));
+  return { values, shape: [tokens.length, width] };
+}
+
+function positions({ values, shape }, { kernel }) {
+  return { values: values.map((value, i) => value + kernel.values[i]), shape };
+}
 
 function flatten({ values }) {
   return { values, shape: [values.length] };
 }
 
-function dense({ values }, { kernel, bias }) {
-  const outputs = Float64Array.from(bias.values);
-  const width = outputs.length;
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i];
-    if (x === 0) continue;
-    const row = i * width;
-    for (let j = 0; j < width; j++) outputs[j] += x * kernel.values[row + j];
+/** Over the last axis. */
+function dense({ values, shape }, { kernel, bias }) {
+  const [inputs, width] = kernel.shape;
+  const rows = values.length / inputs;
+  const outputs = new Float64Array(rows * width);
+  for (let r = 0; r < rows; r++) {
+    const to = outputs.subarray(r * width, (r + 1) * width);
+    to.set(bias.values);
+    for (let i = 0; i < inputs; i++) {
+      const x = values[r * inputs + i];
+      if (x === 0) continue;
+      const row = i * width;
+      for (let j = 0; j < width; j++) to[j] += x * kernel.values[row + j];
+    }
   }
-  return { values: outputs, shape: [width] };
+  return { values: outputs, shape: [...shape.slice(0, -1), width] };
 }
 
 /** Without padding and strides; images and kernels are (rows, columns, channels). */
@@ -81,18 +109,25 @@ function convolution({ values, shape: [rows, columns, channels] }, { kernel, bia
   return { values: outputs, shape };
 }
 
-function normalize({ values, shape }, { epsilon, gamma, beta }) {
+function normalize({ values, shape }, { over, epsilon, gamma, beta }) {
+  const number = over === "last" ? shape[shape.length - 1] : values.length;
+  const outputs = new Float64Array(values.length);
+  for (let start = 0; start < values.length; start += number) {
+    normalizeRow(values.subarray(start, start + number), outputs.subarray(start, start + number), epsilon);
+  }
+  if (gamma) for (let i = 0; i < outputs.length; i++) outputs[i] *= gamma.values[i % gamma.values.length];
+  if (beta) for (let i = 0; i < outputs.length; i++) outputs[i] += beta.values[i % beta.values.length];
+  return { values: outputs, shape };
+}
+
+function normalizeRow(values, outputs, epsilon) {
   const number = values.length;
   let mean = 0;
   for (let i = 0; i < number; i++) mean += values[i] / number;
   let variance = 0;
   for (let i = 0; i < number; i++) variance += ((values[i] - mean) * (values[i] - mean)) / number;
   const scale = 1 / Math.sqrt(variance + epsilon);
-  const outputs = new Float64Array(number);
   for (let i = 0; i < number; i++) outputs[i] = (values[i] - mean) * scale;
-  if (gamma) for (let i = 0; i < outputs.length; i++) outputs[i] *= gamma.values[i % gamma.values.length];
-  if (beta) for (let i = 0; i < outputs.length; i++) outputs[i] += beta.values[i % beta.values.length];
-  return { values: outputs, shape };
 }
 
 function units({ values, shape }, { pairing, exact, pool: size }, phi, record) {

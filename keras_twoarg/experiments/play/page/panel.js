@@ -5,7 +5,7 @@ import { packPainting, unpackPainting } from "./address.js";
 import { colourOf, LAYER_MARKS } from "./colours.js";
 import { functionOf } from "./functions.js";
 import { Growth } from "./growth.js";
-import { run, softmax } from "./network.js";
+import { run, softmax, unitsOf } from "./network.js";
 import { Painting } from "./painting.js";
 import { showAccuracy, showConfusion, verdictText } from "./results.js";
 import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf } from "./sources.js";
@@ -65,6 +65,7 @@ export class Panel {
     this.parts.source.replaceChildren(...sourceChoices(this.app.models, model).map(([value, label]) => option(value, label)));
     this.growth.load(this.model.history);
     this.parts.results.hidden = !this.model.layers;
+    this.parts.classes.hidden = !this.app.setOf(model).images;
     this.parts.limit.hidden = !this.model.limit;
     this.parts.limit.textContent = this.model.limit ?? "";
     this.parts.run.replaceChildren(...runLines(this.model));
@@ -82,7 +83,7 @@ export class Panel {
   }
 
   listLayers() {
-    const places = (this.model.layers ?? []).filter(({ type }) => type === "units").length;
+    const places = unitsOf(this.model.layers ?? []).length;
     this.layer = this.layer !== null && this.layer < places ? this.layer : null;
     const labels = [["all", "all layers"], ...Array.from({ length: places }, (_, k) => [String(k), `layer ${k + 1}`])];
     this.parts.layers.hidden = !places;
@@ -149,14 +150,16 @@ export class Panel {
     return this.painting.touched ? this.painting.table : this.phi;
   }
 
-  /** Send the image that is shown through the network. */
+  /** Send the image or the text that is shown through the network; of a text its last position is shown. */
   see() {
     this.probabilities = null;
     this.scene.places = [];
     const input = this.model.layers && this.app.inputOf(this.modelNumber);
     if (input && this.phi) {
-      const record = (places) => this.scene.places.push(places);
-      this.probabilities = softmax(run(this.model.layers, this.current, input, { record }).values);
+      const positions = this.app.set.tokens ? input.values.length : 1;
+      const last = (values) => values.subarray(values.length - values.length / positions);
+      const record = ({ first, second }) => this.scene.places.push({ first: last(first), second: last(second) });
+      this.probabilities = softmax(last(run(this.model.layers, this.current, input, { record }).values));
     }
     this.app.showProbabilities();
     this.redraw();
@@ -176,10 +179,10 @@ export class Panel {
     if (!result || model !== this.modelNumber) return;
     this.root.setAttribute("aria-busy", "false");
     this.result = result;
-    const { accuracy: reference } = await this.app.trainedResult(model);
-    showAccuracy(this.parts.accuracy, result.accuracy, result.predictions.length, reference);
+    const { images, classes } = this.app.setOf(model);
+    showAccuracy(this.parts.accuracy, result, await this.app.trainedResult(model), !images);
     const choose = (row, column) => this.app.showImageOf(this, row, column);
-    showConfusion(this.parts.confusion, result.confusion, this.app.setOf(model).classes, choose);
+    if (images) showConfusion(this.parts.confusion, result.confusion, classes, choose);
     this.parts.verdict.textContent = verdictText(result.verdict);
     this.scene.density = { lines: result.lines };
     this.redraw();

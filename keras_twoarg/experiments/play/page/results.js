@@ -12,13 +12,16 @@ export function verdictText({ score, r2, quadrupole }) {
   return `${shape} (score ${signed(score)}, quadratic R\u00b2 ${r2.toFixed(2)}${doubt}), quadrupole ${percent(quadrupole, 0)}`;
 }
 
-/** Write the accuracy, and how far it is from the trained phi's. */
-export function showAccuracy(element, accuracy, number, reference) {
+/** Write how many samples are right, of a text also the bits a character, and how far that is from the trained phi's. */
+export function showAccuracy(element, { accuracy, bits, predictions }, reference, text) {
+  const number = predictions.length;
   element.querySelector("[data-part=share]").textContent = percent(accuracy);
-  const difference = Math.round((accuracy - reference) * number);
+  const difference = Math.round((accuracy - reference.accuracy) * number);
   const beside =
     difference === 0 ? "as the trained phi" : `${difference > 0 ? "+" : "\u2212"}${Math.abs(difference)} against the trained phi`;
-  element.querySelector("[data-part=beside]").textContent = `of ${number} held-out images right; ${beside}`;
+  const what = `of ${number.toLocaleString("en")} held-out ${text ? "characters" : "images"} right`;
+  const surprise = text ? `; ${bits.toFixed(2)} bits a character (${signed(bits - reference.bits)})` : "";
+  element.querySelector("[data-part=beside]").textContent = `${what}; ${beside}${surprise}`;
 }
 
 /**

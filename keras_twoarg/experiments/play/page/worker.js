@@ -1,43 +1,49 @@
-/** In a worker: all held-out images through a network, with anything in phi's place. */
+/** In a worker: all held-out images or windows of text through a network, with anything in phi's place. */
 
 import { countPairs, DENSITY_NODES, verdictOn } from "./analysis.js";
 import { densityLines } from "./contours.js";
-import { firstUnits, largest, run, scalePixels } from "./network.js";
+import { firstUnits, largest, run, scalePixels, softmax } from "./network.js";
 
 const networks = new Map();
 
-/** Keep a network, with every image's pre-activations at the first two-argument layer: they do not depend on phi. */
-function keepNetwork({ model, layers, images, labels, classes }) {
+/** Keep a network, with what every sample is in front of the first two-argument layer: it does not depend on phi. */
+function keepNetwork({ model, layers, images, tokens, labels, classes }) {
   const start = firstUnits(layers);
-  const [number, ...shape] = images.shape;
-  const size = images.values.length / number;
+  const samples = images ?? tokens;
+  const [number, ...shape] = samples.shape;
+  const size = samples.values.length / number;
   const fronts = Array.from({ length: number }, (_, i) => {
-    const values = scalePixels(images.values.subarray(i * size, (i + 1) * size));
-    return run(layers, null, { values, shape }, { to: start });
+    const values = samples.values.subarray(i * size, (i + 1) * size);
+    return run(layers, null, { values: images ? scalePixels(values) : values, shape }, { to: start });
   });
   networks.set(model, { layers, start, fronts, labels, classes });
 }
 
+/** A text has a prediction at each position; an image has one. */
 function evaluateAll({ model, request, phi, outputs }) {
   const began = performance.now();
   const { layers, start, fronts, labels, classes } = networks.get(model);
   const confusion = new Int32Array(classes * classes);
-  const predictions = new Int32Array(fronts.length);
+  const predictions = new Int32Array(labels.length);
   const counts = new Float32Array(DENSITY_NODES * DENSITY_NODES);
   const logits = [];
-  let right = 0;
+  let [right, surprise] = [0, 0];
   const record = (places) => countPairs(counts, places);
   fronts.forEach((front, i) => {
     const { values } = run(layers, phi, front, { from: start, record });
-    predictions[i] = largest(values);
-    confusion[labels[i] * classes + predictions[i]]++;
-    right += predictions[i] === labels[i];
+    for (let row = 0, k = (i * values.length) / classes; row < values.length / classes; row++, k++) {
+      const own = values.subarray(row * classes, (row + 1) * classes);
+      predictions[k] = largest(own);
+      confusion[labels[k] * classes + predictions[k]]++;
+      right += predictions[k] === labels[k];
+      surprise -= Math.log2(Math.max(softmax(own)[labels[k]], Number.MIN_VALUE));
+    }
     if (outputs) logits.push(Array.from(values));
   });
-  const accuracy = right / fronts.length;
+  const [accuracy, bits] = [right / labels.length, surprise / labels.length];
   const [verdict, lines] = [verdictOn(phi, counts), densityLines(counts)];
   const milliseconds = performance.now() - began;
-  postMessage({ request, accuracy, confusion, predictions, counts, lines, verdict, logits, milliseconds });
+  postMessage({ request, accuracy, bits, confusion, predictions, counts, lines, verdict, logits, milliseconds });
 }
 
 addEventListener("message", ({ data }) => (data.layers ? keepNetwork(data) : evaluateAll(data)));
