@@ -117,11 +117,12 @@ def network(
         tasks[variant, "predict"] = partial(model.predict_on_batch, x)
         if variant != "baked":
             tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
+    turns, steps = (8 * rounds, 1) if "mlp" in name else (rounds, 4)  # short steps take turns one by one
     times = timed(
         tasks,
-        rounds,
-        lambda done: progress(f"networks: {name}", done, rounds + 1, ""),
-        lambda task: 8 if "mlp" in name else 1 if task[0] in _SLOW else 4,
+        turns,
+        lambda done: progress(f"networks: {name}", done, turns + 1, ""),
+        lambda task: 1 if task[0] in _SLOW else steps,
     )
     return {
         variant: {"parameters": learned_parameters(model), **by_task(times, variant)}
