@@ -46,6 +46,7 @@ tables: .venv/dev-installed
 
 .venv/dev-installed: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ISLP  # the table bikeshare, without PyTorch
 	touch $@ .venv/demo-installed
 
 clean:

@@ -15,7 +15,7 @@ import numpy as np
 from keras_twoarg.experiments import timing
 from keras_twoarg.experiments.plan import arm_widths, load_data, read_plan
 from keras_twoarg.experiments.training import datasets, networks
-from keras_twoarg.experiments.training.training_loop import compile_classifier
+from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.utils import files, versions
 
 
@@ -24,7 +24,7 @@ def steps(arm, plan, dataset, widths):
     configuration = plan.of_run(arm, 0)
     inner = networks.make_phi(configuration) if arm in networks.models.ARMS else None
     model = networks.build_network(configuration, dataset.input_shape, dataset.classes, widths, inner, seed=0)
-    compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, len(dataset.x_train)))
+    compile_network(model, networks.make_optimizer(configuration, configuration.epochs, len(dataset.x_train)))
     rows = np.random.default_rng(0).permutation(len(dataset.x_train))[: configuration.batch_size]
     return partial(model.train_on_batch, datasets.scale(dataset.x_train[rows]), dataset.y_train[rows])
 

@@ -19,7 +19,7 @@ options = parser.parse_args()
 
 data = datasets.split(datasets.load("mnist5k"), seed=0)
 model = models.mlp((28, 28, 1), classes=10, seed=0)
-training_loop.compile_classifier(model, "adam")
+training_loop.compile_network(model, "adam")
 model.fit(data.x_train, data.y_train, epochs=options.epochs, verbose=0)
 
 baked, report = bake(model, data.x_validation, labels=data.y_validation)

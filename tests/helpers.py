@@ -161,3 +161,21 @@ def record(arm="relu", stage="joint", seed=1, accuracies=(0.5, 0.9, 0.96), **cha
         "seconds": 6.0, "versions": {"keras": "3"},
     }  # fmt: skip
     return Record(**{**values, **changes})
+
+
+def slopes(train=300, test=60, features=4, seed=0):
+    """Features whose product with fixed slopes, and a little noise, is the number that is asked for."""
+    rng = np.random.default_rng(seed)
+
+    def part(number):
+        x = rng.normal(size=(number, features)).astype("float32")
+        y = x @ np.linspace(-0.7, 0.7, features) + 0.1 * rng.normal(size=number)
+        return x, y.astype("float32")
+
+    return Dataset("slopes", *part(train), *part(test), 1)
+
+
+def regression_record(arm="relu", stage="joint", seed=1, losses=(0.9, 0.5, 0.36), **changes):
+    rest = {"loss": 1.0, "accuracy": None, "val_accuracy": None, "seconds": 2.0}
+    values = {"epochs": [{**rest, "val_loss": loss} for loss in losses], "test_accuracy": None, "test_loss": losses[-1]}
+    return record(arm, stage, seed, **{"task": "regression", "dataset": "slopes", **values, **changes})

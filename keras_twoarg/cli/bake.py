@@ -30,8 +30,9 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
         raise ValueError(f"--out must end in .keras. Received: {out}")
     check_target(model, out)
     loaded = formats.load(model)
-    validation = datasets.split(datasets.load_for(loaded, data, data_dir=data_dir), seed)
-    samples, labels = validation.x_validation, validation.y_validation
+    dataset = datasets.load_for(loaded, data, data_dir=data_dir)
+    validation = datasets.split(dataset, seed)
+    samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
     baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(out.with_suffix(".json"), report.to_dict())  # first: it says that the model is ours

@@ -25,8 +25,8 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     """Run every arm and seed of PLAN, and report.
 
     PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, resnet-cifar10, lm-kjv,
-    lm-kjv-recurrent, lm-pydocs, parity, addition, or a file; options replace what it says. The same command resumes
-    what was stopped. Exit status 1 if a run failed.
+    lm-kjv-recurrent, lm-pydocs, parity, addition, tables-randhie, tables-fair, tables-bikeshare, or a file; options
+    replace what it says. The same command resumes what was stopped. Exit status 1 if a run failed.
     Plans are small TOML files; copy one to write your own.
     """
     from keras_twoarg.experiments import plan as job

@@ -26,6 +26,7 @@ from keras_twoarg.utils.types import JsonObject
 PLANS = (
     *("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10"),
     *("resnet-cifar10", "lm-kjv", "lm-kjv-recurrent", "lm-pydocs", "parity", "addition"),
+    *("tables-randhie", "tables-fair", "tables-bikeshare"),
 )
 
 

@@ -75,6 +75,9 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         >>> served = formats.servable(models.mlp((28, 28, 1), classes=10), softmax=True, pixels=True)
         >>> {name: tuple(y.shape) for name, y in served(255 * np.ones((2, 28, 28, 1))).items()}
         {'probabilities': (2, 10)}
+
+    Raises:
+        ValueError: If a model with several inputs or outputs is to have more, or one with a single output a softmax.
     """
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(model.outputs) != 1 or has_named_outputs(model):
@@ -82,6 +85,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
             raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
         return model
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
+    if softmax and model.outputs[0].shape[-1] == 1:
+        raise ValueError(f"A softmax is for one output for each class. Received: {model.name!r} with one output in all")
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
     if softmax:

@@ -13,6 +13,7 @@ _ALL = "two_arg,relu,swiglu,one_arg,maxout"
 _ATTACKED = "--robustness --points 1000"
 _EXACT = "--evaluation exact --phi-init random"
 _FIVE = "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, by the function that `--robustness` calls"
+_TABLES = "with `KERAS_BACKEND=jax`, by the function that it calls, all runs in one process"
 
 COMMANDS = {
     "results/mlp-mnist": (f"twoarg reproduce mlp-mnist --data mnist.npz {_EXACT}", _FIVE),
@@ -79,6 +80,24 @@ COMMANDS = {
         "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",
     ),
     "results/parity": ("twoarg reproduce parity --first-seed 100", "ended after two runs; packed with `--ends`"),
+    "results/tables-bikeshare": (
+        "twoarg reproduce tables-bikeshare --first-seed 100",
+        f"{_TABLES}; packed with `--ends`",
+    ),
+    "results/tables-randhie": ("twoarg reproduce tables-randhie --first-seed 100", f"{_TABLES}; without phi"),
+    "results/tables-fair": ("twoarg reproduce tables-fair --first-seed 100", f"{_TABLES}; without phi"),
+    "results/pilots/tables-bikeshare": (
+        "twoarg reproduce tables-bikeshare --arms relu,swiglu --first-seed 90 --epochs EPOCHS --learning-rate RATE",
+        "EPOCHS 20, 40; RATE `1e-3`, `3e-3`, `1e-2`; some were stopped; what chose both",
+    ),
+    "results/pilots/tables-randhie": (
+        "twoarg reproduce tables-randhie --arms relu,swiglu --first-seed 90 --seeds 3 --learning-rate RATE",
+        "RATE `3e-4`, `1e-3`, `3e-3`; what chose the learning rate",
+    ),
+    "results/pilots/tables-fair": (
+        "twoarg reproduce tables-fair --arms relu,swiglu --first-seed 90 --seeds 3 --learning-rate RATE",
+        "RATE `3e-4`, `1e-3`, the latter with relu alone; what chose the learning rate",
+    ),
     "results/pilots/lm-pydocs": (
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
         "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",

@@ -20,9 +20,14 @@ class Task(NamedTuple):
     learned: str = ""
 
 
+PACKED = "results/tables"
+"""Start of the names of the folders with tables."""
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 TASKS = (
     TEXT,
+    Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE"),
+    Task("visits to a doctor, perceptron", f"{PACKED}-randhie", "RMSE"),
+    Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
@@ -30,10 +35,14 @@ TASKS = (
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-cifar10", "accuracy"),
 )
-DIGITS = {"bits": 3, "accuracy": 2}
-BETTER = {"bits": -1, "accuracy": 1}
-FIGURES = {"bits": lambda r: r.bits, "accuracy": lambda r: 100 * r.test_accuracy}
-VALIDATION = {"bits": lambda r: min(r.curve("val_loss")), "accuracy": lambda r: -max(r.curve("val_accuracy"))}
+DIGITS = {"bits": 3, "RMSE": 4, "accuracy": 2}
+BETTER = {"bits": -1, "RMSE": -1, "accuracy": 1}
+FIGURES = {"bits": lambda r: r.bits, "RMSE": lambda r: r.rmse, "accuracy": lambda r: 100 * r.test_accuracy}
+VALIDATION = {
+    "bits": lambda r: min(r.curve("val_loss")),
+    "RMSE": lambda r: min(r.curve("val_loss")),
+    "accuracy": lambda r: -max(r.curve("val_accuracy")),
+}
 """What the best fixed unit is chosen by: less is better."""
 
 
@@ -49,9 +58,14 @@ def mean(task, arm, measure):
 
 
 def seconds_of(task, arm):
-    """Return what training takes: a step that was timed apart from the runs, where there is one."""
+    """Return what training takes: a step that was timed apart from the runs, where there is one.
+
+    Of tables an epoch, the median: their first ones, in which the network is compiled, take most of a run.
+    """
     if task is TEXT:
         return timed_steps()[arm]["median"]
+    if task.folder.startswith(PACKED):
+        return mean(task, arm, lambda r: float(np.median(r.curve("seconds"))))
     return mean(task, arm, lambda r: r.seconds)
 
 
@@ -134,6 +148,20 @@ def pays_seconds():
         "seeds",
     )
     return markdown(columns, rows)
+
+
+@table("pays-tables")
+def pays_tables():
+    """Tables: what every arm came to on each, beside its parameters on the first."""
+    tasks = [task for task in TASKS if task.folder.startswith(PACKED)]
+    arms = dict.fromkeys(run.record.arm for run in stored(tasks[0].folder))
+    rows = []
+    for arm in arms:
+        cells = [spread(of(task, arm, FIGURES[task.figure]), DIGITS[task.figure], "") for task in tasks]
+        seconds = " / ".join(f"{1000 * seconds_of(task, arm):.0f}" for task in tasks)
+        rows.append((arm, f"{runs(tasks[0].folder, arm)[0].parameters:,}", *cells, seconds))
+    names = [f"{task.folder.removeprefix(PACKED)[1:]}, {task.figure}" for task in tasks]
+    return markdown(("units", f"parameters, {names[0].split(',')[0]}", *names, "epoch, ms"), rows)
 
 
 def readme_rows():

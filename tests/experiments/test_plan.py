@@ -147,7 +147,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     assert "Report: " in said.output and (out / "report.html").exists()
     said = CliRunner().invoke(twoarg, ["report", "out"])
     assert said.exit_code == 0, said.output
-    assert "Counted in seeds but in no accuracy: relu joint seed 0" in " ".join(said.output.split())
+    assert "Counted in seeds but in no figure: relu joint seed 0" in " ".join(said.output.split())
     (out / "relu-0" / "stray.txt").unlink()
     plans.run(chosen, out, silent)
     assert not (out / "relu-0-failed").exists()

@@ -63,9 +63,10 @@ def command_of(record: Record) -> str:
 def history_json(trace: Trace, record: Record) -> JsonObject | None:
     """Return phi over the epochs of a joint stage with what is said of it; None where no snapshots were kept.
 
-    Scores are over the density of the learned phi's arguments: that of earlier epochs was not kept.
+    None too for a regression, since the page shows accuracies beside it. Scores are over the density of the learned
+    phi's arguments: that of earlier epochs was not kept.
     """
-    if not trace.weights or trace.learned.ndim != 2:
+    if not trace.weights or trace.learned.ndim != 2 or record.task == "regression":
         return None
     nodes = Interpolation(EXTENT, RESOLUTION).nodes(2)
     evaluate = partial(evaluate_weights, activation=trace.activation)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_twoarg.experiments.reports.html import figure_section
+from keras_twoarg.experiments.reports.run_figures import has_accuracy
 from keras_twoarg.experiments.reports.run_groups import group_runs
 from keras_twoarg.experiments.training.run_record import Quantity, Record
 from keras_twoarg.utils.figures import line_styles, pyplot
@@ -20,7 +21,7 @@ def plot_learning_curves(
     """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from least to most.
 
     Args:
-        records: Records of runs.
+        records: Records of runs. Those of a regression have no accuracy, and are left out of its curves.
         key: A quantity of `Record.epochs`. Defaults to `"val_accuracy"`.
         ax: Axes to draw on. Defaults to new ones.
 
@@ -29,7 +30,8 @@ def plot_learning_curves(
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
     lowest = []
-    groups = group_runs([r for r in records if r.epochs])
+    of_accuracy = key.endswith("accuracy")
+    groups = group_runs([r for r in records if r.epochs and not (of_accuracy and r.task == "regression")])
     for group, (color, style) in zip(groups, line_styles(len(groups)), strict=True):
         length = min(len(record.epochs) for record in group.records)
         curves = np.array([record.curve(key)[:length] for record in group.records], float)
@@ -47,21 +49,23 @@ def plot_learning_curves(
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True)
     ax.set_ylabel({"val_accuracy": "validation accuracy", "val_loss": "validation loss"}.get(key, key))
-    if key.endswith("accuracy"):
-        ax.set_ylim(max(0.0, min(lowest) - 0.15), 1.0)
+    if of_accuracy:
+        ax.set_ylim(max(0.0, min(lowest, default=0.0) - 0.15), 1.0)
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    place = "lower right" if key.endswith("accuracy") else "upper right"
+    place = "lower right" if of_accuracy else "upper right"
     ax.legend(frameon=False, loc=place, fontsize="small" if len(groups) > 5 else None)
     return ax
 
 
 def curves_section(records: Sequence[Record]) -> str:
-    """Return the learning curves as a part of a page: accuracy and loss, in validation."""
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4), layout="constrained")
-    plot_learning_curves(records, ax=left)
-    plot_learning_curves(records, key="val_loss", ax=right)
+    """Return the learning curves as a part of a page: accuracy, where there is one, and loss, in validation."""
+    keys: tuple[Quantity, ...] = ("val_accuracy", "val_loss") if has_accuracy(records) else ("val_loss",)
+    figure, axes = pyplot().subplots(1, len(keys), figsize=(5.5 * len(keys), 4), layout="constrained", squeeze=False)
+    for ax, key in zip(axes[0], keys, strict=True):
+        plot_learning_curves(records, key=key, ax=ax)
+    right = axes[0][-1]
     right.set_yscale("log")
     for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
         axis_format(lambda value, _: f"{value:g}")

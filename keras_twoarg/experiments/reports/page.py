@@ -11,6 +11,7 @@ from keras_twoarg.experiments.reports.html import figures_of, write_page
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+from keras_twoarg.experiments.reports.run_figures import Figure, figures_in
 from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
 from keras_twoarg.experiments.reports.surface_tables import read_surfaces
@@ -78,21 +79,27 @@ def _play_link(play: Path) -> str:
 
 
 def _lead(runs: Sequence[Record]) -> str:
+    return " ".join(_lead_of(figure, runs) for figure in figures_in(runs))
+
+
+def _lead_of(figure: Figure, runs: Sequence[Record]) -> str:
     means = {
         group.name: float(np.mean(tested))
         for group in group_runs(runs)
-        if (tested := [r.test_accuracy for r in group.records if r.test_accuracy is not None])
+        if (tested := [value for r in group.records if (value := figure.of(r)) is not None])
     }
-    ordered = sorted(means.items(), key=lambda item: -item[1])
-    return "Test accuracy, mean over seeds: " + "; ".join(f"{n} {a:.2%}" for n, a in ordered) + "."
+    ordered = sorted(means.items(), key=lambda item: item[1], reverse=figure.higher_is_better)
+    numbers = "; ".join(f"{name} {figure.written(mean)}{figure.unit}" for name, mean in ordered)
+    return f"{figure.name[0].upper()}{figure.name[1:]}, mean over seeds: {numbers}."
 
 
 def _test_error(runs: Sequence[Record]) -> str:
     """Return how far chance alone moves a test accuracy, so that nobody reads more into the table."""
-    accuracy = float(np.mean([r.test_accuracy for r in runs if r.test_accuracy is not None] or [0.5]))
+    accuracies = [r.test_accuracy for r in runs if r.test_accuracy is not None]
     number = next((r.splits["test"] for r in runs if r.splits), 0)
-    if not number or any(r.bits is not None for r in runs):  # characters that follow each other are not independent
+    if not (number and accuracies) or any(r.bits is not None for r in runs):  # characters in a row are not independent
         return ""
+    accuracy = float(np.mean(accuracies))
     error = 100 * (accuracy * (1 - accuracy) / number) ** 0.5
     return f"<p class=note>One standard error of an accuracy on {number:,} test samples is {error:.1f} points.</p>"
 

@@ -108,8 +108,9 @@ def _task(record: Record, with_depth: bool) -> Task:
 
 
 def common_threshold(records: Sequence[Record]) -> float:
-    """Return the highest round accuracy that every run reached in validation, or the lowest of the round ones."""
-    reached = [t for t in THRESHOLDS if all(r.epochs_to(t) for r in records if r.epochs)]
+    """Return the highest round accuracy that every classifier reached in validation, or the lowest round one."""
+    classified = [r for r in records if r.epochs and r.task == "classification"]
+    reached = [t for t in THRESHOLDS if all(r.epochs_to(t) for r in classified)] if classified else []
     return reached[-1] if reached else THRESHOLDS[0]
 
 
@@ -117,7 +118,7 @@ def failures(records: Sequence[Record]) -> str:
     """Return a sentence that names the runs that did not finish, or nothing."""
     bad = [r for r in records if r.status != "finished"]
     named = ", ".join(f"{r.arm} {r.stage} seed {r.seed} ({r.settings.get('failure', r.status)})" for r in bad)
-    return f"Counted in seeds but in no accuracy: {named}." if bad else ""
+    return f"Counted in seeds but in no figure: {named}." if bad else ""
 
 
 def _settings(record: Record) -> dict[str, object]:

@@ -1,12 +1,14 @@
 """The tables that compare arms: what each costs, how fast each learns, where each ends, and how sure that is."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
+from keras_twoarg.experiments.reports.run_figures import FIGURES, Figure, figures_in, has_accuracy
 from keras_twoarg.experiments.reports.run_groups import Group, Task, common_threshold, failures, group_runs
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.models.blocks import arity_of
@@ -15,7 +17,7 @@ from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
-    "Paired over seeds; accuracies in points, bits a character as they are. Interval: Student's t. p: Wilcoxon's "
+    "Paired over seeds; accuracies in points, other figures as they are. Interval: Student's t. p: Wilcoxon's "
     "signed-rank test; five seeds give 0.0625 at best. d: mean difference over the differences' standard deviation. "
     "Curve: mean validation accuracy over the epochs."
 )
@@ -76,43 +78,40 @@ def _differs(name: str, costs: JsonObject, base: JsonObject) -> bool:
 def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
     """Return speed of learning and end of each arm."""
     threshold = common_threshold(records)
-    caption = (
-        "joint: phi and the outer network trained together; frozen: phi frozen, a new outer network. "
-        f"to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
-        "accuracy over the epochs. test accuracy: at the best epoch by validation loss, mean ± standard deviation over "
-        "seeds; the test samples were used once."
-    )
-    if failed := failures(records):
-        caption += f" {failed}"
+    figures, speed = figures_in(records), has_accuracy(records)
+    caption = "joint: phi and the outer network trained together; frozen: phi frozen, a new outer network."
+    if speed:
+        caption += (
+            f" to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
+            "accuracy over the epochs."
+        )
+    caption = " ".join([caption, *(figure.note for figure in figures), failures(records)]).strip()
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in records))
-    bits = any(r.bits is not None for r in records)
-    if bits:
-        caption += " bits: bits a character on the test text, mean ± standard deviation; lower is better."
-    columns = ("arm", f"to {threshold:.0%}", "curve", "test accuracy", *["bits"] * bits, "seeds")
-    rows = tuple(_row(group, threshold, bits) for group in group_runs(records))
-    return Table(title or data, columns, rows, caption)
+    names = [*([f"to {threshold:.0%}", "curve"] if speed else []), *(figure.name for figure in figures)]
+    rows = []
+    for group in group_runs(records):
+        cells = [*(_speed(group, threshold) if speed else ()), *(_mean(group, figure) for figure in figures)]
+        rows.append((group.name, *cells, f"{len({r.seed for r in group.records})}"))
+    return Table(title or data, ("arm", *names, "seeds"), tuple(rows), caption)
 
 
-def _row(group: Group, threshold: float, bits: bool) -> tuple[str, ...]:
-    runs = group.records
-    finished = [r for r in runs if r.status == "finished"]
-    accuracies = [100 * r.test_accuracy for r in finished if r.test_accuracy is not None]
-    reached = [r.epochs_to(threshold) for r in runs]
+def _speed(group: Group, threshold: float) -> tuple[str, str]:
+    """Return the epochs until a validation accuracy, and the mean accuracy over the epochs."""
+    if not has_accuracy(group.records):
+        return "-", "-"
+    reached = [r.epochs_to(threshold) for r in group.records]
     epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
-    areas = [_area(r) for r in finished]
-    area = f"{np.mean(areas):.2%}" if areas else "-"
-    cells = [_mean(accuracies, "%", 2)]
-    if bits:
-        cells.append(_mean([r.bits for r in finished if r.bits is not None], "", 3))
-    return group.name, epochs, area, *cells, f"{len({r.seed for r in runs})}"
+    areas = [area for r in group.records if r.status == "finished" and (area := _area(r)) is not None]
+    return epochs, f"{np.mean(areas):.2%}" if areas else "-"
 
 
-def _mean(values: Sequence[float], unit: str, digits: int) -> str:
-    """Return the mean of some values, and their standard deviation if there are several."""
+def _mean(group: Group, figure: Figure) -> str:
+    """Return the mean of a figure over the runs that finished, and its standard deviation if there are several."""
+    values = [value for r in group.records if r.status == "finished" and (value := figure.of(r)) is not None]
     if not values:
         return "-"
-    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{unit}{spread}"
+    spread = f" ± {figure.written(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+    return f"{figure.written(float(np.mean(values)))}{figure.unit}{spread}"
 
 
 def paired_table(records: Sequence[Record]) -> Table | None:
@@ -141,8 +140,7 @@ def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
 
 def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str, ...]]:
     measures: dict[str, tuple[Callable[[Record], float | None], Callable[[float], str]]] = {
-        "bits": (lambda r: r.bits, lambda value: f"{value:+.3f}"),
-        "test accuracy": (lambda r: r.test_accuracy, lambda value: f"{100 * value:+.2f}"),
+        **{figure.name: (figure.of, partial(figure.written, sign="+")) for figure in FIGURES},
         f"epochs to {threshold:.0%}": (lambda r: r.epochs_to(threshold), lambda value: f"{value:+.1f}"),
         "curve": (_area, lambda value: f"{100 * value:+.2f}"),
     }
@@ -159,5 +157,5 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
     return rows
 
 
-def _area(record: Record) -> float:
-    return float(np.mean(record.curve("val_accuracy")))
+def _area(record: Record) -> float | None:
+    return None if record.task == "regression" else float(np.mean(record.curve("val_accuracy")))

@@ -25,7 +25,7 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    "mlp": Architecture(models.mlp, ("images", "signs"), (64, 64, 64), ("normalization", "pairing")),
+    "mlp": Architecture(models.mlp, ("images", "signs", "features"), (64, 64, 64), ("normalization", "pairing")),
     "cnn": Architecture(models.cnn, ("images",), (60, 120, 120, 120), ("normalization", "pairing")),
     "transformer": Architecture(models.transformer, ("tokens",), (256, 256, 256), ("sequence_width", "pairing")),
     "recurrent": Architecture(models.recurrent, ("tokens",), (256,), ("sequence_width", "arguments")),

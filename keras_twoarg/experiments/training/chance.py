@@ -1,29 +1,43 @@
-"""Whether a network does better than always naming the most frequent class, and what helps if it does not."""
+"""Whether a network does better than always giving the most frequent answer, and what helps if it does not."""
 
 import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.experiments.training.stages import Stage
 
 
-def at_chance(accuracy: float, labels: np.ndarray) -> bool:
-    """Tell whether an accuracy is within two standard errors of always naming the most frequent class.
+def at_chance(epoch: Epoch, labels: np.ndarray) -> bool:
+    """Tell whether an epoch ended no better than always giving one answer.
 
-    Examples:
-        >>> at_chance(0.12, np.arange(100) % 10), at_chance(0.5, np.arange(100) % 10)
-        (True, False)
+    For classes that is the most frequent one, within two standard errors; for a regression the mean of the training
+    rows, which is 0.
+
+    Args:
+        epoch: What the epoch came to.
+        labels: Labels of the validation samples.
     """
+    accuracy = epoch["val_accuracy"]
+    if accuracy is None:
+        return not epoch["val_loss"] < float(np.mean(np.square(labels, dtype="float64")))
     share = float(np.bincount(np.ravel(labels)).max()) / np.size(labels)
     return not accuracy > share + 2 * (share * (1 - share) / np.size(labels)) ** 0.5
 
 
-def chance_warning(stage: Stage, accuracy: float, configuration: Configuration) -> str:
+def reached(epoch: Epoch) -> str:
+    """Return what an epoch reached in validation: its accuracy, or the root mean squared error of a regression."""
+    accuracy = epoch["val_accuracy"]
+    return f"RMSE {epoch['val_loss'] ** 0.5:.3f}" if accuracy is None else f"{accuracy:.2%}"
+
+
+def chance_warning(stage: Stage, epoch: Epoch, configuration: Configuration) -> str:
     """Say that a run is at chance after its first epoch, and what to try."""
     advice = ["a lower learning rate (--learning-rate)", "less dropout (--dropout)", "more epochs"]
     if configuration.arm in models.ARMS and configuration.phi_init != "glorot" and stage is Stage.JOINT:
         advice.insert(0, "--phi-init glorot (phi then starts steeper than the pretrained surface)")
+    what, chance = ("accuracy", "chance") if epoch["val_accuracy"] is not None else ("result", "always giving the mean")
     return (
-        f"after the first epoch of the {stage} stage the validation accuracy is {accuracy:.2%}, no better "
-        f"than chance. If it stays there, try {', '.join(advice[:-1])} or {advice[-1]}"
+        f"after the first epoch of the {stage} stage the validation {what} is {reached(epoch)}, no better "
+        f"than {chance}. If it stays there, try {', '.join(advice[:-1])} or {advice[-1]}"
     )

@@ -17,7 +17,10 @@ from keras_twoarg.ops.pairing import PAIRINGS
 from keras_twoarg.utils.types import Config
 
 AUGMENTATIONS = ("none", "crop_flip")
-DATA_HELP = "mnist5k, fashion_mnist, a prepared TFDS name, an .npz or .txt, kjv, pydocs, parity-40-4, addition-97."
+DATA_HELP = (
+    "mnist5k, fashion_mnist, a prepared TFDS name, an .npz or .txt, kjv, pydocs, parity-40-4, addition-97, randhie, "
+    "fair, bikeshare."
+)
 PHI_INITS = ("random", "glorot", *surfaces.NAMED)
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")

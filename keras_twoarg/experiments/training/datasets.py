@@ -9,6 +9,7 @@
 * `"kjv"`, `"pydocs"` and a path to a `.txt`: the next character of a text (`keras_twoarg.experiments.training.text`).
 * `"parity-40-4"`, `"addition-97"` and others like them: tasks that are drawn
   (`keras_twoarg.experiments.training.algorithmic`).
+* `"randhie"`, `"fair"`, `"bikeshare"`: tables (`keras_twoarg.experiments.training.tabular`).
 """
 
 import gzip
@@ -20,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from keras_twoarg.experiments.training import algorithmic, text
+from keras_twoarg.experiments.training import algorithmic, tabular, text
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.types import ArrayLike, Model
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-DENSITY_SAMPLES = {"images": 500, "signs": 500, "tokens": 50}
+DENSITY_SAMPLES = {"images": 500, "signs": 500, "features": 500, "tokens": 50}
 """Samples from which the density of phi's arguments is drawn: each token of a text has arguments of its own."""
 
 _TEST_IMAGES_PER_DIGIT = 100
@@ -42,11 +43,12 @@ class Dataset:
     Attributes:
         name: Name for records and reports.
         x_train: Images `(n, height, width, channels)`: uint8, or floating point within [0, 1]; or signs `(n, m)`:
-            bool; or tokens `(n, context)`: int32.
-        y_train: Labels `(n,)`, integers from 0; for tokens `(n, context)`, the token that follows each.
+            bool; or features `(n, m)`: floating point, standardised; or tokens `(n, context)`: int32.
+        y_train: Labels `(n,)`, integers from 0, or floating point for a regression; for tokens `(n, context)`, the
+            token that follows each.
         x_test: Test samples.
         y_test: Test labels.
-        classes: Number of classes, or of tokens.
+        classes: Number of classes, or of tokens; 1 for a regression.
         validation: Samples and labels for validation, where they are not to be drawn from the training part.
         checksum: The data's fingerprint, where it is not to be computed from the arrays.
         characters: Of a text: all its characters, in the order of the tokens.
@@ -69,8 +71,13 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """`"images"`, `"signs"` or `"tokens"`."""
-        return {"int32": "tokens", "bool": "signs"}.get(self.x_train.dtype.name, "images")
+        """`"images"`, `"signs"`, `"features"` or `"tokens"`."""
+        return _kind(self.x_train)
+
+    @property
+    def task(self) -> str:
+        """What is asked for: `"classification"`, or `"regression"` where labels are floating point."""
+        return "regression" if np.issubdtype(self.y_train.dtype, np.floating) else "classification"
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +92,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """Arrays to train with: images and signs as float32 within [-1, 1], tokens and labels as integers."""
+    """Arrays to train with: images and signs as float32 within [-1, 1], features as float32, tokens as integers."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -99,8 +106,8 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
     """Return a data set by name or path.
 
     Args:
-        name: `"mnist5k"`, a path to an `.npz` or `.txt`, `"kjv"`, `"pydocs"`, a drawn task, or a name in TensorFlow
-            Datasets.
+        name: `"mnist5k"`, a path to an `.npz` or `.txt`, `"kjv"`, `"pydocs"`, a drawn task, a table, or a name in
+            TensorFlow Datasets.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs, `~/tensorflow_datasets`.
         context: Characters in a sample, of a text. Defaults to `64`.
 
@@ -123,6 +130,9 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
         return of_text(text.load_text(name), context)
     if algorithmic.is_known(name):
         return Dataset(name, *algorithmic.draw(name))
+    if name in tabular.SOURCES:
+        table = tabular.load_table(name)
+        return Dataset(name, *table.train, *table.test, table.classes, table.validation, table.fingerprint)
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
         return _from_debian(name)
     return _from_tfds(name, data_dir)
@@ -132,6 +142,12 @@ def require_images(dataset: Dataset, purpose: str) -> None:
     """Raise a ValueError unless a data set has images, which is what its purpose needs."""
     if dataset.kind != "images":
         raise ValueError(f"{purpose} is for images. Received: {dataset.name!r}, which has {dataset.kind}")
+
+
+def require_classification(dataset: Dataset, purpose: str) -> None:
+    """Raise a ValueError unless a data set asks for classes, which is what its purpose needs."""
+    if dataset.task != "classification":
+        raise ValueError(f"{purpose} is for classification. Received: {dataset.name!r}, which is a {dataset.task}")
 
 
 def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset:
@@ -161,13 +177,19 @@ def scale(samples: np.ndarray) -> np.ndarray:
     """Return samples as networks take them.
 
     Images become float32 within [-1, 1], uint8 from [0, 255] and floating point from [0, 1]; False and True become -1
-    and 1; tokens stay as they are.
+    and 1; tokens and features stay as they are.
     """
-    if samples.dtype == np.int32:
+    if _kind(samples) in ("tokens", "features"):
         return samples
     if samples.dtype == np.uint8:
         return samples.astype("float32") / np.float32(127.5) - 1
     return samples.astype("float32") * 2 - 1
+
+
+def _kind(samples: np.ndarray) -> str:
+    """Return what samples are, by their type and shape."""
+    known = {"int32": "tokens", "bool": "signs"}
+    return known.get(samples.dtype.name, "features" if samples.ndim == 2 else "images")
 
 
 def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
@@ -330,7 +352,8 @@ def _from_tfds(name: str, data_dir: str | None) -> Dataset:
     if name.split("/")[0].split(":")[0] not in tfds.list_builders(with_community_datasets=False):
         raise ValueError(
             f"Expected 'mnist5k', a path to an .npz or .txt, {', '.join(map(repr, text.NAMES))}, "
-            f"{algorithmic.EXAMPLES} or a name in TensorFlow Datasets. Received: {name!r}"
+            f"{algorithmic.EXAMPLES}, {', '.join(map(repr, tabular.SOURCES))} or a name in TensorFlow Datasets. "
+            f"Received: {name!r}"
         )
     hint = "; or: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
     try:

@@ -13,12 +13,12 @@ Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 
 
 class Epoch(TypedDict):
-    """What is kept of one epoch; numbers that are not finite are null in the file."""
+    """What is kept of one epoch; numbers that are not finite are null in the file, and accuracies of a regression."""
 
     loss: float
-    accuracy: float
+    accuracy: float | None
     val_loss: float
-    val_accuracy: float
+    val_accuracy: float | None
     seconds: float
 
 
@@ -42,11 +42,12 @@ class Record:
         status: `"finished"`, or `"diverged"` when the loss was no longer finite.
         best_epoch: The epoch with the lowest validation loss, from 1; its weights were tested. None if there is none.
         test_accuracy: Share of test samples (of a text: of characters) predicted correctly, within [0, 1]; used once,
-            after training.
-        test_loss: Cross-entropy on the test samples, in nats.
+            after training. None for a regression.
+        test_loss: Cross-entropy on the test samples, in nats; of a regression the mean squared error.
         seconds: Training time, without the time between a stop and a new start.
         versions: Versions of what computed it.
         commit: Commit of this package's repository, or None outside of one.
+        task: `"classification"` or `"regression"`.
     """
 
     arm: str
@@ -67,6 +68,7 @@ class Record:
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    task: str = "classification"
 
     @property
     def bits(self) -> float | None:
@@ -74,9 +76,18 @@ class Record:
         text = self.architecture in ("transformer", "recurrent") and self.test_loss is not None
         return (self.test_loss or 0.0) / math.log(2) if text else None
 
+    @property
+    def rmse(self) -> float | None:
+        """Root mean squared error on a regression's test rows, in standard deviations of the training rows' target.
+
+        1 is what always giving their mean comes to, where test rows vary as those do. None for what is no regression.
+        """
+        regression = self.task == "regression" and self.test_loss is not None
+        return (self.test_loss or 0.0) ** 0.5 if regression else None
+
     def curve(self, key: Quantity) -> list[float]:
-        """Return one quantity over the epochs, such as `"val_accuracy"`."""
-        return [epoch[key] for epoch in self.epochs]
+        """Return one quantity over the epochs, such as `"val_accuracy"`; NaN where there is no finite number."""
+        return [math.nan if (value := epoch[key]) is None else value for epoch in self.epochs]
 
     def epochs_to(self, accuracy: float) -> int | None:
         """Return the first epoch whose validation accuracy reached a value, or None."""
@@ -107,6 +118,8 @@ class Record:
         for name, share in shares.items():
             if share is not None and not 0 <= share <= 1:
                 return f"its `{name}` is {share!r}, expected within [0, 1]"
+        if self.task not in ("classification", "regression"):
+            return f"its `task` is {self.task!r}, expected 'classification' or 'regression'"
         if self.best_epoch is not None and not 1 <= self.best_epoch <= len(self.epochs):
             return f"its `best_epoch` is {self.best_epoch}, expected from 1 to {len(self.epochs)}"
         return ""

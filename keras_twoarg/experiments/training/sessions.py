@@ -17,7 +17,7 @@ from keras_twoarg import models
 from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.augmentation import crop_flip
-from keras_twoarg.experiments.training.chance import at_chance, chance_warning
+from keras_twoarg.experiments.training.chance import at_chance, chance_warning, reached
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
@@ -25,7 +25,7 @@ from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Epoch, Record
 from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
-from keras_twoarg.experiments.training.training_loop import Fit, compile_classifier, evaluate, fit
+from keras_twoarg.experiments.training.training_loop import Fit, compile_network, evaluate, fit
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils import versions
 from keras_twoarg.utils.files import saving
@@ -111,7 +111,7 @@ class _Run:
             inner.trainable = stage is Stage.JOINT
         samples = len(self.split.y_train)
         for each in (model, *([population.trainer] if population else [])):
-            compile_classifier(each, networks.make_optimizer(configuration, epochs, samples))
+            compile_network(each, networks.make_optimizer(configuration, epochs, samples), self.dataset.task)
         state = fit(
             model,
             self.split,
@@ -128,15 +128,15 @@ class _Run:
         return self._finish(stage, model, state)
 
     def _on_epoch(self, stage: Stage, number: int, epochs: int, logs: Epoch) -> None:
-        self.progress(stage, number, epochs, f"val {logs['val_accuracy']:.2%}, {logs['seconds']:.1f} s an epoch")
-        if number == 1 and at_chance(logs["val_accuracy"], self.split.y_validation):
-            self.say(chance_warning(stage, logs["val_accuracy"], self.configuration))
+        self.progress(stage, number, epochs, f"val {reached(logs)}, {logs['seconds']:.1f} s an epoch")
+        if number == 1 and at_chance(logs, self.split.y_validation):
+            self.say(chance_warning(stage, logs, self.configuration))
 
     def _finish(self, stage: Stage, model: Model, state: Fit) -> Record:
         record = self._record(stage, model, state)
         if state.best_weights:
             test = evaluate(model, self.split.x_test, self.split.y_test)
-            record.test_accuracy, record.test_loss = test["accuracy"], test["loss"]
+            record.test_accuracy, record.test_loss = test.get("accuracy"), test["loss"]
             partial = self.out / f".{stage}-partial.keras"
             with saving(partial):
                 model.save(partial)
@@ -172,6 +172,7 @@ class _Run:
             seconds=sum(epoch["seconds"] for epoch in state.epochs),
             versions=versions.versions(),
             commit=versions.commit(),
+            task=self.dataset.task,
         )
 
     @property

@@ -49,8 +49,10 @@ def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = 
 
 
 def in_todays_words(data: JsonObject) -> JsonObject:
-    """Return a record's or configuration's entries, those of version 0.1.0 under today's names."""
+    """Return a record's or configuration's entries, those of earlier versions under today's names."""
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
+    if "best_epoch" in renamed:  # a record, of a time when every task was a classification
+        renamed.setdefault("task", "classification")
     if renamed.get("stage") in list(_OLD_STAGES):
         renamed["stage"] = _OLD_STAGES[renamed["stage"]]
     if "phi_init_std" in renamed and renamed["phi_init_std"] is None:

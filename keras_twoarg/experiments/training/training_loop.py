@@ -50,12 +50,20 @@ class Fit:
         return bool(self.epochs) and not np.isfinite([self.epochs[-1]["loss"], self.epochs[-1]["val_loss"]]).all()
 
 
-def compile_classifier(model: Model, optimizer: keras.optimizers.Optimizer) -> None:
-    """Compile with an optimizer and the cross-entropy of logits; several steps a call, since the steps are short."""
+def compile_network(model: Model, optimizer: keras.optimizers.Optimizer, task: str = "classification") -> None:
+    """Compile with an optimizer and a task's loss; several steps a call, since the steps are short.
+
+    Args:
+        model: The network.
+        optimizer: Its optimizer.
+        task: `"classification"` for the cross-entropy of logits, `"regression"` for the mean squared error of one
+            output. Defaults to `"classification"`.
+    """
+    regression = task == "regression"
     model.compile(
         optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        keras.losses.MeanSquaredError() if regression else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[] if regression else ["accuracy"],
         steps_per_execution=steps_a_call(8),
     )
 
@@ -77,7 +85,7 @@ def fit(
     """Train a compiled model, going on from `checkpoint` if it exists, and leave its best weights in it.
 
     Args:
-        model: A compiled classifier.
+        model: A compiled network.
         split: The data.
         checkpoint: File that is rewritten after each epoch.
         epochs: Epochs in all.
@@ -123,7 +131,7 @@ def fit(
 
 
 def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Return `loss` and `accuracy`."""
+    """Return `loss` and, of a classifier, `accuracy`."""
     return {
         key: float(value)
         for key, value in model.evaluate(x, y, batch_size=_EVALUATION_BATCH, verbose=0, return_dict=True).items()
@@ -151,9 +159,9 @@ def _epoch(
     validation = evaluate(model, split.x_validation, split.y_validation)
     return {
         "loss": float(history.history["loss"][-1]),
-        "accuracy": float(history.history["accuracy"][-1]),
+        "accuracy": float(history.history["accuracy"][-1]) if "accuracy" in validation else None,
         "val_loss": validation["loss"],
-        "val_accuracy": validation["accuracy"],
+        "val_accuracy": validation.get("accuracy"),
         "seconds": seconds,
     }
 

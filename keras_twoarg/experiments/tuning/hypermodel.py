@@ -13,7 +13,7 @@ from keras_twoarg import models
 from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.configuration import Configuration
-from keras_twoarg.experiments.training.training_loop import compile_classifier
+from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils.types import Config, Model
 
@@ -167,7 +167,7 @@ class OuterHyperModel(kt.HyperModel):
         inner = networks.make_phi(configuration) if self.arm in models.ARMS else None
         shape, widths = self.input_shape, configuration.widths or ()
         model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
-        compile_classifier(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
+        compile_network(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
         return model
 
     def fit(self, hp: kt.HyperParameters, model: Model, *args: object, **kwargs: Any) -> keras.callbacks.History:

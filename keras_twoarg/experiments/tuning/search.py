@@ -74,6 +74,7 @@ class Search(SearchSettings):
         """Load the data, and draw the subset."""
         dataset = datasets.load(self.data, data_dir=data_dir)
         networks.check_data(self.configuration, dataset)
+        datasets.require_classification(dataset, "A search")
         return datasets.subset(dataset, self.subset) if self.subset else dataset
 
     def hypermodel(self, arm: str, dataset: datasets.Dataset) -> OuterHyperModel:

@@ -245,12 +245,13 @@ def test_models_of_one_name_are_told_apart(data, tmp_path):
     assert [model["name"] for model in content(tmp_path / "play.html")["models"]] == ["model (1)", "model (2)"]
 
 
-def test_the_page_of_the_documentation_is_one_of_these_and_small():
-    shipped = ROOT / "docs" / "play.html"
+@pytest.mark.parametrize(("name", "data"), [("play.html", "mnist5k"), ("play-text.html", "kjv")])
+def test_the_pages_of_the_documentation_are_small_and_say_where_they_are_from(name, data):
+    shipped = ROOT / "docs" / name
     page.check_target(shipped)
     assert shipped.stat().st_size < 1_500_000 and (ROOT / "docs" / "play.webp").stat().st_size < 1_000_000
     for model in content(shipped)["models"]:
-        assert model["run"]["command"].startswith("twoarg train --data mnist5k") and len(model["run"]["commit"]) == 40
+        assert model["run"]["command"].startswith(f"twoarg train --data {data}") and len(model["run"]["commit"]) == 40
 
 
 @pytest.mark.parametrize("script", ["main.js", "worker.js"])

@@ -187,15 +187,27 @@ def test_a_run_with_every_new_setting_is_recorded(tmp_path):
     assert len(said) <= 1
 
 
+def ended(accuracy, loss=2.0):
+    return {"loss": 2.0, "accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy, "seconds": 1.0}
+
+
 def test_a_run_at_chance_is_told_what_helps():
     labels = np.arange(1000) % 10
-    assert at_chance(0.1, labels) and at_chance(0.11, labels) and at_chance(float("nan"), labels)
-    assert not at_chance(0.15, labels)
-    assert at_chance(0.9, np.array([0] * 9 + [1]))  # nine in ten are of one class
-    said = chance_warning(Stage.JOINT, 0.1, Configuration())
+    assert all(at_chance(ended(accuracy), labels) for accuracy in (0.1, 0.11, float("nan")))
+    assert not at_chance(ended(0.15), labels)
+    assert at_chance(ended(0.9), np.array([0] * 9 + [1]))  # nine in ten are of one class
+    said = chance_warning(Stage.JOINT, ended(0.1), Configuration())
     assert "10.00%, no better than chance" in said and "--phi-init glorot" in said
     for other in (Configuration(arm="relu"), Configuration(phi_init="glorot")):
-        assert "glorot" not in chance_warning(Stage.JOINT, 0.1, other)
+        assert "glorot" not in chance_warning(Stage.JOINT, ended(0.1), other)
+
+
+def test_a_regression_at_chance_is_no_better_than_the_mean():
+    labels = np.array([-2.0, 2.0])
+    assert at_chance(ended(None, loss=4.0), labels) and at_chance(ended(None, loss=float("nan")), labels)
+    assert not at_chance(ended(None, loss=3.9), labels)
+    said = chance_warning(Stage.JOINT, ended(None, loss=4.0), Configuration())
+    assert "result is RMSE 2.000, no better than always giving the mean" in said
 
 
 def test_a_training_that_learns_nothing_says_so(tmp_path):

@@ -10,7 +10,7 @@ from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import datasets, networks, sessions
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.population import Population
-from keras_twoarg.experiments.training.training_loop import compile_classifier
+from keras_twoarg.experiments.training.training_loop import compile_network
 from tests.helpers import blobs, inner_networks
 
 pytestmark = pytest.mark.jax
@@ -23,7 +23,7 @@ def population():
     configuration = Configuration(**SMALL)
     inner = networks.make_phi(configuration)
     population = Population(configuration, (8, 8, 1), 3, (8,), inner, seed=2)
-    compile_classifier(population.trainer, networks.make_optimizer(configuration, 6, 240))
+    compile_network(population.trainer, networks.make_optimizer(configuration, 6, 240))
     population.trainer.optimizer.build(population.trainer.trainable_variables)
     return population
 

@@ -15,7 +15,7 @@ from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.training_loop import compile_classifier, evaluate, fit
+from keras_twoarg.experiments.training.training_loop import compile_network, evaluate, fit
 from tests.helpers import ROOT, blobs, save_npz
 
 QUICK = {"widths": (8, 8), "epochs": 4, "frozen_epochs": 3, "batch_size": 50, "pretraining_epochs": 1, "seed": 3}
@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
 
     def train(epochs):
         model = models.mlp((8, 8, 1), 3, widths=(8,), seed=0)
-        compile_classifier(model, keras.optimizers.Adam(1e-3))
+        compile_network(model, keras.optimizers.Adam(1e-3))
         return fit(model, split, tmp_path / "checkpoint.npz", epochs=epochs, batch_size=50, seed=(0,))
 
     train(1)
