@@ -15,7 +15,7 @@ from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
     "architecture", "widths", "epochs", "optimizer", "weight_decay", "schedule", "warmup_epochs", "clip_norm",
-    "evaluation", "pretraining_epochs", "seed",
+    "evaluation", "table_resolution", "pretraining_epochs", "seed",
 )  # fmt: skip
 """What a search does not choose."""
 HELP = {

@@ -37,9 +37,9 @@ NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
 }
 """The paper's networks: what builds them, the images' shape, and the batch."""
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
-COARSE = "interpolated_41"
-"""A table of 41 x 41 nodes instead of 81 x 81: what suits small networks."""
-PHI = ("interpolated", COARSE, "baked", "exact", "plain")
+RESOLUTIONS = {"interpolated_41": 41, "interpolated_81": 81}
+"""Tables of so many nodes along each argument, whatever phi's own would have: `"interpolated"`."""
+PHI = ("interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU behind Keras' LayerNormalization, where the others have `models.JointLayerNormalization`: convolutions alone."""
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
@@ -83,7 +83,7 @@ def build(network: str, variant: str, seed: int = 0) -> Model:
 
 
 def _evaluation(variant: str) -> str | Interpolation:
-    return Interpolation(resolution=41) if variant == COARSE else variant
+    return Interpolation(resolution=RESOLUTIONS[variant]) if variant in RESOLUTIONS else variant
 
 
 def _with_keras_norm(layer: Layer) -> Layer:
@@ -117,11 +117,12 @@ def network(
         tasks[variant, "predict"] = partial(model.predict_on_batch, x)
         if variant != "baked":
             tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
+    turns, steps = (8 * rounds, 1) if "mlp" in name else (rounds, 4)  # short steps take turns one by one
     times = timed(
         tasks,
-        rounds,
-        lambda done: progress(f"networks: {name}", done, rounds + 1, ""),
-        lambda task: 8 if "mlp" in name else 1 if task[0] in _SLOW else 4,
+        turns,
+        lambda done: progress(f"networks: {name}", done, turns + 1, ""),
+        lambda task: 1 if task[0] in _SLOW else steps,
     )
     return {
         variant: {"parameters": learned_parameters(model), **by_task(times, variant)}

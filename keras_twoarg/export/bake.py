@@ -130,9 +130,8 @@ def _places(model: Model) -> list[TwoArgActivation]:
 
 def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) -> Interpolation:
     """Return the nodes of a place's table: the ones it has been using, or few that meet the tolerance."""
-    used = place.evaluation_in_use
-    if used != "exact":
-        return used if isinstance(used, Interpolation) else Interpolation()
+    if place.grid is not None and place.evaluation_in_use != "exact":
+        return place.grid
     extent = float(_MARGIN * arguments.largest)
     exact = place.inner.predict(arguments.tuples)
     allowed = tolerance * float(exact.std())

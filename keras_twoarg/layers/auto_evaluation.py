@@ -1,14 +1,22 @@
-"""What `evaluation="auto"` comes to: a table where making it costs less than the exact evaluations that it saves.
+"""What is decided for the user: whether phi is looked up in a table, and how fine the table is.
 
-A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. So a place
-is given a table where `BATCH` samples have at least as many units as the table has nodes: a rule that asks for the
-place alone, so that a model computes the same function in `fit`, in `predict`, for any batch, and in an export.
+A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. Both are
+decided for `BATCH` samples of a place, whatever the batch: so a model computes the same function in `fit`, in
+`predict`, and in an export.
+
+* *A table or not*, for `evaluation="auto"`: a table where the samples have at least as many units as the fine table has
+  nodes.
+* *Fine or coarse*: fine where making the table costs no more than the samples' look-ups. All places that hold one phi
+  are to share one table, so the first place decides for all, and phi keeps the number and writes it into files.
+* *No table for few tuples*: where a call is known to have few, and no gradients will be wanted, phi is evaluated at the
+  corners of their cells alone. That is the same function.
 
 All places that hold one phi share one table, made once in a step, where that is certain (`ops.shared_table`). Where it
 is not (in a loop, in a branch, under several gradient tapes) each would make its own: there a place is exact, unless
 the tuples of the call are themselves as many as the nodes.
 """
 
+from collections.abc import Sequence
 from math import prod
 
 from keras_twoarg.ops.shared_table import Step
@@ -16,16 +24,45 @@ from keras_twoarg.utils.types import Tensor
 
 BATCH = 128
 """The samples for which it is decided."""
+FINE, COARSE = 81, 41
+"""Nodes along each argument: steps of 1/8 and 1/4 on [-5, 5]."""
+_LOOK_UPS = 40  # that cost as much as one exact evaluation
+_PLACES = 4  # that are taken to share a table
 
 
-def table_will_pay(units: int | None, nodes: int) -> bool:
+def resolution(units: int | None, arity: int) -> int:
+    """Return the nodes along each argument of phi's tables.
+
+    Args:
+        units: Units of one sample in phi's first place, or None for sequences or images of any size.
+        arity: Arguments of phi.
+
+    Examples:
+        >>> resolution(64, arity=2), resolution(26 * 26 * 60, arity=2), resolution(64, arity=1)
+        (41, 81, 81)
+    """
+    return FINE if units is None or BATCH * units >= _LOOK_UPS * FINE**arity else COARSE
+
+
+def table_will_pay(units: int | None, arity: int) -> bool:
     """Return whether a place is given a table.
 
     Args:
         units: Units of one sample, or None for sequences or images of any size.
+        arity: Arguments of phi.
+    """
+    return units is None or BATCH * units >= FINE**arity
+
+
+def corners_pay(tuples: Tensor, nodes: int) -> bool:
+    """Return whether phi at the corners of the tuples' cells costs less than a table, which other places may share.
+
+    Args:
+        tuples: The argument tuples of a call, `(batch, ..., arity)`.
         nodes: Nodes of the table.
     """
-    return units is None or BATCH * units >= nodes
+    *sizes, arity = tuples.shape
+    return _known(sizes) and _PLACES * 2**arity * prod(sizes) <= nodes
 
 
 def own_table_pays(step: Step, tuples: Tensor, nodes: int) -> bool:
@@ -40,5 +77,5 @@ def own_table_pays(step: Step, tuples: Tensor, nodes: int) -> bool:
     return step.may_share or prod(size for size in sizes if isinstance(size, int)) >= nodes or not _known(sizes)
 
 
-def _known(sizes: tuple[int | None, ...]) -> bool:
+def _known(sizes: Sequence[int | None]) -> bool:
     return all(isinstance(size, int) for size in sizes)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model, Shape
@@ -97,7 +96,7 @@ def describe(model: Model) -> Description:
         >>> model = models.mlp((28, 28, 1), classes=10, widths=(64, 32))
         >>> print(describe(model))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
         place   units  evaluation    table    phi  shared
-        two...  64     interpolated  81 x 81  phi  yes
+        two...  64     interpolated  41 x 41  phi  yes
         two...  32     exact         -        phi  yes
         <BLANKLINE>
         phi: InnerNetwork 2 -> 64 -> 64 -> 1, 4,417 of the model's 109,387 parameters, once for 2 places, trainable
@@ -115,9 +114,8 @@ def describe(model: Model) -> Description:
 
 
 def _place(layer: TwoArgActivation, shared: bool) -> PlaceDescription:
-    used = layer.evaluation_in_use
-    grid = used if isinstance(used, Interpolation) else Interpolation()
-    nodes = () if used == "exact" else (grid.resolution,) * layer.arity
+    grid = None if layer.evaluation_in_use == "exact" else layer.grid
+    nodes = () if grid is None else (grid.resolution,) * layer.arity
     evaluation = "interpolated" if nodes else "exact"
     return PlaceDescription(layer.name, _units(layer), evaluation, nodes, layer.inner.name, shared)
 

@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
+from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
@@ -42,6 +43,11 @@ class InnerNetwork(keras.layers.Layer):
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of the kernels. Defaults to `None`.
         bias_regularizer: Regularizer of the biases. Defaults to `None`.
+        table_resolution: Nodes along each argument of the tables that its places make, unless a place has an
+            `Interpolation` of its own. All places have one number, as they share one table. Defaults to `None`: the
+            first place that is built decides, 81 nodes if it has at least 2,051 units in a sample (26, for one
+            argument) or as many as the inputs have pixels or time steps, and 41 if it has fewer, as dense layers have.
+            The number is part of the config, so that a file means what it meant.
         share_key: Identity of this network in saved files: layers saved with the same key are loaded with one
             network. Defaults to a new random key; there is no need to set it.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer. `trainable=False` freezes phi
@@ -86,6 +92,7 @@ class InnerNetwork(keras.layers.Layer):
         bias_initializer: Identifier = "zeros",
         kernel_regularizer: Identifier = None,
         bias_regularizer: Identifier = None,
+        table_resolution: int | None = None,
         share_key: str | None = None,
         **kwargs: object,
     ) -> None:
@@ -97,6 +104,9 @@ class InnerNetwork(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        if table_resolution is not None:
+            Interpolation(resolution=table_resolution)  # raises if there is no such table
+        self.table_resolution = table_resolution
         self.share_key = share_key or uuid4().hex
         self.copy_of: str | None = None  # the key of the network that this one was rebuilt from, outside a scope
         self.supports_masking = True
@@ -247,8 +257,14 @@ class InnerNetwork(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "table_resolution": self.table_resolution,
             "share_key": self.share_key,
         }
+
+    @classmethod
+    def from_config(cls: type[Network], config: Config) -> Network:
+        """Rebuild a network; in files from before it was written down, tables had 81 nodes along each argument."""
+        return cls(**{"table_resolution": 81, **config})
 
     def _check_last_axis(self, shape: Shape) -> None:
         if len(shape) < 1 or shape[-1] != self.arity:

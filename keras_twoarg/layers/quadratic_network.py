@@ -20,7 +20,7 @@ class QuadraticNetwork(InnerNetwork):
         kernel_initializer: Initializer of the six coefficients. Defaults to `"glorot_uniform"`.
         kernel_regularizer: Regularizer of the coefficients. Defaults to `None`.
         share_key: As in `InnerNetwork`.
-        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
+        **kwargs: `table_resolution`, as in `InnerNetwork`; `name`, `dtype` and `trainable`, as for every Keras layer.
 
     Input shape:
         `(..., 2)`

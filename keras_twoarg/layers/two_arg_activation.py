@@ -16,7 +16,14 @@ from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.shared_table import Shared
 from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.keras_internals import call_under_way, flatten_layers, models_with, replace_layer, trace_anew
+from keras_twoarg.utils.keras_internals import (
+    call_under_way,
+    flatten_layers,
+    models_with,
+    replace_layer,
+    trace_anew,
+    uncast_values,
+)
 from keras_twoarg.utils.types import Config, Layer, Model, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
@@ -37,11 +44,12 @@ class TwoArgActivation(PairingLayer):
         inner: The `InnerNetwork` phi. It decides the arity. Defaults to a new one with two arguments.
         pairing: Which pre-activations are the arguments of unit i: `"adjacent"` for entries `2i, 2i + 1` (the
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
-        evaluation: How phi is evaluated: `"exact"`; `"interpolated"` or an `Interpolation` with settings of its own,
-            by a table of phi that is made anew at each step (arity 1 and 2); or `"auto"`, which interpolates where
-            128 samples have at least as many units as the table has nodes, 6,561 (52 units in a sample) or, for one
-            argument, 81, and is exact elsewhere. It can be set at any time, on a loaded or compiled model too (see
-            `set_evaluation`), and is no part of the weights. Defaults to `"auto"`.
+        evaluation: How phi is evaluated: `"exact"`; `"interpolated"`, by a table of phi that is made anew at each
+            step (arity 1 and 2), with as many nodes as the inner network's `table_resolution`; an `Interpolation`, with
+            nodes of its own; or `"auto"`, which interpolates where a sample has at least 52 units (128 samples of
+            them then have as many as a table of 81 x 81 has nodes) or, for one argument, 1, and is exact elsewhere. It
+            can be set at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the
+            weights. Defaults to `"auto"`.
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
@@ -120,7 +128,7 @@ class TwoArgActivation(PairingLayer):
         elif inner is not previous:
             replace_layer(self, "inner", inner)
             if self.built:
-                inner.ensure_built()
+                self._prepare_inner()
             _trace_anew([self])
 
     def check_inner(self, inner: InnerNetwork) -> None:
@@ -165,11 +173,13 @@ class TwoArgActivation(PairingLayer):
 
     @property
     def grid(self) -> Interpolation | None:
-        """The nodes of the table that phi is looked up in, or None where it is exact always."""
+        """The nodes of the table that phi is looked up in, decided once a place is built; None where it is exact."""
         if isinstance(self._evaluation, Interpolation):
             return self._evaluation
         exact = self._evaluation == "exact" or (self._evaluation == "auto" and not self.inner.worth_a_table)
-        return None if exact or self.arity > 2 else Interpolation()
+        if exact or self.arity > 2:
+            return None
+        return Interpolation(resolution=self.inner.table_resolution or auto_evaluation.FINE)
 
     @property
     def evaluation_in_use(self) -> str | Interpolation:
@@ -178,7 +188,7 @@ class TwoArgActivation(PairingLayer):
             return self._evaluation
         if not self.built or self.grid is None:
             return "exact"
-        pays = self.in_loop or auto_evaluation.table_will_pay(self._units, self.grid.resolution**self.arity)
+        pays = self.in_loop or auto_evaluation.table_will_pay(self._units, self.arity)
         return "interpolated" if pays else "exact"
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
@@ -191,7 +201,13 @@ class TwoArgActivation(PairingLayer):
         self.compute_output_shape(input_shape)  # raises if it does not fit
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
+        self._prepare_inner()
+
+    def _prepare_inner(self) -> None:
+        """Build the inner network and decide how fine its tables are, unless another place has done so."""
         self.inner.ensure_built()
+        if self.inner.table_resolution is None:
+            self.inner.table_resolution = auto_evaluation.resolution(self._units, self.arity)
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply phi to each unit's arguments."""
@@ -208,6 +224,8 @@ class TwoArgActivation(PairingLayer):
             return before_loop
         if self.evaluation_in_use == "exact" or (self.in_loop and self._evaluation == "auto"):
             return None  # within a loop a table at every step would cost more
+        if self._without_table(tuples, training):
+            return None
         step, key = shared_table.step(self.inner, self, tuples), (grid, training)
         shared = step.find(key)
         if shared is not None:
@@ -218,13 +236,21 @@ class TwoArgActivation(PairingLayer):
 
     def _outputs(self, tuples: Tensor, shared: Shared | None, training: bool) -> Tensor:
         """Evaluate phi at tuples `(..., n, arity)`, in a table if there is one: `(..., n)`."""
-        if shared is None or self.grid is None:
-            values = ops.squeeze(self.inner(tuples, training=training), axis=-1)
+        flat, grid = ops.reshape(tuples, (-1, self.arity)), self.grid
+        if shared is not None and grid is not None:
+            frozen = not self.inner.trainable_weights
+            values = table.evaluate(flat, shared.cells, grid, training, frozen)
+        elif grid is not None and self._without_table(tuples, training):
+            values = table.evaluate_at_corners(flat, uncast_values(self.inner.weights), self.inner.evaluate, grid)
         else:
-            flat, frozen = ops.reshape(tuples, (-1, self.arity)), not self.inner.trainable_weights
-            values = table.evaluate(flat, shared.cells, self.grid, training, frozen)
-            values = ops.reshape(values, ops.shape(tuples)[:-1])
-        return ops.cast(values, self.compute_dtype)
+            values = self.inner(tuples, training=training)
+        return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+
+    def _without_table(self, tuples: Tensor, training: bool) -> bool:
+        """Return whether to look tuples up without a table, as they are few."""
+        if training or self.in_loop or self.grid is None or self.evaluation_in_use == "exact":
+            return False
+        return auto_evaluation.corners_pay(tuples, self.grid.resolution**self.arity)
 
     def enter_loop(self) -> None:
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""

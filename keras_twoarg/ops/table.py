@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -91,8 +90,35 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool,
     tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
     if may_compile(training):
         return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
-    through = _fused_look_up if keras.backend.backend() == "jax" else look_up
-    return through(tuples, cells, grid)[:, None]
+    return look_up(tuples, cells, grid)[:, None]
+
+
+def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:
+    """Evaluate the piecewise function without a table: phi at the corners of each tuple's cell alone.
+
+    Args:
+        tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
+        weights: As in `make_table`.
+        phi: As in `make_table`.
+        grid: The nodes of the table.
+
+    Returns:
+        A tensor of shape `(N, 1)`, in float32: as `evaluate` of the table, to within rounding.
+    """
+    tuples, arity = ops.cast(tuples, "float32"), tuples.shape[-1]
+    scaled = tuples * (1 / grid.step) + grid.extent / grid.step
+    cell = ops.clip(ops.floor(scaled), 0, grid.resolution - 2)  # (N, arity)
+    offsets = (
+        np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")
+    )  # of a cell's corners, in make_cells' order
+    corners = ops.reshape((cell[:, None] + offsets) * grid.step - grid.extent, (-1, arity))
+    values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
+    values = ops.unstack(ops.reshape(values, (-1, 2**arity)), axis=-1)
+    *rest, last = ops.unstack(scaled - cell, axis=-1)
+    values = [low + last * (high - low) for low, high in zip(values[::2], values[1::2], strict=True)]
+    for position in rest:
+        values = [values[0] + position * (values[1] - values[0])]
+    return ops.stack(values, axis=-1)
 
 
 def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity: int, training: bool) -> Tensor:
@@ -109,8 +135,25 @@ def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity:
         A tensor of shape `(cells, 2 ** arity)`, in float32.
     """
     weights = [ops.cast(weight, "float32") for weight in weights]
-    nodes = ops.convert_to_tensor(grid.nodes(arity))
-    return make_cells(phi(nodes, weights, training), grid.resolution, arity)
+
+    def cells(*weights: Tensor) -> Tensor:
+        nodes = ops.convert_to_tensor(grid.nodes(arity))
+        return make_cells(phi(nodes, list(weights), training), grid.resolution, arity)
+
+    # Where gradients are wanted, XLA is no faster.
+    if not training and may_compile(training):
+        return _compiled_here(cells)(*weights)
+    return cells(*weights)
+
+
+def _compiled_here(function: Function) -> Function:
+    """Return a function that XLA compiles as a part of the graph that is being traced; eagerly the function itself."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return function  # compiled anew at each call
+    compiled: Function = tf.function(function, jit_compile=True, autograph=False)
+    return compiled
 
 
 def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
@@ -124,7 +167,10 @@ def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
 
 
 def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations."""
+    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
+
+    They gather rows of the table, which compilers do faster than gathering numbers one by one.
+    """
     last, arity = grid.resolution - 2, tuples.shape[-1]
     row: Tensor | int = 0
     positions = []
@@ -152,12 +198,6 @@ def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Te
     return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
 
 
-def _fused_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up` with vectors `(N,)` throughout: a compiler fuses them into one pass over the tuples."""
-    row, position = _locate(tuples, grid)
-    return _polynomial(_coefficients(cells, row), position)
-
-
 def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
     """Evaluate a cell's polynomial at positions in it."""
     if len(position) == 1:
@@ -180,13 +220,6 @@ def _locate(tuples: Tensor, grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
     return row, positions
 
 
-def _coefficients(cells: Tensor, row: Tensor) -> list[Tensor]:
-    """Return each coefficient by itself, `(N,)`."""
-    number = cells.shape[-1]
-    flat = ops.reshape(cells, (-1,))
-    return [ops.take(flat, number * row + k) for k in range(number)]
-
-
 def _signature(grid: Interpolation, arity: int) -> list[object]:
     import tensorflow as tf
 
@@ -200,7 +233,7 @@ def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Tensor, Tenso
 
     @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity))
     def compiled(tuples: Tensor, cells: Tensor) -> Tensor:
-        return _fused_look_up(tuples, cells, grid)
+        return look_up(tuples, cells, grid)
 
     return compiled
 
@@ -217,7 +250,8 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Functio
     @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
     def backward(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
         row, position = _locate(tuples, grid)
-        coefficients, scaled = _coefficients(cells, row), upstream * (1 / grid.step)
+        # Rows, as in `look_up`: XLA gathers them faster than single numbers.
+        coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
         if arity == 1:
             by_tuple = scaled * coefficients[1]
         else:

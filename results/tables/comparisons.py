@@ -23,6 +23,11 @@ COMMANDS = {
         "--seed SEED",
         "",
     ),
+    "results/mlp-mnist-resolutions": (
+        "twoarg train --arm two_arg --evaluation interpolated --table-resolution NODES --phi-init random "
+        "--subset 10000 --epochs 8 --frozen-epochs 0 --data mnist.npz --seed SEED",
+        "NODES 81, 41, 33; by the function that it calls, phi's first surface fitted once for each seed",
+    ),
     "results/mlp-fashion-depths": (
         "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu --phi-init random "
         "--widths WIDTHS --subset 20000 --frozen-epochs 0 --seeds 5",

@@ -12,6 +12,7 @@ LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
     "interpolated_41": "two_arg, a table of 41 x 41 nodes",
+    "interpolated_81": "two_arg, a table of 81 x 81 nodes",
     "baked": "two_arg, baked, in Keras",
     "exact": "two_arg, exact",
     "plain": "two_arg, plain (reshape and Dense)",
@@ -47,7 +48,8 @@ def network(name):
     variants, peaks = measured(NETWORKS, "networks")[name], measured(NETWORKS, "memory")[name]
     rows = []
     for variant, times in variants.items():
-        row = [LABELS.get(variant, variant), f"{times['parameters']:,}"]
+        default = ", the default" if variant == "interpolated_41" and "mlp" in name else ""
+        row = [LABELS.get(variant, variant) + default, f"{times['parameters']:,}"]
         for task in TASKS:
             there = task in times
             row += [milliseconds(times[task]), over(times[task], variants["relu"][task])] if there else ["", ""]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, set_evaluation
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, clone_model, set_evaluation
 from keras_twoarg.ops import table
 from tests.helpers import shared_mlp
 
@@ -99,3 +99,84 @@ def test_models_that_are_gone_leave_no_graphs_behind(tmp_path, rng):
 
     counts = [graphs() for _ in range(5)]
     assert counts[-1] <= counts[1] + 1
+
+
+def mlp(first=64, second=64, inner=None, evaluation="auto"):
+    inner = InnerNetwork() if inner is None else inner
+    layers = [keras.Input((6,))]
+    for units in (first, second):
+        layers += [keras.layers.Dense(2 * units), TwoArgActivation(inner, evaluation=evaluation)]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize(("units", "nodes"), [(1, 41), (2050, 41), (2051, 81)])
+def test_tables_are_coarse_where_a_fine_one_would_cost_more_than_its_look_ups(units, nodes):
+    layer = TwoArgActivation(evaluation="interpolated")
+    layer.build((None, 2 * units))
+    assert layer.inner.table_resolution == layer.grid.resolution == nodes
+
+
+@pytest.mark.parametrize(
+    ("shape", "arity", "nodes"), [((None, None, 8), 2, 81), ((None, 25), 1, 41), ((None, 26), 1, 81)]
+)
+def test_tables_are_fine_for_sequences_of_any_length_and_for_curves(shape, arity, nodes):
+    layer = TwoArgActivation(InnerNetwork(arity=arity))
+    layer.build(shape)
+    assert layer.inner.table_resolution == nodes
+
+
+@pytest.mark.parametrize("sizes", [(64, 3000), (3000, 64)])
+def test_the_first_place_decides_for_all_which_share_one_table(sizes, rng, monkeypatch):
+    model, x = mlp(*sizes, evaluation="interpolated"), rng.normal(size=(64, 6)).astype("float32")
+    tables, original = [], table.make_table
+    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(a[2].resolution) or original(*a))
+    model.predict(x, verbose=0)
+    assert tables == [41 if sizes[0] == 64 else 81]
+
+
+def test_what_the_user_says_wins():
+    model = mlp(3000, inner=InnerNetwork(table_resolution=17))
+    first, second = (layer for layer in model.layers if isinstance(layer, TwoArgActivation))
+    second.evaluation = Interpolation(4.0, 33)
+    assert (first.grid.resolution, second.grid.resolution) == (17, 33)
+    with pytest.raises(ValueError, match="must be an integer from 2 to 4096"):
+        InnerNetwork(table_resolution=1)
+
+
+def test_phi_keeps_its_resolution_wherever_it_goes(tmp_path):
+    model = mlp(3000)
+    model.save(tmp_path / "model.keras")
+    phi = keras.models.load_model(tmp_path / "model.keras").layers[1].inner
+    assert phi.table_resolution == clone_model(model).layers[1].inner.table_resolution == 81
+    assert mlp(64, inner=phi).layers[1].grid.resolution == 81
+    small = mlp(64)
+    small.layers[1].inner = InnerNetwork()  # put into a built layer
+    assert small.layers[1].inner.table_resolution == 41
+    config = InnerNetwork().get_config()
+    assert InnerNetwork.from_config(config).table_resolution is None
+    del config["table_resolution"]  # as in files from before there was one
+    assert InnerNetwork.from_config(config).table_resolution == 81
+
+
+@pytest.mark.parametrize(("arity", "few"), [(1, 4), (2, 68)])
+def test_few_tuples_are_looked_up_without_a_table(arity, few, rng, monkeypatch):
+    layer = TwoArgActivation(InnerNetwork((8, 8), arity=arity), evaluation=Interpolation(3.0, 33))
+    x = (2 * rng.normal(size=(500, arity))).astype("float32")  # some outside of the grid
+    tables, original = [], table.make_table
+    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(a) or original(*a))
+    outputs = keras.ops.convert_to_numpy(layer(x[:few]))
+    assert not tables
+    np.testing.assert_allclose(outputs, keras.ops.convert_to_numpy(layer(x))[:few], atol=1e-5)
+    layer(x[: few + 1])
+    assert len(tables) == (2 if BACKEND == "torch" else 1)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere everything is compiled or nothing")
+def test_the_table_of_predict_is_made_in_one_compiled_call(rng, monkeypatch):
+    model, x = mlp(evaluation="interpolated"), rng.normal(size=(64, 6)).astype("float32")
+    compiled, original = [], table._compiled_here
+    monkeypatch.setattr(table, "_compiled_here", lambda f: compiled.append(f) or original(f))
+    expected = keras.ops.convert_to_numpy(model(x))
+    assert not compiled
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert len(compiled) == 1

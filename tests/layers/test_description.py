@@ -21,7 +21,7 @@ def test_a_network_with_two_phis():
     assert [
         (place.name, place.units, place.evaluation, place.nodes, place.phi, place.shared) for place in told.places
     ] == [
-        ("first", (6, 6, 16), "interpolated", (81, 81), "phi", True),
+        ("first", (6, 6, 16), "interpolated", (41, 41), "phi", True),
         ("second", (6, 6, 8), "exact", (), "phi", True),
         ("third", (6, 6, 8), "interpolated", (17,), "curve", False),
     ]
@@ -32,7 +32,7 @@ def test_a_network_with_two_phis():
     assert told.parameters == model.count_params() == 42
     assert str(told).splitlines() == [
         "place   units       evaluation    table    phi    shared",
-        "first   6 x 6 x 16  interpolated  81 x 81  phi    yes",
+        "first   6 x 6 x 16  interpolated  41 x 41  phi    yes",
         "second  6 x 6 x 8   exact         -        phi    yes",
         "third   6 x 6 x 8   interpolated  17       curve  no",
         "",

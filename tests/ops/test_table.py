@@ -322,7 +322,7 @@ def test_what_keras_traces_for_predict_and_evaluate_is_compiled(rng, monkeypatch
     compiled = []
     original = table._tensorflow_look_up
     monkeypatch.setattr(table, "_tensorflow_look_up", lambda *a: compiled.append(a) or original(*a))
-    model, x = shared_mlp(places=1), rng.normal(size=(5, 6)).astype("float32")
+    model, x = shared_mlp(places=1), rng.normal(size=(64, 6)).astype("float32")
     set_evaluation(model, "interpolated")
     model(x)
     assert not compiled
@@ -344,7 +344,7 @@ def tables_made(monkeypatch):
 @pytest.mark.parametrize("functional", [False, True])
 def test_places_of_one_model_share_one_table(functional, rng, monkeypatch):
     tables = tables_made(monkeypatch)
-    model, x = shared_mlp(places=3), rng.normal(size=(5, 6)).astype("float32")
+    model, x = shared_mlp(places=3), rng.normal(size=(64, 6)).astype("float32")
     if functional:
         model = keras.Model(model.inputs[0], model.outputs[0])
     set_evaluation(model, "interpolated")
@@ -363,7 +363,7 @@ def test_places_with_other_grids_or_dtypes_share_no_table(rng, monkeypatch):
     first.evaluation = second.evaluation = Interpolation(3.0, 25)
     third.evaluation = Interpolation(3.0, 33)
     second.dtype_policy = "mixed_float16"
-    model(rng.normal(size=(5, 6)).astype("float32"))
+    model(rng.normal(size=(64, 6)).astype("float32"))
     assert len(tables) == 2  # the first two have one grid, and a table is in float32 always
 
 

@@ -93,6 +93,9 @@ class Configuration:
     inner_activation: str = setting("relu", "Activation of phi's hidden layers, a Keras activation.")
     pairing: str = setting("adjacent", "Which pre-activations a unit reads.", choices=PAIRINGS)
     evaluation: str = setting("auto", "How phi is evaluated.", choices=EVALUATIONS)
+    table_resolution: int | None = setting(
+        None, "Nodes of phi's table along each argument.  [default: by the first layer's units]", least=2, most=4096
+    )
     phi_init: str = setting(
         "random",
         "What phi is fitted to first: random, product, xnor, maxout, swiglu, glu; glorot: nothing.",

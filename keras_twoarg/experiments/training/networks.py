@@ -142,6 +142,7 @@ def make_phi(configuration: Configuration) -> InnerNetwork:
             configuration.inner_activation,
             models.ARMS[configuration.arm],
             kernel_initializer=keras.initializers.GlorotUniform(seed=configuration.seed),
+            table_resolution=configuration.table_resolution,
             name="phi",
         )
     inner.build((None, inner.arity))

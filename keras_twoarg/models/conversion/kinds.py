@@ -112,6 +112,7 @@ def _written(inner: InnerNetwork, function: ArrayFunction) -> Phi:
     error = phi.error(inner, function)
     if error > phi.LARGEST_ERROR:
         raise _Misfit(f"a phi of {inner.hidden_units[0]} ReLUs misses it by {error:.2g} on [-10, 10]")
+    inner.table_resolution = inner.table_resolution or phi.TABLE_RESOLUTION
     return Phi(inner, error, phi.table_for(total))
 
 

@@ -5,7 +5,7 @@ few knots. For ReLU, LeakyReLU, ReLU6 and their like that is exact; for smooth o
 Some of phi's hidden units compute this sum. All others keep their initial weights and get output weights of zero: they
 change nothing at first, and learn from the first step on.
 
-Knots are multiples of 1/8, the step of the default table, which so represents phi as exactly as phi itself is.
+Knots are multiples of 1/8, the step of a table with 81 nodes, which so represents phi as exactly as phi itself is.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from keras_twoarg.ops.table import Interpolation
 LARGEST_ERROR = 0.05
 """A phi that misses the old activation by more than this on [-10, 10] does not stand for it."""
 
+TABLE_RESOLUTION = 81
+"""Nodes on [-5, 5], along each argument, that fall on the knots."""
 _STEP = 1 / 8
 _EXTENT = 10.0
 _FAR = 20.0

@@ -1,0 +1,60 @@
+"""How fine a table has to be: its error for phis that were trained exactly, and what networks trained with it reach."""
+
+import numpy as np
+
+from keras_twoarg import Interpolation
+from keras_twoarg.experiments.reports.documents import markdown
+from results.tables.networks import MNIST
+from results.tables.records import ROOT, accuracy, difference, runs, spread, table
+
+RESOLUTIONS = "results/mlp-mnist-resolutions"
+PAIRS = 20_000
+
+
+@table("resolutions")
+def resolutions():
+    """Tables of 81, 41 and 33 nodes along each argument."""
+    finest, rows = accuracy(runs(RESOLUTIONS, "two_arg", table_resolution=81)), []
+    for nodes in (81, 41, 33):
+        grid, trained = Interpolation(resolution=nodes), accuracy(runs(RESOLUTIONS, "two_arg", table_resolution=nodes))
+        mean, largest = errors(grid)
+        minus = "" if nodes == 81 else difference(trained, finest)
+        rows.append((str(nodes), f"{grid.step:g}", f"{mean:.1f} %", f"{largest:.0f} %", spread(trained), minus))
+    columns = ("nodes", "step", "error, root mean square", "largest", "trained with it: test accuracy", "minus 81")
+    return markdown(columns, rows)
+
+
+def errors(grid):
+    """Return a table's mean and largest error, in percent of phi's standard deviation, at normally distributed pairs.
+
+    The phis are those of the perceptrons that were trained exactly.
+    """
+    pairs = np.random.default_rng(0).normal(size=(PAIRS, 2)).astype("float32")
+    with np.load(ROOT / MNIST / "arrays.npz") as arrays:
+        folders = sorted({name.split("/")[0] for name in arrays if name.startswith("two_arg-") and "/joint/" in name})
+        phis = [[arrays[f"{folder}/joint/weight_{i}"][-1] for i in range(6)] for folder in folders]
+    mean, largest = [], []
+    for phi in phis:
+        exact = evaluate(phi, pairs)
+        error = (look_up(grid, evaluate(phi, grid.nodes(2)), pairs) - exact) / exact.std()
+        mean.append(100 * np.sqrt(np.mean(error**2)))
+        largest.append(100 * np.abs(error).max())
+    return np.mean(mean), max(largest)
+
+
+def evaluate(phi, pairs):
+    """Return phi at pairs `(N, 2)`: `(N,)`."""
+    *hidden, kernel, bias = phi
+    for weights, biases in zip(hidden[::2], hidden[1::2], strict=True):
+        pairs = np.maximum(pairs @ weights + biases, 0)
+    return (pairs @ kernel + bias)[:, 0]
+
+
+def look_up(grid, values, pairs):
+    """Return the table's function, of `docs/concepts/tables.md`, at pairs `(N, 2)`: `(N,)`."""
+    nodes = values.reshape(grid.resolution, grid.resolution)
+    scaled = (pairs + grid.extent) / grid.step
+    cell = np.clip(np.floor(scaled), 0, grid.resolution - 2).astype(int)
+    (i, j), (f1, f2) = cell.T, (scaled - cell).T
+    low, high = (nodes[i + k, j] * (1 - f2) + nodes[i + k, j + 1] * f2 for k in (0, 1))
+    return low * (1 - f1) + high * f1
