@@ -19,6 +19,7 @@ from results.tables import (  # noqa: F401
     resolutions,
     robustness,
     searches,
+    shapes,
     soft_xor,
     speed,
     summary,

@@ -28,6 +28,7 @@ TASKS = (
     Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE"),
     Task("visits to a doctor, perceptron", f"{PACKED}-randhie", "RMSE"),
     Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
+    Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps"),
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
@@ -35,13 +36,34 @@ TASKS = (
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-cifar10", "accuracy"),
 )
-DIGITS = {"bits": 3, "RMSE": 4, "accuracy": 2}
-BETTER = {"bits": -1, "RMSE": -1, "accuracy": 1}
-FIGURES = {"bits": lambda r: r.bits, "RMSE": lambda r: r.rmse, "accuracy": lambda r: 100 * r.test_accuracy}
+DIGITS = {"bits": 3, "RMSE": 4, "accuracy": 2, "steps": 0}
+BETTER = {"bits": -1, "RMSE": -1, "accuracy": 1, "steps": -1}
+SOLVED = 0.99
+
+
+def steps(record):
+    """Return the steps until nearly all of the validation samples are right, or all steps if they never were."""
+    samples = record.settings.get("epoch_samples") or record.splits["train"]
+    epochs = record.epochs_to(SOLVED) or len(record.epochs)
+    return epochs * (samples // record.settings["batch_size"])
+
+
+def steps_with_solved_first(record):
+    """Return the steps; a run that never got there counts for more than any that did."""
+    return steps(record) + (0 if record.epochs_to(SOLVED) else 1e9)
+
+
+FIGURES = {
+    "bits": lambda r: r.bits,
+    "RMSE": lambda r: r.rmse,
+    "accuracy": lambda r: 100 * r.test_accuracy,
+    "steps": steps,
+}
 VALIDATION = {
     "bits": lambda r: min(r.curve("val_loss")),
     "RMSE": lambda r: min(r.curve("val_loss")),
     "accuracy": lambda r: -max(r.curve("val_accuracy")),
+    "steps": steps_with_solved_first,
 }
 """What the best fixed unit is chosen by: less is better."""
 
@@ -121,6 +143,20 @@ def at_equal_seconds(record, arms):
     share = min(seconds.values()) / seconds[record.arm]
     reached = record.epochs[: max(1, int(share * len(record.epochs)))]
     return min(epoch["val_loss"] for epoch in reached) / np.log(2)
+
+
+@table("pays-drawn")
+def pays_drawn():
+    """Drawn tasks: how many seeds solved them, and after how many steps."""
+    rows = []
+    for task in (task for task in TASKS if task.figure == "steps"):
+        for arm in sorted({run.record.arm for run in stored(task.folder)}):
+            records = runs(task.folder, arm)
+            solved = [record for record in records if record.epochs_to(SOLVED)]
+            best = 100 * np.mean([record.test_accuracy for record in records])
+            at = ", ".join(f"{steps(record):,}" for record in solved)
+            rows.append((task.label, arm, f"{len(solved)} of {len(records)}", at or "never", f"{best:.1f}"))
+    return markdown(("task", "units", "seeds that solved it", "after steps", "test accuracy, mean"), rows)
 
 
 @table("pays-seconds")

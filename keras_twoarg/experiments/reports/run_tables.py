@@ -29,7 +29,7 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
     if not whole:
         return None
     groups = group_runs(whole)
-    columns = ("arm", "parameters", "units", "normalization", "epochs", "multiply-adds", "seconds")
+    columns = ("arm", "parameters", "units", "normalization", "epochs", "multiply-adds, M", "seconds")
     rows, flagged = [], set()
     for i, group in enumerate(groups):
         costs, base = _costs(group), _costs(next(g for g in groups if g.task == group.task))
@@ -38,9 +38,8 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
     caption = (
         "For one sample and one run; × relative to the first arm of the same task. In red: more than 0.5 % (seconds: "
         "10 %) from that, or another normalization. Arms differ in units because parameters are what is matched. "
-        "Multiply-adds "
-        "count phi once for each unit; evaluated by a table it takes less. Seconds: mean of a stage, on a "
-        "machine that may have been busy."
+        "Multiply-adds, in millions, count phi once for each unit; evaluated by a table it takes less. Seconds: mean "
+        "of a stage, on a machine that may have been busy."
     )
     if any(group.equal_width for group in groups):
         caption += " Equal width: as many units as two_arg, and so fewer parameters."
@@ -54,7 +53,7 @@ def _costs(group: Group) -> JsonObject:
         "units": first.settings.get("pre_activations", 0) // arity_of(group.arm),
         "normalization": " / ".join(dict.fromkeys(r.normalization for r in group.records)),
         "epochs": max(len(r.epochs) for r in group.records),
-        "multiply-adds": first.settings.get("multiply_adds", 0),
+        "multiply-adds, M": first.settings.get("multiply_adds", 0) / 1e6,
         "seconds": float(np.mean([r.seconds for r in group.records])),
     }
 
@@ -66,7 +65,8 @@ def _cost_cell(name: str, value: Any, base: Any) -> str:
         return f"{value:,} ({value / base - 1:+.2%})" if value != base else f"{value:,}"
     if name == "units":
         return f"{value:,}"
-    return f"{value:,.0f} (×{value / base:.2f})" if value != base and base else f"{value:,.0f}"
+    shown = f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+    return f"{shown} (×{value / base:.2f})" if value != base and base else shown
 
 
 def _differs(name: str, costs: JsonObject, base: JsonObject) -> bool:
