@@ -54,8 +54,9 @@ class Table:
         table = RichTable(title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.padding = (0, 1, 0, 0)
         for i, column in enumerate(self.columns):
-            justify = "left" if i == 0 or column in self.left else "right"
-            table.add_column(Text(column), justify=justify, overflow="fold")  # wrapped, never cut off
+            left = i == 0 or column in self.left
+            # Wrapped, never cut off.
+            table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
         for i, row in enumerate(self.rows):
             # Text, not strings: what looks like markup in a name is shown as it is.
             cells = [Text(c, style="red" if (i, j) in self.flagged else "") for j, c in enumerate(row)]

@@ -57,18 +57,20 @@ def test_table_by_hand():
 
 
 def test_what_is_unfair_is_red():
-    costs = {"pre_activations": 16, "multiply_adds": 1000}
+    costs = {"pre_activations": 16, "multiply_adds": 1_234_000}
     runs = [
         record("two_arg", settings=costs),
         record("maxout", parameters=1004, seconds=7.0, settings=costs),
-        record("relu", parameters=1006, normalization="none", seconds=6.1, settings={**costs, "multiply_adds": 500}),
+        record(
+            "relu", parameters=1006, normalization="none", seconds=6.1, settings={**costs, "multiply_adds": 500_000}
+        ),
         record("relu", seed=2, parameters=1006, accuracies=(0.5,), seconds=6.1, settings=costs),
     ]
     table = fairness_table(runs)
-    assert table.rows[1] == ("maxout", "1,004 (+0.40%)", "8", "LayerNorm", "3", "1,000", "7 (×1.17)")
+    assert table.rows[1] == ("maxout", "1,004 (+0.40%)", "8", "LayerNorm", "3", "1.23", "7 (×1.17)")
     red = {(table.rows[i][0], table.columns[j]) for i, j in table.flagged}
     assert red == {
-        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "normalization"), ("relu", "multiply-adds"),
+        ("maxout", "seconds"), ("relu", "parameters"), ("relu", "normalization"), ("relu", "multiply-adds, M"),
     }  # fmt: skip
     assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
 
