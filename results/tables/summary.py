@@ -24,8 +24,8 @@ def claims():
 SHORT = (  # what the README shows: the first comparison of each kind, and those that went against us
     "relu, perceptron, MNIST: epochs", "relu, perceptron, MNIST: points", "one_arg, perceptron, MNIST: points",
     "relu, perceptron, MNIST, both searched: points",
-    "relu, CNN, **early training**, phi from Glorot's weights, CIFAR-10: points",
-    "relu, CNN, **early training**, phi from random surfaces, CIFAR-10: points",
+    "relu, CNN, **early training**, phi from Glorot, CIFAR-10: points",
+    "relu, CNN, **early training**, phi from random, CIFAR-10: points",
     "relu, CNN, **early training**, CIFAR-10: points", "relu, CNN, **early training**, Fashion-MNIST at 0.1: points",
 )  # fmt: skip
 
@@ -91,9 +91,9 @@ def _compared():
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         for arm, ending in (("relu", ""), ("one_arg", "-glorot")):
             comparison = against(accuracy(cnn(data, "two_arg", "-glorot")), accuracy(cnn(data, arm, ending)))
-            add("b. higher", f"{arm}, CNN, **early training**, phi from Glorot's weights, {name}: points", comparison)
+            add("b. higher", f"{arm}, CNN, **early training**, phi from Glorot, {name}: points", comparison)
         comparison = against(accuracy(cnn(data, "two_arg")), accuracy(cnn(data, "relu")))
-        add("b. higher", f"relu, CNN, **early training**, phi from random surfaces, {name}: points", comparison)
+        add("b. higher", f"relu, CNN, **early training**, phi from random, {name}: points", comparison)
     for name, data in (("Fashion-MNIST", FASHION_CNN), ("CIFAR-10", CIFAR_CNN)):
         comparison = against(corrupted(data, "two_arg"), corrupted(data, "relu"))
         add("d. corruptions", f"relu, CNN, **early training**, {name}: points", comparison, 1)
