@@ -90,6 +90,7 @@ def test_errors_of_the_machine_are_one_line(run, data, monkeypatch, error, messa
     assert message in line and len(line) < 700
 
 
+@pytest.mark.slow
 def test_bake(run, data, tmp_path):
     run("train", "--data", data, "--out", "run", *QUICK)
     said = run("bake", "run/joint.keras", "--data", data, "--tolerance", "0.01", "--out", "baked/model.keras")

@@ -38,6 +38,7 @@ WRONG = {
     "phi_init": ["saddle", 1],
     "phi_init_std": [0, -1, "unscaled", float("nan"), 1e6],
     "evaluation": ["fast"],
+    "table_resolution": [1, 20000, 41.5, "81"],
     "pairing": ["diagonal"],
     "inner_activation": ["softmax", 3],
     "optimizer": ["sgd"],

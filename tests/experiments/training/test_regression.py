@@ -44,6 +44,7 @@ def test_a_record_says_what_was_asked_and_how_far_off_it_is(finished):
     assert any(note.startswith("val RMSE 0.") for note in notes)
 
 
+@pytest.mark.slow
 def test_stopped_and_started_again_it_ends_with_the_same_numbers(finished, tmp_path):
     def stop(stage, done, *_):
         if (stage, done) == ("joint", 2):
