@@ -1,7 +1,8 @@
 # make demo       the main job on real digits, in a new virtual environment; everything in demo/
 # make test       its own set-up, then what takes a second or two each, on TensorFlow
-# make test-slow  the rest: whole runs, killed and resumed, searches, examples, pages; and all of it on JAX
-# make test-all   both, and every Python and the oldest packages that are promised
+# make test-jax   the same on JAX, as far as it is another backend's business
+# make test-slow  the rest, on both: whole runs, killed and resumed, searches, examples, pages
+# make test-all   all three, and every Python and the oldest packages that are promised
 # make lint       formatting, style, types and the order of imports
 # make docs       the documentation, in site/
 # make tables     numbers of README and docs, from the records in results/
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-slow test-all lint docs tables clean
+.PHONY: demo test test-jax test-slow test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
@@ -17,11 +18,14 @@ demo: .venv/demo-installed
 test: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow"
 
+test-jax: .venv/dev-installed
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
+
 test-slow: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m jax
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and slow"
 
-test-all: test test-slow
+test-all: test test-jax test-slow
 	bash tests/on_every_python.sh
 
 lint: .venv/dev-installed
