@@ -101,6 +101,7 @@ COMMANDS = {
         "twoarg reproduce tables-fair --arms relu,swiglu --first-seed 90 --seeds 3 --learning-rate RATE",
         "RATE `3e-4`, `1e-3`, the latter with relu alone; what chose the learning rate",
     ),
+    "results/addition": ("twoarg reproduce addition --first-seed 100", "ended after one seed; packed with `--ends`"),
     "results/pilots/lm-pydocs": (
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
         "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",
