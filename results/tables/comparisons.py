@@ -87,8 +87,8 @@ COMMANDS = {
         "twoarg reproduce tables-bikeshare --first-seed 100",
         f"{_TABLES}; packed with `--ends`",
     ),
-    "results/tables-randhie": ("twoarg reproduce tables-randhie --first-seed 100", f"{_TABLES}; without phi"),
-    "results/tables-fair": ("twoarg reproduce tables-fair --first-seed 100", f"{_TABLES}; without phi"),
+    "results/tables-randhie": ("twoarg reproduce tables-randhie --first-seed 100", f"{_TABLES}; packed with `--ends`"),
+    "results/tables-fair": ("twoarg reproduce tables-fair --first-seed 100", f"{_TABLES}; packed with `--ends`"),
     "results/pilots/tables-bikeshare": (
         "twoarg reproduce tables-bikeshare --arms relu,swiglu --first-seed 90 --epochs EPOCHS --learning-rate RATE",
         "EPOCHS 20, 40; RATE `1e-3`, `3e-3`, `1e-2`; some were stopped; what chose both",

@@ -5,19 +5,16 @@ from collections import Counter
 import numpy as np
 
 from keras_twoarg.experiments.reports.documents import markdown
-from results.tables.pays import TASKS
+from results.tables.pays import NEW_TASKS
 from results.tables.records import table
 from results.tables.soft_xor import phis
-from results.tables.surfaces import analysed
 
 
 @table("pays-shapes")
 def pays_shapes():
     """The learned phis of text, tables and drawn tasks."""
     rows = []
-    for task in TASKS:
-        if task.figure == "accuracy" or task.folder not in analysed():
-            continue
+    for task in NEW_TASKS:
         members = list(phis(task.folder).values())
         start, end = (np.array([member[key] for member in members]) for key in ("paper_at_start", "paper"))
         named = Counter(str(member["nearest"]) for member in members).most_common()
