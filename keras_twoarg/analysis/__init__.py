@@ -10,6 +10,7 @@ from keras_twoarg.analysis.spectrum import Spectrum, spectrum
 from keras_twoarg.analysis.statistics import Paired, clopper_pearson, mean_interval, paired
 from keras_twoarg.analysis.surface_callback import SurfaceCallback
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.analysis.symmetry import distance_up_to_symmetry
 
 __all__ = [
     "Density",
@@ -24,6 +25,7 @@ __all__ = [
     "clopper_pearson",
     "density",
     "distance",
+    "distance_up_to_symmetry",
     "fit_quadratic",
     "inner_network",
     "mean_interval",

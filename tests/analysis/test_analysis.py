@@ -164,6 +164,20 @@ def test_quadratics_that_no_named_function_is_are_called_quadratic():
     assert fit.name == "quadratic" and fit.r2["quadratic"] > 0.999 and fit.r2["product"] < 0.9
 
 
+def test_phis_that_are_swapped_turned_or_mirrored_are_one():
+    of = density(gaussian())
+    field, other = surfaces.random_field(3, blur=1.0), surfaces.random_field(4, blur=1.0)
+
+    def away(function):
+        return analysis.distance_up_to_symmetry(plane(function), plane(field), of)
+
+    assert away(lambda a, b: 2 - 3 * field(b, a)) < 1e-9
+    assert away(lambda a, b: field(-a, b)) < 1e-9
+    assert away(lambda a, b: field(0.8 * a - 0.6 * b, -0.6 * a - 0.8 * b)) < 0.02  # between two of the rotations
+    assert 0.1 < away(other) < analysis.distance(plane(other), plane(field), of)
+    assert away(lambda a, b: field(3 * a, 3 * b)) > 0.1
+
+
 def test_pooling_densities_is_the_density_of_all_tuples(rng):
     first, second = rng.normal(size=(500, 2)) * 3, rng.normal(size=(1500, 2))
     together, pooled = density(np.concatenate([first, second])), analysis.pool([density(first), density(second)])
@@ -202,6 +216,10 @@ def test_recording_leaves_the_model_as_it_was(rng):
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 2)))), "at least 6 occupied cells.* 1"),
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 3)))), "two arguments.*of 3"),
         (lambda: analysis.spectrum(np.zeros(101), density(gaussian())), "two arguments"),
+        (
+            lambda: analysis.distance_up_to_symmetry(np.eye(101), np.zeros(101), density(gaussian())),
+            "surfaces of two arguments",
+        ),
         (lambda: analysis.nearest(np.zeros((101, 101)), density(gaussian())), "flat surface"),
         (lambda: analysis.mean_interval([]), "one finite number"),
         (lambda: pre_activations(keras.Sequential([keras.layers.Dense(1)]), np.zeros((1, 1))), "no TwoArgActivation"),
