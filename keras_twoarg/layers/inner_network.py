@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.table import check_resolution
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
@@ -105,7 +105,7 @@ class InnerNetwork(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         if table_resolution is not None:
-            Interpolation(resolution=table_resolution)  # raises if there is no such table
+            check_resolution("table_resolution", table_resolution)
         self.table_resolution = table_resolution
         self.share_key = share_key or uuid4().hex
         self.copy_of: str | None = None  # the key of the network that this one was rebuilt from, outside a scope

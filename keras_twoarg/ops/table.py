@@ -26,6 +26,13 @@ from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.types import ArrayLike, Function, Tensor
 
 
+def check_resolution(name: str, nodes: object) -> None:
+    """Raise a ValueError, with the argument's name, unless a table can have so many nodes along each argument."""
+    # Cells are counted in float32, which has all integers up to 4096 squared.
+    if not isinstance(nodes, int) or not 2 <= nodes <= 4096:
+        raise ValueError(f"`{name}` must be an integer from 2 to 4096. Received: {name}={nodes!r}")
+
+
 @dataclass(frozen=True)
 class Interpolation:
     """Settings of interpolated evaluation.
@@ -47,11 +54,7 @@ class Interpolation:
     def __post_init__(self) -> None:
         if not 0 < self.extent < np.inf:
             raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
-        # Cells are counted in float32, which has all integers up to 4096 squared.
-        if not isinstance(self.resolution, int) or not 2 <= self.resolution <= 4096:
-            raise ValueError(
-                f"`resolution` must be an integer from 2 to 4096. Received: resolution={self.resolution!r}"
-            )
+        check_resolution("resolution", self.resolution)
 
     @property
     def step(self) -> float:

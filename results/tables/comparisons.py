@@ -28,6 +28,15 @@ COMMANDS = {
         "--subset 10000 --epochs 8 --frozen-epochs 0 --data mnist.npz --seed SEED",
         "NODES 81, 41, 33; by the function that it calls, phi's first surface fitted once for each seed",
     ),
+    **{
+        f"results/population-{start}-{networks}": (
+            f"twoarg reproduce mlp-mnist --data mnist.npz --subset 10000 --arms two_arg --networks {networks} "
+            f"--phi-init {start} --phi-init-std paper --epochs 40 --frozen-epochs 40 --first-seed 300",
+            "packed with `--ends`",
+        )
+        for start in ("random", "glorot")
+        for networks in (1, 8)
+    },
     "results/mlp-fashion-depths": (
         "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu --phi-init random "
         "--widths WIDTHS --subset 20000 --frozen-epochs 0 --seeds 5",

@@ -15,6 +15,8 @@ from keras_twoarg.utils import files
 from results.tables.records import ROOT, stored
 
 FILE = ROOT / "results" / "surfaces.json"
+POPULATION = "results/population"
+"""Start of the names of the comparisons in which seeds' phis are compared with each other."""
 UNTRAINED = 1000
 """Untrained surfaces of each start, whose share of saddles is what chance makes."""
 
@@ -73,7 +75,18 @@ def _analyse(folder, before):
         for start, members in starts.items()
         if start in ("random", "glorot")
     }
-    return {"arrays": digest(folder), "runs": runs, "chance": by_chance}
+    analyses = {"arrays": digest(folder), "runs": runs, "chance": by_chance}
+    return {**analyses, "apart": _apart(list(surfaces.values()))} if folder.startswith(POPULATION) else analyses
+
+
+def _apart(members):
+    """Return how far each phi is from each other one, up to symmetry."""
+    return [
+        analysis.distance_up_to_symmetry(one.trace.learned, other.trace.learned, one.density)
+        for one in members
+        for other in members
+        if one is not other
+    ]
 
 
 def _describe(surface, nearest):
