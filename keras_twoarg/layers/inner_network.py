@@ -72,8 +72,8 @@ class InnerNetwork(keras.layers.Layer):
         (5, 1)
 
     Raises:
-        ValueError: If `arity` or a number of hidden units is not a positive integer, or the last axis of an input
-            is not `arity`.
+        ValueError: If `arity` or a number of hidden units is not a positive integer, `table_resolution` is not one from
+            2 to 4096, or the last axis of an input is not `arity`.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.

@@ -164,6 +164,8 @@ def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
 
 
 def _nothing(model: Model, places: list[Place]) -> str:
+    if not places and any(isinstance(layer, TwoArgActivation) for layer in model._flatten_layers()):
+        return f"The activations of the model {model.name!r} have two arguments already: there is nothing to convert"
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"
     reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_twoarg import InnerNetwork, assert_shared, bake, convert, models
+from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, bake, convert, models
 from keras_twoarg.export import formats
 from keras_twoarg.models.conversion.compare import outputs, random_inputs
 from tests.helpers import BACKEND
@@ -153,6 +153,7 @@ def subclassed():
     ("make", "settings", "message"),
     [
         (lambda: of(layers.Dense(3)), {}, "has no activations"),
+        (lambda: of(TwoArgActivation(InnerNetwork((4,)))), {}, "two arguments already"),
         (lambda: of(layers.Dense(3, "softmax")), {}, "not elementwise"),
         (lambda: of(layers.Dense(3, "relu")), {}, "gives the model's output"),
         (subclassed, {}, "is subclassed"),
