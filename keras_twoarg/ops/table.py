@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -174,6 +175,12 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
 
     They gather rows of the table, which compilers do faster than gathering numbers one by one.
     """
+    row, positions = _row(tuples, grid)
+    return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
+
+
+def _row(tuples: Tensor, grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
+    """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
     last, arity = grid.resolution - 2, tuples.shape[-1]
     row: Tensor | int = 0
     positions = []
@@ -184,7 +191,7 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
         positions.append(scaled - cell)
         row = row * (last + 1) + cell
     row = ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** arity - 1)  # once more, for what NaN becomes
-    return _polynomial(ops.unstack(ops.take(cells, row, axis=0), axis=-1), positions)
+    return row, positions
 
 
 def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
@@ -198,7 +205,22 @@ def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Te
         positions.append(scaled - cell)
         row = row * (last + 1) + cell
     row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
-    return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
+    return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
+
+
+def look_up_by_numbers(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up`, and fetch a cell's coefficients one by one, as ONNX Runtime does fastest."""
+    row, positions = _row(tuples, grid)
+    return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
+
+
+def _fetch(values: Tensor, rows: Tensor) -> Tensor:
+    """Return `values[rows]`, where no row is negative: on TensorFlow `ops.take` looks for these, in five operations."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take(values, rows, axis=0)
+    import tensorflow as tf
+
+    return tf.gather(values, rows)
 
 
 def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
