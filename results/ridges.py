@@ -107,7 +107,9 @@ def fit(points, values, numbers):
         over = every - basis @ (basis.T @ every)
         gain = np.abs(rest @ over) / np.maximum(np.linalg.norm(over, axis=0), 1e-3)
         angles, offsets = np.append(angles, angles_of[gain.argmax()]), np.append(offsets, offsets_of[gain.argmax()])
-        angles, offsets, outer, rest = refine(points, values, angles, offsets, 4 * STEPS if number in numbers else STEPS)
+        angles, offsets, outer, rest = refine(
+            points, values, angles, offsets, 4 * STEPS if number in numbers else STEPS
+        )
         if number in numbers:
             fits[number] = angles, offsets, outer, float(rest.std() / values.std())
     return fits

@@ -15,15 +15,14 @@ import numpy as np
 from keras_twoarg.export import onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
 from keras_twoarg.export.runtimes import FORMATS
-from keras_twoarg.layers.baked_activation import looking_up_with
+from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
-from keras_twoarg.ops.table import look_up, look_up_by_columns, look_up_by_numbers
+from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import has_named_outputs, was_called
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 1e-5
-_FASTEST = {("onnx", "tensorflow"): look_up_by_numbers, ("litert", "tensorflow"): look_up_by_columns}
 PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA cannot compile the model"
 
 
@@ -116,8 +115,8 @@ def export(
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
     leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
-    and for ONNX and LiteRT in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a second signature,
-    `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
+    and for ONNX and LiteRT in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a
+    second signature, `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
 
     Args:
         model: A built Keras model.
@@ -201,10 +200,13 @@ def _write(model: Model, path: Path, format: str) -> None:
             if problem:
                 warnings.warn(f"{PORTABLE_ALONE}: {problem}", stacklevel=3)
             return
-        with looking_up_with(_FASTEST.get((format, keras.backend.backend()), look_up)):
-            model.export(str(path), format=format, verbose=False)
-        if format == "onnx":
+        if format == "onnx" and keras.backend.backend() == "tensorflow":
+            with looking_up_plane_by_plane():
+                model.export(str(path), format=format, verbose=False)
             onnx_file.gather_numbers(path)
+            return
+        with looking_up_with(look_up_by_columns if format == "litert" else look_up):
+            model.export(str(path), format=format, verbose=False)
     except Exception as error:  # TensorFlow has its own error for a full disk
         if type(error).__name__ == "ResourceExhaustedError":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent.parent)) from error

@@ -1,10 +1,14 @@
 """Look-ups of an ONNX file in the operation that ONNX Runtime is fastest at."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def gather_numbers(path: Path) -> None:
-    """Turn each `Gather` from a vector at a vector of places, in an ONNX file, into the `GatherElements` that equals it.
+    """Turn each `Gather` from a vector at a vector of places into the `GatherElements` that equals it.
 
     Both give `y[i] = x[place[i]]`. On a CPU, ONNX Runtime's `Gather` copies a block of memory for each place, which for
     single numbers takes several times as long as the loop of its `GatherElements`.
