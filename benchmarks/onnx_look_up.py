@@ -26,6 +26,7 @@ def exported(name, folder):
     relu, baked = (benchmark.build(name, variant) for variant in ("relu", "baked"))
     paths = {way: Path(folder) / f"{name}-{way}.onnx" for way in ("relu", "rows", "planes")}
     formats.export(relu, paths["relu"], "onnx")
+    baked(np.zeros((1, *baked.input_shape[1:]), "float32"))  # Keras exports what was called
     baked.export(paths["rows"], format="onnx", verbose=False)
     formats.export(baked, paths["planes"], "onnx")
     return {way: runtimes.load(path, "onnx") for way, path in paths.items()}
