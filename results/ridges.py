@@ -117,6 +117,7 @@ def fit(points, values, numbers):
 
 def train(name, data, options):
     """Return a trained network, phi from a random surface, evaluated exactly."""
+    keras.utils.set_random_seed(options.seed)
     make, widths = NETWORKS[name]
     settings = configuration.Configuration(seed=options.seed)
     phi = networks.make_phi(settings)
