@@ -12,10 +12,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_twoarg.export import openvino, runtimes, saved_model
+from keras_twoarg.export import onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
 from keras_twoarg.export.runtimes import FORMATS
-from keras_twoarg.layers.baked_activation import looking_up_with
+from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
@@ -115,8 +115,8 @@ def export(
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
     leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
-    and for LiteRT in the operations that it is fastest at. From TensorFlow a SavedModel gets a second signature,
-    `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
+    and for ONNX and LiteRT in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a
+    second signature, `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
 
     Args:
         model: A built Keras model.
@@ -199,6 +199,11 @@ def _write(model: Model, path: Path, format: str) -> None:
             problem = saved_model.write(model, path)
             if problem:
                 warnings.warn(f"{PORTABLE_ALONE}: {problem}", stacklevel=3)
+            return
+        if format == "onnx" and keras.backend.backend() == "tensorflow":
+            with looking_up_plane_by_plane():
+                model.export(str(path), format=format, verbose=False)
+            onnx_file.gather_numbers(path)
             return
         with looking_up_with(look_up_by_columns if format == "litert" else look_up):
             model.export(str(path), format=format, verbose=False)

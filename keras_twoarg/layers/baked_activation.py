@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, make_cells
+from keras_twoarg.ops.pairing import to_arguments
+from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, look_up_by_numbers, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors
@@ -18,6 +19,7 @@ from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, T
 LookUp = Callable[[Tensor, Tensor, Interpolation], Tensor]
 
 _look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
+_plane_by_plane: ContextVar[bool] = ContextVar("keras_twoarg_plane_by_plane", default=False)
 
 
 @contextmanager
@@ -28,6 +30,16 @@ def looking_up_with(function: LookUp) -> Iterator[None]:
         yield
     finally:
         _look_up.reset(token)
+
+
+@contextmanager
+def looking_up_plane_by_plane() -> Iterator[None]:
+    """Have baked layers that are traced within keep first and second arguments apart, as ONNX Runtime is fastest at."""
+    token = _plane_by_plane.set(True)
+    try:
+        yield
+    finally:
+        _plane_by_plane.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -97,15 +109,27 @@ class BakedActivation(PairingLayer):
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
-        tuples = self.tuples(inputs)
-        flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
         cells = ops.convert_to_tensor(self.cells.value)
-        if not training and may_compile(False):
+        if _plane_by_plane.get():
+            values = self._from_planes(inputs, cells)
+        else:
+            values = self._from_tuples(self.tuples(inputs), cells, compiled=not training and may_compile(False))
+        values = ops.cast(values, self.compute_dtype)
+        return values if self.pool_size is None else max_pool(values, self.pool_size, self.axis)
+
+    def _from_tuples(self, tuples: Tensor, cells: Tensor, compiled: bool) -> Tensor:
+        flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
+        if compiled:
             values = compiled_look_up(self.grid, self.arity)(flat, cells)
         else:
             values = _look_up.get()(flat, cells, self.grid)
-        values = ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
-        return values if self.pool_size is None else max_pool(values, self.pool_size, self.axis)
+        return ops.reshape(values, ops.shape(tuples)[:-1])
+
+    def _from_planes(self, inputs: Tensors, cells: Tensor) -> Tensor:
+        arguments = to_arguments(inputs, self.arity, self.pairing, self.axis)
+        flat = [ops.cast(ops.reshape(argument, (-1,)), "float32") for argument in arguments]
+        values = ops.reshape(look_up_by_numbers(flat, cells, self.grid), ops.shape(arguments[0]))
+        return values if isinstance(inputs, list | tuple) else ops.moveaxis(values, 1, self.axis)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit, or each unit and window."""

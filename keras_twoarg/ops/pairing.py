@@ -103,6 +103,22 @@ def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
     return ops.moveaxis(tuples, axis + 1, -1) if rest else tuples
 
 
+def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor]:
+    """Take pre-activations apart into the first arguments of all units, the second ones, ...: `arity` times (..., n).
+
+    Of images the units come first, (batch, n, height, width): there a unit's arguments are whole planes, which are read
+    at once, and ONNX's convolutions have their channels there anyway.
+    """
+    if isinstance(x, list | tuple):
+        units_shape([tuple(one.shape) for one in x], arity)
+        return list(x)
+    moved = ops.moveaxis(x, positive_axis(axis, len(x.shape)), 1)
+    (samples, _, *rest), units = ops.shape(moved), unit_count(moved.shape, arity, 1)
+    if pairing == "halves":
+        return list(ops.unstack(ops.reshape(moved, (samples, arity, units, *rest)), axis=1))
+    return list(ops.unstack(ops.reshape(moved, (samples, units, arity, *rest)), axis=2))
+
+
 def join_masks(masks: Masks) -> Tensor | None:
     """Return the conjunction of the masks of a tensor or of several, or None where there are none."""
     present = [mask for mask in keras.tree.flatten(masks) if mask is not None]

@@ -16,9 +16,10 @@ of each cell, then through the nodes' exact evaluations. If phi is frozen, that 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -174,31 +175,52 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
 
     They gather rows of the table, which compilers do faster than gathering numbers one by one.
     """
-    last, arity = grid.resolution - 2, tuples.shape[-1]
-    row: Tensor | int = 0
-    positions = []
     # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
-    for argument in ops.unstack(tuples, axis=-1):
+    row, positions = _row(ops.unstack(tuples, axis=-1), grid)
+    return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
+
+
+def _row(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
+    """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
+    last = grid.resolution - 2
+    rows, positions = [], []
+    for argument in arguments:
         scaled = argument * (1 / grid.step) + grid.extent / grid.step
         cell = ops.clip(ops.floor(scaled), 0, last)
         positions.append(scaled - cell)
-        row = row * (last + 1) + cell
-    row = ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** arity - 1)  # once more, for what NaN becomes
-    return _polynomial(ops.unstack(ops.take(cells, row, axis=0), axis=-1), positions)
+        rows.append(cell)
+    row = reduce(lambda before, cell: before * (last + 1) + cell, rows)
+    # Clamped once more, for what NaN becomes.
+    return ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** len(rows) - 1), positions
 
 
 def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
     last = grid.resolution - 2
-    row: Tensor | int = 0
-    positions = []
+    rows, positions = [], []
     for argument in ops.unstack(ops.transpose(tuples), axis=0):
         scaled = argument * (1 / grid.step) + grid.extent / grid.step
         cell = ops.floor(ops.clip(scaled, 0, last))
         positions.append(scaled - cell)
-        row = row * (last + 1) + cell
+        rows.append(cell)
+    row = reduce(lambda before, cell: before * (last + 1) + cell, rows)
     row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
-    return _polynomial(ops.unstack(ops.transpose(ops.take(cells, row, axis=0)), axis=0), positions)
+    return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
+
+
+def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up`, from `arity` vectors of arguments, and fetch a cell's coefficients one by one."""
+    row, positions = _row(arguments, grid)
+    return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
+
+
+def _fetch(values: Tensor, rows: Tensor) -> Tensor:
+    """Return `values[rows]`, where no row is negative: on TensorFlow `ops.take` looks for these, in five operations."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take(values, rows, axis=0)
+    import tensorflow as tf
+
+    return tf.gather(values, rows)
 
 
 def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables.records import ROOT, table
 
-NETWORKS, EXPORTS = "two-cores.json", "two-cores-exports.json"
+NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
 LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
@@ -74,6 +74,37 @@ def exports():
         row = [runtime, milliseconds(times["relu"]), milliseconds(times["baked"]), over(times["baked"], times["relu"])]
         rows.append([*row, over(times["exact"], times["relu"]), over(perceptron["baked"], perceptron["relu"])])
     return markdown(["runtime", "relu, ms", "baked, ms", "× relu", "exact, × relu", "the MLP, baked, × relu"], rows)
+
+
+@table("cost-onnx")
+def onnx():
+    """Baked look-ups in ONNX Runtime: as Keras exports them, and as `formats.export` does."""
+    names = {"rows": "a cell's coefficients as a row (`model.export`)", "planes": "one by one (`formats.export`)"}
+    times, rows = files.read_json(ROOT / "benchmarks" / ONNX), []
+    for way, label in names.items():
+        row = [label]
+        for name in ("cnn32", "mlp28"):
+            row += [over(times[name][way][kind], times[name]["relu"][kind]) for kind in ("wall", "processor")]
+        rows.append(row)
+    return markdown(["fetched", "the CNN, × relu", "processor time", "the MLP, × relu", "processor time"], rows)
+
+
+@table("ridges")
+def ridges():
+    """What a few relu ridges in place of phi's table change of a trained perceptron's predictions."""
+    (record,), rows = files.read_json(ROOT / "results" / "ridges.json"), []
+    distilled = {row["number"]: row for row in record["rows"] if row["kind"] == "distilled"}
+    for row in record["rows"]:
+        if row["kind"] in ("table", "ridges"):
+            number = (
+                f"{row['number']} ridges" if row["kind"] == "ridges" else "a table, {0} x {0}".format(row["number"])
+            )
+            errors = f"{100 * min(row['errors']):.1f} to {100 * max(row['errors']):.1f} %"
+            trained = distilled.get(row["number"]) if row["kind"] == "ridges" else None
+            share = [f"{each['changed'] / record['samples']:.2%}" if each else "" for each in (row, trained)]
+            rows.append([number, errors, *share, f"{row['accuracy']:.2%}"])
+    columns = ["instead of phi", "error, of phi's std", "predictions changed", "distilled", "accuracy"]
+    return markdown(columns, rows)
 
 
 def places(backend):

@@ -154,6 +154,16 @@ def test_a_bilinear_function_is_reproduced_everywhere(rng):
     np.testing.assert_allclose(values, 1 + 2 * x[:, 0] - x[:, 1] + 3 * x[:, 0] * x[:, 1], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("arity", [1, 2])
+def test_numbers_one_by_one_are_the_same_function(arity, rng):
+    grid = Interpolation(2.0, 9)
+    cells = table.make_cells(ops.convert_to_tensor(rng.normal(size=(9**arity, 1)).astype("float32")), 9, arity)
+    x = ops.convert_to_tensor(np.append(rng.normal(0, 2, (200, arity)), np.full((1, arity), np.nan), 0), "float32")
+    values = table.look_up_by_numbers(ops.unstack(x, axis=-1), cells, grid)
+    expected = table.look_up(x, cells, grid)
+    np.testing.assert_allclose(ops.convert_to_numpy(values), ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_extreme_and_missing_values(training, rng):
     layer, _, _ = layer_and_points(rng)
