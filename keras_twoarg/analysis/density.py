@@ -11,7 +11,7 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils.keras_internals import replaced_call
+from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
 from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 
 _BATCH = 250
@@ -98,7 +98,7 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
         [(320, 2), (320, 2), (320, 2)]
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
+    layers = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
     if not layers:
         raise ValueError(f"The model {model.name!r} holds no TwoArgActivation")
     tuples: dict[str, list[np.ndarray]] = {}
@@ -110,7 +110,7 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
 
 def inner_network(model: Model) -> InnerNetwork:
     """Return the one inner network of a model."""
-    networks = [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
+    networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
     if len(networks) != 1:
         raise ValueError(f"Expected a model with one inner network. Received: {model.name!r} with {len(networks)}")
     return networks[0]

@@ -14,6 +14,7 @@ from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 
 TOLERANCE = 3e-3
@@ -117,7 +118,7 @@ def check_finite(model: Model) -> None:
 
 def _places(model: Model) -> list[TwoArgActivation]:
     """Return the places of a model that can be baked."""
-    places = [layer for layer in model._flatten_layers() if isinstance(layer, TwoArgActivation)]
+    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
     if not places:
         raise ValueError(f"The model {model.name!r} holds no TwoArgActivation: there is nothing to bake")
     if any(place.arity > 2 for place in places):
@@ -275,7 +276,7 @@ def _rebuild(model: Model, grids: Grids) -> Model:
         baked = clone_model(model, clone_function=copy, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"Only Sequential and functional models can be baked ({error})") from error
-    left = [layer.name for layer in baked._flatten_layers() if isinstance(layer, TwoArgActivation)]
+    left = [layer.name for layer in flatten_layers(baked) if isinstance(layer, TwoArgActivation)]
     if left:
         raise ValueError(
             "A TwoArgActivation inside of another layer than TwoArgDense (a recurrent layer, a wrapper), or one of "

@@ -19,7 +19,7 @@ from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, look
 from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import has_named_outputs, was_called
+from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs, was_called
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 1e-5
@@ -263,7 +263,7 @@ def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
         raise ValueError(f"Expected a model with one input and one output. Received: {model.name!r}")
     shape, rng = (number, *(size or 16 for size in model.inputs[0].shape[1:])), np.random.default_rng(seed)
     if keras.backend.is_int_dtype(model.inputs[0].dtype):
-        layers = model._flatten_layers()
+        layers = flatten_layers(model)
         tokens = [int(layer.input_dim) for layer in layers if isinstance(layer, keras.layers.Embedding)]
         return rng.integers(0, min(tokens, default=2), shape).astype(str(model.inputs[0].dtype))
     return rng.uniform(-1, 1, shape).astype("float32")

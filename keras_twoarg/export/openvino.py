@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_twoarg.layers import baked_activation
 from keras_twoarg.ops.table import Interpolation, look_up
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor
 
 if TYPE_CHECKING:
@@ -100,5 +101,5 @@ def _added(cells: int) -> int:
 
 def applies(model: Model) -> bool:
     """Return whether a model has look-ups that this export makes faster."""
-    places = [layer for layer in model._flatten_layers() if isinstance(layer, baked_activation.BakedActivation)]
+    places = [layer for layer in flatten_layers(model) if isinstance(layer, baked_activation.BakedActivation)]
     return keras.backend.backend() == "tensorflow" and any(layer.arity == 2 for layer in places)

@@ -17,6 +17,7 @@ from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPla
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Model
 
 KEEP = ("function", "parameters")
@@ -164,7 +165,7 @@ def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
 
 
 def _nothing(model: Model, places: list[Place]) -> str:
-    if not places and any(isinstance(layer, TwoArgActivation) for layer in model._flatten_layers()):
+    if not places and any(isinstance(layer, TwoArgActivation) for layer in flatten_layers(model)):
         return f"The activations of the model {model.name!r} have two arguments already: there is nothing to convert"
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"

@@ -1,5 +1,6 @@
 """Every private name of Keras that the package uses: a test each, which says what breaks when it goes."""
 
+import ast
 import gc
 import inspect
 from pathlib import Path
@@ -263,3 +264,20 @@ def test_every_function_has_its_test():
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
     source = Path(__file__).read_text()
     assert own and [name for name in sorted(own) if f"keras_internals.{name}" not in source] == []
+
+
+def private_names(file):
+    """Return the private attributes that a module takes from others than itself."""
+    attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
+    of_others = [node for node in attributes if getattr(node.value, "id", "") not in ("self", "cls", "os")]
+    return {node.attr for node in of_others if node.attr.startswith("_") and not node.attr.startswith("__")}
+
+
+def test_private_names_of_keras_are_in_one_file_alone():
+    """And those of KerasTuner in one too."""
+    package = Path(keras_internals.__file__).parents[1]
+    allowed = (Path(keras_internals.__file__).name, "keras_tuner_internals.py")
+    own = {"_change_evaluation"}
+    assert "_flatten_layers" in private_names(Path(keras_internals.__file__))
+    others = {file.name: private_names(file) - own for file in package.rglob("*.py") if file.name not in allowed}
+    assert {name: names for name, names in others.items() if names} == {}

@@ -16,6 +16,7 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.models.transformer import PositionEmbedding
 from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import JsonObject, Layer, Model
 
 MOST_PARAMETERS = 1_000_000
@@ -70,7 +71,7 @@ def places_of(model: Model) -> list[Place]:
     Raises:
         ValueError: If it has none, or several that differ, or its arity is not 2.
     """
-    places: list[Place] = [layer for layer in model._flatten_layers() if isinstance(layer, Place)]
+    places: list[Place] = [layer for layer in flatten_layers(model) if isinstance(layer, Place)]
     functions = {id(place.inner) if isinstance(place, TwoArgActivation) else place.function for place in places}
     if len(functions) != 1:
         raise ValueError(f"The page needs a model with one phi. Received: {model.name!r} with {len(functions)}")

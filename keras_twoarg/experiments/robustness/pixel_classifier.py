@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.ops.xla import not_for_export
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model, Tensor
 
 _SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -31,7 +32,7 @@ class PixelClassifier:
         low, high = bounds
         if not low < high:
             raise ValueError(f"`bounds` must be two numbers, the lower one first. Received: bounds={bounds}")
-        for layer in model._flatten_layers():
+        for layer in flatten_layers(model):
             if getattr(layer, "compute_dtype", "float32") in ("float16", "bfloat16"):
                 raise ValueError(
                     f"Attacks need float32: coarse logits hide where they lead. The layer {layer.name!r} computes in "
