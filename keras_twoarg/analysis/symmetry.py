@@ -13,7 +13,8 @@ def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Den
     """Return how far a surface is from the nearest of another's rotations and mirror images.
 
     The linear layer in front of phi can swap, turn and mirror both arguments, and the next one can change the output's
-    sign, scale and offset: phis that differ in that alone make the same networks. Of 72 rotations of the other surface
+    sign, scale and offset: phis that differ in that alone make the same networks, but for the mean that a LayerNorm
+    between would take away. Of 72 rotations of the other surface
     and of its mirror image, by 5 degrees each, this is the smallest `distance`. The arguments' scale is not free: a
     small enough patch of any smooth surface is a plane.
 
