@@ -1,6 +1,6 @@
 """Can a few relu ridges stand in for a trained phi? What they change of a network's predictions, beside its table.
 
-    python results/ridges.py --data mnist.npz --subset 10000 --epochs 8 --distil 3 --networks mlp --out results/ridges.json
+    python results/ridges.py --data mnist.npz --subset 10000 --epochs 8 --distil 3 --networks mlp --out ridges.json
     python results/ridges.py --epochs 1       # a look at 5,000 digits, in some minutes
 
 phi(x, y) ~ c0 + c1 x + c2 y + sum of K w relu(a x + b y - d), fitted at each place to the pre-activations of the
