@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_twoarg.experiments import benchmark
+from keras_twoarg.experiments.benchmark import networks
 from keras_twoarg.experiments.timing import summary
 from keras_twoarg.export import formats, runtimes
 from keras_twoarg.utils import files, versions
@@ -23,7 +23,7 @@ from keras_twoarg.utils import files, versions
 
 def exported(name, folder):
     """Export ReLU, and the baked network in both ways; return what runs each."""
-    relu, baked = (benchmark.build(name, variant) for variant in ("relu", "baked"))
+    relu, baked = (networks.build(name, variant) for variant in ("relu", "baked"))
     paths = {way: Path(folder) / f"{name}-{way}.onnx" for way in ("relu", "rows", "planes")}
     formats.export(relu, paths["relu"], "onnx")
     baked(np.zeros((1, *baked.input_shape[1:]), "float32"))  # Keras exports what was called
@@ -57,7 +57,7 @@ def main():
     measured = {"machine": {**machine, "load": os.getloadavg()[0]}}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("cnn32", "mlp28"):
-            _, shape, batch = benchmark.NETWORKS[name]
+            _, shape, batch = networks.NETWORKS[name]
             x = np.random.default_rng(0).normal(size=(batch, *shape)).astype("float32")
             measured[name] = times = timed(exported(name, folder), x, options.seconds)
             for way, each in times.items():

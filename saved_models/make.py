@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_twoarg import bake
-from keras_twoarg.experiments.benchmark import learned_parameters
+from keras_twoarg.experiments.benchmark.networks import learned_parameters
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.export import formats
 from keras_twoarg.utils import files, versions

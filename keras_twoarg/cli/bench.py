@@ -13,7 +13,7 @@ from keras_twoarg.utils import files
     "--network",
     "networks",
     multiple=True,
-    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32"]),
+    type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32", "cnn32-half"]),
     help="[default: all]",
 )
 @click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
@@ -21,7 +21,7 @@ from keras_twoarg.utils import files
     "--part",
     "parts",
     multiple=True,
-    type=click.Choice(["pairs", "networks", "memory", "exports", "places"]),
+    type=click.Choice(["pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
     help="[default: all]",
 )
 @click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
@@ -34,19 +34,20 @@ def bench(
     """Measure what two arguments cost.
 
     Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
-    file; the same command goes on with the next one.
+    file; the same command goes on with the next one. The last table is what we aim at, and what was reached.
     """
-    from keras_twoarg.experiments import benchmark
-    from keras_twoarg.experiments.benchmark_table import tables
+    from keras_twoarg.experiments.benchmark.networks import NETWORKS, VARIANTS
+    from keras_twoarg.experiments.benchmark.run import PARTS, run
+    from keras_twoarg.experiments.benchmark.tables import tables
 
-    if unknown := set(variants) - set(benchmark.VARIANTS):
-        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(benchmark.VARIANTS)}")
-    names, parts = networks or tuple(benchmark.NETWORKS), parts or benchmark.PARTS
+    if unknown := set(variants) - set(VARIANTS):
+        raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(VARIANTS)}")
+    names, parts = networks or tuple(NETWORKS), parts or PARTS
     if out.exists() and not isinstance(files.read_json(out), dict):
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with show_progress() as progress:
-        times = benchmark.run(names, variants or benchmark.VARIANTS, rounds, parts, out, progress, seed)
+        times = run(names, variants or VARIANTS, rounds, parts, out, progress, seed)
     for table in tables(times):
         console.print(table)
     say(f"All times: {out}")

@@ -2,12 +2,15 @@
 
 from functools import partial
 
+from keras_twoarg.experiments.benchmark.aims import AIMS, reached
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables.records import ROOT, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
+AIMED = (NETWORKS, EXPORTS, "two-cores-use.json", "two-cores-mlp.json", "two-cores-jax.json", "two-cores-torch.json")
+"""Measurements in which aims are looked up, the first that has it."""
 LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
@@ -130,3 +133,23 @@ def step():
     variants = measured(NETWORKS, "networks")["cnn32"]
     ratio = variants["interpolated"]["training_step"]["median"] / variants["relu"]["training_step"]["median"]
     return f"{ratio:.1f}"
+
+
+@table("cost-aims")
+def aims():
+    """What is aimed at, beside what the committed measurements reached."""
+    there = [files.read_json(path) for name in AIMED if (path := ROOT / "benchmarks" / name).exists()]
+    found = {}
+    for measurement in reversed(there):
+        found |= {each.aim: (each, measurement["machine"]["commit"][:7]) for each in reached(measurement)}
+    rows = []
+    for aim in AIMS:
+        backend = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}[aim.backend]
+        row = [aim.what, backend, aim.base_name, f"{aim.most:g}"]
+        if aim not in found:
+            rows.append([*row, "not measured", "", ""])
+            continue
+        each, commit = found[aim]
+        ratio = f"**{each.ratio:.2f}**" if each.ratio <= aim.most else f"{each.ratio:.2f}"
+        rows.append([*row, ratio, f"{each.swiglu:.2f}" if each.swiglu else "", commit])
+    return markdown(["what takes the time", "on", "related to", "aim, at most", "reached", "swiglu", "commit"], rows)

@@ -1,5 +1,6 @@
 """`twoarg bench`: every variant is measured, related to ReLU and put into a table. No time is judged."""
 
+import importlib
 import json
 
 import keras
@@ -9,8 +10,9 @@ from click.testing import CliRunner
 
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
-from keras_twoarg.experiments import benchmark, benchmark_places
-from keras_twoarg.experiments.benchmark_table import tables
+from keras_twoarg.experiments.benchmark import aims, exports, networks, pairs, places, run, use
+from keras_twoarg.experiments.benchmark.tables import tables
+from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.subprocesses import Outcome
 
 if keras.backend.backend() != "tensorflow":
@@ -24,32 +26,37 @@ def small(monkeypatch):
     def mlp(shape, classes, arm="two_arg", widths=(48,), **kwargs):
         return models.mlp(shape, classes, arm, widths, **kwargs)
 
-    monkeypatch.setitem(benchmark.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
-    monkeypatch.setattr(benchmark, "PAIRS", 6400)
+    monkeypatch.setitem(networks.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
+    monkeypatch.setattr(pairs, "PAIRS", 6400)
+    monkeypatch.setattr(use, "EPOCH_STEPS", 1)
+    monkeypatch.setattr(use, "FIRST_STEPS", 1)
+    make, workload = places.MODELS["subclassed"]  # MobileNetV3Small takes a minute to compile
+    monkeypatch.setitem(places.MODELS, "mobilenet", (make, workload._replace(batch=2)))
 
     def call(function, progress, *arguments):
         """Do it here: in a process of its own nothing of this would be small."""
-        return Outcome(0, getattr(benchmark, function.split(":")[1])(progress, *arguments), ())
+        module, name = function.split(":")
+        return Outcome(0, getattr(importlib.import_module(module), name)(progress, *arguments), ())
 
-    monkeypatch.setattr(benchmark.subprocesses, "call", call)
+    monkeypatch.setattr(subprocesses, "call", call)
 
 
 @pytest.mark.slow
 def test_all_variants_but_the_baked_have_as_many_parameters():
-    for variant in benchmark.VARIANTS:
-        model = benchmark.build("mlp28", variant)
+    for variant in networks.VARIANTS:
+        model = networks.build("mlp28", variant)
         phi = 4417 if variant == "baked" else 0  # a table in its place
-        assert benchmark.learned_parameters(model) + phi == pytest.approx(18_849, rel=0.01), variant
+        assert networks.learned_parameters(model) + phi == pytest.approx(18_849, rel=0.01), variant
 
 
 def test_plain_and_exact_compute_the_same(rng):
     x = rng.normal(size=(3, 12, 12, 1)).astype("float32")
-    plain, exact = benchmark.build("mlp28", "plain"), benchmark.build("mlp28", "exact")
+    plain, exact = networks.build("mlp28", "plain"), networks.build("mlp28", "exact")
     plain(x)
     kernels = {w.shape: w for w in plain.weights}
     assert {tuple(w.shape) for w in exact.weights} == {tuple(shape) for shape in kernels}
     inner = next(layer for layer in exact.layers if hasattr(layer, "inner")).inner
-    dense = next(layer for layer in plain.layers if isinstance(layer, benchmark.Plain)).dense
+    dense = next(layer for layer in plain.layers if isinstance(layer, networks.Plain)).dense
     for layer, kernel, bias in zip(dense, inner.get_weights()[::2], inner.get_weights()[1::2], strict=True):
         layer.set_weights([kernel, bias])
     for name in ("dense", "logits"):
@@ -62,8 +69,8 @@ def test_keras_norm_is_the_same_network(rng, monkeypatch):
     def cnn(shape, classes, arm="two_arg", widths=(24, 32, 64), **kwargs):
         return models.cnn(shape, classes, arm, widths, **kwargs)
 
-    monkeypatch.setitem(benchmark.NETWORKS, "cnn28", (cnn, (14, 14, 1), 8))
-    ours, keras_norm = (benchmark.build("cnn28", variant) for variant in ("relu", benchmark.KERAS_NORM))
+    monkeypatch.setitem(networks.NETWORKS, "cnn28", (cnn, (14, 14, 1), 8))
+    ours, keras_norm = (networks.build("cnn28", variant) for variant in ("relu", networks.KERAS_NORM))
     assert not any(isinstance(layer, models.JointLayerNormalization) for layer in keras_norm.layers)
     keras_norm.set_weights(ours.get_weights())
     x = rng.normal(size=(3, 14, 14, 1)).astype("float32")
@@ -73,11 +80,11 @@ def test_keras_norm_is_the_same_network(rng, monkeypatch):
 @pytest.mark.slow
 def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    saved_model = benchmark.runtimes.FORMATS["tf_saved_model"]
-    monkeypatch.setattr(benchmark.runtimes, "FORMATS", {"tf_saved_model": saved_model})
+    saved_model = exports.runtimes.FORMATS["tf_saved_model"]
+    monkeypatch.setattr(exports.runtimes, "FORMATS", {"tf_saved_model": saved_model})
     chosen = ["swiglu", "baked", "interpolated"]
     asked = [part for variant in chosen for part in ("--variant", variant)]
-    asked += [part for name in ("pairs", "networks", "memory", "exports") for part in ("--part", name)]
+    asked += [part for name in run.PARTS if name != "places" for part in ("--part", name)]
     result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "bench.json").read_text())
@@ -85,11 +92,14 @@ def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatc
     for variant, measured in found["networks"]["mlp28"].items():
         assert measured["predict"]["median"] > 0
         assert ("training_step" in measured) == (variant != "baked")
-    assert set(found["pairs"]["6400"]) == {"nothing", *benchmark.FIXED, *benchmark.PHI}
+    assert set(found["pairs"]["6400"]) == {"nothing", *networks.FIXED, *networks.PHI}
     for runtime in ("tf.saved_model", "tf.saved_model, compiled"):
         assert found["exports"]["mlp28"][runtime].keys() == {"relu", "baked", "exact"}
+    assert found["one_sample"]["mlp28"].keys() == set(use.ONE_SAMPLE)
+    assert found["epoch"]["mlp28"].keys() == found["first_step"]["mlp28"].keys() == set(use.TRAINED)
+    assert found["first_step"]["mobilenet"].keys() == {"fixed", "auto"}
     assert found["machine"]["cores"] >= 1
-    for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory"):
+    for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory", "one sample", "tf.data", "first", "Aims"):
         assert word in result.output
 
 
@@ -124,14 +134,14 @@ def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
         calls.append(arguments[:2])
         return Outcome(-9, None, ()) if arguments[0] == "exports" else Outcome(0, {"relu": 1.0}, ())
 
-    monkeypatch.setattr(benchmark.subprocesses, "call", call)
+    monkeypatch.setattr(subprocesses, "call", call)
     for parts in (["memory"], ["memory", "exports"]):
-        found = benchmark.run(["mlp28"], ["relu"], 2, parts, out, lambda *_: None)
+        found = run.run(["mlp28"], ["relu"], 2, parts, out, lambda *_: None)
     assert calls == [("memory", "mlp28"), ("exports", "mlp28")]
     assert found["exports"]["mlp28"] == {"failed": "killed by signal 9 (out of memory?)"}
     assert json.loads(out.read_text()) == found
     assert len(tables(found)) == 2
-    benchmark.run(["mlp28"], ["relu"], 3, ["memory"], out, lambda *_: None)  # other rounds: not comparable
+    run.run(["mlp28"], ["relu"], 3, ["memory"], out, lambda *_: None)  # other rounds: not comparable
     assert calls[-1] == ("memory", "mlp28")
 
 
@@ -143,10 +153,10 @@ def test_unknown_variants_are_named():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["subclassed", "recurrent"])
 def test_places_are_timed_for_each_evaluation(name, monkeypatch):
-    small = benchmark_places.MODELS[name][1]._replace(batch=2)
-    monkeypatch.setitem(benchmark_places.MODELS, name, (benchmark_places.MODELS[name][0], small))
-    times = benchmark_places.places(name, 2, lambda *_: None)
-    assert tuple(times) == benchmark_places.VARIANTS
+    small = places.MODELS[name][1]._replace(batch=2)
+    monkeypatch.setitem(places.MODELS, name, (places.MODELS[name][0], small))
+    times = places.places(name, 2, lambda *_: None)
+    assert tuple(times) == places.VARIANTS
     assert all(measured[task]["median"] > 0 for measured in times.values() for task in ("training_step", "predict"))
 
 
@@ -158,3 +168,35 @@ def test_places_are_related_to_the_faster_evaluation_and_to_the_fixed_activation
     (table,) = tables({"machine": {}, "places": {"recurrent": variants}})
     cells = [list(column.cells)[3] for column in table.columns]
     assert cells == ["auto", "3000 ±0", "1.50", "3.00", "3000 ±0", "1.50", "3.00"]
+
+
+def test_an_aim_is_told_where_both_of_its_times_are_there():
+    def times(median):
+        return {"median": median, "spread": 0.0, "seconds": [median]}
+
+    networks_ = {
+        "mlp28": {
+            "relu": {"parameters": 1, "training_step": times(2.0), "predict": times(1.0)},
+            "swiglu": {"parameters": 1, "training_step": times(2.1)},
+            "interpolated": {"parameters": 1, "training_step": times(2.4), "predict": times(1.3)},
+        },
+        "cnn32": {"interpolated": {"parameters": 1, "training_step": times(1.0)}},
+    }
+    measured = {"machine": {"backend": "tensorflow"}, "networks": networks_, "exports": {"cnn32": {"failed": "none"}}}
+    step, predict = aims.reached(measured)
+    assert (step.aim.what, step.ratio, step.swiglu) == ("training step, MLP 28x28x1", 1.2, 1.05)
+    assert (predict.aim.what, predict.ratio, predict.swiglu) == ("predict, MLP 28x28x1", 1.3, None)
+    table = tables(measured)[-1]
+    assert [list(column.cells) for column in table.columns][4] == ["", "not reached"]
+    (jax,) = aims.reached({"machine": {"backend": "jax"}, "networks": networks_})
+    assert jax.aim.most == 1.4
+
+
+def test_aims_name_what_is_measured():
+    """An aim whose path leads nowhere would never be told."""
+    runtimes = {kind.runtime for kind in exports.runtimes.FORMATS.values()}
+    known = {*networks.VARIANTS, *use.ONE_SAMPLE, places.FIXED, *runtimes, "tf.saved_model, compiled"}
+    known |= {"training_step", "predict", "fit", "first_step"}
+    for aim in aims.AIMS:
+        for part, name, *rest in (aim.ours, aim.base):
+            assert part in run.PARTS and name in {*networks.NETWORKS, use.MOBILENET} and known >= {*rest}, aim

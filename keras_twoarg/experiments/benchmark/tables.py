@@ -3,7 +3,15 @@
 from rich import box
 from rich.table import Table
 
+from keras_twoarg.experiments.benchmark.aims import reached
 from keras_twoarg.utils.types import JsonObject
+
+_USE = {
+    "one_sample": ("{}, one sample", ("predict",)),
+    "epoch": ("{}, trained from a tf.data pipeline: a step of whole epochs, and alone", ("fit", "training_step")),
+    "first_step": ("{}, first training step, in a process of its own", ("first_step",)),
+}
+"""Title of each part of this kind, and what it measures."""
 
 
 def tables(measured: JsonObject) -> list[Table]:
@@ -13,6 +21,9 @@ def tables(measured: JsonObject) -> list[Table]:
     tables += [_network(name, times.get(name, {}), peaks.get(name, {})) for name in times | peaks]
     tables += [_exports(name, runtimes) for name, runtimes in measured.get("exports", {}).items()]
     tables += [_places(name, variants) for name, variants in measured.get("places", {}).items()]
+    for part, (title, columns) in _USE.items():
+        tables += [_use(title.format(name), columns, times) for name, times in measured.get(part, {}).items()]
+    tables += _aims(measured)
     if tables:
         caption = ", ".join(f"{key} {value}" for key, value in measured["machine"].items() if value is not None)
         tables[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
@@ -108,3 +119,28 @@ def _places(name: str, variants: JsonObject) -> Table:
             cells += [_milliseconds(times[task]), _ratio(times[task], faster), _ratio(times[task], fixed)]
         table.add_row(*cells)
     return table
+
+
+def _use(title: str, tasks: tuple[str, ...], variants: JsonObject) -> Table:
+    """Return a table of times, each related to that of the first variant: ReLU, or the model as it was."""
+    if "failed" in variants:
+        return _failure(title, variants)
+    first = next(iter(variants))
+    columns = [column for task in tasks for column in (f"{task.replace('_', ' ')}, ms", f"× {first}")]
+    table = _table(title, "units", *columns)
+    for variant, times in variants.items():
+        cells = [
+            cell for task in tasks for cell in (_milliseconds(times[task]), _ratio(times[task], variants[first][task]))
+        ]
+        table.add_row(variant, *cells)
+    return table
+
+
+def _aims(measured: JsonObject) -> list[Table]:
+    """Return what is aimed at beside what was reached, of all that was measured."""
+    table = _table("Aims: times as long as", "", "reached", "as", "aim", "", "swiglu")
+    for aim, ratio, swiglu in reached(measured):
+        missed = "" if ratio <= aim.most else "not reached"
+        floor = f"{swiglu:.2f}" if swiglu else "-"
+        table.add_row(aim.what, f"{ratio:.2f}", aim.base_name, f"{aim.most:g}", missed, floor)
+    return [table] if table.row_count else []

@@ -1,0 +1,1 @@
+"""What two arguments cost: everything side by side in one run, for `twoarg bench`."""
