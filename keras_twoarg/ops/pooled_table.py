@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_twoarg.ops import table
 from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up, second_gradients
-from keras_twoarg.ops.windows import Size, max_pool
+from keras_twoarg.ops.windows import Size, entries, max_pool
 from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor
 
@@ -97,12 +97,12 @@ def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
     @tf.function(jit_compile=True, autograph=False)
     def largest(values: Tensor) -> tuple[Tensor, Tensor]:
-        entries = _entries(values, size)
-        best = entries[0]
-        for entry in entries[1:]:
+        each = entries(values, size)
+        best = each[0]
+        for entry in each[1:]:
             best = tf.maximum(best, entry)
         which = tf.zeros(tf.shape(best), tf.uint8)
-        for place, entry in reversed(list(enumerate(entries))):
+        for place, entry in reversed(list(enumerate(each))):
             which = tf.where(entry == best, tf.constant(place, tf.uint8), which)
         return best, which
 
@@ -116,7 +116,7 @@ def _chosen(size: Size) -> Callable[[Tensor, Tensor], Tensor]:
 
     @tf.function(jit_compile=True, autograph=False)
     def chosen(words: Tensor, which: Tensor) -> Tensor:
-        word, *others = _entries(words, size)
+        word, *others = entries(words, size)
         for place, entry in enumerate(others, start=1):
             word = tf.where(which == place, entry, word)
         return word
@@ -141,14 +141,3 @@ def _spread(size: Size, rest: Size) -> Callable[[Tensor, Tensor], Tensor]:
         return tf.pad(spread_words, ((0, 0), (0, rest[0]), (0, rest[1]), (0, 0)))
 
     return spread
-
-
-def _entries(values: Tensor, size: Size) -> list[Tensor]:
-    """Return each place's entry of all windows, row by row."""
-    import tensorflow as tf
-
-    rows, columns = size
-    _, height, width, units = values.shape
-    high, wide = height // rows, width // columns
-    windows = tf.reshape(values[:, : high * rows, : wide * columns], (-1, high, rows, wide, columns, units))
-    return [windows[:, :, i, :, j] for i in range(rows) for j in range(columns)]

@@ -215,7 +215,14 @@ def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpo
 
 
 def _fetch(values: Tensor, rows: Tensor) -> Tensor:
-    """Return `values[rows]`, where no row is negative: on TensorFlow `ops.take` looks for these, in five operations."""
+    """Return `values[rows]`, where all rows are there.
+
+    `ops.take` looks for others: negative ones on TensorFlow, in five operations; any on JAX, in a pass over all values.
+    """
+    if keras.backend.backend() == "jax":
+        from jax import numpy as jnp
+
+        return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
     if keras.backend.backend() != "tensorflow":
         return ops.take(values, rows, axis=0)
     import tensorflow as tf
