@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -13,7 +14,8 @@ from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
 from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
-from keras_twoarg.experiments.play.network import network_layers, phi_json, places_of
+from keras_twoarg.experiments.play.network import network_layers
+from keras_twoarg.experiments.play.phi import phi_json, places_of
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
@@ -29,7 +31,7 @@ def data(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _few_fits(monkeypatch):
-    monkeypatch.setattr(history, "NEAREST_EPOCHS", ())
+    monkeypatch.setattr(history, "NEAREST_STARTS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +124,9 @@ def branching():
     return keras.Model(entry, keras.layers.Dense(3)(keras.layers.concatenate([hidden, entry])))
 
 
-def relu_inside():
-    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8, "relu"), TwoArgActivation()]
+def relu_inside(arity=2):
+    phi = TwoArgActivation(InnerNetwork((4,), arity=arity))
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8, "relu"), phi]
     return keras.Sequential([*layers, keras.layers.Dense(3)])
 
 
@@ -137,10 +140,21 @@ def arity_three():
     return keras.Sequential([*layers, keras.layers.Dense(3)])
 
 
+def two_functions():
+    layers = [keras.Input((4,)), keras.layers.Dense(4), keras.layers.Activation("relu"), keras.layers.Dense(4)]
+    return keras.Sequential([*layers, keras.layers.Activation("tanh"), keras.layers.Dense(3)])
+
+
+def relu_beside():
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8), keras.layers.Activation("relu")]
+    return keras.Sequential([*layers, keras.layers.Dense(8), TwoArgActivation(), keras.layers.Dense(3)])
+
+
 REFUSED = {
-    "one argument": (lambda: models.mlp(SHAPE, 3, "one_arg", (4,)), "needs a phi of two arguments"),
-    "three arguments": (arity_three, "needs a phi of two arguments.* 3"),
-    "no phi": (lambda: models.mlp(SHAPE, 3, "relu", (4,)), "needs a model with one phi"),
+    "three arguments": (arity_three, "needs a phi of one or two arguments.* 3"),
+    "learned slopes": (lambda: models.mlp(SHAPE, 3, "prelu", (4,)), "needs a model with one phi.* 0"),
+    "another function": (lambda: models.mlp(SHAPE, 3, "relu_squared", (4,)), "knows the activations relu.*squared"),
+    "two functions": (two_functions, "needs a model with one phi.* 2"),
     "other images": (lambda: models.mlp((5, 5, 1), 3, widths=(4,)), "takes inputs of shape"),
     "other classes": (lambda: models.mlp(SHAPE, 7, widths=(4,)), "7 outputs.* 3 classes"),
 }
@@ -162,6 +176,8 @@ def test_a_subclassed_model_gets_one_line():
 LIMITED = {
     "branches": (branching, "branches at"),
     "activation": (relu_inside, "has activation=.*A page can compute"),
+    "another function": (relu_beside, "is no place of phi.*A page can compute"),
+    "one argument": (partial(relu_inside, 1), "has activation=.*A page can compute"),
     "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
 }
 

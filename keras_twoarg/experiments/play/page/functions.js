@@ -127,10 +127,11 @@ export function nodeOf({ arity, extent, resolution }, i, j) {
 /** Return a description's values on the nodes of a grid, row by row of the first argument. */
 export function tabulate(description, extent, resolution, arity = 2) {
   const f = functionOf(description);
+  const step = (2 * extent) / (resolution - 1);
   const columns = columnsOf({ arity, resolution });
   const values = new Float32Array(resolution * columns);
   for (let i = 0; i < resolution; i++) {
-    for (let j = 0; j < columns; j++) values[i * columns + j] = f(...nodeOf({ arity, extent, resolution }, i, j));
+    for (let j = 0; j < columns; j++) values[i * columns + j] = f(i * step - extent, arity === 1 ? 0 : j * step - extent);
   }
   return values;
 }

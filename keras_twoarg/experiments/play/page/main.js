@@ -3,7 +3,7 @@
 import { readAddress, writeAddress } from "./address.js";
 import { densityLines } from "./contours.js";
 import { unpackAll } from "./data.js";
-import { byId } from "./dom.js";
+import { byId, markFirst } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Engine } from "./engine.js";
 import { Panel } from "./panel.js";
@@ -26,6 +26,7 @@ class App {
     this.listen();
     await this.restore(readAddress());
     document.documentElement.dataset.ready = "yes";
+    markFirst("ready");
     addEventListener("hashchange", () => this.restore(readAddress()));
   }
 
@@ -64,7 +65,13 @@ class App {
     while (this.panels.length < number) this.addPanel();
     while (this.panels.length > number) this.panels.pop().root.remove();
     document.body.classList.toggle("two", number > 1);
+    this.offerViews();
     byId("compare").checked = number > 1;
+  }
+
+  /** Curves are drawn in one way. */
+  offerViews() {
+    byId("views").hidden = this.panels.every(({ arity }) => arity === 1);
   }
 
   setView(view) {

@@ -3,6 +3,7 @@
 import { verdictOn } from "./analysis.js";
 import { packPainting, unpackPainting } from "./address.js";
 import { colourOf, LAYER_MARKS } from "./colours.js";
+import { markFirst } from "./dom.js";
 import { columnsOf, functionOf, nodeOf } from "./functions.js";
 import { Growth } from "./growth.js";
 import { run, softmax, unitsOf } from "./network.js";
@@ -59,7 +60,8 @@ export class Panel {
     this.modelNumber = model;
     this.model = this.app.models[model];
     this.arity = arityOf(this.model);
-    this.root.classList.toggle("curve", this.arity === 1);
+    this.root.classList.toggle("unary", this.arity === 1);
+    this.app.offerViews();
     if (this.number === 0) this.app.useSet(this.app.setOf(model));
     this.choice = { source: "trained", step: 0, scaled: true, ...choice };
     this.result = this.phi = null;
@@ -181,6 +183,7 @@ export class Panel {
     if (!result || model !== this.modelNumber) return;
     this.root.setAttribute("aria-busy", "false");
     this.result = result;
+    markFirst("all images");
     const { images, classes } = this.app.setOf(model);
     showAccuracy(this.parts.accuracy, result, await this.app.trainedResult(model), !images);
     const choose = (row, column) => this.app.showImageOf(this, row, column);

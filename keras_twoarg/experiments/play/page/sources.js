@@ -8,7 +8,7 @@ const CURVE_LABELS = {
   gelu: "GELU",
   silu: "SiLU: x sigmoid(x)",
   tanh: "tanh",
-  identity: "identity: the network becomes linear",
+  identity: "identity: a straight line",
   quadratic: "quadratic: the parabola nearest to phi",
 };
 

@@ -1,6 +1,7 @@
 /** The canvas with phi, as map, relief or curve: pointer and keys read it off, paint on it, and turn it. */
 
 import { drawPhiCurve } from "./curve.js";
+import { markFirst } from "./dom.js";
 import { argumentsAt, drawHeatmap, SHOWN } from "./heatmap.js";
 import { drawRelief } from "./relief.js";
 
@@ -38,7 +39,7 @@ export class SurfaceView {
     const cursor = this.cursor && { ...this.cursor, radius: brushed ? this.panel.brush.radius : 0 };
     if (this.relief) drawRelief(this.canvas, scene, this.app.turn);
     else (this.curve ? drawPhiCurve : drawHeatmap)(this.canvas, { ...scene, cursor });
-    if (!performance.getEntriesByName("first picture").length) performance.mark("first picture");
+    markFirst("first picture");
     this.canvas.style.cursor = this.relief ? "grab" : "crosshair";
     this.canvas.style.touchAction = this.relief || brushed ? "none" : "pan-y";
   }
