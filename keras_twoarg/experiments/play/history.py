@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density
+from keras_twoarg.analysis.nearest_function import STARTS
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
@@ -18,8 +19,8 @@ from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
-NEAREST_STARTS = 2
-"""Starts of the fits by which an epoch's nearest function is sought: 8, as elsewhere, take four times as long."""
+NEAREST_STARTS = 4
+"""Starts of the fits by which an epoch's nearest function is sought; at the best epoch there are as many as in a report."""
 DIGITS = 4
 """Decimals of what is said of a surface: the page shows two."""
 LEVELS = 2047
@@ -85,15 +86,17 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
         "extent": EXTENT,
         "scale": (scale / LEVELS).tolist(),
         "tables": pack_array(steps.reshape(-1, *(RESOLUTION,) * arity)),
-        "verdicts": [verdict_json(trace.at(epoch), density) for epoch in trace.weights],
+        "verdicts": [
+            verdict_json(trace.at(epoch), density, best=epoch == record.best_epoch) for epoch in trace.weights
+        ],
     }
 
 
-def verdict_json(surface: np.ndarray, density: Density) -> JsonObject:
+def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) -> JsonObject:
     """Return what the analyses say of phi on a density's nodes: its shape, and the nearest named function."""
     json = _surface_json(surface, density) if surface.ndim == 2 else _curve_json(surface, density)
     try:
-        functions = analysis.nearest(surface, density, starts=NEAREST_STARTS)
+        functions = analysis.nearest(surface, density, starts=STARTS if best else NEAREST_STARTS)
     except (ImportError, ValueError):  # without SciPy; a flat surface
         functions = None
     name = functions.name if functions else None

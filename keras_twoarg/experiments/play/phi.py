@@ -50,7 +50,9 @@ def places_of(model: Model) -> list[Place]:
             f"Received: {model.name!r} with {len(functions)}"
         )
     if (arity := arity_of(places[0])) > 2:
-        raise ValueError(f"The page needs a phi of one or two arguments. Received: {model.name!r}, whose phi has {arity}")
+        raise ValueError(
+            f"The page needs a phi of one or two arguments. Received: {model.name!r}, whose phi has {arity}"
+        )
     if isinstance(places[0], keras.layers.Activation) and _name(places[0]) not in ACTIVATIONS:
         raise ValueError(
             f"The page knows the activations {', '.join(ACTIVATIONS)}. Received: {model.name!r} with {_name(places[0])}"
