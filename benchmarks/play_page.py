@@ -27,15 +27,18 @@ READY = "document.documentElement.dataset.ready && play.panels[0].result !== nul
 TIMES = """() => {
   const at = (name) => performance.getEntriesByName(name)[0].startTime;
   const { responseEnd, domInteractive } = performance.getEntriesByType("navigation")[0];
-  return { read: responseEnd, parsed: domInteractive, first_picture: at("first picture"), ready: at("ready"), all_images: at("all images") };
+  const shown = { first_picture: at("first picture"), ready: at("ready"), all_images: at("all images") };
+  return { read: responseEnd, parsed: domInteractive, ...shown };
 }"""
 PAINT = """(seconds) => new Promise((resolve) => {
   const panel = play.panels[0];
   const canvas = panel.parts.surface;
   const { left, top, width, height } = canvas.getBoundingClientRect();
-  const send = (type, turn) => canvas.dispatchEvent(new PointerEvent(type, {
-    pointerId: 1, clientX: left + width * (0.5 + 0.2 * Math.cos(turn)), clientY: top + height * (0.45 + 0.2 * Math.sin(turn)),
-  }));
+  const send = (type, turn) => {
+    const clientX = left + width * (0.5 + 0.2 * Math.cos(turn));
+    const clientY = top + height * (0.45 + 0.2 * Math.sin(turn));
+    canvas.dispatchEvent(new PointerEvent(type, { pointerId: 1, clientX, clientY }));
+  };
   canvas.setPointerCapture = () => {};
   panel.brush.tool = "raise";
   const draw = panel.view.draw.bind(panel.view);
@@ -73,6 +76,7 @@ def visit(playwright, file, seconds):
 
 
 def main():
+    """Measure the visits and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, nargs="?", default=Path(__file__).parents[1] / "docs" / "play.html")
     parser.add_argument("--visits", type=int, default=5)

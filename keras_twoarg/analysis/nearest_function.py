@@ -27,7 +27,7 @@ CURVES: dict[str, Named] = {
     "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
     "tanh": np.tanh,
 }
-"""The same for a phi of one argument; an affine map of the identity is any straight line, gelu is Keras' approximation."""
+"""The same for a phi of one argument: the identity stands for straight lines, gelu is Keras' approximation of it."""
 
 STARTS = 8
 _NODES = 800

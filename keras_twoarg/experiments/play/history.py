@@ -20,7 +20,7 @@ from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
 NEAREST_STARTS = 4
-"""Starts of the fits by which an epoch's nearest function is sought; at the best epoch there are as many as in a report."""
+"""Starts of the fits by which an epoch's nearest function is sought; at the best epoch as many as in a report."""
 DIGITS = 4
 """Decimals of what is said of a surface: the page shows two."""
 LEVELS = 2047

@@ -17,7 +17,7 @@ def read_part(name: str) -> str:
 def join_modules(name: str) -> str:
     """Return a module with all that it imports in front of it, as one script.
 
-    It has no imports, exports, doc comments and indents: a tenth of the script is spared, and twice what a worker shares.
+    It has no imports, exports, doc comments and indents: a tenth less, of what the worker shares twice.
     Names at the top of the files must differ, since all share one scope.
 
     Examples:
