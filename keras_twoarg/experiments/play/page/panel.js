@@ -9,7 +9,7 @@ import { Growth } from "./growth.js";
 import { run, softmax, unitsOf } from "./network.js";
 import { Painting } from "./painting.js";
 import { showAccuracy, showConfusion, verdictText } from "./results.js";
-import { arityOf, colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf } from "./sources.js";
+import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf, trainedPhi } from "./sources.js";
 import { SurfaceView } from "./surface_view.js";
 
 const BRUSHES = { fine: 0.4, middle: 0.8, broad: 1.6 };
@@ -59,9 +59,6 @@ export class Panel {
   async load(model, choice = {}, painting = "") {
     this.modelNumber = model;
     this.model = this.app.models[model];
-    this.arity = arityOf(this.model);
-    this.root.classList.toggle("unary", this.arity === 1);
-    this.app.offerViews();
     if (this.number === 0) this.app.useSet(this.app.setOf(model));
     this.choice = { source: "trained", step: 0, scaled: true, ...choice };
     this.result = this.phi = null;
@@ -76,9 +73,19 @@ export class Panel {
     this.listLayers();
     const table = tableOf(this.model);
     this.painting = new Painting(table);
+    this.sketch(table);
+    if (this.choice.source === "trained") this.phi = trainedPhi(this.model);
+    this.see();
+    await this.choose({}, painting);
+  }
+
+  /** Draw phi before anything else is known. */
+  sketch(table) {
+    this.arity = table.arity;
+    this.root.classList.toggle("unary", this.arity === 1);
+    this.app.offerViews();
     this.scene = { shown: table, ...roughRange(table), density: null, places: [], layer: this.layer };
     this.view.draw();
-    await this.choose({}, painting);
   }
 
   /** Return the names of what may stand in phi's place in a network. */

@@ -24,7 +24,7 @@ const FUNCTION_LABELS = {
 };
 
 /** Return the number of phi's arguments. */
-export function arityOf({ phi }) {
+function arityOf({ phi }) {
   return phi.values.shape.length;
 }
 
