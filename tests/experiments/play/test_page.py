@@ -72,7 +72,8 @@ def test_a_page_holds_the_network_its_phi_and_its_run(run_folder, data, tmp_path
     assert model["name"] == "two_arg, seed 2, joint" and model["run"]["command"].endswith("--seed 2")
     assert unpack_array(images["images"]).shape == (40, *SHAPE) and len(unpack_array(images["labels"])) == 40
     grown = model["history"]
-    assert grown["epochs"] == [0, 1, 2] and len(grown["verdicts"]) == 3 and grown["accuracy"][0] is None
+    assert grown["epochs"] == [0, 1, 2] and grown["accuracy"][0] is None
+    assert [0 < verdict["nearest_r2"] <= 1 for verdict in grown["verdicts"]] == [True] * 3
 
 
 def test_snapshots_are_phi_of_their_epochs(run_folder):
@@ -93,6 +94,20 @@ def test_phi_is_told_as_it_is_evaluated(evaluation):
     assert unpack_array(phi["values"]).shape == (nodes, nodes) and ("exact" in phi) == (evaluation == "exact")
     (units,) = [layer for layer in network_layers(model) if layer["type"] == "units"]
     assert units["exact"] == (evaluation == "exact")
+
+
+@pytest.mark.parametrize(("arm", "arity"), [("one_arg", 1), ("relu", 1), ("gelu", 1), ("product", 2)])
+def test_arms_of_one_argument_and_fixed_ones_fit(arm, arity):
+    model = models.mlp(SHAPE, 3, arm, widths=(4, 4))
+    phi, axis = phi_json(places_of(model)), np.linspace(-5, 5, 81)
+    values = unpack_array(phi["values"])
+    assert values.shape == (81,) * arity
+    if arm != "one_arg":
+        assert phi["exact"] == {"kind": "named", "name": arm}
+        expected = {"relu": np.maximum(axis, 0), "product": np.outer(axis, axis)}.get(arm, values)
+        assert values == pytest.approx(expected, abs=1e-5)
+    units = [layer for layer in network_layers(model) if layer["type"] == "units"]
+    assert [layer["arity"] for layer in units] == [arity] * 2
 
 
 def test_without_models_the_digits_are_trained_first(tmp_path, monkeypatch):
