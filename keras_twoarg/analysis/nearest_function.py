@@ -23,11 +23,12 @@ FUNCTIONS: dict[str, Named] = {
 CURVES: dict[str, Named] = {
     "identity": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
+    "quadratic": np.square,
+    "tanh": np.tanh,
     "silu": lambda x: surfaces.swiglu(x, 1),
     "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
-    "tanh": np.tanh,
 }
-"""The same for a phi of one argument: the identity stands for straight lines, gelu is Keras' approximation of it."""
+"""The same for a phi of one argument; the identity stands for straight lines, and silu, gelu and tanh imitate others."""
 
 STARTS = 8
 _NODES = 800
@@ -41,7 +42,7 @@ class Nearest:
         r2: For each function, the share of the surface's variance over the density that
             `a f(A x + b) + c` explains, with the best A (2x2, or a number), b, a and c found; the simpler functions
             come first. The quadratic has its coefficients and no maps beside: it holds the product, and every bowl
-            and ridge, or every parabola.
+            and ridge.
     """
 
     r2: dict[str, float]
@@ -88,7 +89,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
     functions = FUNCTIONS if surface.ndim == 2 else CURVES
     r2 = {name: problem.best_r2(function, rng, starts) for name, function in functions.items()}
-    return Nearest({**r2, "quadratic": _quadratic_r2(surface, density)})
+    return Nearest(r2 if surface.ndim == 1 else {**r2, "quadratic": _quadratic_r2(surface, density)})
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,6 @@ def _starts(rng: np.random.Generator, arity: int) -> list[np.ndarray]:
 
 def _quadratic_r2(surface: np.ndarray, density: Density) -> float:
     weights = density.values / density.values.sum()
-    if surface.ndim == 1:
-        residual = surface - np.polynomial.Polynomial.fit(density.axis, surface, 2, w=np.sqrt(weights))(density.axis)
-    else:
-        fit = surfaces.Quadratic(tuple(least_squares(density)(surface)))
-        residual = surface - fit(density.axis[:, None], density.axis[None, :])
+    fit = surfaces.Quadratic(tuple(least_squares(density)(surface)))
+    residual = surface - fit(density.axis[:, None], density.axis[None, :])
     return float(1 - (weights * residual**2).sum() / (weights * (surface - (weights * surface).sum()) ** 2).sum())
