@@ -28,7 +28,7 @@ CURVES: dict[str, Named] = {
     "silu": lambda x: surfaces.swiglu(x, 1),
     "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
 }
-"""The same for a phi of one argument; the identity stands for straight lines, and silu, gelu and tanh imitate others."""
+"""The same for a phi of one argument; the identity stands for straight lines; tanh, silu and gelu imitate others."""
 
 STARTS = 8
 _NODES = 800
