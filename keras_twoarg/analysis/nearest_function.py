@@ -1,7 +1,8 @@
-"""The named function that a surface comes nearest to, up to affine maps of its arguments and of its output."""
+"""The named function that phi comes nearest to, up to affine maps of its arguments and of its output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.quadratic_fit import least_squares
 from keras_twoarg.analysis.statistics import scipy_optimize
 
-FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+Named: TypeAlias = Callable[..., np.ndarray]
+FUNCTIONS: dict[str, Named] = {
     "product": surfaces.product,
     "maxout": surfaces.maxout,
     "xnor": surfaces.xnor,
@@ -18,8 +20,17 @@ FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "swiglu": surfaces.swiglu,
 }
 """What is compared, beside the general `"quadratic"`; the simpler ones, which others can imitate, come first."""
+CURVES: dict[str, Named] = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "quadratic": np.square,
+    "tanh": np.tanh,
+    "silu": lambda x: surfaces.swiglu(x, 1),
+    "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
+}
+"""The same for a phi of one argument; the identity stands for straight lines; tanh, silu and gelu imitate others."""
 
-_STARTS = 8
+STARTS = 8
 _NODES = 800
 
 
@@ -29,8 +40,9 @@ class Nearest:
 
     Attributes:
         r2: For each function, the share of the surface's variance over the density that
-            `a f(A x + b) + c` explains, with the best A (2x2), b, a and c found. The quadratic has its six coefficients
-            and no maps beside: it holds the product, and every bowl and ridge.
+            `a f(A x + b) + c` explains, with the best A (2x2, or a number), b, a and c found; the simpler functions
+            come first. The quadratic has its coefficients and no maps beside: it holds the product, and every bowl
+            and ridge.
     """
 
     r2: dict[str, float]
@@ -39,16 +51,17 @@ class Nearest:
     def name(self) -> str:
         """The simplest function that explains all but a percent of what the best one explains."""
         best = max(self.r2.values())
-        return next(name for name in (*FUNCTIONS, "quadratic") if self.r2[name] >= best - 0.01)
+        return next(name for name, r2 in self.r2.items() if r2 >= best - 0.01)
 
 
-def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
-    """Fit every named function to a surface, where its arguments fall.
+def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = STARTS) -> Nearest:
+    """Fit every named function of as many arguments to a surface or a curve, where its arguments fall.
 
     Args:
-        surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
+        surface: Values on the nodes of the grid of pretraining, `(101, 101)` or `(101,)`.
         density: Where the arguments fall.
         seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes that they use. Defaults to `0`.
+        starts: Starts of each fit; fewer take less time and miss more. Defaults to `8`.
 
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
@@ -58,11 +71,11 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
         ('maxout', 1.0)
 
     Raises:
-        ValueError: If the surface is not one of two arguments, or is flat.
+        ValueError: If the surface is not one of one or two arguments on the density's nodes, or is flat.
         ImportError: If SciPy is not installed.
     """
-    if surface.ndim != 2 or surface.shape != density.values.shape:
-        raise ValueError(f"Expected a surface of two arguments on the density's nodes. Received: {surface.shape}")
+    if surface.ndim not in (1, 2) or surface.shape != density.values.shape:
+        raise ValueError(f"Expected phi of one or two arguments on the density's nodes. Received: {surface.shape}")
     rng = np.random.default_rng(seed)
     occupied = np.flatnonzero(density.values)
     weights = density.values.ravel()[occupied]
@@ -74,8 +87,9 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0) -> Nearest:
     if not deviation > 0:
         raise ValueError("A flat surface is near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
-    r2 = {name: problem.best_r2(function, rng) for name, function in FUNCTIONS.items()}
-    return Nearest({**r2, "quadratic": _quadratic_r2(surface, density)})
+    functions = FUNCTIONS if surface.ndim == 2 else CURVES
+    r2 = {name: problem.best_r2(function, rng, starts) for name, function in functions.items()}
+    return Nearest(r2 if surface.ndim == 1 else {**r2, "quadratic": _quadratic_r2(surface, density)})
 
 
 @dataclass(frozen=True)
@@ -84,29 +98,32 @@ class _Problem:
     values: np.ndarray
     root: np.ndarray
 
-    def best_r2(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray], rng: np.random.Generator) -> float:
+    def best_r2(self, function: Named, rng: np.random.Generator, starts: int) -> float:
         optimize = scipy_optimize()
         lowest = 1.0
-        for start in _starts(rng):
+        for start in _starts(rng, self.nodes.shape[1])[:starts]:
             fit = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
             lowest = min(lowest, 2 * fit.cost)
             if lowest < 1e-6:
                 break
         return float(1 - lowest)
 
-    def residual(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray], maps: np.ndarray) -> np.ndarray:
+    def residual(self, function: Named, maps: np.ndarray) -> np.ndarray:
         """Return the weighted residual with the best map of the output, which is a linear problem."""
-        x1, x2 = np.clip(self.nodes @ maps[:4].reshape(2, 2) + maps[4:], -1e3, 1e3).T
-        columns = np.stack([function(x1, x2), np.ones_like(x1)], -1) * self.root[:, None]
+        arity = self.nodes.shape[1]
+        arguments = np.clip(self.nodes @ maps[: arity**2].reshape(arity, arity) + maps[arity**2 :], -1e3, 1e3).T
+        columns = np.stack([function(*arguments), np.ones(len(self.nodes))], -1) * self.root[:, None]
         solved, *_ = np.linalg.lstsq(columns, self.values * self.root, rcond=None)
         return np.asarray(columns @ solved - self.values * self.root)
 
 
-def _starts(rng: np.random.Generator) -> list[np.ndarray]:
+def _starts(rng: np.random.Generator, arity: int) -> list[np.ndarray]:
     """Return maps of the arguments: rotations and mirror images of several sizes, a little moved."""
+    if arity == 1:
+        return [np.array([(-1) ** i * (0.5, 1.0, 2.0)[i % 3], 0.3 * i * rng.normal()]) for i in range(STARTS)]
     starts = []
-    for i in range(_STARTS):
-        angle, size = 2 * np.pi * (i + rng.uniform()) / _STARTS, (0.5, 1.0, 2.0)[i % 3]
+    for i in range(STARTS):
+        angle, size = 2 * np.pi * (i + rng.uniform()) / STARTS, (0.5, 1.0, 2.0)[i % 3]
         rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         starts.append(np.concatenate([(rotation * [1, (-1) ** i]).ravel(), 0.3 * rng.normal(size=2)]))
     return starts

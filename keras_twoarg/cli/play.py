@@ -21,9 +21,10 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
 
     It opens in a browser from the file, offline and without Python: draw an image or write a text, paint phi, put
     another function in its place, watch it grow. Each MODEL is a .keras file of a network of Dense, Conv2D,
-    LayerNormalization and two-argument units, or of a character Transformer; one that `twoarg train` left brings its
-    epochs along. Of other networks phi and the density of its arguments are shown. Without MODEL a perceptron is
-    trained on the 5,000 digits first, into a folder beside the page.
+    LayerNormalization and units of two arguments or one (a learned phi, or a fixed function such as swiglu or relu), or
+    of a character Transformer; one that `twoarg train` left brings its epochs along, each with the named function that
+    phi comes nearest to (a second or more for each). Of other networks phi and the density of its arguments are shown.
+    Without MODEL a perceptron is trained on the 5,000 digits first, into a folder beside the page.
     """
     from keras_twoarg.experiments.play.page import check_target, write_play
     from keras_twoarg.experiments.play.training import train_digits

@@ -6,6 +6,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, analysis
 from keras_twoarg.analysis import density, fit_quadratic, pre_activations, soft_xor, surfaces
+from keras_twoarg.analysis.nearest_function import CURVES
 from tests.helpers import Block, Subclassed, shared_mlp
 
 pytestmark = pytest.mark.jax
@@ -164,6 +165,22 @@ def test_quadratics_that_no_named_function_is_are_called_quadratic():
     assert fit.name == "quadratic" and fit.r2["quadratic"] > 0.999 and fit.r2["product"] < 0.9
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CURVES)
+def test_a_named_curve_behind_affine_maps_is_found_again(name):
+    of = density(np.random.default_rng(0).normal(size=(20_000, 1)))
+    fit = analysis.nearest(2 - 3 * CURVES[name](0.3 - 1.5 * of.axis), of)
+    assert fit.r2[name] > 0.999
+    assert fit.name == name or fit.r2[fit.name] >= fit.r2[name] - 0.01
+
+
+@pytest.mark.slow
+def test_a_parabola_is_called_quadratic():
+    of = density(np.random.default_rng(0).normal(size=(20_000, 1)))
+    fit = analysis.nearest((of.axis - 0.5) ** 2, of)
+    assert fit.name == "quadratic" and fit.r2["quadratic"] > 0.999 and fit.r2["identity"] < 0.9
+
+
 def test_phis_that_are_swapped_turned_or_mirrored_are_one():
     of = density(gaussian())
     field, other = surfaces.random_field(3, blur=1.0), surfaces.random_field(4, blur=1.0)
@@ -221,6 +238,7 @@ def test_recording_leaves_the_model_as_it_was(rng):
             "surfaces of two arguments",
         ),
         (lambda: analysis.nearest(np.zeros((101, 101)), density(gaussian())), "flat surface"),
+        (lambda: analysis.nearest(np.zeros(101), density(gaussian())), "phi of one or two arguments"),
         (lambda: analysis.mean_interval([]), "one finite number"),
         (lambda: pre_activations(keras.Sequential([keras.layers.Dense(1)]), np.zeros((1, 1))), "no TwoArgActivation"),
         (lambda: analysis.inner_network(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])), "with 0"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density
+from keras_twoarg.analysis.nearest_function import STARTS
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
@@ -18,8 +19,10 @@ from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
-NEAREST_EPOCHS = (0, 1, 5)
-"""Epochs, beside the best and the last one, whose nearest function is sought: each takes a second or two."""
+NEAREST_STARTS = 4
+"""Starts of the fits by which an epoch's nearest function is sought; at the best epoch as many as in a report."""
+DIGITS = 4
+"""Decimals of what is said of a surface: the page shows two."""
 LEVELS = 2047
 """Steps from 0 to a snapshot's largest value: fewer than an int16 has compress better."""
 RESOLUTION = 41
@@ -66,35 +69,53 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
     None too for a regression, since the page shows accuracies beside it. Scores are over the density of the learned
     phi's arguments: that of earlier epochs was not kept.
     """
-    if not trace.weights or trace.learned.ndim != 2 or record.task == "regression":
+    arity = trace.learned.ndim
+    if not trace.weights or arity > 2 or record.task == "regression":
         return None
-    nodes = Interpolation(EXTENT, RESOLUTION).nodes(2)
+    nodes = Interpolation(EXTENT, RESOLUTION).nodes(arity)
     evaluate = partial(evaluate_weights, activation=trace.activation)
     tables = np.stack([evaluate(weights, nodes) for weights in trace.weights.values()])
-    tables = tables.reshape(-1, RESOLUTION, RESOLUTION).astype("float64")
-    scale = np.abs(tables).max(axis=(1, 2))
-    accuracy = [None, *record.curve("val_accuracy")]
-    density, sought = trace.density, {*NEAREST_EPOCHS, record.best_epoch, max(trace.weights)}
+    tables = tables.reshape(len(tables), -1).astype("float64")
+    scale = np.abs(tables).max(axis=1)
+    steps = np.rint(LEVELS * tables / np.where(scale > 0, scale, 1)[:, None]).astype("int16")
+    accuracy, density = [None, *record.curve("val_accuracy")], trace.density
     return {
         "epochs": list(trace.weights),
         "best": record.best_epoch,
         "accuracy": [accuracy[epoch] if epoch < len(accuracy) else None for epoch in trace.weights],
         "extent": EXTENT,
         "scale": (scale / LEVELS).tolist(),
-        "tables": pack_array(np.rint(LEVELS * tables / np.where(scale > 0, scale, 1)[:, None, None]).astype("int16")),
-        "verdicts": [verdict_json(trace.at(epoch), density, nearest=epoch in sought) for epoch in trace.weights],
+        "tables": pack_array(steps.reshape(-1, *(RESOLUTION,) * arity)),
+        "verdicts": [
+            verdict_json(trace.at(epoch), density, best=epoch == record.best_epoch) for epoch in trace.weights
+        ],
     }
 
 
-def verdict_json(surface: np.ndarray, density: Density, *, nearest: bool) -> JsonObject:
-    """Return what the analyses say of a surface on a density's nodes: score, quadrupole's share, nearest function."""
-    fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
-    verdict = analysis.soft_xor(fit)
-    orders = analysis.spectrum(surface, density)
-    json: JsonObject = {"score": verdict.score, "r2": verdict.r2, "quadrupole": orders.quadrupole}
+def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) -> JsonObject:
+    """Return what the analyses say of phi on a density's nodes: its shape, and the nearest named function."""
+    json = _surface_json(surface, density) if surface.ndim == 2 else _curve_json(surface, density)
     try:
-        functions = analysis.nearest(surface, density) if nearest else None
+        functions = analysis.nearest(surface, density, starts=STARTS if best else NEAREST_STARTS)
     except (ImportError, ValueError):  # without SciPy; a flat surface
         functions = None
     name = functions.name if functions else None
-    return json | {"nearest": name, "nearest_r2": functions.r2[name] if functions and name else None}
+    json |= {"nearest": name, "nearest_r2": functions.r2[name] if functions and name else None}
+    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in json.items()}
+
+
+def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
+    """Return the soft-XOR score, the quadratic's share of the variance, and the quadrupole's share."""
+    fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+    orders = analysis.spectrum(surface, density)
+    return {"score": analysis.soft_xor(fit).score, "r2": fit.r2, "quadrupole": orders.quadrupole}
+
+
+def _curve_json(curve: np.ndarray, density: Density) -> JsonObject:
+    """Return the shares of the variance that the nearest line and parabola explain, and which way the latter opens."""
+    weights = density.values / density.values.sum()
+    variance = float(weights @ (curve - weights @ curve) ** 2)
+    fits = [np.polynomial.Polynomial.fit(density.axis, curve, degree, w=np.sqrt(weights)) for degree in (1, 2)]
+    rest = [float(weights @ (curve - fit(density.axis)) ** 2) for fit in fits]
+    line, parabola = (1 - part / variance if variance > 0 else float("nan") for part in rest)
+    return {"line": line, "r2": parabola, "bend": float(fits[1].convert().coef[2:].sum())}

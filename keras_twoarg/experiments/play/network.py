@@ -2,21 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import TypeAlias
 
 import keras
 import numpy as np
 
-from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.play.chain import Chain, Residual, chain_of, layers_of
+from keras_twoarg.experiments.play.phi import Place, arity_of, grid_of, is_place, places_of
 from keras_twoarg.layers.pair_activation import PairActivation
-from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.models.transformer import PositionEmbedding
-from keras_twoarg.ops.table import Interpolation
-from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import JsonObject, Layer, Model
 
 MOST_PARAMETERS = 1_000_000
@@ -24,12 +20,9 @@ MOST_MULTIPLY_ADDS = 3_000_000
 """Of one image: more would make the page's 500 images wait for seconds."""
 MOST_MULTIPLY_ADDS_OF_TEXT = 60_000_000
 """Of one window of text: a page has 16 of them."""
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "gelu")
-"""Hidden activations of phi that the page evaluates."""
-Place: TypeAlias = TwoArgActivation | PairActivation
 FITS = (
-    "A page can compute chains of Dense, Conv2D, LayerNormalization, two-argument units, MaxPooling2D and Dropout, "
-    "with residual connections; and causal Transformers as `models.transformer` builds them"
+    "A page can compute chains of Dense, Conv2D, LayerNormalization, units of one or two arguments, MaxPooling2D and "
+    "Dropout, with residual connections; and causal Transformers as `models.transformer` builds them"
 )
 
 
@@ -39,7 +32,7 @@ def network_layers(model: Model) -> list[JsonObject]:
     Args:
         model: A Sequential model, or a functional one that is a chain with residual connections, of `Dense`, `Conv2D`
             (3x3 and the like, without padding and strides), `LayerNormalization`, `TwoArgActivation`,
-            `TwoArgMaxPooling2D`, `PairActivation`, `MaxPooling2D`, `Flatten`, `Dropout`, `Embedding`,
+            `TwoArgMaxPooling2D`, `PairActivation`, `Activation`, `MaxPooling2D`, `Flatten`, `Dropout`, `Embedding`,
             `PositionEmbedding` and `MultiHeadAttention` of a sequence to itself; the last layer may have or be a
             softmax. That attention is causal is not seen here: `page.py` checks it.
 
@@ -52,8 +45,9 @@ def network_layers(model: Model) -> list[JsonObject]:
         raise ValueError(f"{error}. {FITS}") from error
     layers = list(layers_of(chain))
     described = _describe_all(chain, layers[-1])
-    if not any(isinstance(layer, Place) for layer in layers):
-        raise ValueError(f"{model.name!r} has no units of two arguments. {FITS}")
+    others = [layer for layer in layers if is_place(layer) and layer not in places_of(model)]
+    if others:
+        raise ValueError(f"The layer {others[0].name!r} is no place of phi. {FITS}")
     if model.count_params() > MOST_PARAMETERS:
         raise ValueError(
             f"{model.count_params():,} parameters are more than the {MOST_PARAMETERS:,} that the page computes with"
@@ -63,66 +57,6 @@ def network_layers(model: Model) -> list[JsonObject]:
     if (cost := _multiply_adds(layers)) > most:
         raise ValueError(f"{cost:,} multiply-adds for {sample} are more than the {most:,} that the page computes")
     return described
-
-
-def places_of(model: Model) -> list[Place]:
-    """Return the layers of a model, of any kind, that apply its one function of two arguments.
-
-    Raises:
-        ValueError: If it has none, or several that differ, or its arity is not 2.
-    """
-    places: list[Place] = [layer for layer in flatten_layers(model) if isinstance(layer, Place)]
-    functions = {id(place.inner) if isinstance(place, TwoArgActivation) else place.function for place in places}
-    if len(functions) != 1:
-        raise ValueError(f"The page needs a model with one phi. Received: {model.name!r} with {len(functions)}")
-    if places[0].arity != 2:
-        raise ValueError(
-            f"The page needs a phi of two arguments. Received: {model.name!r}, whose phi has {places[0].arity}"
-        )
-    return places
-
-
-def phi_json(places: Sequence[Place]) -> JsonObject:
-    """Return the phi of some places as JSON: what `table_json` says, and its formula where a place is exact.
-
-    Raises:
-        ValueError: If places have tables of their own, or phi hidden activations that the page does not know.
-    """
-    grids = {grid for place in places if (grid := _grid(place)) is not None} or {Interpolation()}
-    if len(grids) > 1:
-        raise ValueError(f"The page needs places with one table of phi. Received: {sorted(map(str, grids))}")
-    json = table_json(places[0], *grids)
-    return json if all(_grid(place) is not None for place in places) else json | {"exact": _exact(places[0])}
-
-
-def table_json(phi: Place, grid: Interpolation | None = None) -> JsonObject:
-    """Return the values of phi on a grid as JSON. The grid defaults to that of `evaluation="interpolated"`."""
-    grid = grid or Interpolation()
-    nodes = grid.nodes(2)
-    values = surfaces.NAMED[phi.function](*nodes.T) if isinstance(phi, PairActivation) else phi.inner.predict(nodes)
-    table = np.asarray(values, "float32").reshape(grid.resolution, grid.resolution)
-    return {"extent": grid.extent, "values": pack_array(table)}
-
-
-def _exact(phi: Place) -> JsonObject:
-    """Return the formula of phi as JSON."""
-    if isinstance(phi, PairActivation):
-        return {"kind": "named", "name": phi.function}
-    weights = phi.inner.get_weights()
-    if isinstance(phi.inner, QuadraticNetwork):
-        return {"kind": "polynomial", "coefficients": [float(c) for c in np.ravel(weights[0])]}
-    activation = keras.activations.serialize(phi.inner.activation)
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"The page evaluates phi exactly with hidden activations {', '.join(ACTIVATIONS)}. Received: "
-            f"{activation!r}. Use set_evaluation(model, 'interpolated') and save the model again"
-        )
-    return {"kind": "network", "activation": activation, "weights": [pack_array(w) for w in weights]}
-
-
-def _grid(place: Place) -> Interpolation | None:
-    """Return the nodes of the table that a place looks phi up in; None where it is exact."""
-    return place.grid if isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact" else None
 
 
 def _describe_all(chain: Chain, last: Layer) -> list[JsonObject]:
@@ -209,9 +143,12 @@ def _attention(layer: keras.layers.MultiHeadAttention) -> JsonObject:
 
 
 def _units(layer: Place) -> JsonObject:
-    _check(layer.arity == 2, layer, "arity", layer.arity)
+    _check((arity := arity_of(layer)) <= 2, layer, "arity", arity)
+    json: JsonObject = {"type": "units", "arity": arity, "exact": grid_of(layer) is None}
+    if isinstance(layer, keras.layers.Activation):
+        return json | {"pairing": "adjacent"}
     _check(layer.axis in (-1, _rank(layer) - 1), layer, "axis", layer.axis)
-    json: JsonObject = {"type": "units", "pairing": layer.pairing, "exact": _grid(layer) is None}
+    json["pairing"] = layer.pairing
     return json | {"pool": list(layer.pool_size)} if isinstance(layer, TwoArgMaxPooling2D) else json
 
 
@@ -236,7 +173,7 @@ _DESCRIPTIONS: tuple[tuple[tuple[type, ...], Callable[..., JsonObject | None]], 
     ((keras.layers.Dense,), _dense),
     ((keras.layers.Conv2D,), _convolution),
     ((keras.layers.LayerNormalization,), _normalize),
-    ((TwoArgActivation, PairActivation), _units),
+    ((TwoArgActivation, PairActivation, keras.layers.Activation), _units),
     ((keras.layers.MaxPooling2D,), _pool),
     ((keras.layers.Embedding,), _embedding),
     ((PositionEmbedding,), _positions),

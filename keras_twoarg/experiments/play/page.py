@@ -12,7 +12,8 @@ import numpy as np
 from keras_twoarg.analysis.density import Density, density, pre_activations
 from keras_twoarg.experiments.play import history
 from keras_twoarg.experiments.play.arrays import pack_array
-from keras_twoarg.experiments.play.network import Place, network_layers, phi_json, places_of, table_json
+from keras_twoarg.experiments.play.network import network_layers
+from keras_twoarg.experiments.play.phi import Place, phi_json, places_of, table_json
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.run_record import Record
@@ -252,7 +253,8 @@ def _density_json(model: Model, samples: np.ndarray, file: Path) -> JsonObject:
         raise ValueError(
             f"{file} does not take these data: {error}. Name those it was trained on with --data"
         ) from error
-    measured: Density = density(np.concatenate(list(places.values())))
+    tuples = np.concatenate(list(places.values()))
+    measured: Density = density(np.pad(tuples, ((0, 0), (0, 2 - tuples.shape[1]))))  # the page counts pairs (x, 0)
     return {"values": pack_array(measured.values.astype("float32")), "outside": measured.outside}
 
 

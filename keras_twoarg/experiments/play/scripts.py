@@ -5,6 +5,7 @@ from importlib import resources
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ */\*\*.*?\*/\n", re.MULTILINE | re.DOTALL)
+_INDENT = re.compile(r"^ +", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
 
 
@@ -14,8 +15,9 @@ def read_part(name: str) -> str:
 
 
 def join_modules(name: str) -> str:
-    """Return a module with all that it imports in front of it, as one script without imports, exports and doc comments.
+    """Return a module with all that it imports in front of it, as one script.
 
+    It has no imports, exports, doc comments and indents: a tenth less, of what the worker shares twice.
     Names at the top of the files must differ, since all share one scope.
 
     Examples:
@@ -33,6 +35,6 @@ def _add(name: str, joined: dict[str, str]) -> None:
     for imported in _IMPORT.findall(source):
         if imported not in joined:
             _add(imported, joined)
-    for pattern in (_COMMENT, _IMPORT, _EXPORT):
+    for pattern in (_COMMENT, _IMPORT, _EXPORT, _INDENT):
         source = pattern.sub("", source)
     joined[name] = source.strip() + "\n"

@@ -1,6 +1,7 @@
 """The page in a real browser, from a file: it computes what Keras computes, and follows the reader's hands."""
 
 import os
+import re
 import shutil
 import time
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, models
+from keras_twoarg import InnerNetwork, TwoArgActivation, analysis, models
 from keras_twoarg.experiments.play import history
 from keras_twoarg.experiments.play import page as play_page
 from keras_twoarg.experiments.play.page import write_play
@@ -21,7 +22,7 @@ if CHROMIUM is None:
     pytest.skip("there is no chromium on this machine", allow_module_level=True)
 
 IMAGES = 500
-MODELS = ("joint", "exact", "swiglu", "cnn", "functional")
+MODELS = ("joint", "exact", "swiglu", "cnn", "functional", "one/joint", "one_exact", "one_cnn", "relu", "gelu")
 
 
 def functional():
@@ -38,21 +39,27 @@ def functional():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A page with a run's network, whose phi is interpolated, an exact one, a fixed function, a CNN, and another."""
+    """A page with networks of two arguments (a run's, whose phi is interpolated, and others), then of one."""
     folder = tmp_path_factory.mktemp("page")
     data = blobs(test=IMAGES)
     # From Glorot's weights three epochs are enough to learn the task: a network at chance would not miss its phi.
     run = {"arm": "two_arg", "widths": (64, 16), "epochs": 3, "frozen_epochs": 0, "phi_init": "glorot", "seed": 1}
     sessions.run_sessions(data, folder, **run)
+    sessions.run_sessions(data, folder / "one", **run | {"arm": "one_arg"})
     shape = (SIZE, SIZE, 1)
     models.mlp(shape, 3, widths=(12, 8), seed=1).save(folder / "exact.keras")
     models.mlp(shape, 3, "swiglu", widths=(12, 8), seed=1, pairing="halves").save(folder / "swiglu.keras")
     models.cnn(shape, 3, widths=(4, 8), seed=1).save(folder / "cnn.keras")
     functional().save(folder / "functional.keras")
+    models.mlp(shape, 3, "one_arg", widths=(12, 8), seed=1, evaluation="exact").save(folder / "one_exact.keras")
+    models.cnn(shape, 3, "one_arg", widths=(4, 8), seed=1).save(folder / "one_cnn.keras")
+    for arm in ("relu", "gelu"):
+        models.mlp(shape, 3, arm, widths=(12, 8), seed=1).save(folder / f"{arm}.keras")
     files = [folder / f"{name}.keras" for name in MODELS]
     npz = save_npz(folder / "blobs.npz", data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "NEAREST_EPOCHS", ())  # each takes a second or two
+        patch.setattr(history, "NEAREST_STARTS", 1)
+        patch.setattr(play_page, "MOST_MODELS", len(files))
         write_play(files, folder / "play.html", data=str(npz), images=IMAGES)
     order = np.random.default_rng(0).permutation(IMAGES)
     return folder / "play.html", files, datasets.scale(data.x_test[order])
@@ -126,7 +133,7 @@ def table(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 4))], ids=MODELS)
+@pytest.mark.parametrize("number", range(len(MODELS)), ids=MODELS)
 def test_the_page_computes_what_keras_predicts(number, visit, written):
     _, files, images = written
     page = visit(f"#m0={number}")
@@ -189,6 +196,96 @@ def test_the_slider_shows_an_epochs_phi_and_plays(visit):
     assert "epoch 3" in page.locator("[data-part=epochlabel]").inner_text()
     page.wait_for_timeout(100)
     assert np.abs(table(page) - first).max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, MODELS.index("one/joint")], ids=["surface", "curve"])
+def test_every_epoch_has_its_nearest_function(number, visit):
+    page = visit(f"#m0={number}")
+    for step in range(4):
+        page.locator("[data-part=epoch]").fill(str(step))
+        facts = page.locator("[data-part=epochfacts]").inner_text()
+        assert re.search(r"nearest named function \w+ \(R² [01]\.\d\d\)", facts), facts
+
+
+def curve(page):
+    return np.array(page.evaluate("Array.from(play.panels[0].painting.table.values)"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["raises", "lowers", "smooths"])
+def test_a_phi_of_one_argument_is_a_curve_that_one_paints(tool, visit):
+    page = visit(f"#m0={MODELS.index('one/joint')}")
+    before, trained = curve(page), accuracy(page)
+    page.get_by_text(tool, exact=True).click()
+    page.mouse.move(*place(page, 1, -1))
+    page.mouse.down()
+    page.mouse.move(*place(page, 1.05, 2), steps=8)
+    page.mouse.up()
+    settle(page)
+    change = curve(page) - before
+    nodes = np.linspace(-5, 5, len(change))
+    assert np.abs(change).max() > 0 and np.abs(nodes[change != 0] - 1).max() < 1.5
+    if tool != "smooths":
+        assert np.sign(change).sum() == np.count_nonzero(change) * (1 if tool == "raises" else -1)
+        assert abs(nodes[np.abs(change).argmax()] - 1) < 0.3
+    page.get_by_role("button", name="Undo").click()
+    settle(page)
+    assert (curve(page) == before).all() and accuracy(page) == trained
+    assert page.locator("[data-part=verdict]").inner_text().startswith("straight line")
+
+
+@pytest.mark.slow
+def test_a_curve_gives_way_to_functions_of_one_argument(visit):
+    page = visit(f"#v=3d&m0={MODELS.index('one/joint')}")
+    trained, accuracies = accuracy(page), {}
+    offered = page.locator("[data-part=source] option").evaluate_all("(options) => options.map(({value}) => value)")
+    of_one = [f"phi{MODELS.index(name)}" for name in ("one_exact", "one_cnn")]
+    assert offered == ["trained", "epoch", *of_one, "relu", "gelu", "silu", "tanh", "identity", "quadratic"]
+    for source in offered[2:]:
+        choose(page, source)
+        accuracies[source] = accuracy(page)
+    assert len(set(accuracies.values())) > 2 and min(accuracies.values()) < trained
+    assert page.evaluate("play.panels[0].result.confusion.reduce((a, b) => a + b)") == IMAGES
+    choose(page, "relu")
+    page.locator("[data-part=scaled]").uncheck()
+    settle(page)
+    assert curve(page) == pytest.approx(np.maximum(np.linspace(-5, 5, len(curve(page))), 0), abs=1e-6)
+    page.locator("[data-part=epoch]").fill("0")
+    until(page, "play.panels[0].choice.source === 'epoch'")
+    assert "before training" in page.locator("[data-part=epochfacts]").inner_text()
+
+
+@pytest.mark.slow
+def test_each_unit_is_a_dot_on_the_curve_and_keys_work(visit):
+    page = visit(f"#m0={MODELS.index('one/joint')}", viewport={"width": 390, "height": 844}, color_scheme="dark")
+    places = page.evaluate("play.panels[0].scene.places.map(({first, second}) => [first.length, Math.max(...second)])")
+    assert places == [[64, 0], [16, 0]] and not page.locator("#views").is_visible()
+    before = curve(page)
+    page.locator("[data-part=surface]").first.focus()
+    for key in ("ArrowRight", "ArrowUp", "+"):
+        page.keyboard.press(key)
+    assert page.locator("[data-part=reading]").first.inner_text().startswith("phi(0.10) =")
+    assert (curve(page) - before).max() > 0
+    page.wait_for_timeout(400)  # the address follows
+    other = visit(page.evaluate("location.hash"))
+    assert np.abs(curve(other) - curve(page)).max() < 0.005
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+def test_the_shape_of_a_curve_is_what_python_says(visit, written):
+    number = MODELS.index("one_exact")
+    page = visit(f"#m0={number}")
+    counts = np.reshape(page.evaluate("Array.from(play.panels[0].result.counts)"), (101, 101))
+    assert counts[:, 50].sum() == counts.sum() > 0
+    density = analysis.Density(counts[:, 50] / counts.sum(), 0.0, int(counts.sum()))
+    phi = analysis.inner_network(keras.models.load_model(written[1][number]))
+    expected = history.verdict_json(phi.predict(density.nodes).ravel(), density)
+    verdict = page.evaluate("play.panels[0].result.verdict")
+    assert {name: verdict[name] for name in ("line", "r2", "bend")} == pytest.approx(
+        {name: expected[name] for name in ("line", "r2", "bend")}, abs=1e-3
+    )
 
 
 @pytest.mark.slow

@@ -110,15 +110,25 @@ function solve(matrix) {
 
 export const QUADRATIC = [(a) => a * a, (_, b) => b * b, (a, b) => a * b, (a) => a, (_, b) => b, () => 1];
 
-/** Return the soft-XOR score of a surface, the quadratic's share of its variance, and the quadrupole's of its angular power. */
-export function verdictOn(description, counts) {
+/**
+ * Return the soft-XOR score of a surface, the quadratic's share of its variance, and the quadrupole's of its angular power;
+ * of a curve the shares of a line and a parabola, and the latter's bend.
+ */
+export function verdictOn(description, counts, arity) {
   const f = functionOf(description);
   const cells = occupied(counts);
+  if (arity === 1) return verdictOnCurve(f, cells);
   const { coefficients: c, r2 } = fitColumns(f, QUADRATIC, cells);
   const norm = 4 * c[0] ** 2 + 4 * c[1] ** 2 + 2 * c[2] ** 2;
   const size = c.reduce((sum, x) => sum + x * x, 0);
   const score = norm > 1e-20 * size ? (-2 * (4 * c[0] * c[1] - c[2] ** 2)) / norm : NaN;
   return { score, r2, quadrupole: quadrupole(f, cells) };
+}
+
+function verdictOnCurve(f, cells) {
+  const [square, line] = [(a) => a * a, [(a) => a, () => 1]];
+  const parabola = fitColumns(f, [square, ...line], cells);
+  return { line: fitColumns(f, line, cells).r2, r2: parabola.r2, bend: parabola.coefficients[0] };
 }
 
 function quadrupole(f, { a, b, weights }) {

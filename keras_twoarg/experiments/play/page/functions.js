@@ -1,7 +1,7 @@
 /**
- * Functions of two arguments, described by plain objects that a worker can be sent:
+ * Functions of two arguments, described by plain objects that a worker can be sent; one of one argument ignores the second:
  *
- *   {kind: "table", extent, resolution, values}   bilinear between nodes, as interpolated phi is in Keras
+ *   {kind: "table", arity, extent, resolution, values}   (bi)linear between nodes, as interpolated phi is in Keras
  *   {kind: "named", name, scale, offset}          scale * f(x1, x2) + offset
  *   {kind: "polynomial", coefficients}            of x1^2, x2^2, x1 x2, x1, x2, 1
  *   {kind: "network", activation, weights}        phi's own layers, evaluated exactly
@@ -34,13 +34,16 @@ export const NAMED_FUNCTIONS = {
   relu: (a) => ACTIVATIONS.relu(a),
   gelu: (a) => ACTIVATIONS.gelu(a),
   silu: (a) => ACTIVATIONS.silu(a),
+  tanh: (a) => Math.tanh(a),
+  sigmoid: (a) => sigmoid(a),
+  identity: (a) => a,
 };
 
 /** Return the function `(x1, x2) -> y` of a description; `exact` tells how a place of a trained phi evaluates it. */
 export function functionOf(description, exact = false) {
   switch (description.kind) {
     case "table":
-      return tableFunction(description);
+      return description.arity === 1 ? curveFunction(description) : tableFunction(description);
     case "named":
       return namedFunction(description);
     case "polynomial":
@@ -70,6 +73,16 @@ function tableFunction({ extent, resolution, values }) {
   };
 }
 
+/** The same for a table of one argument. */
+function curveFunction({ extent, resolution, values }) {
+  const perUnit = (resolution - 1) / (2 * extent);
+  return (a) => {
+    const p = (a + extent) * perUnit;
+    const i = Math.min(Math.max(Math.floor(p), 0), resolution - 2);
+    return values[i] + (p - i) * (values[i + 1] - values[i]);
+  };
+}
+
 function namedFunction({ name, scale = 1, offset = 0 }) {
   const plain = NAMED_FUNCTIONS[name];
   return (a, b) => scale * plain(a, b) + offset;
@@ -83,7 +96,7 @@ function networkFunction({ activation, weights }) {
   const apply = ACTIVATIONS[activation];
   const buffers = weights.filter((_, i) => i % 2).map((bias) => new Float64Array(bias.values.length));
   return (a, b) => {
-    let input = [a, b];
+    let input = weights[0].shape[0] === 1 ? [a] : [a, b];
     for (let layer = 0; layer < buffers.length; layer++) {
       const kernel = weights[2 * layer].values;
       const output = buffers[layer];
@@ -100,13 +113,25 @@ function networkFunction({ activation, weights }) {
   };
 }
 
+/** Return how many nodes a table has along its second argument: of a curve, the one at 0. */
+export function columnsOf({ arity, resolution }) {
+  return arity === 1 ? 1 : resolution;
+}
+
+/** Return the arguments at a table's node. */
+export function nodeOf({ arity, extent, resolution }, i, j) {
+  const step = (2 * extent) / (resolution - 1);
+  return [i * step - extent, arity === 1 ? 0 : j * step - extent];
+}
+
 /** Return a description's values on the nodes of a grid, row by row of the first argument. */
-export function tabulate(description, extent, resolution) {
+export function tabulate(description, extent, resolution, arity = 2) {
   const f = functionOf(description);
   const step = (2 * extent) / (resolution - 1);
-  const values = new Float32Array(resolution * resolution);
+  const columns = columnsOf({ arity, resolution });
+  const values = new Float32Array(resolution * columns);
   for (let i = 0; i < resolution; i++) {
-    for (let j = 0; j < resolution; j++) values[i * resolution + j] = f(i * step - extent, j * step - extent);
+    for (let j = 0; j < columns; j++) values[i * columns + j] = f(i * step - extent, arity === 1 ? 0 : j * step - extent);
   }
   return values;
 }

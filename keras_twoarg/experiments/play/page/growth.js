@@ -64,11 +64,12 @@ export class Growth {
     this.parts.play.textContent = "Play";
   }
 
-  /** Validation accuracy (solid) and soft-XOR score (dashed) over the epochs that were kept. */
+  /** Validation accuracy (solid), and soft-XOR score or a line's share (dashed), over the epochs that were kept. */
   drawCurve() {
     if (!this.history || !this.parts.curve.clientWidth) return;
     const { context, width, height } = fitCanvas(this.parts.curve);
     const { accuracy, verdicts } = this.history;
+    const curve = "line" in verdicts[0];
     const known = accuracy.filter((value) => value !== null);
     const x = (k) => 8 + (k / Math.max(accuracy.length - 1, 1)) * (width - 16);
     const line = (values, lowest, highest, colour, dash) => {
@@ -84,8 +85,8 @@ export class Growth {
     };
     context.fillStyle = pageColour("wash");
     context.fillRect(0, 0, width, height);
-    line(verdicts.map(() => 0), -1, 1, "line", []);
-    line(verdicts.map(({ score }) => score), -1, 1, "violet", [5, 3]);
+    line(verdicts.map(() => (curve ? 0.5 : 0)), curve ? 0 : -1, 1, "line", []);
+    line(verdicts.map((verdict) => (curve ? verdict.line : verdict.score)), curve ? 0 : -1, 1, "violet", [5, 3]);
     line(accuracy, Math.min(...known), Math.max(...known), "orange", []);
     const legend = (text, colour, y) => {
       context.fillStyle = pageColour(colour);
@@ -97,7 +98,7 @@ export class Growth {
       const [lowest, highest] = [Math.min(...known), Math.max(...known)].map((value) => (100 * value).toFixed(0));
       legend(`validation accuracy, ${lowest} to ${highest} %`, "orange", height - 20);
     }
-    legend("soft-XOR score, \u22121 to +1", "violet", height - 6);
+    legend(curve ? "straight line R\u00b2, 0 to 1" : "soft-XOR score, \u22121 to +1", "violet", height - 6);
     context.strokeStyle = pageColour("ink");
     context.lineWidth = 1;
     context.beginPath();

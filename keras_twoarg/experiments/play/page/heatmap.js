@@ -22,7 +22,8 @@ export function fitCanvas(canvas) {
   return { context, width, height };
 }
 
-function frameOf(width, height) {
+/** Return the square of a canvas in which phi is drawn. */
+export function frameOf(width, height) {
   const side = Math.min(width - MARGIN.left - MARGIN.right, height - MARGIN.top - MARGIN.bottom);
   return { left: MARGIN.left, top: MARGIN.top, side, scale: side / (2 * SHOWN) };
 }
@@ -58,7 +59,8 @@ export function drawHeatmap(canvas, scene) {
   drawMarks(context, scene.places, scene.layer, toPixel);
   if (scene.cursor) drawCursor(context, scene.cursor, frame, toPixel);
   context.restore();
-  drawAxes(context, frame, toPixel);
+  drawAxes(context, frame, toPixel, [-4, -2, 0, 2, 4], "x\u2081, first argument (basal)");
+  drawSideLabel(context, frame, "x\u2082, second (apical)");
 }
 
 const tile = document.createElement("canvas");
@@ -124,30 +126,35 @@ function drawCursor(context, { a, b, radius }, frame, toPixel) {
   context.stroke();
 }
 
-function drawAxes(context, frame, toPixel) {
+/** Draw the frame, ticks of the first argument below it and others beside it, and the first argument's name. */
+export function drawAxes(context, frame, toPixel, beside, name) {
   context.strokeStyle = pageColour("soft");
   context.lineWidth = 1;
   context.strokeRect(frame.left, frame.top, frame.side, frame.side);
   context.fillStyle = pageColour("soft");
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
+  context.textBaseline = "top";
+  const shown = (tick) => String(Number(tick.toPrecision(6))).replace("-", "\u2212");
   for (const tick of [-4, -2, 0, 2, 4]) {
     const [x] = toPixel(tick, 0);
-    const [, y] = toPixel(0, tick);
-    const text = String(tick).replace("-", "\u2212");
-    context.textBaseline = "top";
-    context.fillText(text, Math.min(x, frame.left + frame.side - 6), frame.top + frame.side + 5);
-    context.textAlign = "right";
-    context.textBaseline = "middle";
-    context.fillText(text, frame.left - 6, Math.min(Math.max(y, frame.top + 6), frame.top + frame.side - 6));
-    context.textAlign = "center";
+    context.fillText(shown(tick), Math.min(x, frame.left + frame.side - 6), frame.top + frame.side + 5);
   }
-  context.textBaseline = "bottom";
-  context.fillText("x\u2081, first argument (basal)", frame.left + frame.side / 2, frame.top + frame.side + 38);
+  context.fillText(name, frame.left + frame.side / 2, frame.top + frame.side + 24);
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const tick of beside) {
+    const [, y] = toPixel(0, tick);
+    context.fillText(shown(tick), frame.left - 6, Math.min(Math.max(y, frame.top + 6), frame.top + frame.side - 6));
+  }
+}
+
+function drawSideLabel(context, frame, text) {
+  context.textAlign = "center";
   context.save();
   context.translate(13, frame.top + frame.side / 2);
   context.rotate(-Math.PI / 2);
   context.textBaseline = "middle";
-  context.fillText("x\u2082, second (apical)", 0, 0);
+  context.fillText(text, 0, 0);
   context.restore();
 }

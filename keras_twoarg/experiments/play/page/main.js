@@ -3,11 +3,11 @@
 import { readAddress, writeAddress } from "./address.js";
 import { densityLines } from "./contours.js";
 import { unpackAll } from "./data.js";
-import { byId } from "./dom.js";
+import { byId, markFirst } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Engine } from "./engine.js";
 import { Panel } from "./panel.js";
-import { trainedPhi } from "./sources.js";
+import { tableOf, trainedPhi } from "./sources.js";
 import { Writing } from "./writing.js";
 
 const PANEL_KEYS = ["m", "p", "e", "s", "l", "t"];
@@ -22,11 +22,22 @@ class App {
     this.writing = new Writing(() => this.see(), () => this.panels[0].probabilities);
   }
 
+  /** Show phi, then unpack everything else and follow the reader. */
   async start() {
+    const address = readAddress();
+    this.arrange(address);
+    await Promise.all(this.panels.map((panel, k) => this.sketch(panel, this.models[this.numberIn(address, `m${k}`, this.models.length)])));
+    Object.assign(this, await unpackAll({ sets: this.sets, models: this.models }));
     this.listen();
-    await this.restore(readAddress());
+    await this.restore(address);
     document.documentElement.dataset.ready = "yes";
+    markFirst("ready");
     addEventListener("hashchange", () => this.restore(readAddress()));
+  }
+
+  /** Draw a network's phi, the first thing that a reader sees: its few numbers are unpacked at once. */
+  async sketch(panel, { phi }) {
+    panel.sketch(tableOf({ phi: await unpackAll(phi) }));
   }
 
   listen() {
@@ -64,7 +75,13 @@ class App {
     while (this.panels.length < number) this.addPanel();
     while (this.panels.length > number) this.panels.pop().root.remove();
     document.body.classList.toggle("two", number > 1);
+    this.offerViews();
     byId("compare").checked = number > 1;
+  }
+
+  /** Curves are drawn in one way. */
+  offerViews() {
+    byId("views").hidden = this.panels.every(({ arity }) => arity === 1);
   }
 
   setView(view) {
@@ -138,7 +155,7 @@ class App {
 
   /** Send what is shown through the networks. */
   see() {
-    for (const panel of this.panels) if (panel.scene) panel.see();
+    for (const panel of this.panels) if (panel.model) panel.see();
     this.remember();
   }
 
@@ -172,11 +189,16 @@ class App {
 
   // The address.
 
-  async restore(address) {
+  /** One network or two, and how phi is looked at. */
+  arrange(address) {
     this.setPanels(address.has("m1") ? 2 : 1);
     this.setView(address.get("v") === "3d" ? "3d" : "map");
     const turn = (address.get("r") ?? "").split(",").map(Number);
     if (turn.length === 2 && turn.every(Number.isFinite)) this.turn = { azimuth: turn[0], elevation: turn[1] };
+  }
+
+  async restore(address) {
+    this.arrange(address);
     const numbers = this.panels.map((_, k) => this.numberIn(address, `m${k}`, this.models.length));
     this.useSet(this.setOf(numbers[0]));
     this.restoreStage(address);
@@ -237,8 +259,7 @@ function originText({ command, version, seed }, sets) {
 
 async function start() {
   try {
-    const content = await unpackAll(JSON.parse(byId("content").textContent));
-    window.play = new App(content);
+    window.play = new App(JSON.parse(byId("content").textContent));
     await window.play.start();
   } catch (error) {
     byId("trouble").hidden = false;

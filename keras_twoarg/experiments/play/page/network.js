@@ -8,12 +8,12 @@ export function scalePixels(pixels) {
   return Float32Array.from(pixels, (pixel) => pixel / 127.5 - 1);
 }
 
-/** Return the two-argument layers in order, those within residual parts too. */
+/** Return the layers of units in order, those within residual parts too. */
 export function unitsOf(layers) {
   return layers.flatMap((layer) => (layer.type === "residual" ? unitsOf(layer.layers) : layer.type === "units" ? [layer] : []));
 }
 
-/** Return the place of the first two-argument layer: everything in front of it does not depend on phi. */
+/** Return the place of the first layer of units: everything in front of it does not depend on phi. */
 export function firstUnits(layers) {
   return layers.findIndex((layer) => unitsOf([layer]).length);
 }
@@ -24,7 +24,7 @@ export function firstUnits(layers) {
  * @param layers The network.
  * @param phi What stands for phi, as in functions.js.
  * @param start {values, shape}: an image, the numbers of a text's characters, or what an earlier layer gave.
- * @param record Called with each two-argument layer's pre-activations as {first, second}, if it is given.
+ * @param record Called with the pre-activations of each layer of units as {first, second}, if it is given; the second of one argument is 0.
  * @return {values, shape}
  */
 export function run(layers, phi, start, { from = 0, to = layers.length, record = null } = {}) {
@@ -130,18 +130,18 @@ function normalizeRow(values, outputs, epsilon) {
   for (let i = 0; i < number; i++) outputs[i] = (values[i] - mean) * scale;
 }
 
-function units({ values, shape }, { pairing, exact, pool: size }, phi, record) {
+function units({ values, shape }, { arity, pairing, exact, pool: size }, phi, record) {
   const f = functionOf(phi, exact);
-  const width = shape[shape.length - 1] / 2; // units at a pixel, or of a layer
-  const number = values.length / 2;
-  const [step, apart] = pairing === "halves" ? [1, width] : [2, 1];
+  const width = shape[shape.length - 1] / arity; // units at a pixel, or of a layer
+  const number = values.length / arity;
+  const [step, apart] = pairing === "halves" ? [1, width] : [arity, 1];
   const first = new Float64Array(number);
   const second = new Float64Array(number);
   const outputs = new Float64Array(number);
-  for (let pixel = 0, k = 0; pixel < values.length; pixel += 2 * width) {
+  for (let pixel = 0, k = 0; pixel < values.length; pixel += arity * width) {
     for (let unit = 0; unit < width; unit++, k++) {
       first[k] = values[pixel + step * unit];
-      second[k] = values[pixel + step * unit + apart];
+      if (arity === 2) second[k] = values[pixel + step * unit + apart];
       outputs[k] = f(first[k], second[k]);
     }
   }

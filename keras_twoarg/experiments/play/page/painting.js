@@ -1,12 +1,14 @@
 /** A brush on phi's table, with undo. */
 
+import { columnsOf, nodeOf } from "./functions.js";
+
 const MOST_STEPS = 60;
 
 export class Painting {
-  /** @param table {extent, resolution, values}: what is painted on; its values are left as they are. */
+  /** @param table {arity, extent, resolution, values}: what is painted on; its values are left as they are. */
   constructor(table) {
     this.base = table.values;
-    this.table = { kind: "table", extent: table.extent, resolution: table.resolution, values: table.values.slice() };
+    this.table = { ...table, values: table.values.slice() };
     this.steps = [];
   }
 
@@ -45,14 +47,15 @@ export class Painting {
   /** Draw each node about a point towards the mean of its neighbours. */
   smooth(a, b, radius) {
     const { values, resolution } = this.table;
+    const columns = columnsOf(this.table);
     const before = values.slice();
     this.each(a, b, radius, (k, weight) => {
-      const [i, j] = [Math.floor(k / resolution), k % resolution];
+      const [i, j] = [Math.floor(k / columns), k % columns];
       let sum = 0;
       let number = 0;
       for (let r = Math.max(i - 2, 0); r <= Math.min(i + 2, resolution - 1); r++) {
-        for (let c = Math.max(j - 2, 0); c <= Math.min(j + 2, resolution - 1); c++) {
-          sum += before[r * resolution + c];
+        for (let c = Math.max(j - 2, 0); c <= Math.min(j + 2, columns - 1); c++) {
+          sum += before[r * columns + c];
           number++;
         }
       }
@@ -65,11 +68,12 @@ export class Painting {
     const { extent, resolution } = this.table;
     const step = (2 * extent) / (resolution - 1);
     const reach = Math.ceil((1.5 * radius) / step);
-    const [ci, cj] = [Math.round((a + extent) / step), Math.round((b + extent) / step)];
+    const columns = columnsOf(this.table);
+    const [ci, cj] = [Math.round((a + extent) / step), columns > 1 ? Math.round((b + extent) / step) : 0];
     for (let i = Math.max(ci - reach, 0); i <= Math.min(ci + reach, resolution - 1); i++) {
-      for (let j = Math.max(cj - reach, 0); j <= Math.min(cj + reach, resolution - 1); j++) {
-        const squared = (i * step - extent - a) ** 2 + (j * step - extent - b) ** 2;
-        change(i * resolution + j, Math.exp((-2 * squared) / radius ** 2));
+      for (let j = Math.max(cj - reach, 0); j <= Math.min(cj + reach, columns - 1); j++) {
+        const [x, y] = nodeOf(this.table, i, j);
+        change(i * columns + j, Math.exp((-2 * ((x - a) ** 2 + (y - b) ** 2)) / radius ** 2));
       }
     }
   }

@@ -3,12 +3,13 @@
 import { verdictOn } from "./analysis.js";
 import { packPainting, unpackPainting } from "./address.js";
 import { colourOf, LAYER_MARKS } from "./colours.js";
-import { functionOf } from "./functions.js";
+import { markFirst } from "./dom.js";
+import { columnsOf, functionOf, nodeOf } from "./functions.js";
 import { Growth } from "./growth.js";
 import { run, softmax, unitsOf } from "./network.js";
 import { Painting } from "./painting.js";
 import { showAccuracy, showConfusion, verdictText } from "./results.js";
-import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf } from "./sources.js";
+import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf, trainedPhi } from "./sources.js";
 import { SurfaceView } from "./surface_view.js";
 
 const BRUSHES = { fine: 0.4, middle: 0.8, broad: 1.6 };
@@ -72,9 +73,19 @@ export class Panel {
     this.listLayers();
     const table = tableOf(this.model);
     this.painting = new Painting(table);
+    this.sketch(table);
+    if (this.choice.source === "trained") this.phi = trainedPhi(this.model);
+    this.see();
+    await this.choose({}, painting);
+  }
+
+  /** Draw phi before anything else is known. */
+  sketch(table) {
+    this.arity = table.arity;
+    this.root.classList.toggle("unary", this.arity === 1);
+    this.app.offerViews();
     this.scene = { shown: table, ...roughRange(table), density: null, places: [], layer: this.layer };
     this.view.draw();
-    await this.choose({}, painting);
   }
 
   /** Return the names of what may stand in phi's place in a network. */
@@ -117,7 +128,7 @@ export class Panel {
     const painted = painting && unpackPainting(painting, this.painting.base);
     if (painted) this.painting.replace(Float32Array.from(painted));
     Object.assign(this.scene, { shown: this.painting.table, ...colourRange(this.painting.table, counts) });
-    this.scene.density ??= { lines };
+    this.scene.density ??= { lines, counts };
     this.parts.source.value = asked.source;
     this.parts.scaled.checked = asked.scaled;
     this.parts.scaled.disabled = !isScalable(asked.source);
@@ -168,7 +179,7 @@ export class Panel {
   async evaluate() {
     if (!this.model.layers) {
       const { counts } = await this.app.reference(this.modelNumber);
-      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts));
+      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts, this.arity));
       this.root.setAttribute("aria-busy", "false");
       return;
     }
@@ -179,12 +190,13 @@ export class Panel {
     if (!result || model !== this.modelNumber) return;
     this.root.setAttribute("aria-busy", "false");
     this.result = result;
+    markFirst("all images");
     const { images, classes } = this.app.setOf(model);
     showAccuracy(this.parts.accuracy, result, await this.app.trainedResult(model), !images);
     const choose = (row, column) => this.app.showImageOf(this, row, column);
     if (images) showConfusion(this.parts.confusion, result.confusion, classes, choose);
     this.parts.verdict.textContent = verdictText(result.verdict);
-    this.scene.density = { lines: result.lines };
+    this.scene.density = { lines: result.lines, counts: result.counts };
     this.redraw();
   }
 
@@ -192,8 +204,8 @@ export class Panel {
   read(place) {
     if (!place) return void (this.parts.reading.textContent = "\u00a0");
     const value = functionOf(this.painting.table)(...place);
-    const [a, b] = place.map((x) => x.toFixed(2).replace("-", "\u2212"));
-    this.parts.reading.textContent = `phi(${a}, ${b}) = ${value.toPrecision(3).replace("-", "\u2212")}`;
+    const shown = place.slice(0, this.arity).map((x) => x.toFixed(2).replace("-", "\u2212"));
+    this.parts.reading.textContent = `phi(${shown.join(", ")}) = ${value.toPrecision(3).replace("-", "\u2212")}`;
   }
 
   /** Draw the surface at the screen's next picture. */
@@ -241,9 +253,9 @@ function markOf(layer) {
 }
 
 /** Return a range of colours for a first picture, before anything is known of the arguments. */
-function roughRange({ extent, values, resolution }) {
-  const step = (2 * extent) / (resolution - 1);
-  const near = values.filter((_, k) => Math.hypot(Math.floor(k / resolution) * step - extent, (k % resolution) * step - extent) < 2.5);
+function roughRange(table) {
+  const columns = columnsOf(table);
+  const near = table.values.filter((_, k) => Math.hypot(...nodeOf(table, Math.floor(k / columns), k % columns)) < 2.5);
   const centre = near.reduce((sum, value) => sum + value, 0) / near.length;
   return { centre, span: near.reduce((top, value) => Math.max(top, Math.abs(value - centre)), 0) || 1 };
 }

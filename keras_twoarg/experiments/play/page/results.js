@@ -4,8 +4,11 @@ export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\
 
 const signed = (x) => (Number.isFinite(x) ? `${x < 0 ? "\u2212" : "+"}${Math.abs(x).toFixed(2)}` : "none");
 
-/** Return the verdict on a surface in words. */
-export function verdictText({ score, r2, quadrupole }) {
+/** Return the verdict on a surface, or on a curve, in words. */
+export function verdictText({ score, r2, quadrupole, line, bend }) {
+  if (Number.isFinite(line ?? NaN)) {
+    return `straight line R\u00b2 ${line.toFixed(2)}; parabola R\u00b2 ${r2.toFixed(2)}, opening ${bend > 0 ? "upward" : "downward"}`;
+  }
   if (!Number.isFinite(score ?? NaN)) return "flat or straight: no curvature, so no soft XOR";
   const shape = score > 0 ? "soft XOR" : "no soft XOR";
   const doubt = r2 < 0.5 ? "; a quadratic describes it poorly" : "";

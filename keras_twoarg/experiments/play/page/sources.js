@@ -3,6 +3,15 @@
 import { fitColumns, occupied, QUADRATIC } from "./analysis.js";
 import { functionOf, NAMED_FUNCTIONS, tabulate } from "./functions.js";
 
+const CURVE_LABELS = {
+  relu: "ReLU",
+  gelu: "GELU",
+  silu: "SiLU: x sigmoid(x)",
+  tanh: "tanh",
+  identity: "identity: a straight line",
+  quadratic: "quadratic: the parabola nearest to phi",
+};
+
 const FUNCTION_LABELS = {
   relu: "ReLU of x\u2081",
   gelu: "GELU of x\u2081",
@@ -14,15 +23,20 @@ const FUNCTION_LABELS = {
   quadratic: "quadratic: the one nearest to phi",
 };
 
+/** Return the number of phi's arguments. */
+function arityOf({ phi }) {
+  return phi.values.shape.length;
+}
+
 /** Return the choices for a network as [value, label]. */
 export function sourceChoices(models, number) {
   const model = models[number];
   const choices = [["trained", model.learned ? "phi, as trained" : "the function it was trained with"]];
   if (model.history) choices.push(["epoch", "phi of the epoch below"]);
   models.forEach((other, k) => {
-    if (k !== number && other.learned) choices.push([`phi${k}`, `phi of ${other.name}`]);
+    if (k !== number && other.learned && arityOf(other) === arityOf(model)) choices.push([`phi${k}`, `phi of ${other.name}`]);
   });
-  return [...choices, ...Object.entries(FUNCTION_LABELS)];
+  return [...choices, ...Object.entries(arityOf(model) === 1 ? CURVE_LABELS : FUNCTION_LABELS)];
 }
 
 /** Tell whether a source can be scaled to phi. */
@@ -32,7 +46,8 @@ export function isScalable(source) {
 
 /** Return a network's own phi as a table. */
 export function tableOf({ phi }) {
-  return { kind: "table", extent: phi.extent, resolution: phi.values.shape[0], values: phi.values.values };
+  const { shape, values } = phi.values;
+  return { kind: "table", arity: shape.length, extent: phi.extent, resolution: shape[0], values };
 }
 
 /** Return a network's own phi as each of its places evaluates it. */
@@ -42,11 +57,10 @@ export function trainedPhi(model) {
 
 /** Return phi of one of the epochs that were kept, as a table. */
 export function epochTable({ history }, step) {
-  const [, resolution] = history.tables.shape;
-  const size = resolution * resolution;
-  const stored = history.tables.values.subarray(step * size, (step + 1) * size);
-  const values = Float32Array.from(stored, (value) => value * history.scale[step]);
-  return { kind: "table", extent: history.extent, resolution, values };
+  const { shape: [epochs, ...shape], values: all } = history.tables;
+  const size = all.length / epochs;
+  const values = Float32Array.from(all.subarray(step * size, (step + 1) * size), (value) => value * history.scale[step]);
+  return { kind: "table", arity: shape.length, extent: history.extent, resolution: shape[0], values };
 }
 
 /**
@@ -80,9 +94,9 @@ export function describeSource(models, number, { source, step, scaled }, counts)
 
 /** Return a description as a table on a network's own grid. */
 export function onGridOf(model, description) {
-  const { extent, resolution } = tableOf(model);
+  const { arity, extent, resolution } = tableOf(model);
   const shown = description.kind === "trained" ? description.table : description;
-  return { kind: "table", extent, resolution, values: tabulate(shown, extent, resolution) };
+  return { kind: "table", arity, extent, resolution, values: tabulate(shown, extent, resolution, arity) };
 }
 
 /** Return the middle and the reach of the colours: phi's mean over its arguments, and its largest distance from it. */

@@ -1,5 +1,7 @@
-/** The canvas with phi: pointer and keys read it off, paint on it, and turn it. */
+/** The canvas with phi, as map, relief or curve: pointer and keys read it off, paint on it, and turn it. */
 
+import { drawPhiCurve } from "./curve.js";
+import { markFirst } from "./dom.js";
 import { argumentsAt, drawHeatmap, SHOWN } from "./heatmap.js";
 import { drawRelief } from "./relief.js";
 
@@ -8,7 +10,7 @@ const KEY_STEP = 0.1;
 export class SurfaceView {
   /**
    * @param canvas The canvas.
-   * @param panel What it shows; it has `scene`, `brush`, `painting`, `painted()`, `read()`.
+   * @param panel What it shows; it has `arity`, `scene`, `brush`, `painting`, `painted()`, `read()`.
    * @param app It has `view` and `turn`, which all panels share, and `turned()`.
    */
   constructor(canvas, panel, app) {
@@ -22,26 +24,39 @@ export class SurfaceView {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
+  get curve() {
+    return this.panel.arity === 1;
+  }
+
+  get relief() {
+    return this.app.view === "3d" && !this.curve;
+  }
+
   draw() {
     const { scene } = this.panel;
     if (!scene) return;
     const brushed = this.panel.brush.tool !== "read";
     const cursor = this.cursor && { ...this.cursor, radius: brushed ? this.panel.brush.radius : 0 };
-    if (this.app.view === "3d") drawRelief(this.canvas, scene, this.app.turn);
-    else drawHeatmap(this.canvas, { ...scene, cursor });
-    if (!performance.getEntriesByName("first picture").length) performance.mark("first picture");
-    this.canvas.style.cursor = this.app.view === "3d" ? "grab" : "crosshair";
-    this.canvas.style.touchAction = this.app.view === "3d" || brushed ? "none" : "pan-y";
+    if (this.relief) drawRelief(this.canvas, scene, this.app.turn);
+    else (this.curve ? drawPhiCurve : drawHeatmap)(this.canvas, { ...scene, cursor });
+    markFirst("first picture");
+    this.canvas.style.cursor = this.relief ? "grab" : "crosshair";
+    this.canvas.style.touchAction = this.relief || brushed ? "none" : "pan-y";
   }
 
   place(event) {
     const { left, top } = this.canvas.getBoundingClientRect();
-    return argumentsAt(this.canvas, event.clientX - left, event.clientY - top);
+    return this.onPhi(argumentsAt(this.canvas, event.clientX - left, event.clientY - top));
+  }
+
+  /** A curve's second argument is 0. */
+  onPhi(place) {
+    return place && this.curve ? [place[0], 0] : place;
   }
 
   down(event) {
     this.canvas.setPointerCapture(event.pointerId);
-    if (this.app.view === "3d") {
+    if (this.relief) {
       this.stroke = { x: event.clientX, y: event.clientY, ...this.app.turn };
     } else if (this.panel.brush.tool !== "read") {
       event.preventDefault();
@@ -56,7 +71,7 @@ export class SurfaceView {
   }
 
   move(event) {
-    if (this.app.view === "3d") {
+    if (this.relief) {
       if (this.stroke) this.turn(event);
       return;
     }
@@ -66,7 +81,7 @@ export class SurfaceView {
   }
 
   up() {
-    if (this.stroke && this.app.view !== "3d") this.panel.painted(true);
+    if (this.stroke && !this.relief) this.panel.painted(true);
     this.stroke = null;
   }
 
@@ -98,7 +113,7 @@ export class SurfaceView {
   key(event) {
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const tools = { "+": "raise", "-": "lower", s: "smooth" };
-    if (arrows[event.key] && this.app.view === "3d") {
+    if (arrows[event.key] && this.relief) {
       const { azimuth, elevation } = this.app.turn;
       const [dx, dy] = arrows[event.key];
       this.app.turn = { azimuth: azimuth + 5 * dx, elevation: Math.min(Math.max(elevation + 5 * dy, 5), 85) };
@@ -107,8 +122,8 @@ export class SurfaceView {
       const { a, b } = this.cursor ?? { a: 0, b: 0 };
       const inside = (x) => Math.min(Math.max(Math.round(10 * x) / 10, -SHOWN), SHOWN);
       const [dx, dy] = arrows[event.key];
-      this.point([inside(a + KEY_STEP * dx), inside(b + KEY_STEP * dy)]);
-    } else if (tools[event.key] && this.app.view !== "3d") {
+      this.point(this.onPhi([inside(a + KEY_STEP * dx), inside(b + KEY_STEP * dy)]));
+    } else if (tools[event.key] && !this.relief) {
       const { tool } = this.panel.brush;
       this.panel.painting.begin();
       this.panel.brush.tool = tools[event.key];

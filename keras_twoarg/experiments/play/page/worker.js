@@ -2,11 +2,11 @@
 
 import { countPairs, DENSITY_NODES, verdictOn } from "./analysis.js";
 import { densityLines } from "./contours.js";
-import { firstUnits, largest, run, scalePixels, softmax } from "./network.js";
+import { firstUnits, largest, run, scalePixels, softmax, unitsOf } from "./network.js";
 
 const networks = new Map();
 
-/** Keep a network, with what every sample is in front of the first two-argument layer: it does not depend on phi. */
+/** Keep a network, with what every sample is in front of the first layer of units: it does not depend on phi. */
 function keepNetwork({ model, layers, images, tokens, labels, classes }) {
   const start = firstUnits(layers);
   const samples = images ?? tokens;
@@ -41,7 +41,7 @@ function evaluateAll({ model, request, phi, outputs }) {
     if (outputs) logits.push(Array.from(values));
   });
   const [accuracy, bits] = [right / labels.length, surprise / labels.length];
-  const [verdict, lines] = [verdictOn(phi, counts), densityLines(counts)];
+  const [verdict, lines] = [verdictOn(phi, counts, unitsOf(layers)[0].arity), densityLines(counts)];
   const milliseconds = performance.now() - began;
   postMessage({ request, accuracy, bits, confusion, predictions, counts, lines, verdict, logits, milliseconds });
 }
