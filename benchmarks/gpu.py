@@ -245,9 +245,7 @@ def in_a_process(name, arguments, seconds):
     except subprocess.TimeoutExpired:
         return None, f"not done in {seconds:.0f} s"
     if done.returncode:
-        return None, (
-            [*done.stderr.strip().splitlines(), f"exit status {done.returncode}"][0 if not done.stderr else -2]
-        )
+        return None, (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
     return json.loads(done.stdout.splitlines()[-1]), None
 
 
