@@ -117,7 +117,7 @@ def against_places(progress, rounds):
 def child(cores, function, *arguments):
     """Call a function of this module in a process of its own, which sees so many cores."""
     mine = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(mine)[-cores:])
+    os.sched_setaffinity(0, sorted(mine)[:cores])
     try:
         ended = subprocesses.call(f"benchmarks.growth:{function}", _show, *arguments)
     finally:
