@@ -33,6 +33,7 @@ PLACES, UNITS_OF_PLACES = (1, 3, 10), 780
 """Places that share phi, and the units that they have together."""
 WAYS = ("exact", "table_41", "table_81", "baked", "relu", "swiglu")
 PASSES = ("forward", "both")
+PARTS = ("pairs", "places", "one_core")
 _LEAST = 0.02  # seconds of one turn
 
 
@@ -137,20 +138,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--units", type=int, nargs="+", default=UNITS, help="of one sample, of 128")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     out, units = options.out.resolve(), list(options.units)
     os.chdir(ROOT)  # where the children find this module
     cores = len(os.sched_getaffinity(0))
-    machine = {"cores": cores, "commit": versions.commit(), "batch": BATCH, "load": os.getloadavg()[0]}
-    record = {"machine": {**machine, **versions.versions()}}
+    machine = {"cores": cores, "commit": versions.commit(), "batch": BATCH, **versions.versions()}
+    record = files.read_json(out) if out.exists() else {}
+    if record.get("machine") != machine:  # otherwise parts that are there stay
+        record = {"machine": machine, "load": {}}
     fewer = [each for each in units if each in FEWER]
-    for part, task in {
+    tasks = {
         "pairs": lambda: child(cores, "against_pairs", units, options.rounds),
         "places": lambda: child(cores, "against_places", options.rounds),
         "one_core": lambda: child(1, "against_pairs", fewer, options.rounds),
-    }.items():
-        record[part] = task()
+    }
+    for part in options.parts:
+        record[part], record["load"][part] = tasks[part](), os.getloadavg()[1]
         files.write_json(out, record)
 
 
