@@ -57,15 +57,15 @@ def test_gpu_benchmark_on_a_cpu_holds_every_row_and_needs_no_tensorflow(gpu, tmp
 def test_gpu_benchmark_leaves_out_what_it_has_no_time_for(gpu, tmp_path, monkeypatch, capsys):
     calls = []
 
-    def in_a_process(name, arguments, seconds):
-        calls.append(name)
-        return ("some gpu", None) if name == "device" else (None, "not done in 1 s")
+    def in_a_process(job, seconds):
+        calls.append(job)
+        return (["some gpu"], None) if job == [["device"]] else (None, "not done in 1 s")
 
     monkeypatch.setattr(gpu, "in_a_process", in_a_process)
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--seconds", "0", "--out", str(tmp_path / "gpu.json")])
     gpu.main()
     left_out = json.loads((tmp_path / "gpu.json").read_text())["left_out"]
-    assert calls == ["device"] and left_out == dict.fromkeys(gpu.jobs(False), "no time left")
+    assert calls == [[["device"]]] and left_out == dict.fromkeys(gpu.jobs(False), "no time left")
     assert "Left out: table: no time left" in capsys.readouterr().out
 
 
