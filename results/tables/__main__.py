@@ -15,6 +15,7 @@ from results.tables import (  # noqa: F401
     comparisons,
     convert,
     costs,
+    growth,
     pays,
     population,
     resolutions,
@@ -38,6 +39,7 @@ def documents():
 def differences():
     """Return what is wrong, a line each: documents that disagree with the records, and what has not been entered."""
     wrong = [f"{folder}: its arrays have changed since they were analysed" for folder in surfaces.outdated()]
+    wrong += growth.outdated()
     wrong += [f"{folder}: it has no command in results/tables/comparisons.py" for folder in comparisons.missing()]
     for page in documents():
         if page.read_text() != fill(page.read_text(), TABLES):
@@ -49,6 +51,7 @@ def main():
     """Write the documents, or check them."""
     if "--check" not in sys.argv:
         surfaces.refresh()
+        growth.refresh()
         for page in documents():
             text = page.read_text()
             if (filled := fill(text, TABLES)) != text:

@@ -8,7 +8,8 @@ import pytest
 
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, clone_model, set_evaluation
 from keras_twoarg.ops import table
-from tests.helpers import shared_mlp
+from keras_twoarg.utils import files
+from tests.helpers import ROOT, shared_mlp
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.jax
@@ -180,3 +181,17 @@ def test_the_table_of_predict_is_made_in_one_compiled_call(rng, monkeypatch):
     assert not compiled
     np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
     assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("what", ["forward", "both"])
+@pytest.mark.parametrize("end", [min, max])
+def test_auto_chooses_what_was_measured_to_be_the_faster_way(end, what):
+    """At the fewest and at the most pairs of the committed measurement, within its quartiles."""
+    record = files.read_json(ROOT / "benchmarks" / "two-cores-growth.json")
+    pairs = end(record["pairs"], key=int)
+    layer = TwoArgActivation()
+    layer.build((None, 2 * int(pairs) // record["machine"]["batch"]))
+    by_table = f"table_{layer.inner.table_resolution}"
+    chosen, other = ("exact", by_table) if layer.evaluation_in_use == "exact" else (by_table, "exact")
+    times = {way: record["pairs"][pairs][way][what]["quartiles"] for way in (chosen, other)}
+    assert times[chosen][0] <= times[other][1]
