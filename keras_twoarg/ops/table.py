@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.types import ArrayLike, Function, Tensor
 
@@ -222,6 +223,8 @@ def _fetch(values: Tensor, rows: Tensor) -> Tensor:
     if keras.backend.backend() == "jax":
         from jax import numpy as jnp
 
+        if on_gpu():  # so that what is differentiated adds to the copies
+            rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
         return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
     if keras.backend.backend() != "tensorflow":
         return ops.take(values, rows, axis=0)
@@ -365,12 +368,16 @@ def second_gradients(
 def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells: int) -> Tensor:
     """Return the gradient to the cells' coefficients, `(cells, 2 ** arity)`.
 
-    Two sums are one of complex numbers, which XLA adds in less time than two of real ones.
+    Two sums are one of complex numbers, which XLA adds in less time than two of real ones on a CPU.
     """
     import tensorflow as tf
 
     f1, *f2 = position
     factors = [upstream, *(upstream * f for f in f2)]
+    if on_gpu():
+        added = tf.stack([part for factor in factors for part in (factor, factor * f1)], axis=-1)
+        copies = tf.math.unsorted_segment_sum(added, in_private_copies(row, cells), COPIES * cells)
+        return tf.reduce_sum(tf.reshape(copies, (COPIES, cells, -1)), axis=0)
     pairs = [tf.complex(factor, factor * f1) for factor in factors]
     sums = [tf.math.unsorted_segment_sum(pair, row, cells) for pair in pairs]
     return tf.stack([take(one) for one in sums for take in (tf.math.real, tf.math.imag)], axis=-1)

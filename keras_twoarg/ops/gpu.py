@@ -1,0 +1,53 @@
+"""What is done otherwise on a GPU, where many threads add into one small table at a time. Not measured on one yet.
+
+There XLA adds real numbers by the device's own atomic operations, but complex ones in a loop of compare-and-swap; and
+threads that add to the same cell wait for one another. So sums are real there, and go into private copies of the table.
+"""
+
+import warnings
+from functools import lru_cache
+from importlib import metadata
+
+import keras
+
+from keras_twoarg.utils.types import Tensor
+
+COPIES = 16
+"""Private copies of a table: pair i is looked up in, and adds to, copy i modulo 16."""
+_SLOW = ((0, 10, 2), (0, 11, 0))
+"""The first and the last version of jaxlib that adds by compare-and-swap into small tables of real numbers too
+(jax-ml/jax#38806)."""
+
+
+def on_gpu() -> bool:
+    """Return whether the backend computes on a GPU, and warn once if its version is known to be slow there."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        there = jax.default_backend() in ("gpu", "cuda", "rocm")
+        if there:
+            warn_of_slow_sums(metadata.version("jaxlib"))
+        return there
+    return False  # torch looks up and adds by operations of its own
+
+
+@lru_cache(maxsize=1)
+def warn_of_slow_sums(jaxlib: str) -> None:
+    """Warn once if a version of jaxlib adds slowly on a GPU."""
+    numbers = tuple(int(part) for part in jaxlib.split(".")[:3] if part.isdigit())
+    if _SLOW[0] <= numbers <= _SLOW[1]:
+        warnings.warn(
+            f"jaxlib {jaxlib} is slow on a GPU where many numbers are added into a small table, as training an "
+            'interpolated phi does. Install another version, or set evaluation="exact" (see `set_evaluation`)',
+            stacklevel=2,
+        )
+
+
+def in_private_copies(rows: Tensor, cells: int) -> Tensor:
+    """Return each pair's row in a table of `COPIES` times as many cells, the copies one below the other."""
+    copy = keras.ops.arange(keras.ops.shape(rows)[0], dtype="int32") % COPIES
+    return rows + copy * cells
