@@ -94,6 +94,8 @@ def gradients(layer, x):
     else:
         import torch
 
+        for weight in weights:  # torch adds to what is there
+            weight.value.grad = None
         x = torch.tensor(x, requires_grad=True)
         layer(x, training=True).sum().backward()
         arrays = [x.grad, *[w.value.grad for w in weights]]

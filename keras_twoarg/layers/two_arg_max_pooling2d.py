@@ -10,7 +10,6 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops import pooled_table
 from keras_twoarg.ops.windows import channel_axis, check_pool_size, max_pool, pooled_shape
-from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
@@ -18,9 +17,9 @@ from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 class TwoArgMaxPooling2D(TwoArgActivation):
     """`TwoArgActivation` and `keras.layers.MaxPooling2D` behind it as one layer, the same to within rounding.
 
-    With an interpolated phi on TensorFlow a training step computes gradients for the largest output of each window
-    alone: the paper's CNN then takes an eighth less time for a step, and a quarter less memory. Elsewhere it does one
-    after the other.
+    With an interpolated phi on TensorFlow and torch a training step computes gradients for the largest output of each
+    window alone: on TensorFlow the paper's CNN then takes an eighth less time for a step, and a quarter less memory.
+    Elsewhere it does one after the other.
 
     Args:
         inner: As in `TwoArgActivation`.
@@ -76,8 +75,8 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         tuples = self.tuples(inputs)
         shared = self._table(tuples, bool(training))
         images = tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
-        compiled = training and may_compile(training) and None not in images.shape[1:3]
-        if not compiled or self.grid is None or shared is None:
+        in_one = training and keras.backend.backend() in pooled_table.BACKENDS and None not in images.shape[1:3]
+        if not in_one or self.grid is None or shared is None:
             return max_pool(self._outputs(tuples, shared, bool(training)), self.pool_size, self.axis)
         images, frozen = ops.cast(images, "float32"), not self.inner.trainable_weights
         values = pooled_table.evaluate(images, shared.cells, self.grid, self.pool_size, frozen)

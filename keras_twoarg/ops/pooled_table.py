@@ -1,15 +1,17 @@
-"""Look-up and max-pooling in one: gradients are computed for the largest output of each window alone. TensorFlow.
+"""Look-up and max-pooling in one: gradients are computed for the largest output of each window alone.
 
 Behind a window of 2 x 2 three of four outputs have a gradient of zero. The forward pass remembers which output of a
 window was the largest (the first among equals, as TensorFlow's max-pooling does), in one byte; the backward pass finds
 slopes and sums over cells for these alone, and spreads the slopes.
 
-Every step is compiled by XLA by itself: in one piece XLA would look up again wherever a value is used.
+On TensorFlow every step is compiled by XLA by itself: in one piece XLA would look up again wherever a value is used. On
+torch all are looked up without gradients, and the largest again with them. JAX has no gain from either.
 """
 
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 
+import keras
 from keras import ops
 
 from keras_twoarg.ops import table
@@ -17,6 +19,9 @@ from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_l
 from keras_twoarg.ops.windows import Size, entries, max_pool
 from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor
+
+BACKENDS = ("tensorflow", "torch")
+"""Those where this pays."""
 
 
 def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, frozen: bool) -> Tensor:
@@ -32,7 +37,24 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, fro
     Returns:
         A tensor of shape `(batch, height // rows, width // columns, units)`.
     """
+    if keras.backend.backend() == "torch":
+        return _look_up_the_largest(tuples, cells, grid, size)
     return _differentiable(grid, size, frozen, tuple(tuples.shape[1:]))(tuples, cells)
+
+
+def _look_up_the_largest(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size) -> Tensor:
+    def look_up(tuples: Tensor, cells: Tensor) -> Tensor:
+        flat = table.look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
+        return ops.reshape(flat, (-1, *tuples.shape[1:-1]))
+
+    values = entries(look_up(ops.stop_gradient(tuples), ops.stop_gradient(cells)), size)
+    best, *others = values
+    won, *candidates = entries(tuples, size)
+    for value, candidate in zip(others, candidates, strict=True):
+        larger = ops.logical_and(best == best, ops.logical_not(value <= best))  # NaN is the largest, as in max-pooling
+        best = ops.where(larger, value, best)
+        won = ops.where(larger[..., None], candidate, won)
+    return look_up(won, cells)
 
 
 @lru_cache(maxsize=128)

@@ -218,7 +218,8 @@ def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpo
 def _fetch(values: Tensor, rows: Tensor) -> Tensor:
     """Return `values[rows]`, where all rows are there.
 
-    `ops.take` looks for others: negative ones on TensorFlow, in five operations; any on JAX, in a pass over all values.
+    `ops.take` looks for others: negative ones on TensorFlow and torch, in several operations; any on JAX, in a pass
+    over all values.
     """
     if keras.backend.backend() == "jax":
         from jax import numpy as jnp
@@ -226,11 +227,15 @@ def _fetch(values: Tensor, rows: Tensor) -> Tensor:
         if on_gpu():  # so that what is differentiated adds to the copies
             rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
         return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
-    if keras.backend.backend() != "tensorflow":
-        return ops.take(values, rows, axis=0)
-    import tensorflow as tf
+    if keras.backend.backend() == "torch":
+        import torch
 
-    return tf.gather(values, rows)
+        return torch.index_select(values, 0, rows)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(values, rows)
+    return ops.take(values, rows, axis=0)
 
 
 def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:

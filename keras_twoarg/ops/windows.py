@@ -33,18 +33,18 @@ def max_pool(values: Tensor, size: Size, axis: int = -1) -> Tensor:
     if channel_axis(axis) == 1:  # not all devices pool channels_first images
         pooled = max_pool(ops.moveaxis(values, 1, -1), size)
         return ops.moveaxis(pooled, -1, 1)
-    if keras.backend.backend() == "jax":
-        # XLA puts the look-up in front into its own max-pooling, and looks up anew for each window: six times slower.
+    if keras.backend.backend() != "tensorflow":
+        # Behind a look-up their own are up to six times slower: JAX looks up anew for each window, torch transposes.
         return reduce(ops.maximum, entries(values, size))
     return ops.max_pool(values, size, strides=size, padding="valid", data_format="channels_last")
 
 
 def entries(values: Tensor, size: Size) -> list[Tensor]:
-    """Return each place's entry of all windows, row by row: `(batch, height // rows, width // columns, channels)`."""
+    """Return each place's entry of all windows, row by row: `(batch, height // rows, width // columns, ...)`."""
     rows, columns = size
-    _, height, width, channels = values.shape
+    _, height, width, *rest = values.shape
     high, wide = height // rows, width // columns
-    windows = ops.reshape(values[:, : high * rows, : wide * columns], (-1, high, rows, wide, columns, channels))
+    windows = ops.reshape(values[:, : high * rows, : wide * columns], (-1, high, rows, wide, columns, *rest))
     return [windows[:, :, row, :, column] for row in range(rows) for column in range(columns)]
 
 
