@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_twoarg.ops import table
 from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up, second_gradients
-from keras_twoarg.ops.windows import Size, entries, max_pool
+from keras_twoarg.ops.windows import Size, entries, is_larger, max_pool
 from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor
 
@@ -51,7 +51,7 @@ def _look_up_the_largest(tuples: Tensor, cells: Tensor, grid: Interpolation, siz
     best, *others = values
     won, *candidates = entries(tuples, size)
     for value, candidate in zip(others, candidates, strict=True):
-        larger = ops.logical_and(best == best, ops.logical_not(value <= best))  # NaN is the largest, as in max-pooling
+        larger = is_larger(value, best)
         best = ops.where(larger, value, best)
         won = ops.where(larger[..., None], candidate, won)
     return look_up(won, cells)

@@ -35,8 +35,13 @@ def max_pool(values: Tensor, size: Size, axis: int = -1) -> Tensor:
         return ops.moveaxis(pooled, -1, 1)
     if keras.backend.backend() != "tensorflow":
         # Behind a look-up their own are up to six times slower: JAX looks up anew for each window, torch transposes.
-        return reduce(ops.maximum, entries(values, size))
+        return reduce(lambda first, second: ops.where(is_larger(second, first), second, first), entries(values, size))
     return ops.max_pool(values, size, strides=size, padding="valid", data_format="channels_last")
+
+
+def is_larger(second: Tensor, first: Tensor) -> Tensor:
+    """Return where the second is the largest: equals leave it, and the gradient, to the first; NaN is the largest."""
+    return ops.logical_and(first == first, ops.logical_not(second <= first))
 
 
 def entries(values: Tensor, size: Size) -> list[Tensor]:
