@@ -16,6 +16,7 @@ from results.tables import (  # noqa: F401
     convert,
     costs,
     growth,
+    long,
     pays,
     population,
     resolutions,

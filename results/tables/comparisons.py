@@ -28,6 +28,11 @@ COMMANDS = {
         "--subset 10000 --epochs 8 --frozen-epochs 0 --data mnist.npz --seed SEED",
         "NODES 81, 41, 33; by the function that it calls, phi's first surface fitted once for each seed",
     ),
+    "results/mlp-mnist-200": (
+        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu --phi-init glorot --epochs 200 "
+        "--frozen-epochs 0 --first-seed 100",
+        "seeds 100, 101 and 104 so far; packed with `--ends`",
+    ),
     **{
         f"results/population-{start}-{networks}": (
             f"twoarg reproduce mlp-mnist --data mnist.npz --subset 10000 --arms two_arg --networks {networks} "
