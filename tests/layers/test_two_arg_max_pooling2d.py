@@ -126,7 +126,7 @@ def test_nan_is_not_lost_in_training(place, rng):
 
 
 @pytest.mark.slow
-def test_training_is_that_of_the_two_layers_and_is_one_pass(rng, monkeypatch):
+def test_training_is_that_of_the_two_layers_and_is_one_pass_where_that_pays(rng, monkeypatch):
     used = []
     original = pooled_table.evaluate
     monkeypatch.setattr(pooled_table, "evaluate", lambda *a: used.append(a[0].shape) or original(*a))
@@ -142,7 +142,7 @@ def test_training_is_that_of_the_two_layers_and_is_one_pass(rng, monkeypatch):
         model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         losses.append(model.fit(x, y, epochs=5, batch_size=16, shuffle=False, verbose=0).history["loss"])
         predictions.append(model.predict(x, verbose=0))
-    assert used and used[0][1:] == (9, 9, 4, 2)
+    assert {shape[1:] for shape in used} == ({(9, 9, 4, 2)} if BACKEND in pooled_table.BACKENDS else set())
     assert losses[0][-1] < losses[0][0]
     np.testing.assert_allclose(*losses, rtol=1e-4)
     np.testing.assert_allclose(*predictions, atol=1e-3)
