@@ -31,7 +31,7 @@ COMMANDS = {
     "results/mlp-mnist-200": (
         "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu --phi-init glorot --epochs 200 "
         "--frozen-epochs 0 --first-seed 100",
-        "seeds 100, 101 and 104 so far; packed with `--ends`",
+        "packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (
