@@ -35,11 +35,16 @@ def on_gpu() -> bool:
     return False  # torch looks up and adds by operations of its own
 
 
+def adds_slowly(jaxlib: str) -> bool:
+    """Return whether a version of jaxlib is one that adds slowly into small tables on a GPU."""
+    numbers = tuple(int(part) for part in jaxlib.split(".")[:3] if part.isdigit())
+    return _SLOW[0] <= numbers <= _SLOW[1]
+
+
 @lru_cache(maxsize=1)
 def warn_of_slow_sums(jaxlib: str) -> None:
     """Warn once if a version of jaxlib adds slowly on a GPU."""
-    numbers = tuple(int(part) for part in jaxlib.split(".")[:3] if part.isdigit())
-    if _SLOW[0] <= numbers <= _SLOW[1]:
+    if adds_slowly(jaxlib):
         warnings.warn(
             f"jaxlib {jaxlib} is slow on a GPU where many numbers are added into a small table, as training an "
             'interpolated phi does. Install another version, or set evaluation="exact" (see `set_evaluation`)',

@@ -4,7 +4,7 @@ from keras_twoarg.experiments.reports.documents import markdown
 from results.tables.records import accuracy, against, difference, each, epochs_to, median, runs, spread, table
 from results.tables.speed import mean, step_ratio
 
-FOLDER, THRESHOLD, PLANNED = "results/mlp-mnist-200", 0.95, 5
+FOLDER, THRESHOLD = "results/mlp-mnist-200", 0.95
 ARMS = ("two_arg", "relu")
 
 

@@ -58,6 +58,11 @@ def _export(runtime: str, name: str, label: str, most: float) -> Aim:
     return Aim(f"baked, {runtime}, {label}", ours, base, "relu", most)
 
 
+def _first_step(name: str, label: str, units: str, base_name: str) -> Aim:
+    ours, base = (("first_step", name, each, "first_step") for each in ("auto", units))
+    return Aim(f"first step, {label}", ours, base, base_name, 2.0)
+
+
 MLP, CNN, HALF = "MLP 28x28x1", "CNN 32x32x3", "CNN 32x32x3, half width"
 AIMS = (
     _step("cnn32", CNN, 1.25),
@@ -88,20 +93,8 @@ AIMS = (
         "its step alone",
         1.03,
     ),
-    Aim(
-        f"first step, {CNN}",
-        ("first_step", "cnn32", "auto", "first_step"),
-        ("first_step", "cnn32", "relu", "first_step"),
-        "relu",
-        2.0,
-    ),
-    Aim(
-        "first step, MobileNetV3Small converted",
-        ("first_step", "mobilenet", "auto", "first_step"),
-        ("first_step", "mobilenet", "fixed", "first_step"),
-        "as it was",
-        2.0,
-    ),
+    _first_step("cnn32", CNN, "relu", "relu"),
+    _first_step("mobilenet", "MobileNetV3Small converted", "fixed", "as it was"),
 )
 
 
