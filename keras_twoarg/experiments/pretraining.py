@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.batches import for_fit
 from keras_twoarg.utils.files import UNREADABLE
 from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import ArrayLike, Model
@@ -144,7 +145,7 @@ def _fit(
     while done < steps:
         number = min(_STEPS_AT_A_TIME, steps - done)
         rows = np.concatenate([next(batches) for _ in range(number)])
-        model.fit(tuples[rows], targets[rows], batch_size=batch_size, shuffle=False, verbose=0)
+        model.fit(**for_fit(tuples[rows], targets[rows], batch_size), verbose=0)
         done += number
         if progress:
             progress(done, steps)

@@ -19,6 +19,7 @@ from keras_twoarg.experiments.training.datasets import Split
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils import batches
 from keras_twoarg.utils.files import UNREADABLE, write_whole
 from keras_twoarg.utils.types import Model, Variable
 
@@ -132,10 +133,8 @@ def fit(
 
 def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Return `loss` and, of a classifier, `accuracy`."""
-    return {
-        key: float(value)
-        for key, value in model.evaluate(x, y, batch_size=_EVALUATION_BATCH, verbose=0, return_dict=True).items()
-    }
+    data = batches.for_evaluate(x, y, _EVALUATION_BATCH)
+    return {key: float(value) for key, value in model.evaluate(**data, verbose=0, return_dict=True).items()}
 
 
 def _draw(
@@ -153,8 +152,12 @@ def _epoch(
     """Train for an epoch, with a draw of samples for each network, and validate the model."""
     start = time.perf_counter()
     x, y = zip(*draws, strict=True)
-    together = (list(x), np.stack(y, axis=-1)) if len(draws) > 1 else (x[0], y[0])
-    history = trainer.fit(*together, batch_size=batch_size, shuffle=False, verbose=0)
+    data = (
+        batches.for_fit(x, np.stack(y, axis=-1), batch_size)
+        if len(draws) > 1
+        else batches.for_fit(x[0], y[0], batch_size)
+    )
+    history = trainer.fit(**data, verbose=0)
     seconds = time.perf_counter() - start
     validation = evaluate(model, split.x_validation, split.y_validation)
     return {

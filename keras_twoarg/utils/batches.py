@@ -1,0 +1,56 @@
+"""Batches of arrays for `fit` and `evaluate`, for which TensorFlow does not wait at the end.
+
+What `fit` makes of arrays tunes itself: a thread of tf.data looks after 10 ms, and then after twice as long each
+time. At the end of an epoch TensorFlow waits until it has looked once more, which may take as long as the epoch took.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+Arrays = np.ndarray | tuple[np.ndarray, ...]
+
+
+def for_fit(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool = False) -> dict[str, Any]:
+    """Return what `fit` is to be called with.
+
+    Args:
+        x: Inputs, one array or several.
+        y: Targets.
+        batch_size: Samples for each step.
+        shuffle: Whether each epoch has an order of its own. Defaults to `False`.
+
+    Examples:
+        >>> model = models.mlp((28, 28, 1), classes=10)
+        >>> model.compile(loss="mse")
+        >>> history = model.fit(**for_fit(np.zeros((8, 28, 28, 1)), np.zeros((8, 10)), batch_size=4), verbose=0)
+    """
+    if keras.backend.backend() == "tensorflow":
+        return {"x": _batches(x, y, batch_size, shuffle), "shuffle": False}
+    return {"x": x, "y": y, "batch_size": batch_size, "shuffle": shuffle}
+
+
+def for_evaluate(x: Arrays, y: np.ndarray, batch_size: int) -> dict[str, Any]:
+    """Return what `evaluate` is to be called with, from the arguments of `for_fit`."""
+    if keras.backend.backend() == "tensorflow":
+        return {"x": _batches(x, y, batch_size, shuffle=False)}
+    return {"x": x, "y": y, "batch_size": batch_size}
+
+
+def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
+    import tensorflow as tf
+
+    with tf.device("cpu:0"):
+        arrays = keras.tree.map_structure(_tensor, (x, y))
+    rows = tf.data.Dataset.range(len(y))
+    rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    taken = rows.map(lambda row: keras.tree.map_structure(lambda array: tf.gather(array, row), arrays))
+    return taken.prefetch(2).with_options(options)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """Convert as Keras does: numbers that are not whole become its own float type."""
+    return keras.ops.convert_to_tensor(array, keras.config.floatx() if array.dtype.kind == "f" else None)

@@ -1,0 +1,44 @@
+"""Batches for `fit` and `evaluate`: the same numbers as from arrays, and nothing that TensorFlow waits for."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg.utils.batches import for_evaluate, for_fit
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(21, 3)), RNG.integers(0, 4, 21)  # the last batch is smaller
+
+
+def model():
+    keras.utils.set_random_seed(1)
+    built = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(4)])
+    built.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return built
+
+
+def test_batches_give_the_same_numbers_as_arrays():
+    ours, plain = model(), model()
+    for _ in range(2):
+        ours.fit(**for_fit(X, Y, 8), verbose=0)
+        plain.fit(X, Y, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(ours.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert ours.evaluate(**for_evaluate(X, Y, 10), verbose=0) == plain.evaluate(X, Y, batch_size=10, verbose=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_several_inputs_and_an_order_of_their_own_reach_the_model():
+    a, b = keras.Input((3,)), keras.Input((3,))
+    both = keras.Model([a, b], keras.layers.Dense(2)(keras.ops.add(a, b)))
+    both.compile("sgd", "mse")
+    history = both.fit(**for_fit((X, X), np.zeros((21, 2)), 8, shuffle=True), epochs=2, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends read arrays")
+def test_tensorflow_has_nothing_to_tune_and_shuffles_anew():
+    dataset = for_fit(X, np.arange(21), 8, shuffle=True)["x"]
+    assert dataset.options().autotune.enabled is False
+    first, second = (np.concatenate([y for _, y in dataset.as_numpy_iterator()]) for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(21)) and list(first) != list(second)
