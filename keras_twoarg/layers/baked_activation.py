@@ -11,14 +11,14 @@ from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.pairing import to_arguments
-from keras_twoarg.ops.table import Interpolation, compiled_look_up, look_up, look_up_by_numbers, make_cells
+from keras_twoarg.ops.table import Interpolation, compiled_look_up, fastest_look_up, look_up_by_numbers, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors
 
 LookUp = Callable[[Tensor, Tensor, Interpolation], Tensor]
 
-_look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=look_up)
+_look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=fastest_look_up)
 _plane_by_plane: ContextVar[bool] = ContextVar("keras_twoarg_plane_by_plane", default=False)
 
 

@@ -44,7 +44,7 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, fro
 
 def _look_up_the_largest(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size) -> Tensor:
     def look_up(tuples: Tensor, cells: Tensor) -> Tensor:
-        flat = table.look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
+        flat = table.fastest_look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
         return ops.reshape(flat, (-1, *tuples.shape[1:-1]))
 
     values = entries(look_up(ops.stop_gradient(tuples), ops.stop_gradient(cells)), size)

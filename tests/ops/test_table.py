@@ -419,3 +419,31 @@ def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=message):
         action()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own operation")
+@pytest.mark.parametrize("scale", [1.0, 4.0])  # within the nodes, and some pairs outside
+def test_torchs_own_operation_is_the_same_function(scale, rng):
+    import torch
+
+    from keras_twoarg.ops import grid_sample
+
+    grid = Interpolation(3.0, 9)
+    x = np.clip(scale * rng.normal(size=(200, 2)), -2.9 * scale, 2.9 * scale).astype("float32")
+    upstream = torch.tensor(rng.normal(size=200).astype("float32"))
+
+    def values_and_gradients(function, x):
+        tuples, values = torch.tensor(x, requires_grad=True), torch.tensor(nodes, requires_grad=True)
+        outputs = function(tuples, table.make_cells(values, 9, 2), grid)
+        return outputs.detach(), *torch.autograd.grad(outputs, (tuples, values), upstream[: len(x)])
+
+    nodes = rng.normal(size=81).astype("float32")
+    assert (np.abs(x) > 3).any() == (scale > 1)
+    for ours, theirs in zip(
+        values_and_gradients(grid_sample.sample, x), values_and_gradients(table.look_up, x), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    nan, infinite = np.float32([[np.nan, 0.0]]), np.float32([[np.inf, 1.0]])
+    assert np.isnan(values_and_gradients(grid_sample.sample, nan)[0])
+    assert not np.isfinite(values_and_gradients(grid_sample.sample, infinite)[0])
+    assert not grid_sample.applies(torch.zeros(0, 2)) and not grid_sample.applies(torch.zeros(3, 1))
