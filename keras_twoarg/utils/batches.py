@@ -38,6 +38,11 @@ def for_evaluate(x: Arrays, y: np.ndarray, batch_size: int) -> dict[str, Any]:
     return {"x": x, "y": y, "batch_size": batch_size}
 
 
+def for_validation(x: Arrays, y: np.ndarray, batch_size: int) -> Any:
+    """Return what `fit` takes as `validation_data`, from the arguments of `for_fit`."""
+    return _batches(x, y, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else (x, y)
+
+
 def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
     import tensorflow as tf
 

@@ -196,7 +196,7 @@ def test_aims_name_what_is_measured():
     """An aim whose path leads nowhere would never be told."""
     runtimes = {kind.runtime for kind in exports.runtimes.FORMATS.values()}
     known = {*networks.VARIANTS, *use.ONE_SAMPLE, places.FIXED, *runtimes, "tf.saved_model, compiled"}
-    known |= {"training_step", "predict", "fit", "first_step"}
+    known |= {"training_step", "predict", "fit", "fit_tuned", "first_step"}
     for aim in aims.AIMS:
         for part, name, *rest in (aim.ours, aim.base):
             assert part in run.PARTS and name in {*networks.NETWORKS, use.MOBILENET} and known >= {*rest}, aim

@@ -8,7 +8,10 @@ from keras_twoarg.utils.types import JsonObject
 
 _USE = {
     "one_sample": ("{}, one sample", ("predict",)),
-    "epoch": ("{}, trained from a tf.data pipeline: a step of whole epochs, and alone", ("fit", "training_step")),
+    "epoch": (
+        "{}, trained from a tf.data pipeline: a step of whole epochs, of a pipeline that tunes itself, and alone",
+        ("fit", "fit_tuned", "training_step"),
+    ),
     "first_step": ("{}, first training step, in a process of its own", ("first_step",)),
 }
 """Title of each part of this kind, and what it measures."""

@@ -1,8 +1,11 @@
 """What a user waits for beside a step, for `twoarg bench`: one sample, whole epochs of `fit`, the first step."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from keras_twoarg.experiments.benchmark import networks, places
 from keras_twoarg.experiments.timing import Times, by_task, summary, timed
@@ -30,27 +33,40 @@ def one_sample(name: str, rounds: int, progress: Progress, seed: int = 0) -> dic
 def epoch(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Times]]:
     """Time `fit` with a tf.data pipeline that shuffles, batches and prefetches.
 
-    Returns:
-        For each of `TRAINED` the seconds of a step: `fit`, those of an epoch over its steps, and `training_step`, those
-        of `train_on_batch`.
-    """
-    import tensorflow as tf  # optional: other backends can train from tf.data too
+    A pipeline that tunes itself, as they do by default, has TensorFlow wait at the end of an epoch until its tuning
+    thread has slept its turn: 10 ms times a power of two, up to as long as the epoch took.
 
+    Returns:
+        For each of `TRAINED` the seconds of a step: `fit`, those of an epoch over its steps; `fit_tuned`, the same
+        from a pipeline that tunes itself; and `training_step`, those of `train_on_batch`.
+    """
     steps = EPOCH_STEPS * (10 if "mlp" in name else 1)
     x, y = networks.data(name, steps, seed)
     batch = networks.NETWORKS[name][2]
-    pipeline = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch).prefetch(tf.data.AUTOTUNE)
     models = {variant: _build(name, variant) for variant in TRAINED}
 
     def train(model: Model) -> None:
         for _ in range(steps):
             model.train_on_batch(x[:batch], y[:batch])
 
-    tasks = {(variant, "fit"): partial(model.fit, pipeline, verbose=0) for variant, model in models.items()}
-    tasks |= {(variant, "training_step"): partial(train, model) for variant, model in models.items()}
+    tasks: dict[tuple[str, str], Callable[[], object]] = {}
+    for variant, model in models.items():
+        for task, tuned in (("fit", False), ("fit_tuned", True)):
+            tasks[variant, task] = partial(model.fit, _pipeline(x, y, batch, tuned), verbose=0)
+        tasks[variant, "training_step"] = partial(train, model)
     times = timed(tasks, rounds, lambda done: progress(f"epochs: {name}", done, rounds + 1, ""))
     by_step = {key: [seconds / steps for seconds in each] for key, each in times.items()}
     return {variant: by_task(by_step, variant) for variant in models}
+
+
+def _pipeline(x: np.ndarray, y: np.ndarray, batch: int, tuned: bool) -> Iterable[Any]:
+    import tensorflow as tf  # optional: other backends can train from tf.data too
+
+    options = tf.data.Options()
+    options.autotune.enabled = tuned
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch)
+    pipeline: Iterable[Any] = dataset.prefetch(tf.data.AUTOTUNE if tuned else 2).with_options(options)
+    return pipeline
 
 
 def first_step(name: str, progress: Progress) -> dict[str, dict[str, Times]]:

@@ -15,6 +15,7 @@ from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
+from keras_twoarg.utils import batches
 from keras_twoarg.utils.types import Config, Model
 
 
@@ -177,7 +178,8 @@ class OuterHyperModel(kt.HyperModel):
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband goes on with trained weights
             networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
         callbacks = [*kwargs.pop("callbacks", []), keras.callbacks.TerminateOnNaN()]
-        history = model.fit(*args, **{"batch_size": configuration.batch_size, **kwargs, "callbacks": callbacks})
+        args, kwargs = _in_batches(args, {"batch_size": configuration.batch_size, **kwargs})
+        history = model.fit(*args, **{**kwargs, "callbacks": callbacks})
         if not np.isfinite(history.history["loss"]).all():
             raise kt.errors.FailedTrialError("The loss was no longer finite")
         return history
@@ -205,6 +207,20 @@ class OuterHyperModel(kt.HyperModel):
         if isinstance(choices, Range):
             return hp.Float(name, choices.low, choices.high, sampling="log")
         return choices[0] if len(choices) == 1 else hp.Choice(name, list(choices))
+
+
+def _in_batches(args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object, ...], Config]:
+    """Return arguments of `fit` with arrays in batches, if the data are one array of inputs and one of targets."""
+    match args:
+        case np.ndarray() as x, np.ndarray() as y:
+            batch_size = kwargs.pop("batch_size")
+            data = batches.for_fit(x, y, batch_size, shuffle=kwargs.pop("shuffle", True))
+        case _:
+            return args, kwargs
+    match kwargs.get("validation_data"):
+        case np.ndarray() as x, np.ndarray() as y:
+            data["validation_data"] = batches.for_validation(x, y, batch_size)
+    return (), {**kwargs, **data}
 
 
 def checked_space(space: Mapping[str, object], base: Configuration) -> dict[str, Choices]:
