@@ -34,7 +34,7 @@ import numpy as np
 from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.models.matching import nearest_widths
-from keras_twoarg.utils import files, versions
+from keras_twoarg.utils import batches, files, versions
 
 WIDTHS = {"mlp": (64, 64, 64), "cnn": (16, 32, 48)}
 IMAGES = 7_500
@@ -192,10 +192,9 @@ class Falling(keras.callbacks.Callback):
 
 def fit(model, data, callbacks, epochs):
     """Train for some epochs."""
-    model.fit(
-        data.x_train, data.y_train, batch_size=BATCH, epochs=epochs, callbacks=callbacks, verbose=0,
-        validation_data=(data.x_validation, data.y_validation), validation_batch_size=500,
-    )  # fmt: skip
+    validation = batches.for_validation(data.x_validation, data.y_validation, 500)
+    training = batches.for_fit(data.x_train, data.y_train, BATCH, shuffle=True)
+    model.fit(**training, epochs=epochs, callbacks=callbacks, verbose=0, validation_data=validation)
 
 
 class Trainer:
