@@ -8,8 +8,9 @@ from keras_twoarg.utils import files
 from results.tables.records import ROOT, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
+USE = "two-cores-use.json"
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
-AIMED = (NETWORKS, EXPORTS, "two-cores-use.json", "two-cores-mlp.json", "two-cores-jax.json", "two-cores-torch.json")
+AIMED = (NETWORKS, EXPORTS, USE, "two-cores-mlp.json", "two-cores-jax.json", "two-cores-torch.json")
 """Measurements in which aims are looked up, the first that has it."""
 LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
@@ -133,6 +134,20 @@ def step():
     variants = measured(NETWORKS, "networks")["cnn32"]
     ratio = variants["interpolated"]["training_step"]["median"] / variants["relu"]["training_step"]["median"]
     return f"{ratio:.1f}"
+
+
+@table("cost-epochs")
+def whole_epochs():
+    """A step of `fit` over whole epochs, from a pipeline that tunes itself and from one that does not."""
+    names = {"mlp28": "MLP 28x28x1", "cnn32-half": "CNN 32x32x3, half width", "cnn32": "CNN 32x32x3"}
+    rows = []
+    for name, variants in measured(USE, "epoch").items():
+        for units, times in variants.items():
+            alone, fit, tuned = (times[task] for task in ("training_step", "fit", "fit_tuned"))
+            row = [names[name], {"auto": "two_arg"}.get(units, units), milliseconds(alone), over(fit, alone)]
+            rows.append([*row, over(tuned, alone), over(fit, variants["relu"]["fit"])])
+    columns = ["network", "units", "a step alone, ms", "in `fit`, × alone", "tuning itself, × alone"]
+    return markdown([*columns, "in `fit`, × relu"], rows)
 
 
 @table("cost-aims")
