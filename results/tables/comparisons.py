@@ -87,7 +87,7 @@ COMMANDS = {
     ),
     "results/lm-kjv": (
         "twoarg reproduce lm-kjv --first-seed 100",
-        "from seed 101 on with `--arms two_arg,swiglu,one_arg`; packed with `--ends`",
+        "from seed 101 on with `--arms two_arg,swiglu,one_arg`, and later with the other arms; packed with `--ends`",
     ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",

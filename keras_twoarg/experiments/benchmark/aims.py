@@ -87,9 +87,9 @@ AIMS = (
     _export("LiteRT", "cnn32", CNN, 2.5),
     _export("LiteRT", "mlp28", MLP, 1.5),
     Aim(
-        f"fit from tf.data, a step, {CNN}",
-        ("epoch", "cnn32", "auto", "fit"),
-        ("epoch", "cnn32", "auto", "training_step"),
+        f"fit from tf.data, a step, {HALF}",
+        ("epoch", "cnn32-half", "auto", "fit"),
+        ("epoch", "cnn32-half", "auto", "training_step"),
         "its step alone",
         1.03,
     ),
