@@ -46,14 +46,20 @@ def for_validation(x: Arrays, y: np.ndarray, batch_size: int) -> Any:
 def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
     import tensorflow as tf
 
-    with tf.device("cpu:0"):
-        arrays = keras.tree.map_structure(_tensor, (x, y))
-    rows = tf.data.Dataset.range(len(y))
-    rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)
     options = tf.data.Options()
     options.autotune.enabled = False
-    taken = rows.map(lambda row: keras.tree.map_structure(lambda array: tf.gather(array, row), arrays))
-    return taken.prefetch(2).with_options(options)
+    with tf.device("cpu:0"):
+        # In the pipeline, not in the function: TensorFlow keeps functions, and what they refer to, until the end.
+        whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
+        rows = tf.data.Dataset.range(len(y))
+        rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)
+        return tf.data.Dataset.zip((rows, whole)).map(_take).prefetch(2).with_options(options)
+
+
+def _take(rows: Any, arrays: Any) -> Any:
+    import tensorflow as tf
+
+    return keras.tree.map_structure(lambda array: tf.gather(array, rows), arrays)
 
 
 def _tensor(array: np.ndarray) -> Any:

@@ -1,5 +1,8 @@
 """Batches for `fit` and `evaluate`: the same numbers as from arrays, and nothing that TensorFlow waits for."""
 
+import gc
+import resource
+
 import keras
 import numpy as np
 import pytest
@@ -42,3 +45,18 @@ def test_tensorflow_has_nothing_to_tune_and_shuffles_anew():
     assert dataset.options().autotune.enabled is False
     first, second = (np.concatenate([y for _, y in dataset.as_numpy_iterator()]) for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(21)) and list(first) != list(second)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends read arrays")
+def test_an_epochs_arrays_are_freed_with_it():
+    """Not when Python next looks for cycles: that may be dozens of epochs later."""
+    gc.disable()
+    try:
+        trained, sizes = model(), []
+        for _ in range(12):
+            large = np.ones((1_000_000, 3), "float32")  # 12 MB
+            trained.fit(**for_fit(large, np.zeros(1_000_000, "int32"), 500_000), verbose=0)
+            sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    finally:
+        gc.enable()
+    assert sizes[-1] - sizes[1] < 60_000, f"{sizes[-1] - sizes[1]} kB more after ten epochs of 16 MB"
