@@ -22,15 +22,16 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.table import look_up
 from keras_twoarg.ops.windows import max_pool
 from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
-from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Tensors
+from keras_twoarg.utils.types import Function, Model, Tensor, Tensors
+
+Place = TwoArgActivation | BakedActivation
 
 CALIBRATION = 500
 """Samples, spread over all that are given, from which the ranges of the integers are chosen."""
 
 _BATCH = 50
-_KEPT = 4000  # argument tuples of a batch whose values the outputs' range is chosen from
 _WHOLE = {1: "uint8", 2: "uint16"}
-_LAYERS = (TwoArgActivation, BakedActivation)
+"""The integer that so many arguments of 8 bits are together."""
 
 
 def export(model: Model, path: Path, samples: np.ndarray) -> None:
@@ -39,21 +40,18 @@ def export(model: Model, path: Path, samples: np.ndarray) -> None:
     Args:
         model: A built model with one input and one output.
         path: The file, ending in `.tflite`. Its inputs and outputs are floats.
-        samples: Inputs like those the model will see.
+        samples: Inputs like those the model will see, as from `spread`.
     """
     import tensorflow as tf
 
-    spread = np.linspace(0, len(samples) - 1, min(len(samples), CALIBRATION)).round().astype(int)
-    samples = samples[spread]
     layers = flatten_layers(model)
-    places = [layer for layer in layers if isinstance(layer, _LAYERS)]
-    seen = _arguments(model, places, samples)
+    largest = _largest(model, [layer for layer in layers if isinstance(layer, Place)], samples)
     with ExitStack() as stack:
-        for place in places:
-            if place.name in seen:  # and no layer that the model never calls
-                stack.enter_context(replaced_call(place, partial(_call, place, *_table(place, seen[place.name]))))
+        for place, extent in largest.items():
+            stack.enter_context(replaced_call(place, partial(_call, place, *_table(place, extent))))
         for layer in layers:
-            if _is_plain_normalization(layer):
+            plain = isinstance(layer, keras.layers.LayerNormalization) and not (layer.center or layer.scale)
+            if plain and not getattr(layer, "rms_scaling", False):
                 stack.enter_context(replaced_call(layer, partial(_normalize, layer)))
         model.export(
             str(path),
@@ -65,26 +63,28 @@ def export(model: Model, path: Path, samples: np.ndarray) -> None:
     read_integers(path)
 
 
+def spread(samples: np.ndarray) -> np.ndarray:
+    """Return as many samples as are calibrated on, from the first to the last: data may be sorted by class."""
+    return samples[np.linspace(0, len(samples) - 1, min(len(samples), CALIBRATION)).round().astype(int)]
+
+
 def check_places(model: Model) -> None:
     """Raise a ValueError if a model has places that no table of 65,536 numbers can hold."""
     for layer in flatten_layers(model):
-        if isinstance(layer, _LAYERS) and layer.arity not in _WHOLE:
+        if isinstance(layer, Place) and layer.arity not in _WHOLE:
             raise ValueError(
                 f"In int8 phi takes one or two arguments. Received: {layer.name!r} of {layer.arity} arguments"
             )
 
 
-def _arguments(model: Model, places: Sequence[Layer], samples: np.ndarray) -> dict[str, np.ndarray]:
-    """Return argument tuples `(N, arity)` that reach each place, by its name: the largest of each batch, and others."""
-    rng = np.random.default_rng(0)
-    seen: dict[str, list[np.ndarray]] = {}
+def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict[Place, float]:
+    """Return the largest absolute argument that reaches each place which the model calls."""
+    seen: dict[Place, list[float]] = {}
 
-    def recorder(place: Layer, call: Function) -> Function:
+    def recorder(place: Place, call: Function) -> Function:
         def record(inputs: Tensors, **kwargs: object) -> Tensor:
-            tuples = ops.convert_to_numpy(ops.cast(place.tuples(inputs), "float32")).reshape(-1, place.arity)
-            drawn = rng.integers(len(tuples), size=_KEPT) if len(tuples) > _KEPT else np.arange(len(tuples))
-            chosen = [*np.abs(tuples).argmax(axis=0), *drawn]
-            seen.setdefault(place.name, []).append(tuples[chosen])
+            sizes = [ops.max(ops.abs(ops.cast(one, "float32"))) for one in keras.tree.flatten(inputs)]
+            seen.setdefault(place, []).extend(float(size) for size in sizes)
             return call(inputs, **kwargs)
 
         return record
@@ -94,33 +94,27 @@ def _arguments(model: Model, places: Sequence[Layer], samples: np.ndarray) -> di
             stack.enter_context(replaced_call(place, recorder(place, place.call)))
         for start in range(0, len(samples), _BATCH):
             model(samples[start : start + _BATCH], training=False)
-    for name, parts in seen.items():
-        if not all(np.isfinite(part).all() for part in parts):
-            raise ValueError(f"The representative dataset gives no finite pre-activations at {name!r}")
-    return {name: np.concatenate(parts) for name, parts in seen.items()}
+    for place, sizes in seen.items():
+        if not np.isfinite(sizes).all():
+            raise ValueError(f"The representative dataset gives no finite pre-activations at {place.name!r}")
+    return {place: max(1e-3, *sizes) for place, sizes in seen.items()}
 
 
-def _table(place: Layer, seen: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the step between neighbouring arguments, and phi at all of them, by the integer that they are together.
-
-    What phi gives for no argument that was seen is clipped to what it gives for those, so that the range of its values
-    is not wasted.
-    """
-    step = max(float(np.abs(seen).max()), 1e-3) / 127
+def _table(place: Place, extent: float) -> tuple[float, np.ndarray]:
+    """Return the step between neighbouring arguments, and phi at all of them, by the integer that they are together."""
+    step = extent / 127
     whole = np.arange(256**place.arity, dtype={1: "u1", 2: "<u2"}[place.arity])
-    values = _values(place, whole.view("int8").reshape(-1, place.arity) * np.float32(step))
-    there = _values(place, seen)
-    return step, np.clip(values, there.min(), there.max())
+    return step, _values(place, whole.view("int8").reshape(-1, place.arity) * np.float32(step))
 
 
-def _values(place: Layer, tuples: np.ndarray) -> np.ndarray:
+def _values(place: Place, tuples: np.ndarray) -> np.ndarray:
     if isinstance(place, TwoArgActivation):
         return place.inner.predict(tuples)[:, 0]
     cells = ops.convert_to_tensor(place.cells.value)
     return np.asarray(ops.convert_to_numpy(look_up(ops.convert_to_tensor(tuples), cells, place.grid)))
 
 
-def _call(place: Layer, step: float, values: np.ndarray, inputs: Tensors, training: bool | None = None) -> Tensor:
+def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, training: bool | None = None) -> Tensor:
     """Do what a place's `call` does: one gather, at the integers that arguments are together."""
     import tensorflow as tf
 
@@ -140,18 +134,11 @@ def _to_int8(step: float, x: Tensor) -> Tensor:
     return tf.cast(quantize(rounded * np.float32(1 / step), -128.0, 127.0), tf.int8)
 
 
-def _is_plain_normalization(layer: Layer) -> bool:
-    return isinstance(layer, keras.layers.LayerNormalization) and not (
-        layer.center or layer.scale or getattr(layer, "rms_scaling", False)
-    )
-
-
-def _normalize(layer: Layer, inputs: Tensor, **_: object) -> Tensor:
-    """Do what a LayerNorm's `call` does in operations that are fast on integers: no squared difference, no sum."""
-    axis = tuple(layer.axis) if isinstance(layer.axis, list | tuple) else layer.axis
+def _normalize(layer: Any, inputs: Tensor, **_: object) -> Tensor:
+    """Do what a LayerNorm's `call` does in operations that are fast on integers: no squared difference."""
+    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
     centered = inputs - ops.mean(inputs, axis, keepdims=True)
-    variance = ops.mean(centered * centered, axis, keepdims=True)
-    return centered * ops.rsqrt(variance + layer.epsilon)
+    return centered * ops.rsqrt(ops.mean(centered * centered, axis, keepdims=True) + layer.epsilon)
 
 
 def read_integers(path: Path) -> None:
