@@ -121,8 +121,14 @@ def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed
         formats.remove(out, "litert")
         raise
     else:
-        say(f"In int8: {changes.sentence(most_changed)}")
+        sure = (
+            ""
+            if changes.bound is None
+            else f"; of samples like these at most {changes.bound:.2%}, with 95 % confidence"
+        )
+        say(f"In int8: {changes.sentence(most_changed)}{sure}")
         if not changes.within(most_changed, most_changed):
             formats.remove(out, "litert")
+            say("Too many: the export is removed. --most-changed allows more")
             raise SystemExit(1)
     console.print(f"Export: {out}")

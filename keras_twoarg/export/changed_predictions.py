@@ -49,11 +49,10 @@ class Changes:
 
     def sentence(self, most_changed: float) -> str:
         """Return in words what changed; of a regression, the change of outputs as a share of their deviation."""
-        allowed = f"allowed are {most_changed:.1%}"
+        allowed = f"allowed are {most_changed:.2%}"
         if self.share is None:
-            return f"Outputs changed by {self.relative:.1%} of their standard deviation, root mean square ({allowed})"
-        counted = f"{self.changed} of {self.predictions} predictions changed ({self.share:.2%}; {allowed})"
-        return counted if self.bound is None else f"{counted}; of samples like these at most {self.bound:.2%}"
+            return f"outputs changed by {self.relative:.1%} of their standard deviation, root mean square ({allowed})"
+        return f"{self.changed} of {self.predictions} predictions changed ({self.share:.2%}; {allowed})"
 
     def within(self, most_changed: float, tolerance: float) -> bool:
         """Tell whether few enough predictions have changed, and regression outputs little enough."""
