@@ -5,12 +5,13 @@
 The paper's perceptron and its CNN at half width, trained for some epochs on MNIST, and the paper's CNN on 32x32x3 with
 fresh weights, timed alone. Each is exported as floats, as TensorFlow's converter quantizes it by itself (phi as a
 baked table's interpolation), and by `formats.export`. All ways of a network take turns in one process, on the cores
-that it may use (`taskset -c 0` in front: one). Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,export]'
+that it may use (`taskset -c 0` in front: one); wall time, and processor time, which other work disturbs less. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,export]'
 """
 
 import argparse
 import os
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_twoarg import bake, models
-from keras_twoarg.experiments.timing import summary, timed
+from keras_twoarg.experiments.timing import summary
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.export import calibration, formats, litert_int8, runtimes
 from keras_twoarg.layers.baked_activation import looking_up_with
@@ -39,6 +40,7 @@ WAYS = ("float", "converter", "int8")
 def networks(name, split):
     """Return ReLU and two_arg, with as many parameters and trained if data are given."""
     make, _, number, epochs = NETWORKS[name]
+    keras.utils.set_random_seed(0)
     two_arg = make(seed=0)
     both = {"relu": make(arm="relu", widths=models.matched_widths("relu", two_arg), seed=0), "two_arg": two_arg}
     for model in both.values():
@@ -64,6 +66,19 @@ def exported(arm, model, x, folder):
     return paths
 
 
+def timed(runs, x, rounds):
+    """Return wall and processor seconds of each way; all take turns."""
+    times = {key: {"wall": [], "processor": []} for key in runs}
+    for round_ in range(rounds + 1):
+        for key, run in runs.items():
+            start = time.perf_counter(), time.process_time()
+            run(x)
+            if round_:
+                times[key]["wall"].append(time.perf_counter() - start[0])
+                times[key]["processor"].append(time.process_time() - start[1])
+    return times
+
+
 def right(run, expected, split, batch=250):
     """Return the accuracy on test images, and the predictions that are not the Keras model's."""
     found = [run(split.x_test[i : i + batch]) for i in range(0, len(split.x_test), batch)]
@@ -87,10 +102,10 @@ def measure(name, split, rounds):
                 found[arm][way] = {"bytes": path.stat().st_size}
                 if trained:
                     found[arm][way] |= right(runs[arm, way], expected, split)
-        tasks = {key: partial(run, x[:batch]) for key, run in runs.items()}
-        for (arm, way), seconds in timed(tasks, rounds * 8 if "mlp" in name else rounds, lambda done: None).items():
-            times = summary(seconds)
-            found[arm][way] |= {"median": times["median"], "spread": times["spread"], "fastest": min(seconds)}
+        for (arm, way), kinds in timed(runs, x[:batch], rounds * 8 if "mlp" in name else rounds).items():
+            for kind, seconds in kinds.items():
+                times = summary(seconds)
+                found[arm][way][kind] = {"median": times["median"], "spread": times["spread"], "rounds": len(seconds)}
             print(name, arm, way, found[arm][way], flush=True)
     return found
 
