@@ -5,7 +5,8 @@
 The paper's perceptron and its CNN at half width, trained for some epochs on MNIST, and the paper's CNN on 32x32x3 with
 fresh weights, timed alone. Each is exported as floats, as TensorFlow's converter quantizes it by itself (phi as a
 baked table's interpolation), and by `formats.export`. All ways of a network take turns in one process, on the cores
-that it may use (`taskset -c 0` in front: one); wall time, and processor time, which other work disturbs less. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,export]'
+that it may use (`taskset -c 0` in front: one); wall time, and processor time, which other work disturbs less.
+Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,export]'
 """
 
 import argparse
