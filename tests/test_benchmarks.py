@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT
+from keras_twoarg import models
+from keras_twoarg.experiments.training import datasets
+from tests.helpers import ROOT, blobs
 
 BACKEND = keras.backend.backend()
 BOTH = "forward and backward"
@@ -114,3 +117,24 @@ def test_growth_measures_every_way(tmp_path):
     assert set(record["pairs"]["1024"]["baked"]) == {"forward"}
     low, high = record["pairs"]["1024"]["exact"]["both"]["quartiles"]
     assert 0 < low <= record["pairs"]["1024"]["exact"]["both"]["median"] <= high
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/int8.py exports from TensorFlow")
+def test_int8_measures_every_way_of_both_arms(monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    int8 = importlib.import_module("benchmarks.int8")
+    small = partial(models.mlp, (8, 8, 1), 3, widths=(8,))
+    monkeypatch.setattr(int8, "NETWORKS", {"mlp28": (small, 10, 100, 1), "timed alone": (small, 10, 0, 0)})
+    split = datasets.split(blobs(), seed=0)
+    for name in int8.NETWORKS:
+        found = int8.measure(name, split, 2)
+        assert set(found) == {"relu", "two_arg"}
+        for arm in found.values():
+            assert set(arm) == {"parameters", *int8.WAYS}
+            for way in int8.WAYS:
+                assert arm[way]["wall"]["median"] > 0 and arm[way]["processor"]["rounds"] == (
+                    16 if "mlp" in name else 2
+                )
+                assert ("accuracy" in arm[way]) == ("mlp" in name)
+            assert arm["float"].get("changed", 0) == 0

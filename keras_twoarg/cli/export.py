@@ -2,11 +2,17 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.cli.common import console, one_line_errors, say, twoarg
 from keras_twoarg.utils.types import Model
+
+if TYPE_CHECKING:
+    from keras_twoarg.experiments.training.datasets import Split
+
+_RECORDED = 256  # samples of data that `twoarg serve-check` compares
 
 
 @twoarg.command()
@@ -16,22 +22,49 @@ from keras_twoarg.utils.types import Model
 @click.option("--softmax", is_flag=True, help="Serve probabilities instead of logits.")
 @click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
 @click.option("--bake", "baked", is_flag=True, help="Replace phi by tables first, as `twoarg bake` does with data.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs of the comparison.")
+@click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")
+@click.option("--data", help="With --int8: data like those that will be served, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@click.option(
+    "--most-changed", type=click.FloatRange(0, 1), default=0.02, help="With --int8: largest share of other predictions."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the compared inputs: random, or a split.")
 @one_line_errors
-def export(model: Path, out: Path, format_: str, softmax: bool, pixels: bool, baked: bool, seed: int) -> None:
+def export(
+    model: Path,
+    out: Path,
+    format_: str,
+    softmax: bool,
+    pixels: bool,
+    baked: bool,
+    int8: bool,
+    data: str | None,
+    data_dir: str | None,
+    most_changed: float,
+    seed: int,
+) -> None:
     """Export a .keras file for serving.
 
     The export is loaded again and its outputs are compared. Servers look for versions: --out served/NAME/1. The
     inputs and outputs of the comparison go to recorded-1.npz beside it, for `twoarg serve-check served/NAME`.
+
+    With --int8 the ranges are those of training samples, and changed predictions are counted on validation samples.
     """
     from keras_twoarg.export import bake, formats
 
+    if int8 != (data is not None):
+        raise ValueError("--int8 and --data go together: the data choose the ranges of the integers")
+    if int8 and format_ != "litert":
+        raise ValueError(f"--int8 is for --format litert. Received: --format {format_}")
     loaded = formats.load(model)
     if baked:
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
     formats.check_target(out, format_)
+    if data is not None:
+        _in_int8(loaded, out, _split(loaded, data, data_dir, seed), pixels, most_changed)
+        return
     if not formats.comparable(loaded):
         _write(loaded, out, format_)
         console.print("Not compared: that is done for models with one input and one output")
@@ -64,3 +97,38 @@ def _write(model: Model, out: Path, format_: str) -> None:
         formats.export(model, out, format=format_)
     for warning in caught:
         console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
+
+
+def _split(model: Model, data: str, data_dir: str | None, seed: int) -> "Split":
+    from keras_twoarg.experiments.training import datasets
+
+    return datasets.split(datasets.load_for(model, data, data_dir=data_dir), seed)
+
+
+def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed: float) -> None:
+    """Export a model to LiteRT in int8, and say how many predictions that changes; leave nothing if too many do."""
+    from keras_twoarg.export import formats, litert_int8
+
+    both = litert_int8.spread(split.x_train), split.x_validation
+    representative, samples = (127.5 * (x + 1) if pixels else x for x in both)
+    formats.export(model, out, "litert", representative_dataset=representative)
+    try:
+        formats.record(model, formats.record_of(out), samples[:_RECORDED], most_changed)
+        changes = formats.changes(model, out, samples)
+    except ImportError as error:
+        console.print(f"Not compared. {error}")
+    except BaseException:
+        formats.remove(out, "litert")
+        raise
+    else:
+        sure = (
+            ""
+            if changes.bound is None
+            else f"; of samples like these at most {changes.bound:.2%}, with 95 % confidence"
+        )
+        say(f"In int8: {changes.sentence(most_changed)}{sure}")
+        if not changes.within(most_changed, most_changed):
+            formats.remove(out, "litert")
+            say("Too many: the export is removed. --most-changed allows more")
+            raise SystemExit(1)
+    console.print(f"Export: {out}")

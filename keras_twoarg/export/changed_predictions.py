@@ -47,6 +47,13 @@ class Changes:
         """
         return upper_bound(self.changed, self.samples) if self.predictions == self.samples else None
 
+    def sentence(self, most_changed: float) -> str:
+        """Return in words what changed; of a regression, the change of outputs as a share of their deviation."""
+        allowed = f"allowed are {most_changed:.2%}"
+        if self.share is None:
+            return f"outputs changed by {self.relative:.1%} of their standard deviation, root mean square ({allowed})"
+        return f"{self.changed} of {self.predictions} predictions changed ({self.share:.2%}; {allowed})"
+
     def within(self, most_changed: float, tolerance: float) -> bool:
         """Tell whether few enough predictions have changed, and regression outputs little enough."""
         return (self.share or 0.0) <= most_changed and (self.relative or 0.0) <= tolerance

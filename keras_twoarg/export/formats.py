@@ -12,17 +12,20 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_twoarg.export import onnx_file, openvino, runtimes, saved_model
+from keras_twoarg.export import litert_int8, onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
+from keras_twoarg.export.calibration import outputs
+from keras_twoarg.export.changed_predictions import Changes, count_changes, task_of
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.table import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs, was_called
-from keras_twoarg.utils.types import Model
+from keras_twoarg.utils.types import ArrayLike, Config, Model
 
 TOLERANCE = 1e-5
+_BATCH = 125
 PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA cannot compile the model"
 
 
@@ -96,10 +99,22 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
     return keras.Model(entry, {"logits": outputs})
 
 
-def record(model: Model, file: Path, x: np.ndarray) -> None:
-    """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it."""
+def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None) -> None:
+    """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it.
+
+    Args:
+        model: The model.
+        file: Where to, as `record_of` says.
+        x: Inputs.
+        most_changed: For an export in int8: the share of predictions that may differ. Defaults to `None`: outputs
+            differ by rounding alone.
+    """
     outputs = _predict(model, x)
-    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs))
+    allowed: Config = {}
+    if most_changed is not None:
+        task, threshold = task_of(model, outputs)
+        allowed = {"most_changed": most_changed, "task": task, "threshold": threshold}
+    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, **allowed))
 
 
 def export(
@@ -110,6 +125,7 @@ def export(
     softmax: bool = False,
     pixels: bool = False,
     baked: bool = False,
+    representative_dataset: ArrayLike | None = None,
 ) -> None:
     """Export a model for inference. The export needs neither keras_twoarg nor Keras.
 
@@ -126,6 +142,10 @@ def export(
         pixels: As in `servable`. Defaults to `False`.
         baked: Whether to replace phi by tables at the default tolerance, as `bake` does. With data for its
             calibration call `bake` yourself, and export what it returns. Defaults to `False`.
+        representative_dataset: For `"litert"`: inputs like those that the export will see, some hundred samples
+            `(samples, ...)`. The whole model is then quantized to int8, by TensorFlow's converter, with ranges from
+            these; a look-up of phi, baked or not, is one gather. Inputs and outputs remain floats. Some predictions
+            change: `count_changes` counts them. Defaults to `None`, which exports float32.
 
     Examples:
         >>> formats.export(models.mlp((28, 28, 1), classes=10), "exported/digits/1", baked=True)
@@ -133,7 +153,8 @@ def export(
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
     Raises:
-        ValueError: If the format is unknown, the path exists, or the model holds copies of one inner network.
+        ValueError: If the format is unknown, the path exists, or the model holds copies of one inner network; if there
+            is a representative dataset for another format, of another shape than the inputs, or not finite.
         ImportError: If a package that writes the format is missing.
 
     Warns:
@@ -149,11 +170,12 @@ def export(
         model, _ = bake(model)
     model = servable(model, softmax=softmax, pixels=pixels)
     _call_once(model)
+    samples = None if representative_dataset is None else _representative(model, representative_dataset, format)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         written = Path(folder) / path.name  # some formats demand an ending
         try:
-            _write(model, written, format)
+            _write(model, written, format, samples)
         except ImportError as error:
             needed = FORMATS[format].writer
             raise ImportError(f"The format {format!r} needs another package ({error}): pip install {needed}") from error
@@ -190,7 +212,27 @@ def _files(path: Path, format: str) -> list[Path]:
     return [path.with_suffix(second), path] if second else [path]
 
 
-def _write(model: Model, path: Path, format: str) -> None:
+def _representative(model: Model, samples: ArrayLike, format: str) -> np.ndarray:
+    """Return samples for int8, or raise a ValueError that says why there can be none."""
+    if format != "litert":
+        raise ValueError(f"`representative_dataset`, for int8, is for the format 'litert'. Received: format={format!r}")
+    if not comparable(model):
+        raise ValueError(f"In int8 a model has one input and one output. Received: {model.name!r}")
+    litert_int8.check_places(model)
+    (shape,) = (tuple(x.shape) for x in model.inputs)
+    samples = np.asarray(samples)
+    fits = samples.ndim == len(shape) and all(
+        size in (None, own) for size, own in zip(shape, samples.shape, strict=True)
+    )
+    if not fits or not len(samples):
+        raise ValueError(f"`representative_dataset` needs samples of shape {shape}. Received: shape={samples.shape}")
+    samples = litert_int8.spread(samples)
+    if not np.isfinite(samples).all():
+        raise ValueError("`representative_dataset` must be finite. Received: NaN or infinity")
+    return samples.astype(str(model.inputs[0].dtype))
+
+
+def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = None) -> None:
     if format == "openvino" and openvino.applies(model):
         openvino.export(model, path)
         return
@@ -199,6 +241,9 @@ def _write(model: Model, path: Path, format: str) -> None:
             problem = saved_model.write(model, path)
             if problem:
                 warnings.warn(f"{PORTABLE_ALONE}: {problem}", stacklevel=3)
+            return
+        if samples is not None:
+            litert_int8.export(model, path, samples)
             return
         if format == "onnx" and keras.backend.backend() == "tensorflow":
             with looking_up_plane_by_plane():
@@ -291,3 +336,19 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
         int((outputs.argmax(-1) != expected.argmax(-1)).sum()),
         len(x),
     )
+
+
+def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray) -> Changes:
+    """Load an export in int8 in its runtime, LiteRT, and count the predictions that differ from the model's.
+
+    Examples:
+        >>> x = np.random.default_rng(0).normal(size=(200, 28, 28, 1)).astype("float32")
+        >>> model = models.mlp((28, 28, 1), classes=10, seed=0)
+        >>> formats.export(model, "exported/digits-int8.tflite", "litert", representative_dataset=x)
+        >>> formats.changes(model, "exported/digits-int8.tflite", x).share < 0.1
+        True
+    """
+    run = runtimes.load(path, "litert")
+    (expected,) = outputs(model, x)
+    found = [run(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
+    return count_changes([expected], [np.concatenate(found)], [task_of(model, expected)])

@@ -112,7 +112,7 @@ def _openvino(path: str, _: bool) -> Run:
 def _litert(path: str, _: bool) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    interpreter = Interpreter(path, num_threads=_cores())
     input_index, output_index = (
         interpreter.get_input_details()[0]["index"],
         interpreter.get_output_details()[0]["index"],
@@ -129,6 +129,11 @@ def _litert(path: str, _: bool) -> Run:
         return np.asarray(interpreter.get_tensor(output_index))
 
     return run
+
+
+def _cores() -> int | None:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 FORMATS = {

@@ -8,7 +8,7 @@ A unit of arity a reads a entries of one axis, the last one unless said otherwis
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -94,13 +94,20 @@ def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
         return ops.stack(x, axis=-1)
-    shape = ops.shape(x)
+    shape = _sizes(x)
     units, axis = unit_count(x.shape, arity, axis), positive_axis(axis, len(shape))
     lead, rest = shape[:axis], shape[axis + 1 :]
     if pairing == "halves":
         return ops.moveaxis(ops.reshape(x, (*lead, arity, units, *rest)), axis, -1)
     tuples = ops.reshape(x, (*lead, units, arity, *rest))
     return ops.moveaxis(tuples, axis + 1, -1) if rest else tuples
+
+
+def _sizes(x: Tensor) -> Sequence[Any]:
+    """Return a tensor's sizes, -1 for a single unknown one, mostly the batch: an export need not find that out."""
+    if sum(size is None for size in x.shape) != 1:
+        return ops.shape(x)
+    return [-1 if size is None else size for size in x.shape]
 
 
 def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor]:

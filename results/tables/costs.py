@@ -9,6 +9,7 @@ from results.tables.records import ROOT, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 USE = "two-cores-use.json"
+INT8, INT8_WAYS = "one-core-int8.json", ("float", "converter", "int8")
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
 AIMED = (NETWORKS, EXPORTS, USE, "two-cores-mlp.json", "two-cores-jax.json", "two-cores-torch.json")
 """Measurements in which aims are looked up, the first that has it."""
@@ -76,7 +77,8 @@ def exports():
     for runtime, times in measured(EXPORTS, "exports")["cnn32"].items():
         perceptron = measured(EXPORTS, "exports")["mlp28"][runtime]
         row = [runtime, milliseconds(times["relu"]), milliseconds(times["baked"]), over(times["baked"], times["relu"])]
-        rows.append([*row, over(times["exact"], times["relu"]), over(perceptron["baked"], perceptron["relu"])])
+        exact = over(times["exact"], times["relu"]) if "exact" in times else ""  # not in int8
+        rows.append([*row, exact, over(perceptron["baked"], perceptron["relu"])])
     return markdown(["runtime", "relu, ms", "baked, ms", "× relu", "exact, × relu", "the MLP, baked, × relu"], rows)
 
 
@@ -91,6 +93,31 @@ def onnx():
             row += [over(times[name][way][kind], times[name]["relu"][kind]) for kind in ("wall", "processor")]
         rows.append(row)
     return markdown(["fetched", "the CNN, × relu", "processor time", "the MLP, × relu", "processor time"], rows)
+
+
+@table("int8-machine")
+def int8_machine():
+    """What the record of int8 was measured with."""
+    kept = files.read_json(ROOT / "benchmarks" / INT8)["machine"]
+    return f"commit {kept['commit'][:7]}, TensorFlow {kept['tensorflow'][:4]}, LiteRT, {kept['cores']} core"
+
+
+@table("cost-int8")
+def int8():
+    """LiteRT in float and in int8: times, accuracies and changed predictions, of ReLU and of phi."""
+    names = {"mlp28": "MLP 28x28x1", "cnn28-half": "CNN 28x28x1, half width", "cnn32": "CNN 32x32x3"}
+    record, rows = files.read_json(ROOT / "benchmarks" / INT8), []
+    for name, label in names.items():
+        arms = record["networks"][name]
+        for arm in ("relu", "two_arg"):
+            ways, relu = [arms[arm][way] for way in INT8_WAYS], [arms["relu"][way] for way in INT8_WAYS]
+            row = [label, arm] + [milliseconds(way["processor"]) for way in ways]
+            row += [over(ways[i]["processor"], relu[i]["processor"]) if arm == "two_arg" else "" for i in (0, 2)]
+            row += [f"{way['accuracy']:.2%}" if "accuracy" in way else "" for way in ways]
+            rows.append(row + [f"{way['changed']:,}" if "changed" in way else "" for way in ways[1:]])
+    columns = ["network", "units", "float, ms", "as converted, ms", "int8, ms", "float, × relu", "int8, × relu"]
+    accuracy = ["accuracy: float", "as converted", "int8"]
+    return markdown([*columns, *accuracy, "changed: as converted", "int8"], rows)
 
 
 @table("ridges")

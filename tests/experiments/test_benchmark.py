@@ -103,6 +103,18 @@ def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatc
         assert word in result.output
 
 
+@pytest.mark.slow
+def test_litert_has_rows_in_int8(monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setattr(exports.runtimes, "FORMATS", {"litert": exports.runtimes.FORMATS["litert"]})
+    found = exports.exports("mlp28", 2, lambda *_: None)
+    assert {runtime: set(times) for runtime, times in found.items()} == {
+        "LiteRT": {"relu", "baked", "exact"}, exports.INT8: {"relu", "baked"},
+    }  # fmt: skip
+    (table,) = tables({"machine": {}, "exports": {"mlp28": found}})
+    assert [list(column.cells)[1] for column in table.columns][-1] == "-"
+
+
 def test_ratios_are_to_relu():
     def times(median):
         return {"median": median, "spread": 0.0, "seconds": [median]}

@@ -1,0 +1,198 @@
+"""Write LiteRT in integers of 8 bits. TensorFlow's converter quantizes the model; phi becomes one gather.
+
+Two arguments of 8 bits are an integer of 16 bits, so all that phi can be asked for is a table of 65,536 numbers: the
+nearest of 256 steps along each argument, over the range that the arguments have on the calibration data.
+
+The converter would quantize a table's interpolation operation by operation, cells and positions with it, which leaves
+little of phi. And it finds no fast integer operation for a LayerNorm's variance as Keras computes it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_twoarg.layers.baked_activation import BakedActivation
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.ops.table import look_up
+from keras_twoarg.ops.windows import max_pool
+from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
+from keras_twoarg.utils.types import Function, Model, Tensor, Tensors
+
+Place = TwoArgActivation | BakedActivation
+
+CALIBRATION = 500
+"""Samples, spread over all that are given, from which the ranges of the integers are chosen."""
+
+_BATCH = 50
+_WHOLE = {1: "uint8", 2: "uint16"}
+"""The integer that so many arguments of 8 bits are together."""
+
+
+def export(model: Model, path: Path, samples: np.ndarray) -> None:
+    """Write a model, on the TensorFlow backend.
+
+    Args:
+        model: A built model with one input and one output.
+        path: The file, ending in `.tflite`. Its inputs and outputs are floats.
+        samples: Inputs like those the model will see, as from `spread`.
+    """
+    import tensorflow as tf
+
+    layers = flatten_layers(model)
+    largest = _largest(model, [layer for layer in layers if isinstance(layer, Place)], samples)
+    with ExitStack() as stack:
+        for place, extent in largest.items():
+            stack.enter_context(replaced_call(place, partial(_call, place, *_table(place, extent))))
+        for layer in layers:
+            plain = isinstance(layer, keras.layers.LayerNormalization) and not (layer.center or layer.scale)
+            if plain and not getattr(layer, "rms_scaling", False):
+                stack.enter_context(replaced_call(layer, partial(_normalize, layer)))
+        model.export(
+            str(path),
+            format="litert",
+            verbose=False,
+            optimizations=[tf.lite.Optimize.DEFAULT],
+            representative_dataset=lambda: ([sample[None]] for sample in samples),
+        )
+    read_integers(path)
+
+
+def spread(samples: np.ndarray) -> np.ndarray:
+    """Return as many samples as are calibrated on, from the first to the last: data may be sorted by class."""
+    return samples[np.linspace(0, len(samples) - 1, min(len(samples), CALIBRATION)).round().astype(int)]
+
+
+def check_places(model: Model) -> None:
+    """Raise a ValueError if a model has places that no table of 65,536 numbers can hold."""
+    for layer in flatten_layers(model):
+        if isinstance(layer, Place) and layer.arity not in _WHOLE:
+            raise ValueError(
+                f"In int8 phi takes one or two arguments. Received: {layer.name!r} of {layer.arity} arguments"
+            )
+
+
+def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict[Place, float]:
+    """Return the largest absolute argument that reaches each place which the model calls."""
+    seen: dict[Place, list[float]] = {}
+
+    def recorder(place: Place, call: Function) -> Function:
+        def record(inputs: Tensors, **kwargs: object) -> Tensor:
+            sizes = [ops.max(ops.abs(ops.cast(one, "float32"))) for one in keras.tree.flatten(inputs)]
+            seen.setdefault(place, []).extend(float(size) for size in sizes)
+            return call(inputs, **kwargs)
+
+        return record
+
+    with ExitStack() as stack:
+        for place in places:
+            stack.enter_context(replaced_call(place, recorder(place, place.call)))
+        for start in range(0, len(samples), _BATCH):
+            model(samples[start : start + _BATCH], training=False)
+    for place, sizes in seen.items():
+        if not np.isfinite(sizes).all():
+            raise ValueError(f"The representative dataset gives no finite pre-activations at {place.name!r}")
+    return {place: max(1e-3, *sizes) for place, sizes in seen.items()}
+
+
+def _table(place: Place, extent: float) -> tuple[float, np.ndarray]:
+    """Return the step between neighbouring arguments, and phi at all of them, by the integer that they are together."""
+    step = extent / 127
+    whole = np.arange(256**place.arity, dtype={1: "u1", 2: "<u2"}[place.arity])
+    return step, _values(place, whole.view("int8").reshape(-1, place.arity) * np.float32(step))
+
+
+def _values(place: Place, tuples: np.ndarray) -> np.ndarray:
+    if isinstance(place, TwoArgActivation):
+        return place.inner.predict(tuples)[:, 0]
+    cells = ops.convert_to_tensor(place.cells.value)
+    return np.asarray(ops.convert_to_numpy(look_up(ops.convert_to_tensor(tuples), cells, place.grid)))
+
+
+def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, training: bool | None = None) -> Tensor:
+    """Do what a place's `call` does: one gather, at the integers that arguments are together."""
+    import tensorflow as tf
+
+    tuples = place.tuples(keras.tree.map_structure(partial(_to_int8, step), inputs))
+    whole = tf.bitcast(tuples if place.arity == 2 else tuples[..., 0], _WHOLE[place.arity])
+    found = tf.cast(tf.gather(values, tf.cast(whole, tf.int32)), place.compute_dtype)
+    pool_size = getattr(place, "pool_size", None)
+    return found if pool_size is None else max_pool(found, pool_size, place.axis)
+
+
+def _to_int8(step: float, x: Tensor) -> Tensor:
+    """Return the nearest steps as integers. The converter quantizes what is in front with just this step."""
+    import tensorflow as tf
+
+    quantize = tf.quantization.fake_quant_with_min_max_args
+    rounded = quantize(tf.cast(x, tf.float32), -128 * step, 127 * step)
+    return tf.cast(quantize(rounded * np.float32(1 / step), -128.0, 127.0), tf.int8)
+
+
+def _normalize(layer: Any, inputs: Tensor, **_: object) -> Tensor:
+    """Do what a LayerNorm's `call` does in operations that are fast on integers: no squared difference."""
+    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
+    centered = inputs - ops.mean(inputs, axis, keepdims=True)
+    return centered * ops.rsqrt(ops.mean(centered * centered, axis, keepdims=True) + layer.epsilon)
+
+
+def read_integers(path: Path) -> None:
+    """Let look-ups in a file read quantized arguments as they are.
+
+    The converter turns these into floats, scales them to steps of 1 and casts them to the integers that they were.
+    Where one is sure of that, the three operations go.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    file = flatbuffer_utils.read_model(str(path))
+    (graph,) = file.subgraphs
+    made = {output: operator for operator in graph.operators for output in operator.outputs}
+    same: dict[int, int] = {}
+    for cast in _operators(file, graph.operators, schema.BuiltinOperator.CAST):
+        (back,) = _operators(file, [made.get(cast.inputs[0])], schema.BuiltinOperator.DEQUANTIZE) or [None]
+        (scaled,) = _operators(file, [made.get(back.inputs[0])], schema.BuiltinOperator.MUL) if back else [None]
+        if scaled and graph.tensors[cast.outputs[0]].type == schema.TensorType.INT8 and _is_one_step(file, scaled):
+            same[cast.outputs[0]] = scaled.inputs[0]
+    for operator in graph.operators:
+        operator.inputs = [same.get(tensor, tensor) for tensor in operator.inputs]
+    graph.operators = list(_still_used(graph))
+    flatbuffer_utils.write_model(file, str(path))
+
+
+def _operators(file: Any, operators: Sequence[Any], kind: int) -> list[Any]:
+    """Return those of some operators, or of nothing, that are of a kind."""
+
+    def code(operator: Any) -> int:
+        known = file.operatorCodes[operator.opcodeIndex]
+        return max(known.builtinCode, known.deprecatedBuiltinCode)  # where the schema's first 127 kinds are
+
+    return [operator for operator in operators if operator is not None and code(operator) == kind]
+
+
+def _is_one_step(file: Any, scaled: Any) -> bool:
+    """Return whether a multiplication of int8 by a constant leaves every integer what it was."""
+    tensors = file.subgraphs[0].tensors
+    before, factor, after = (tensors[i] for i in (*scaled.inputs, scaled.outputs[0]))
+    constant = file.buffers[factor.buffer].data
+    if constant is None or len(constant) != 1 or before.quantization is None or before.quantization.zeroPoint is None:
+        return False
+    times = (int(np.int8(constant[0])) - factor.quantization.zeroPoint[0]) * factor.quantization.scale[0]
+    zeros = (before.quantization.zeroPoint[0], after.quantization.zeroPoint[0])
+    ratio = times * before.quantization.scale[0] / after.quantization.scale[0]
+    return zeros == (0, 0) and abs(after.quantization.scale[0] - 1) < 1e-6 and abs(ratio - 1) < 1e-3
+
+
+def _still_used(graph: Any) -> Iterator[Any]:
+    """Yield the operators of a graph whose outputs something needs."""
+    needed, used = set(graph.outputs), []
+    for operator in reversed(graph.operators):
+        if needed & set(operator.outputs):
+            needed |= set(operator.inputs)
+            used.append(operator)
+    yield from reversed(used)
