@@ -11,7 +11,8 @@ NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores
 USE = "two-cores-use.json"
 INT8, INT8_WAYS = "one-core-int8.json", ("float", "converter", "int8")
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
-AIMED = (NETWORKS, EXPORTS, USE, "two-cores-mlp.json", "two-cores-jax.json", "two-cores-torch.json")
+BACKENDS = {"TensorFlow": USE, "JAX": "two-cores-jax.json", "torch": "two-cores-torch.json"}
+AIMED = (NETWORKS, EXPORTS, *BACKENDS.values())
 """Measurements in which aims are looked up, the first that has it."""
 LABELS = {
     "relu_keras_norm": "relu behind Keras' LayerNormalization",
@@ -29,6 +30,7 @@ MODELS = {
     "mobilenet": "MobileNetV3Small, converted, 64x64x3, batch 32; fixed: its own",
 }
 TASKS = ("training_step", "predict")
+SHORT = {"mlp28": "MLP 28x28x1", "cnn32-half": "CNN 32x32x3, half width"}
 
 
 def measured(file, part):
@@ -68,6 +70,21 @@ def network(name):
 
 for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
     table(f"cost-{name_}")(partial(network, name_))
+
+
+@table("cost-backends")
+def backends():
+    """A training step and `predict` on each backend, against relu's."""
+    rows = []
+    for backend, file in BACKENDS.items():
+        for name, variants in measured(file, "networks").items():
+            row = [backend, SHORT[name]]
+            for task in TASKS:
+                relu = variants["relu"][task]
+                row += [milliseconds(relu), *(over(variants[v][task], relu) for v in ("swiglu", "interpolated"))]
+            rows.append(row)
+    columns = ["backend", "network", "step: relu, ms", "swiglu, × relu", "two_arg, × relu"]
+    return markdown([*columns, "predict: relu, ms", "swiglu, × relu", "two_arg, × relu"], rows)
 
 
 @table("cost-exports")
@@ -166,12 +183,11 @@ def step():
 @table("cost-epochs")
 def whole_epochs():
     """A step of `fit` over whole epochs, from a pipeline that tunes itself and from one that does not."""
-    names = {"mlp28": "MLP 28x28x1", "cnn32-half": "CNN 32x32x3, half width", "cnn32": "CNN 32x32x3"}
     rows = []
     for name, variants in measured(USE, "epoch").items():
         for units, times in variants.items():
             alone, fit, tuned = (times[task] for task in ("training_step", "fit", "fit_tuned"))
-            row = [names[name], {"auto": "two_arg"}.get(units, units), milliseconds(alone), over(fit, alone)]
+            row = [SHORT[name], {"auto": "two_arg"}.get(units, units), milliseconds(alone), over(fit, alone)]
             rows.append([*row, over(tuned, alone), over(fit, variants["relu"]["fit"])])
     columns = ["network", "units", "a step alone, ms", "in `fit`, × alone", "tuning itself, × alone"]
     return markdown([*columns, "in `fit`, × relu"], rows)
