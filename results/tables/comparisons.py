@@ -89,6 +89,10 @@ COMMANDS = {
         "twoarg reproduce lm-kjv --first-seed 100",
         "from seed 101 on with `--arms two_arg,swiglu,one_arg`, and later with the other arms; packed with `--ends`",
     ),
+    "results/lm-pydocs": (
+        "twoarg reproduce lm-pydocs --first-seed 100 --arms two_arg,one_arg,swiglu,gelu,relu_squared",
+        "the first runs of those that are planned; packed with `--ends`",
+    ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",
         "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",

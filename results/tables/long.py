@@ -5,7 +5,7 @@ from results.tables.records import accuracy, against, difference, each, epochs_t
 from results.tables.speed import mean, step_ratio
 
 FOLDER, THRESHOLD = "results/mlp-mnist-200", 0.95
-ARMS = ("two_arg", "relu")
+ARMS = ("two_arg", "one_arg", "relu")
 
 
 @table("long")

@@ -8,7 +8,7 @@ from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.models import ARMS
 from keras_twoarg.utils import files
 from results.tables.networks import EARLY, FASHION, MNIST
-from results.tables.records import ROOT, against, interval, runs, spread, stored, table, verdict
+from results.tables.records import ROOT, against, each, interval, runs, spread, stored, table, verdict
 
 
 class Task(NamedTuple):
@@ -23,6 +23,8 @@ class Task(NamedTuple):
 PACKED = "results/tables"
 """Start of the names of the folders with tables."""
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
+SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
+"""Too few seeds so far: no part of the comparison."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -194,6 +196,19 @@ def pays_seconds():
         "seeds",
     )
     return markdown(columns, rows)
+
+
+@table("pays-second-text")
+def pays_second_text():
+    """The second text: every unit's end, beside that of two_arg."""
+    rows, figure = [], FIGURES[SECOND_TEXT.figure]
+    two_arg = of(SECOND_TEXT, "two_arg", figure)
+    for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(SECOND_TEXT.folder)))):
+        own = of(SECOND_TEXT, arm, figure)
+        ahead = np.mean([two_arg[seed] - own[seed] for seed in own if seed in two_arg])
+        parameters = f"{runs(SECOND_TEXT.folder, arm)[0].parameters:,}"
+        rows.append((arm, parameters, each(own, 3), "" if arm == "two_arg" else f"{ahead:+.3f}"))
+    return markdown(("units", "parameters", "test, bits, of each seed", "two_arg minus it, mean"), rows)
 
 
 @table("pays-tables")
