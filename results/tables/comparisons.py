@@ -29,9 +29,9 @@ COMMANDS = {
         "NODES 81, 41, 33; by the function that it calls, phi's first surface fitted once for each seed",
     ),
     "results/mlp-mnist-200": (
-        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu --phi-init glorot --epochs 200 "
+        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu,one_arg --phi-init glorot --epochs 200 "
         "--frozen-epochs 0 --first-seed 100",
-        "packed with `--ends`",
+        "one_arg later, first seeds; packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (
