@@ -64,7 +64,7 @@ def _positions(tuples: torch.Tensor, grid: Interpolation) -> tuple[torch.Tensor,
     if -1 <= low and high <= 1:  # false for NaN
         return positions[None, None], positions.new_empty(0, dtype=torch.int64)
     outside = ~(positions.abs() <= 1).all(-1)
-    # The gradient of NaN would be added wherever it points to in memory.
+    # The gradient at NaN ends the process (torch 2.13).
     return positions.nan_to_num(0.0).clamp(-1, 1)[None, None], outside.nonzero()[:, 0]
 
 

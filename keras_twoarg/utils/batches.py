@@ -49,7 +49,7 @@ def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
     options = tf.data.Options()
     options.autotune.enabled = False
     with tf.device("cpu:0"):
-        # In the pipeline, not in the function: TensorFlow keeps functions, and what they refer to, until the end.
+        # In the pipeline, not in the function that takes rows: that is freed when Python next looks for cycles.
         whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
         rows = tf.data.Dataset.range(len(y))
         rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)

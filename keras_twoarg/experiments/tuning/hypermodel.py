@@ -211,6 +211,8 @@ class OuterHyperModel(kt.HyperModel):
 
 def _in_batches(args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object, ...], Config]:
     """Return arguments of `fit` with arrays in batches, if the data are one array of inputs and one of targets."""
+    if {"sample_weight", "validation_split", "validation_batch_size"} & set(kwargs):  # Keras wants arrays for these
+        return args, kwargs
     match args:
         case np.ndarray() as x, np.ndarray() as y:
             batch_size = kwargs.pop("batch_size")

@@ -1,6 +1,7 @@
 """The space of a search: matched networks whatever is chosen, and choices without sense are refused."""
 
 import keras
+import numpy as np
 import pytest
 
 from keras_twoarg import models
@@ -10,7 +11,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
 kt = pytest.importorskip("keras_tuner")
 from keras_twoarg.experiments import tuning  # noqa: E402
-from keras_twoarg.experiments.tuning import oracles  # noqa: E402
+from keras_twoarg.experiments.tuning import hypermodel, oracles  # noqa: E402
 
 
 @pytest.mark.slow
@@ -54,3 +55,15 @@ def test_choices_are_stored_as_one_type():
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
         tuning.OuterHyperModel(**{"arm": "relu", "input_shape": (8, 8, 1), "classes": 3, **settings})
+
+
+def test_fit_gets_arrays_in_batches_where_keras_allows_it():
+    x, y = np.zeros((6, 3), "float32"), np.zeros(6, "int32")
+    args, kwargs = hypermodel._in_batches((x, y), {"batch_size": 2, "validation_data": (x, y), "epochs": 3})
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    assert args == () and kwargs["epochs"] == 3 and ("batch_size" in kwargs) != on_tensorflow
+    assert isinstance(kwargs["validation_data"], tuple) != on_tensorflow
+    for needs_arrays in ({"validation_split": 0.5}, {"sample_weight": y}, {"validation_batch_size": 3}):
+        given = {"batch_size": 2, **needs_arrays}
+        assert hypermodel._in_batches((x, y), given) == ((x, y), given)
+    assert hypermodel._in_batches(([x], y), {"batch_size": 2})[1] == {"batch_size": 2}
