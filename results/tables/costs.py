@@ -172,12 +172,62 @@ for backend_ in PLACES:
     table(f"cost-places-{backend_}")(partial(places, backend_))
 
 
+def _ratio(times, fixed, task):
+    """Return how many times as long a task takes as with the fixed activation, or None where it was not timed."""
+    return times[task]["median"] / fixed[task]["median"] if task in times else None
+
+
+def _on_backends():
+    """Return for each kind of model, and backend, what a training step and `predict` take over its usual activation."""
+    ratios = {}
+    for backend, file in BACKENDS.items():
+        for name, variants in measured(file, "networks").items():
+            ratios[name, backend] = [_ratio(variants["interpolated"], variants["relu"], task) for task in TASKS]
+    for backend, file in (("TensorFlow", PLACES["tensorflow"]), ("JAX", PLACES["jax"])):
+        for name, variants in measured(file, "places").items():
+            ratios[name, backend] = [_ratio(variants["auto"], variants["fixed"], task) for task in TASKS]
+    paper = measured(NETWORKS, "networks")["cnn32"]
+    ratios["cnn32", "TensorFlow"] = [_ratio(paper["interpolated"], paper["relu"], task) for task in TASKS]
+    return ratios
+
+
+SHORTLY = {
+    "cnn32": "the paper's CNN, 32x32x3, batch 128; relu",
+    "cnn32-half": "the same at half width, batch 64; relu",
+    "mlp28": "the paper's perceptron, 28x28x1, batch 200; relu",
+    "transformer": "a character Transformer; gelu",
+    "mobilenet": "a converted MobileNetV3Small; its own",
+    "recurrent": "a recurrent cell over 50 steps; tanh",
+}
+
+
+@table("cost-short")
+def short():
+    """Time over that of the usual activation, of each kind of model on each backend."""
+    ratios, rows = _on_backends(), []
+    for name, label in SHORTLY.items():
+        row = [label]
+        for backend in BACKENDS:
+            row += [f"{ratio:.2f}" for ratio in ratios.get((name, backend), ())] or ["", ""]
+        rows.append(row)
+    columns = [f"{backend}, {task}" for backend in BACKENDS for task in ("step", "predict")]
+    return markdown(["model; its usual activation", *columns], rows)
+
+
 @table("cost-step")
 def step():
-    """A training step of the CNN, against relu's."""
-    variants = measured(NETWORKS, "networks")["cnn32"]
-    ratio = variants["interpolated"]["training_step"]["median"] / variants["relu"]["training_step"]["median"]
-    return f"{ratio:.1f}"
+    """Training steps over those of the usual activation, from the cheapest backend to the dearest."""
+    phrases = {
+        "{} times ReLU's in CNNs and perceptrons": ("cnn32", "cnn32-half", "mlp28"),
+        "{} times GELU's in Transformers": ("transformer",),
+        "{} in a converted MobileNetV3Small": ("mobilenet",),
+        "{} in recurrent cells": ("recurrent",),
+    }
+    ratios, parts = _on_backends(), []
+    for phrase, names in phrases.items():
+        own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
+        parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
+    return ", ".join(parts)
 
 
 @table("cost-epochs")
