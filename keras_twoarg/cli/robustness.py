@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, say, show_progress, twoarg, words
+from keras_twoarg.utils.allocator import keep_freed_memory
 
 
 @twoarg.command()
@@ -42,6 +43,7 @@ def robustness(
             del settings[name]
         elif settings[name] == ("none",):
             settings[name] = ()
+    keep_freed_memory()
     dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
     with show_progress() as progress:
         compared = None

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.training.configuration import DATA_HELP, Configuration
+from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import warning_to
 
 
@@ -43,6 +44,7 @@ def train(
         chosen = {key for key in configuration if command.get_parameter_source(key) is ParameterSource.COMMANDLINE}
         configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
     context = Configuration(**configuration).context  # a mistake should show before the data is read
+    keep_freed_memory()
     dataset = datasets.load(data, data_dir=data_dir, context=context)
     if subset:
         dataset = datasets.subset(dataset, subset)

@@ -11,6 +11,7 @@ from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_er
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.search_settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
@@ -67,6 +68,7 @@ def tune(
     from keras_twoarg.experiments.tuning import tune as job
 
     if worker_of is not None:
+        keep_freed_memory()
         name = name or f"{platform.node()}-{os.getpid()}"
         with show_progress() as progress:
             cluster.worker(out, worker_of, name, progress, chief_timeout=chief_timeout, data_dir=data_dir)

@@ -20,6 +20,7 @@ from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
 from keras_twoarg.utils import subprocesses, versions
+from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
 
@@ -229,6 +230,7 @@ def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress
 
 def run_one(progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None) -> None:
     """Run one arm and seed of a plan, in a child process."""
+    keep_freed_memory()
     settings = plan_of(plan)
     dataset = load_data(settings, data_dir)
     sessions.run_sessions(dataset, folder, progress, say=warning_to(progress), **configuration)

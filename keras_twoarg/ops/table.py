@@ -95,6 +95,9 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool,
     tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
     if may_compile(training):
         return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
+    if keras.backend.backend() == "jax" and not training and not on_gpu():
+        # Rows would be kept until the polynomial reads them, in memory that is asked for anew at each call.
+        return look_up_by_numbers(ops.unstack(tuples, axis=-1), cells, grid)[:, None]
     return fastest_look_up(tuples, cells, grid)[:, None]
 
 

@@ -22,6 +22,7 @@ from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, c
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, Trial, check_files, make_oracle, sorted_trials
 from keras_twoarg.utils import files, subprocesses, versions
+from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import Config, JsonObject, Model
 
@@ -186,6 +187,7 @@ def run_arm(
     progress: Progress, settings: JsonObject, arm: str, out: str, lost: list[str], data_dir: str | None
 ) -> list[JsonObject]:
     """Search one arm in this process; `lost` are trials that killed an earlier one."""
+    keep_freed_memory()
     search = search_of(settings)
     dataset = search.load(data_dir)
     hypermodel, folder = search.hypermodel(arm, dataset), Path(out) / arm

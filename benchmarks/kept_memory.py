@@ -1,0 +1,83 @@
+"""What it gains that a process keeps the memory that it frees (`utils.allocator`), with any activation.
+
+    python benchmarks/kept_memory.py --out benchmarks/two-cores-memory.json
+
+Training steps and `predict` of the CNNs of 32x32x3 with ReLU, SwiGLU and two arguments. Each setting has processes of
+its own, which take turns, so that peaks can be told too; medians of all their steps. Keras' backend is the one in use.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+
+from keras_twoarg.experiments import timing
+from keras_twoarg.experiments.benchmark import networks
+from keras_twoarg.utils import files, versions
+from keras_twoarg.utils.allocator import keep_freed_memory
+from keras_twoarg.utils.progress import no_progress
+
+SETTINGS = ("given back", "kept")
+VARIANTS = ("relu", "swiglu", "interpolated")
+TASKS = ("training_step", "predict")
+
+
+def child(network, setting, rounds):
+    """Time one network in one setting, and print what came out."""
+    if setting == "kept" and not keep_freed_memory():
+        sys.exit("This system's allocator cannot be told to keep memory")
+    times = networks.network(network, VARIANTS, rounds, no_progress)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"times": times, "peak": peak}))
+
+
+def measure(network, processes, rounds):
+    """Return the summaries of each setting, whose processes take turns."""
+    results = {setting: [] for setting in SETTINGS}
+    for _ in range(processes):
+        for setting in SETTINGS:
+            command = [sys.executable, __file__, "--child", network, setting, "--rounds", str(rounds)]
+            printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            results[setting].append(json.loads(printed.splitlines()[-1]))
+    return {setting: together(runs) for setting, runs in results.items()}
+
+
+def together(runs):
+    """Return the largest peak of some processes, in MB, and the summary of their times."""
+    times = {
+        variant: {
+            task: timing.summary([s for run in runs for s in run["times"][variant][task]["seconds"]]) for task in TASKS
+        }
+        for variant in VARIANTS
+    }
+    return {"peak": max(run["peak"] for run in runs), "times": times}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.child:
+        return child(*options.child, options.rounds)
+    measured = {name: measure(name, options.processes, options.rounds) for name in ("cnn32-half", "cnn32")}
+    for name, settings in measured.items():
+        before, kept = (settings[setting]["times"] for setting in SETTINGS)
+        for variant in VARIANTS:
+            for task in TASKS:
+                now, then = kept[variant][task]["median"], before[variant][task]["median"]
+                print(f"{name:12} {variant:14} {task:14} {1e3 * now:8.1f} ms, {then / now:.2f} times as fast")
+    if options.out:
+        record = files.read_json(options.out) if options.out.exists() else {}
+        machine = {"versions": versions.versions(), "commit": versions.commit()}
+        files.write_json(options.out, {**record, keras.backend.backend(): {"machine": machine, "networks": measured}})
+
+
+if __name__ == "__main__":
+    main()
