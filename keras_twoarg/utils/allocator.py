@@ -20,7 +20,8 @@ def keep_freed_memory() -> bool:
     """
     try:
         libc = ctypes.CDLL(None)
-        libc.gnu_get_libc_version  # noqa: B018: another library's mallopt may do otherwise
+        if not hasattr(libc, "gnu_get_libc_version"):  # another library's mallopt may do otherwise
+            return False
         return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGEST) and libc.mallopt(_TRIM_THRESHOLD, _LARGEST))
     except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
         return False
