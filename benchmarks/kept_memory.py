@@ -58,6 +58,7 @@ def together(runs):
 
 
 def main():
+    """Time both CNNs in both settings, or be the process of one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--processes", type=int, default=2)
