@@ -243,6 +243,22 @@ def whole_epochs():
     return markdown([*columns, "in `fit`, × relu"], rows)
 
 
+@table("cost-memory")
+def kept_memory():
+    """The CNNs, where a process keeps what it frees and where it does not."""
+    units, rows = {"interpolated": "two_arg"}, []
+    for name, settings in measured("two-cores-memory.json", "tensorflow")["networks"].items():
+        before, kept = settings["given back"], settings["kept"]
+        for variant, times in kept["times"].items():
+            row = [SHORT.get(name, "CNN 32x32x3"), units.get(variant, variant)]
+            for task in ("training_step", "predict"):
+                then = before["times"][variant][task]
+                row += [milliseconds(then), milliseconds(times[task]), over(then, times[task])]
+            rows.append(row)
+    columns = ["network", "units", "step, ms", "kept", "times as fast", "predict, ms", "kept", "times as fast"]
+    return markdown(columns, rows)
+
+
 @table("cost-aims")
 def aims():
     """What is aimed at, beside what the committed measurements reached."""
