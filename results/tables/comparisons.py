@@ -31,7 +31,7 @@ COMMANDS = {
     "results/mlp-mnist-200": (
         "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu,one_arg --phi-init glorot --epochs 200 "
         "--frozen-epochs 0 --first-seed 100",
-        "one_arg later, first seeds; packed with `--ends`",
+        "one_arg later; packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (

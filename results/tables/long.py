@@ -16,19 +16,12 @@ def long():
         records, itself = runs(FOLDER, arm), arm == "two_arg"
         own, fast = accuracy(records), epochs_to(records, THRESHOLD)
         row = [arm, f"{records[0].parameters:,}", f"{median(fast)} ({each(fast, 0)})"]
-        row += ["" if itself else _behind(epochs_to(runs(FOLDER, "two_arg"), THRESHOLD), fast, 1)]
+        row += ["" if itself else difference(epochs_to(runs(FOLDER, "two_arg"), THRESHOLD), fast, 1)]
         row += [f"{spread(own)} ({each(own)})"]
-        row += ["" if itself else _behind(accuracy(runs(FOLDER, "two_arg")), own)]
+        row += ["" if itself else difference(accuracy(runs(FOLDER, "two_arg")), own)]
         rows.append([*row, each({record.seed: record.best_epoch for record in records}, 0)])
     columns = ["arm", "parameters", "epochs to 95 %", "two_arg minus it", "test accuracy", "two_arg minus it"]
     return markdown([*columns, "best epoch"], rows)
-
-
-def _behind(two_arg, own, digits=2):
-    """Return two_arg minus an arm, with an interval from three seeds on: two may agree by chance."""
-    if len(own) > 2:
-        return difference(two_arg, own, digits)
-    return f"{mean({seed: two_arg[seed] - own[seed] for seed in own}):+.{digits}f}"
 
 
 @table("long-seconds")
@@ -38,11 +31,11 @@ def long_seconds():
     return f"{relu / two_arg:.2f}, and {relu / two_arg / step_ratio('interpolated_41'):.2f} in training time"
 
 
-def faster():
-    """Return two_arg's epochs to 95 % against relu's."""
-    return against(*(epochs_to(runs(FOLDER, arm), THRESHOLD) for arm in ("two_arg", "relu")))
+def faster(arm):
+    """Return two_arg's epochs to 95 % against another arm's."""
+    return against(*(epochs_to(runs(FOLDER, one), THRESHOLD) for one in ("two_arg", arm)))
 
 
-def higher():
-    """Return two_arg's test accuracy against relu's."""
-    return against(accuracy(runs(FOLDER, "two_arg")), accuracy(runs(FOLDER, "relu")))
+def higher(arm):
+    """Return two_arg's test accuracy against another arm's."""
+    return against(*(accuracy(runs(FOLDER, one)) for one in ("two_arg", arm)))
