@@ -208,10 +208,9 @@ def short():
     for name, label in SHORTLY.items():
         row = [label]
         for backend in BACKENDS:
-            row += [f"{ratio:.2f}" for ratio in ratios.get((name, backend), ())] or ["", ""]
+            row.append(" / ".join(f"{ratio:.2f}" for ratio in ratios.get((name, backend), ())))
         rows.append(row)
-    columns = [f"{backend}, {task}" for backend in BACKENDS for task in ("step", "predict")]
-    return markdown(["model; its usual activation", *columns], rows)
+    return markdown(["model; its usual activation", *BACKENDS], rows)
 
 
 @table("cost-step")
