@@ -3,10 +3,16 @@
     python results/stalls.py --data cifar10.npz --out results/stalls.json
     python results/stalls.py --data cifar10.npz --seeds 2 --starts small,unscaled --out look.json
 
-Before the first step: how much of what the last hidden layer passes on depends on the image. Of the variance of its
-outputs over 500 training images and all units, that is the part within a unit; the rest are the units' own means.
-Then 240 steps of 100 images, trained as the CNNs of results/early-training, and the accuracy on 4,000 validation
-images: at most 12 % is a stall. Behind each unit stand the biases of the next layer, uniform within 1 / sqrt(fan_in).
+240 steps of 100 images, trained as the CNNs of results/early-training, and the accuracy on 4,000 validation images: at
+most 12 % is a stall. Before the first step two quantities are measured that might foretell it:
+
+* the share of the variance of the last hidden layer's outputs, over 500 training images and all units, that depends on
+  the image; the rest are the units' own means;
+* the gain of a layer: how many times as large the mean square of the gradients is in front of a unit as in front of the
+  next layer's. With k the mean squared slope of phi over its variance, m its mean and s its standard deviation at
+  normally distributed pairs, and outer weights and biases uniform within 1 / sqrt(fan_in), it is
+  k s^2 / (s^2 + m^2 + 1 / fan_in). Gradients grow from layer to layer where it is above 1 and fade where it is below
+  (Poole et al., 2016; Schoenholz et al., 2017).
 
 A run that is in --out is not run again. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli]' and CIFAR-10 as .npz
 """
@@ -18,28 +24,57 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.pretraining import grid
 from keras_twoarg.experiments.training import configuration, datasets, networks, training_loop
 from keras_twoarg.utils import batches, files, versions
 
 PLAIN = configuration.Configuration(architecture="cnn", widths=(30, 60, 60, 60), phi_init="random")
-ZERO_BIASES = "small-zero-biases"
+ZERO_BIASES, CRITICAL = "small-zero-biases", "critical"
 STARTS = {
     "small": replace(PLAIN, phi_init_std=0.01),
     "unscaled": replace(PLAIN, phi_init_std="paper"),
+    CRITICAL: PLAIN,
     ZERO_BIASES: replace(PLAIN, phi_init_std=0.01),
     "glorot": replace(PLAIN, phi_init="glorot"),
     "relu": replace(PLAIN, arm="relu", widths=None),
 }
-"""How phi starts: a random surface of standard deviation 0.01, one that is not scaled, the first with all outer biases
-zero, Glorot's weights; and ReLU units, as many parameters."""
+"""How phi starts: a random surface of standard deviation 0.01, one that is not scaled, one whose scale makes the gain
+1, the first with all outer biases zero, Glorot's weights; and ReLU units, as many parameters."""
+FAN_IN = 3 * 3 * 30
+"""Of the layer behind the first units."""
 FIRST_SEED = 200
 STEPS, BATCH = 240, 100
 STALLED = 0.12
 
 
+def slopes_and_scale(surface):
+    """Return a surface's mean squared slope over its variance, its mean and its standard deviation, at normal pairs."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20_000))
+    step = 0.01
+    along = [(surface(x + dx, y + dy) - surface(x - dx, y - dy)) / (2 * step) for dx, dy in ((step, 0), (0, step))]
+    values = surface(x, y)
+    return float(sum(np.mean(d**2) for d in along) / values.var()), float(values.mean()), float(values.std())
+
+
+def gain(surface):
+    """Return a layer's gain with a surface as phi."""
+    k, mean, std = slopes_and_scale(surface)
+    return k * std**2 / (std**2 + mean**2 + 1 / FAN_IN)
+
+
+def critical_std(surface):
+    """Return the standard deviation over the grid, `phi_init_std`, to which a surface is scaled for a gain of 1."""
+    k, mean, std = slopes_and_scale(surface)
+    at_normal_pairs = (1 / FAN_IN / (k - 1 - (mean / std) ** 2)) ** 0.5
+    return float(grid(surface, 2)[1].std()) * at_normal_pairs / std
+
+
 def network(start, data, seed):
     """Return the network of a start, not trained."""
     settings = replace(STARTS[start], seed=seed)
+    if start == CRITICAL:
+        settings = replace(settings, phi_init_std=critical_std(surfaces.random_field(seed, 2)))
     shape, classes = data.x_train.shape[1:], 10
     phi = None
     if settings.arm == "two_arg":
@@ -52,7 +87,7 @@ def network(start, data, seed):
         for layer in model.layers:
             if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
                 layer.bias.assign(np.zeros(layer.bias.shape))
-    return model
+    return model, phi
 
 
 def share_of_images(model, images):
@@ -63,15 +98,16 @@ def share_of_images(model, images):
 
 def run(start, data, seed, steps):
     """Measure and train one network."""
-    model = network(start, data, seed)
+    model, phi = network(start, data, seed)
+    gained = gain(lambda x, y: phi.predict(np.stack([x, y], -1))[:, 0]) if phi else None
     share = share_of_images(model, data.x_train[:500])
     training_loop.compile_network(model, keras.optimizers.Adam(1e-3))
     rows = np.random.default_rng(seed).permutation(len(data.y_train))[: steps * BATCH]
     model.fit(**batches.for_fit(data.x_train[rows], data.y_train[rows], BATCH), verbose=0)
     reached = training_loop.evaluate(model, data.x_validation[:4000], data.y_validation[:4000])
     return {
-        "start": start, "seed": seed, "share": share, "steps": steps, "val_accuracy": reached["accuracy"],
-        "val_loss": reached["loss"], "commit": versions.commit(), "versions": versions.versions(),
+        "start": start, "seed": seed, "share": share, "gain": gained, "steps": steps,
+        "val_accuracy": reached["accuracy"], "val_loss": reached["loss"], "commit": versions.commit(), "versions": versions.versions(),
     }  # fmt: skip
 
 
