@@ -107,7 +107,8 @@ def run(start, data, seed, steps):
     reached = training_loop.evaluate(model, data.x_validation[:4000], data.y_validation[:4000])
     return {
         "start": start, "seed": seed, "share": share, "gain": gained, "steps": steps,
-        "val_accuracy": reached["accuracy"], "val_loss": reached["loss"], "commit": versions.commit(), "versions": versions.versions(),
+        "val_accuracy": reached["accuracy"], "val_loss": reached["loss"],
+        "commit": versions.commit(), "versions": versions.versions(),
     }  # fmt: skip
 
 
