@@ -20,7 +20,7 @@ def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Den
 
     Args:
         surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
-        other: Values of the other surface on the same nodes; outside of the grid it goes on as a constant.
+        other: Values of the other surface on the same nodes; outside of the grid it is constant.
         density: Where the first surface's arguments fall.
 
     Returns:

@@ -34,7 +34,7 @@ def bench(
     """Measure what two arguments cost.
 
     Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
-    file; the same command goes on with the next one. The last table is what we aim at, and what was reached.
+    file; the same command resumes with the next one. The last table is what we aim at, and what was reached.
     """
     from keras_twoarg.experiments.benchmark.networks import NETWORKS, VARIANTS
     from keras_twoarg.experiments.benchmark.run import PARTS, run

@@ -30,7 +30,7 @@ def robustness(
 ) -> None:
     """Measure MODEL under corruptions and AutoAttack.
 
-    The 15 corruptions of CIFAR-10-C. The same command goes on where it was stopped.
+    The 15 corruptions of CIFAR-10-C. The same command resumes what was stopped.
     """
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
     from keras_twoarg.experiments.reports.robustness_tables import single_table

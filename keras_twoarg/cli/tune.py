@@ -60,7 +60,7 @@ def tune(
 ) -> None:
     """Search for the best hyperparameters of each arm.
 
-    Every arm has the same number of parameters and the same budget. The same command goes on where it was
+    Every arm has the same number of parameters and the same budget. The same command resumes a search that was
     stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
     """

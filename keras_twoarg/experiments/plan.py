@@ -1,8 +1,8 @@
 """Run a plan: every arm and seed of a comparison, each in a process of its own.
 
 A plan is a small TOML file (`plans/mlp-mnist.toml` and its neighbours). Each run has its folder `ARM-SEED`. A run that
-was stopped goes on where it was; one that is finished is not run again; one that fails, for example for lack of memory,
-leaves a record that says so, is counted in every table, and is tried again the next time.
+was stopped resumes; one that is finished is not run again; one that fails, for example for lack of memory,
+leaves a record that says so, is counted in every table, and is retried the next time.
 """
 
 import sys

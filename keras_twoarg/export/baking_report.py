@@ -19,7 +19,7 @@ class Place:
         largest_on_plane: Largest absolute error on a fine grid over the whole table.
         mean_on_plane: Mean absolute error on that grid.
         deviation: Standard deviation of phi at the calibration data's pre-activations: the errors' scale.
-        outside: Share of pre-activations outside of the table, where it goes on linearly.
+        outside: Share of pre-activations outside of the table, where it extrapolates linearly.
         bytes: Size of the table.
     """
 

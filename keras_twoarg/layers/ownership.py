@@ -1,7 +1,7 @@
 """One inner network belongs to one model: a warning where a second one trains it, or loads weights into it.
 
 A phi that is made outside of the function which builds a model (KerasTuner's `build`) is the same one in every model
-that the function returns: each goes on with what the last one has learned, and changes it for all of them. Models that
+that the function returns: each continues what the last one has learned, and changes it for all of them. Models that
 share layers, nested models, and models within one model may well share a phi, and so may any where it is frozen.
 
 Keras has no list of the live models. They are looked for among all live objects, which takes a tenth of a second, and

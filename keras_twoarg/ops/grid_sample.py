@@ -1,7 +1,7 @@
 """The look-up on torch, by its own `grid_sample`: one operation for what takes some twenty.
 
 `grid_sample` knows the table's nodes alone. Pairs beyond them, which are few, are looked up as elsewhere, so that the
-border cells go on linearly. Its gradient cannot be differentiated; where that is wanted, the portable look-up is.
+border cells extrapolate linearly. Its gradient cannot be differentiated; where that is wanted, the portable look-up is.
 """
 
 from collections.abc import Sequence

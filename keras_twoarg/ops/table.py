@@ -6,7 +6,7 @@ f = (x - t_i) / h within it, phi is replaced by the function that is linear in e
     one argument    y = T_i + f (T_(i+1) - T_i)
     two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
 
-The cell is clamped to the grid and the position in it is not, so that the border cells go on linearly outside, as
+The cell is clamped to the grid and the position in it is not, so that the border cells extrapolate linearly, as
 a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
 largest second derivatives along each argument.
 
@@ -189,7 +189,7 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
 
     They gather rows of the table, which compilers do faster than gathering numbers one by one.
     """
-    # The arguments apart from the first line on: where operations run one by one, strided slices cost most.
+    # Split into vectors at once: where operations run one by one, strided slices cost most.
     row, positions = _row(ops.unstack(tuples, axis=-1), grid)
     return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
 

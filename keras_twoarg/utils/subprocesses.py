@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it takes or breaks is its own, and the parent sees its progress."""
+"""Work in a child process: its memory and its crashes stay there, and the parent sees its progress."""
 
 import importlib
 import json

@@ -45,7 +45,7 @@ class Table:
     flagged: frozenset[tuple[int, int]] = frozenset()
 
     def rich(self) -> "RenderableType":
-        """Return the table for a terminal; where that is too narrow, cells go on in the next line."""
+        """Return the table for a terminal; where that is too narrow, cells wrap."""
         from rich import box
         from rich.console import Group
         from rich.table import Table as RichTable

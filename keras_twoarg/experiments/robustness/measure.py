@@ -1,4 +1,4 @@
-"""One model's robustness, corruption by corruption and attack by attack; it goes on where it was stopped."""
+"""One model's robustness, corruption by corruption and attack by attack; it resumes where it stopped."""
 
 import hashlib
 import os
@@ -105,7 +105,7 @@ def evaluate(
     """
     _check_arguments(corruptions, attacks, points)
     require_images(dataset, "Robustness")
-    name = Path(dataset.name.split(",")[0]).stem  # a subset's name goes on
+    name = Path(dataset.name.split(",")[0]).stem  # a subset's name is longer
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
     classifier = PixelClassifier(model, bounds)

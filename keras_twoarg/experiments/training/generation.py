@@ -22,7 +22,7 @@ def generate(
     Args:
         model: A causal network from `(batch, context)` tokens to logits, such as `models.transformer`.
         text: What it was trained on.
-        start: What to go on with, at least one character.
+        start: The beginning of the text, at least one character.
         length: Characters to write. Defaults to `200`.
         temperature: What logits are divided by; lower writes what is likelier. Defaults to `0.8`.
         seed: Seed of the draws. Defaults to `0`.

@@ -1,6 +1,6 @@
 """One training run: epochs with a checkpoint after each, the best weights by validation loss, one look at the test set.
 
-Killed at any moment and started again, a run goes on behind its last whole epoch and ends with the same numbers on a
+Killed at any moment and started again, a run resumes after its last whole epoch and ends with the same numbers on a
 CPU: the checkpoint holds the optimizer's and dropout's state, and the order of the batches depends on the seed and
 the epoch alone.
 """
@@ -83,7 +83,7 @@ def fit(
     inner: InnerNetwork | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
-    """Train a compiled model, going on from `checkpoint` if it exists, and leave its best weights in it.
+    """Train a compiled model, resuming from `checkpoint` if it exists, and leave its best weights in it.
 
     Args:
         model: A compiled network.

@@ -1,8 +1,8 @@
 """One search on many machines: a chief that hands out trials, workers that run them, over KerasTuner's gRPC service.
 
 All machines need the same data and a shared folder. Arms are searched one after another, arm number i on port + i. A
-worker that is killed loses its trial to another one; a chief that is killed goes on where it was when it is started
-again, while the workers wait for it.
+worker that is killed loses its trial to another one; a chief that is killed resumes when it is started again, and the
+workers wait for it.
 """
 
 import os

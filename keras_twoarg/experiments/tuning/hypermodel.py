@@ -175,7 +175,7 @@ class OuterHyperModel(kt.HyperModel):
         """Pretrain phi, then train; the batch size is one of the hyperparameters."""
         configuration = self.configuration(hp)
         keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
-        if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband goes on with trained weights
+        if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband continues trained weights
             networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
         callbacks = [*kwargs.pop("callbacks", []), keras.callbacks.TerminateOnNaN()]
         args, kwargs = _in_batches(args, {"batch_size": configuration.batch_size, **kwargs})

@@ -1,7 +1,7 @@
 """KerasTuner's oracles, made so that no finished trial is lost and every search ends.
 
 What KerasTuner 1.4.8 does by itself: it writes its state in place, so that a kill or a full disk leaves half a file and
-an unusable folder; `GridSearch` cannot go on after a stop; three failed trials in a row end a search; and a worker that
+an unusable folder; `GridSearch` cannot resume; three failed trials in a row end a search; and a worker that
 dies keeps its trial for ever.
 """
 
@@ -119,10 +119,10 @@ class Hyperband(_Durable, kt.oracles.HyperbandOracle):
 
 
 class GridSearch(_Durable, kt.oracles.GridSearchOracle):
-    """All values in their order; it goes on after a stop."""
+    """All values in their order; it resumes after a stop."""
 
     def end_trial(self, trial: Trial) -> None:
-        """End a trial, and keep that the grid goes on behind it."""
+        """End a trial, and keep where the grid continues."""
         super().end_trial(trial)
         self.save()
 

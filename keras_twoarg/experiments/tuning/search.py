@@ -113,7 +113,7 @@ def tune(
     on_trial: OnTrial = lambda row: None,
     data_dir: str | None = None,
 ) -> dict[str, list[JsonObject]]:
-    """Search each arm in turn, each in a process of its own; go on where an earlier call was stopped.
+    """Search each arm in turn, each in a process of its own; resume what an earlier call left.
 
     Args:
         search: What to search.
@@ -178,7 +178,7 @@ def _search_arm(
         if ended.status == 0:
             return list(ended.result)
         if ended.status > 0 or not running or running in lost:
-            raise RuntimeError(f"The search of {arm} stopped: {ended.reason}. The same command goes on with it")
+            raise RuntimeError(f"The search of {arm} stopped: {ended.reason}. The same command resumes it")
         lost.append(running)
         progress(f"{arm} trial {running}", 0, 1, "killed (out of memory?)")
 
@@ -207,7 +207,7 @@ def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progre
     kind = _Hyperband if search.tuner == "hyperband" else _Tuner
     oracle = make_oracle(search.tuner, search.trials, search.configuration.epochs, search.configuration.seed)
     oracle.verbose = 0
-    with redirect_stdout(io.StringIO()):  # it prints that it goes on with earlier trials
+    with redirect_stdout(io.StringIO()):  # it prints that it resumes
         tuner = kind(oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
     tuner.progress, tuner.epochs = progress, search.configuration.epochs
     return tuner

@@ -175,7 +175,7 @@ def error(inner: InnerNetwork, function: ArrayFunction) -> float:
 
 
 def table_for(total: ReluSum) -> Interpolation:
-    """Return the smallest table that goes on beyond its border as the sum does, with the default table's step."""
+    """Return the smallest table that extrapolates beyond its border as the sum does, with the default table's step."""
     outside = np.arange(0, 12, 1 / 4)
     for extent in range(5, int(_EXTENT)):
         at = float(extent)

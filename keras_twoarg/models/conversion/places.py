@@ -38,7 +38,7 @@ class Place:
     Attributes:
         name: Name of the layer or operation, with those of the models that it is nested in: `"encoder/relu"`.
         activation: What it does to each value.
-        operation: The layer or operation itself; a linear layer if the activation is its own.
+        operation: The layer or operation itself; a linear layer if the activation is its `activation=`.
         calls: Its calls. A linear layer with an activation of its own has all of them in one place.
         path: For each call the calls in front of it, from the linear layer on.
         reason: Why it is not converted; empty if it is.
