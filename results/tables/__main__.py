@@ -12,6 +12,7 @@ import sys
 from keras_twoarg.experiments.reports.documents import blocks, fill
 from results.tables import (  # noqa: F401
     accuracy,
+    answers,
     comparisons,
     convert,
     costs,
