@@ -1,27 +1,47 @@
-"""Claims a and b on perceptrons trained for 200 epochs, on fresh seeds: a-MLP and b-MLP of docs/claims/plan.md."""
+"""Claims a and b on fresh seeds: perceptrons for 200 epochs, and CNNs with a schedule (docs/claims/plan.md)."""
+
+import numpy as np
 
 from keras_twoarg.experiments.reports.documents import markdown
-from results.tables.records import accuracy, against, difference, each, epochs_to, median, runs, spread, table
+from results.tables.records import accuracy, against, difference, each, epochs_to, median, runs, spread, stored, table
 from results.tables.speed import mean, step_ratio
 
 FOLDER, THRESHOLD = "results/mlp-mnist-200", 0.95
-ARMS = ("two_arg", "one_arg", "relu")
+SCHEDULE = "results/cnn-cifar10-cosine"
+
+
+def compared(folder, arms, threshold):
+    """Return a table of the arms: epochs to a validation accuracy, and the end."""
+    two_arg, rows = runs(folder, "two_arg"), []
+    for arm in arms:
+        records, itself = runs(folder, arm), arm == "two_arg"
+        own, fast = accuracy(records), epochs_to(records, threshold)
+        row = [arm, f"{records[0].parameters:,}", f"{median(fast)} ({each(fast, 0)})"]
+        row += ["" if itself else difference(epochs_to(two_arg, threshold), fast, 1)]
+        row += [f"{spread(own)} ({each(own)})", "" if itself else difference(accuracy(two_arg), own)]
+        rows.append([*row, each({record.seed: record.best_epoch for record in records}, 0)])
+    columns = ["arm", "parameters", f"epochs to {100 * threshold:.3g} %", "two_arg minus it", "test accuracy"]
+    return markdown([*columns, "two_arg minus it", "best epoch"], rows)
 
 
 @table("long")
 def long():
-    """Epochs to 95 % and the end of every arm."""
-    rows = []
-    for arm in ARMS:
-        records, itself = runs(FOLDER, arm), arm == "two_arg"
-        own, fast = accuracy(records), epochs_to(records, THRESHOLD)
-        row = [arm, f"{records[0].parameters:,}", f"{median(fast)} ({each(fast, 0)})"]
-        row += ["" if itself else difference(epochs_to(runs(FOLDER, "two_arg"), THRESHOLD), fast, 1)]
-        row += [f"{spread(own)} ({each(own)})"]
-        row += ["" if itself else difference(accuracy(runs(FOLDER, "two_arg")), own)]
-        rows.append([*row, each({record.seed: record.best_epoch for record in records}, 0)])
-    columns = ["arm", "parameters", "epochs to 95 %", "two_arg minus it", "test accuracy", "two_arg minus it"]
-    return markdown([*columns, "best epoch"], rows)
+    """Perceptrons, 200 epochs."""
+    return compared(FOLDER, ("two_arg", "one_arg", "relu"), THRESHOLD)
+
+
+def halfway():
+    """Return the validation accuracy that relu's mean curve reaches at half of its epochs."""
+    curves = np.array([record.curve("val_accuracy") for record in runs(SCHEDULE, "relu")])
+    return float(curves.mean(axis=0)[curves.shape[1] // 2 - 1])
+
+
+@table("schedule")
+def schedule():
+    """CNNs with a schedule."""
+    there = {run.record.arm for run in stored(SCHEDULE)}
+    arms = [arm for arm in ("two_arg", "one_arg", "relu", "swiglu", "product") if arm in there]
+    return compared(SCHEDULE, arms, halfway())
 
 
 @table("long-seconds")

@@ -106,7 +106,7 @@ def median(values: BySeed) -> str:
 
 def interval(comparison: Paired, digits: int = 2) -> str:
     """Write a difference with its 95 % interval, in bold where that leaves out zero."""
-    if not np.isfinite([comparison.low, comparison.high]).all():
+    if comparison.number < 3 or not np.isfinite([comparison.low, comparison.high]).all():  # two may agree by chance
         return f"{comparison.difference:+.{digits}f}"
     text = f"{comparison.difference:+.{digits}f} ({comparison.low:+.{digits}f} to {comparison.high:+.{digits}f})"
     return f"**{text}**" if comparison.low > 0 or comparison.high < 0 else text
