@@ -124,6 +124,11 @@ COMMANDS = {
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
         "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",
     ),
+    "results/pilots/cnn-cifar10": (
+        "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms relu --widths 30,60,60,60 --epochs 12 "
+        "--frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 90 --seeds 1",
+        "what was looked at before dropout and epochs were fixed; packed with `--ends`",
+    ),
     "results/pilots/parity": (
         "twoarg reproduce parity --data parity-40-K --arms relu --first-seed 90 --epochs 40",
         "K 4, 5, 6; what chose K",
