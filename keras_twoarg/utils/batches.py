@@ -53,7 +53,9 @@ def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
         whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
         rows = tf.data.Dataset.range(len(y))
         rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)
-        return tf.data.Dataset.zip((rows, whole)).map(_take).prefetch(2).with_options(options)
+        # Not converted: TensorFlow would write code into the temporary folder, and leave it there when it is killed.
+        take = tf.autograph.experimental.do_not_convert(_take)
+        return tf.data.Dataset.zip((rows, whole)).map(take).prefetch(2).with_options(options)
 
 
 def _take(rows: Any, arrays: Any) -> Any:

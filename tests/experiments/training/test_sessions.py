@@ -233,7 +233,7 @@ def seen(monkeypatch):
     samples, original = [], keras.Model.fit
 
     def recorded(self, x, *args, **kwargs):
-        samples.append(x)
+        samples.append(x if isinstance(x, np.ndarray) else np.concatenate([np.asarray(batch) for batch, _ in x]))
         return original(self, x, *args, **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", recorded)
