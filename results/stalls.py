@@ -57,10 +57,10 @@ def slopes_and_scale(surface):
     return float(sum(np.mean(d**2) for d in along) / values.var()), float(values.mean()), float(values.std())
 
 
-def gain(surface):
+def gain(surface, biases=True):
     """Return a layer's gain with a surface as phi."""
     k, mean, std = slopes_and_scale(surface)
-    return k * std**2 / (std**2 + mean**2 + 1 / FAN_IN)
+    return k * std**2 / (std**2 + mean**2 + biases / FAN_IN)
 
 
 def critical_std(surface):
@@ -99,7 +99,7 @@ def share_of_images(model, images):
 def run(start, data, seed, steps):
     """Measure and train one network."""
     model, phi = network(start, data, seed)
-    gained = gain(lambda x, y: phi.predict(np.stack([x, y], -1))[:, 0]) if phi else None
+    gained = gain(lambda x, y: phi.predict(np.stack([x, y], -1))[:, 0], start != ZERO_BIASES) if phi else None
     share = share_of_images(model, data.x_train[:500])
     training_loop.compile_network(model, keras.optimizers.Adam(1e-3))
     rows = np.random.default_rng(seed).permutation(len(data.y_train))[: steps * BATCH]

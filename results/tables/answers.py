@@ -1,8 +1,9 @@
 """The plan (docs/claims/plan.md), line by line: what came out, or what is missing and what it would cost."""
 
 from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.utils import files
 from results.tables import long, pays, population, soft_xor
-from results.tables.records import against, interval, table, verdict
+from results.tables.records import ROOT, against, interval, stored, table, verdict
 
 
 @table("plan-answers")
@@ -34,10 +35,11 @@ def _perceptrons():
 def _networks_of_images():
     hours = "60 epochs of half the paper's width: 1.5 hours a run on one core, 25 runs for each data set"
     yield "a-CNN, b-CNN", "not run", hours
-    yield "CNN with a schedule", "begun", "12 epochs, half an hour a run on one core"
+    yield "CNN with a schedule", "begun", f"{_seeds(long.SCHEDULE)} of 5 seeds; half an hour a run on one core"
     yield "ab-tuned", "not run", "three searches of 40 trials for each of 4 arms; one of 16 trials is there for 2 arms"
     yield "d, e", "not run", "they need the networks of a-CNN; those after 8 epochs were measured"
-    yield "stalls", "begun", "two minutes a run on one core"
+    runs = len(files.read_json(ROOT / "results" / "stalls.json"))
+    yield "stalls", "begun", f"{runs} of 100 runs, of which some are of a start that was added; two minutes a run"
 
 
 def _populations():
@@ -57,5 +59,12 @@ def _beyond_the_paper():
             word = pays.said(comparison, task.figure).replace("does not", "does not pay")
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
     for task in (pays.ADDITION, pays.SECOND_TEXT):
-        seeds = len(pays.of(task, "two_arg", pays.FIGURES[task.figure]))
-        yield task.label, "begun", f"{seeds} of 5 seeds"
+        yield task.label, "begun", f"{_seeds(task.folder)} of 5 seeds with all arms"
+
+
+def _seeds(folder):
+    """Return how many seeds every arm of a comparison has."""
+    arms = {}
+    for run in stored(folder):
+        arms.setdefault(run.record.arm, set()).add(run.record.seed)
+    return len(set.intersection(*arms.values()))
