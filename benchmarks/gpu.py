@@ -36,7 +36,7 @@ from keras_twoarg.ops.gpu import adds_slowly
 from keras_twoarg.utils import files, versions
 
 GRID = Interpolation()
-CELLS = (GRID.resolution - 1) ** 2
+CELLS = GRID.cells(2)
 TOLERANCE = 1e-4
 """Of the largest entry of the table's gradient: how far float32 sums in another order may be from one another."""
 LONGEST = 100.0  # seconds of a job
@@ -59,7 +59,7 @@ def one_hot(row, added):
     import jax
     import jax.numpy as jnp
 
-    side, chunk = GRID.resolution - 1, 2**15
+    side, chunk = GRID.resolution + 1, 2**15
     short = -len(row) % chunk
     rows = jnp.pad(row, (0, short)).reshape(-1, chunk)
     parts = jnp.pad(added, ((0, short), (0, 0))).reshape(-1, chunk, 4)
@@ -102,10 +102,10 @@ def looking_up(sums):
     def backward(inputs, upstream):
         pairs, cells = inputs
         (slopes,) = jax.vjp(lambda pairs: table.look_up(pairs, cells, GRID), pairs)[1](upstream)
-        scaled = (pairs + GRID.extent) / GRID.step
-        cell = jnp.clip(jnp.floor(scaled), 0, GRID.resolution - 2)
+        scaled = (pairs + GRID.extent) / GRID.step + 1
+        cell = jnp.clip(jnp.floor(scaled), 0, GRID.resolution)
         first, second = (scaled - cell).T
-        row = (cell[:, 0] * (GRID.resolution - 1) + cell[:, 1]).astype("int32")
+        row = (cell[:, 0] * (GRID.resolution + 1) + cell[:, 1]).astype("int32")
         terms = jnp.stack([jnp.ones_like(first), first, second, first * second], axis=-1)
         return slopes, sums(row, terms * upstream[:, None])
 

@@ -246,7 +246,7 @@ def _report_place(place: TwoArgActivation, grid: Interpolation, tuples: np.ndarr
         mean_on_plane=float(on_plane.mean()),
         deviation=float(place.inner.predict(tuples).std()),
         outside=float((np.abs(tuples) > grid.extent).any(axis=-1).mean()),
-        bytes=4 * (2 * (grid.resolution - 1)) ** place.arity,
+        bytes=4 * 2**place.arity * grid.cells(place.arity),
     )
 
 

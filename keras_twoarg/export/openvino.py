@@ -1,7 +1,7 @@
 """Baked look-ups as OpenVINO's GridSample: one operation instead of twenty, several times faster on a CPU.
 
 GridSample interpolates bilinearly on a grid and clamps outside. To extrapolate linearly, as a look-up does, the table
-is continued to twice its extent; only beyond that do the two differ.
+is continued to twice its extent. Beyond that the two differ: there an export gives the value at its border.
 """
 
 import os
@@ -60,7 +60,7 @@ def _mark(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
         raise NotImplementedError("This operation marks a place for OpenVINO's converter; it is never run")
 
     # GridSample takes coordinates within [-1, 1] for the whole table.
-    reach = grid.extent + _added(grid.resolution - 1) * grid.step
+    reach = grid.extent + _added(grid.resolution) * grid.step
     values = tf.numpy_function(never, [tuples / reach, cells], tf.float32, stateful=False)
     return tf.ensure_shape(values, [None])
 
@@ -85,18 +85,19 @@ def _grid_sample(node: "openvino.Node") -> "list[openvino.Output]":
 
 def _continued(cells: np.ndarray) -> np.ndarray:
     """Turn cells into the table of nodes, continued to twice its extent."""
-    last = round(len(cells) ** 0.5)  # cells along each argument
-    index = np.arange(-_added(last), last + _added(last) + 1)
-    cell = np.clip(index, 0, last - 1)
+    resolution = round(len(cells) ** 0.5) - 1
+    added = _added(resolution)
+    index = np.arange(1 - added, resolution + added + 1)  # 1 is the first node's cell
+    cell = np.clip(index, 0, resolution)
     position = (index - cell).astype("float32")
-    c0, c1, c2, twist = np.moveaxis(np.asarray(cells).reshape(last, last, 4)[np.ix_(cell, cell)], -1, 0)
+    c0, c1, c2, twist = np.moveaxis(np.asarray(cells).reshape(*[resolution + 1] * 2, 4)[np.ix_(cell, cell)], -1, 0)
     f1, f2 = position[:, None], position[None, :]
     return np.asarray(c0 + f1 * c1 + f2 * (c2 + f1 * twist), "float32")
 
 
-def _added(cells: int) -> int:
-    """Return how many nodes continue a table on each side: half as many as it has cells."""
-    return -(-cells // 2)
+def _added(resolution: int) -> int:
+    """Return how many nodes continue a table on each side: half as many as it has."""
+    return resolution // 2
 
 
 def applies(model: Model) -> bool:

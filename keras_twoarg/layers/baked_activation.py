@@ -1,6 +1,6 @@
 """Baked evaluation: phi as a constant table, in a layer without an inner network."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -97,15 +97,21 @@ class BakedActivation(PairingLayer):
     def build(self, input_shape: Shapes) -> None:
         """Create the table: for each cell the coefficients of its polynomial."""
         self.compute_output_shape(input_shape)
-        cells = (self.grid.resolution - 1) ** self.arity
-        self.cells = self.add_weight(
-            name="cells", shape=(cells, 2**self.arity), dtype="float32", autocast=False, trainable=False
-        )
+        shape = (self.grid.cells(self.arity), 2**self.arity)
+        self.cells = self.add_weight(name="cells", shape=shape, dtype="float32", autocast=False, trainable=False)
 
     def fill(self, values: ArrayLike) -> None:
         """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
         nodes = ops.convert_to_tensor(np.asarray(values, "float32"))
         self.cells.assign(make_cells(nodes, self.grid.resolution, self.arity))
+
+    def load_own_variables(self, store: Mapping[str, ArrayLike]) -> None:
+        """Load the table; that of an older file, which has no cells beyond the grid, gets them."""
+        cells = np.asarray(store["0"])
+        if len(cells) == (self.grid.resolution - 1) ** self.arity:
+            self.fill(_nodes_of(cells, self.arity))
+        else:
+            super().load_own_variables(store)
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
@@ -140,3 +146,15 @@ class BakedActivation(PairingLayer):
         """Return the constructor's arguments."""
         own = {"arity": self.arity, "pool_size": self.pool_size}
         return {**super().get_config(), "grid": asdict(self.grid), **own}
+
+
+def _nodes_of(cells: np.ndarray, arity: int) -> np.ndarray:
+    """Return the values at all nodes, `(nodes,)`, from the coefficients of the cells between them."""
+    size = round(len(cells) ** (1 / arity))
+    coefficients = cells.reshape(*[size] * arity, *[2] * arity)  # by the powers of f2, then of f1
+    index = np.arange(size + 1)
+    cell = np.minimum(index, size - 1)
+    powers = np.stack([np.ones(size + 1), index - cell], axis=-1)
+    if arity == 1:
+        return np.einsum("ia,ia->i", coefficients[cell], powers)
+    return np.einsum("ijba,ia,jb->ij", coefficients[np.ix_(cell, cell)], powers, powers).ravel()

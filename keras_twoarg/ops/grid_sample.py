@@ -70,23 +70,14 @@ def _positions(tuples: torch.Tensor, grid: Interpolation) -> tuple[torch.Tensor,
 
 def _image(cells: torch.Tensor, resolution: int) -> torch.Tensor:
     """Return phi at the nodes as `grid_sample` wants it, `(1, 1, second argument, first argument)`."""
-    corner, first, second, twist = cells.reshape(resolution - 1, resolution - 1, 4).unbind(-1)
-    nodes = cells.new_empty(resolution, resolution)
-    nodes[:-1, :-1] = corner
-    nodes[-1, :-1] = corner[-1] + first[-1]
-    nodes[:-1, -1] = corner[:, -1] + second[:, -1]
-    nodes[-1, -1] = corner[-1, -1] + first[-1, -1] + second[-1, -1] + twist[-1, -1]
-    return nodes.T[None, None]
+    return cells[:, 0].reshape(resolution + 1, resolution + 1)[1:, 1:].T[None, None]
 
 
 def _by_cells(by_nodes: torch.Tensor) -> torch.Tensor:
     """Return the gradient to the cells from that to the nodes: the transpose of what `_image` does."""
-    size = len(by_nodes) - 1
+    size = len(by_nodes) + 1
     by_cells = by_nodes.new_zeros(size, size, 4)
-    by_cells[..., 0] = by_nodes[:-1, :-1]
-    by_cells[-1, :, :2] += by_nodes[-1, :-1, None]
-    by_cells[:, -1, 0:3:2] += by_nodes[:-1, -1, None]
-    by_cells[-1, -1] += by_nodes[-1, -1]
+    by_cells[1:, 1:, 0] = by_nodes
     return by_cells.reshape(-1, 4)
 
 

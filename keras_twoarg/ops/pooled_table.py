@@ -29,7 +29,7 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, fro
 
     Args:
         tuples: Tensor of shape `(batch, height, width, units, arity)`, in float32, with known height and width.
-        cells: The table, as from `interpolated.make_table`.
+        cells: The table, as from `table.make_table`.
         grid: Its nodes.
         size: Rows and columns of a window.
         frozen: Whether no gradient to the table is wanted.
@@ -74,7 +74,7 @@ def _differentiable(
         # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
         return best, lambda upstream: gradients(tf.identity(tuples), tf.identity(cells), which, upstream)
 
-    signature = [tf.TensorSpec([None, *shape]), tf.TensorSpec([(grid.resolution - 1) ** arity, 2**arity])]
+    signature = [tf.TensorSpec([None, *shape]), tf.TensorSpec([grid.cells(arity), 2**arity])]
     return with_gradient(pooled, signature)
 
 

@@ -6,8 +6,8 @@ f = (x - t_i) / h within it, phi is replaced by the function that is linear in e
     one argument    y = T_i + f (T_(i+1) - T_i)
     two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
 
-The cell is clamped to the grid and the position in it is not, so that the border cells extrapolate linearly, as
-a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
+Beyond the grid lie cells without an end, one on each side: they continue the border cells along straight lines, and at
+the corners planes, as a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
 largest second derivatives along each argument.
 
 Gradients are exact for this function: to the pre-activations by the cell's slopes; to phi by a sum over the tuples
@@ -78,6 +78,10 @@ class Interpolation:
         axis = np.linspace(-self.extent, self.extent, self.resolution, dtype="float32")
         return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
 
+    def cells(self, arity: int) -> int:
+        """Return the number of all cells, those beyond the grid included."""
+        return int((self.resolution + 1) ** arity)
+
 
 def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
     """Look argument tuples up in a table of phi.
@@ -116,17 +120,19 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
     tuples, arity = ops.cast(tuples, "float32"), tuples.shape[-1]
     scaled = tuples * (1 / grid.step) + grid.extent / grid.step
     cell = ops.clip(ops.floor(scaled), 0, grid.resolution - 2)  # (N, arity)
-    offsets = (
-        np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")
-    )  # of a cell's corners, in make_cells' order
-    corners = ops.reshape((cell[:, None] + offsets) * grid.step - grid.extent, (-1, arity))
+    offsets = np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")  # of a cell's corners
+    corners = ops.reshape(ops.add(cell[:, None], offsets) * grid.step - grid.extent, (-1, arity))
     values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
     values = ops.unstack(ops.reshape(values, (-1, 2**arity)), axis=-1)
-    *rest, last = ops.unstack(scaled - cell, axis=-1)
-    values = [low + last * (high - low) for low, high in zip(values[::2], values[1::2], strict=True)]
-    for position in rest:
-        values = [values[0] + position * (values[1] - values[0])]
-    return ops.stack(values, axis=-1)
+    positions = ops.unstack(scaled - cell, axis=-1)
+    if arity == 1:
+        (low, high), (f1,) = values, positions
+        return (low + f1 * (high - low))[:, None]
+    (corner, up, right, far), (f1, f2) = values, positions
+    within1, within2 = ops.clip(f1, 0, 1), ops.clip(f2, 0, 1)
+    product = f1 * within2 + within1 * (f2 - within2)  # beyond the grid's corners that of a plane
+    twist = far - right - up + corner
+    return (corner + f1 * (right - corner) + f2 * (up - corner) + product * twist)[:, None]
 
 
 def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity: int, training: bool) -> Tensor:
@@ -166,12 +172,34 @@ def _compiled_here(function: Function) -> Function:
 
 def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
     """Turn phi at the nodes into each cell's coefficients of 1, f1 (and f2, f1 f2): `(cells, 2 ** arity)`."""
-    table = ops.reshape(values, (resolution,) * arity)
+    table = _with_nodes_beyond(ops.reshape(values, (-1,)), resolution, arity)
     if arity == 1:
         return ops.stack([table[:-1], table[1:] - table[:-1]], axis=-1)
     corner, right, up = table[:-1, :-1], table[1:, :-1], table[:-1, 1:]
-    twist = table[1:, 1:] - right - up + corner
+    plane = np.ones((resolution + 1,) * 2, "float32")
+    plane[::resolution, ::resolution] = 0  # far out the least rounding of a product would count
+    twist = ops.multiply(table[1:, 1:] - right - up + corner, plane)
     return ops.reshape(ops.stack([corner, right - corner, up - corner, twist], axis=-1), (-1, 4))
+
+
+def _with_nodes_beyond(values: Tensor, resolution: int, arity: int) -> Tensor:
+    """Return the nodes' values with one more node at each end of each axis, on the straight line through the last two.
+
+    At a corner it lies on the plane through the last three.
+    """
+    last = resolution - 1
+    places = np.indices((resolution + 2,) * arity) - 1
+    border = np.clip(places, 0, last)
+
+    def at(nodes: np.ndarray) -> Tensor:
+        return ops.take(values, np.ravel_multi_index(tuple(nodes), (resolution,) * arity).astype("int32"), axis=0)
+
+    table = edge = at(border)
+    for axis in range(arity):
+        inwards = border.copy()
+        inwards[axis] -= np.sign(places[axis] - border[axis])
+        table = table + (edge - at(inwards))
+    return table
 
 
 def fastest_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
@@ -196,28 +224,26 @@ def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
 
 def _row(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
     """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
-    last = grid.resolution - 2
     rows, positions = [], []
     for argument in arguments:
-        scaled = argument * (1 / grid.step) + grid.extent / grid.step
-        cell = ops.clip(ops.floor(scaled), 0, last)
+        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)  # the first cell lies before the grid
+        cell = ops.clip(ops.floor(scaled), 0, grid.resolution)
         positions.append(scaled - cell)
         rows.append(cell)
-    row = reduce(lambda before, cell: before * (last + 1) + cell, rows)
+    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
     # Clamped once more, for what NaN becomes.
-    return ops.clip(ops.cast(row, "int32"), 0, (last + 1) ** len(rows) - 1), positions
+    return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
 
 
 def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
-    last = grid.resolution - 2
     rows, positions = [], []
     for argument in ops.unstack(ops.transpose(tuples), axis=0):
-        scaled = argument * (1 / grid.step) + grid.extent / grid.step
-        cell = ops.floor(ops.clip(scaled, 0, last))
+        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)
+        cell = ops.floor(ops.clip(scaled, 0, grid.resolution))
         positions.append(scaled - cell)
         rows.append(cell)
-    row = reduce(lambda before, cell: before * (last + 1) + cell, rows)
+    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
     row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
     return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
 
@@ -259,24 +285,10 @@ def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
     return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
 
 
-def _locate(tuples: Tensor, grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
-    """Return each tuple's cell, `(N,)`, and for each argument the position in it, outside of [0, 1] beyond the grid."""
-    row: Any = 0
-    positions = []
-    for argument in range(tuples.shape[-1]):
-        scaled = (tuples[:, argument] + grid.extent) * (1 / grid.step)
-        last = grid.resolution - 2
-        # Clamped as a float, since large floats have no integer; and as an integer, for what NaN becomes.
-        cell = ops.clip(ops.cast(ops.clip(ops.floor(scaled), 0, last), "int32"), 0, last)
-        positions.append(scaled - ops.cast(cell, scaled.dtype))
-        row = row * (grid.resolution - 1) + cell
-    return row, positions
-
-
 def _signature(grid: Interpolation, arity: int) -> list[object]:
     import tensorflow as tf
 
-    return [tf.TensorSpec([None, arity]), tf.TensorSpec([(grid.resolution - 1) ** arity, 2**arity])]
+    return [tf.TensorSpec([None, arity]), tf.TensorSpec([grid.cells(arity), 2**arity])]
 
 
 @lru_cache(maxsize=32)
@@ -302,7 +314,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Functio
 
     @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
     def backward(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
-        row, position = _locate(tuples, grid)
+        row, position = _row(ops.unstack(tuples, axis=-1), grid)
         # Rows, as in `look_up`: XLA gathers them faster than single numbers.
         coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
         if arity == 1:
@@ -310,7 +322,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Functio
         else:
             (_, c1, c2, twist), (f1, f2) = coefficients, position
             by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, (grid.resolution - 1) ** arity)
+        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, grid.cells(arity))
 
     return backward
 

@@ -35,8 +35,8 @@ def nearest(x):
 
 
 def product(units=3, **settings):
-    """Return a layer whose phi is the product of its arguments."""
-    grid = Interpolation(extent=2.0, resolution=9)
+    """Return a layer whose phi is the product of its arguments, at all integers that they may be."""
+    grid = Interpolation(extent=2.1, resolution=9)
     layer = BakedActivation(grid, **settings)
     layer.build((None, 2 * units))
     layer.fill(surfaces.product(*grid.nodes(arity=2).T))

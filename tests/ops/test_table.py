@@ -24,6 +24,8 @@ def piecewise_in_float64(table, tuples, grid):
     total = np.zeros(len(tuples))
     for corner in np.ndindex(*(2,) * tuples.shape[1]):
         weight = np.prod(np.where(np.array(corner) == 1, position, 1 - position), axis=1)
+        if tuples.shape[1] == 2:  # a plane where both arguments lie outside: without the product of how far
+            weight -= (1 - 2 * (sum(corner) % 2)) * np.prod(position - np.clip(position, 0, 1), axis=1)
         total += weight * table[tuple((cell + corner).T)]
     return total
 
@@ -100,7 +102,7 @@ def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
 
     grid = Interpolation(extent=3.0, resolution=25)
     x = rng.normal(0, 2, (500, arity))
-    cells, upstream = rng.normal(size=(24**arity, 2**arity)), rng.normal(size=500)
+    cells, upstream = rng.normal(size=(grid.cells(arity), 2**arity)), rng.normal(size=500)
 
     def gradient_of(function, dtype):
         arguments = [tf.constant(x, dtype), tf.constant(cells, dtype)]
@@ -145,13 +147,38 @@ def test_error_stays_within_the_bound_of_the_second_derivatives():
     assert 0.9 * bound < error <= bound + 1e-6
 
 
-def test_a_bilinear_function_is_reproduced_everywhere(rng):
+def test_a_bilinear_function_is_reproduced_but_beyond_the_corners(rng):
     grid = Interpolation(2.0, 9)
     a, b = grid.nodes(2).astype("float64").T
     cells = table.make_cells(ops.convert_to_tensor((1 + 2 * a - b + 3 * a * b)[:, None]), 9, 2)
     x = rng.uniform(-9, 9, (200, 2))
     values = ops.convert_to_numpy(table.look_up(ops.convert_to_tensor(x), ops.cast(cells, x.dtype), grid))
-    np.testing.assert_allclose(values, 1 + 2 * x[:, 0] - x[:, 1] + 3 * x[:, 0] * x[:, 1], rtol=1e-3, atol=1e-3)
+    beyond = np.prod(x - np.clip(x, -2, 2), axis=1)
+    assert (beyond != 0).any()
+    expected = 1 + 2 * x[:, 0] - x[:, 1] + 3 * (x[:, 0] * x[:, 1] - beyond)
+    np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_linear_function_stays_one_however_far_out(rng):
+    grid = Interpolation(2.0, 9)
+    a, b = grid.nodes(2).T
+    cells = table.make_cells(ops.convert_to_tensor(1.5 * a - 0.7 * b + 0.1), 9, 2)
+    for far in (1e2, 1e6, 1e17):
+        x = (rng.choice([-1, 1], (40, 2)) * rng.uniform(1, 2, (40, 2)) * far).astype("float32")
+        expected = 1.5 * x[:, 0].astype("float64") - 0.7 * x[:, 1] + 0.1
+        for look_up in (table.look_up, table.look_up_by_columns):
+            values = ops.convert_to_numpy(look_up(ops.convert_to_tensor(x), cells, grid))
+            np.testing.assert_allclose(values, expected, atol=1e-5 * far)
+
+
+def test_an_interpolated_network_without_normalization_stays_near_the_exact_one(rng):
+    """Behind large pre-activations, both outside of the nodes, phi is as large as an exact one."""
+    phi = InnerNetwork(kernel_initializer=keras.initializers.GlorotUniform(seed=0))
+    layer = TwoArgActivation(phi, evaluation="interpolated")
+    x = rng.uniform(20, 50, (200, 2)).astype("float32") * rng.choice([-1, 1], (200, 2)).astype("float32")
+    values = ops.convert_to_numpy(layer(x))[:, 0]
+    exact = phi_in_float64(phi, x)[:, 0]
+    assert np.abs(values - exact).max() < 0.5 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("arity", [1, 2])

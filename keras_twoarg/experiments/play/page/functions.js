@@ -67,10 +67,16 @@ function tableFunction({ extent, resolution, values }) {
     const f = p - i;
     const g = q - j;
     const k = i * resolution + j;
-    const low = values[k] + g * (values[k + 1] - values[k]);
-    const high = values[k + resolution] + g * (values[k + resolution + 1] - values[k + resolution]);
-    return low + f * (high - low);
+    const byFirst = values[k + resolution] - values[k];
+    const bySecond = values[k + 1] - values[k];
+    const twist = values[k + resolution + 1] - values[k + resolution] - bySecond;
+    return values[k] + f * byFirst + g * bySecond + twist * (f * within(g) + within(f) * (g - within(g)));
   };
+}
+
+/** Return a position, or the nearest one within its cell: so phi is a plane at the corners beyond a table. */
+function within(position) {
+  return Math.min(Math.max(position, 0), 1);
 }
 
 /** The same for a table of one argument. */
