@@ -11,7 +11,7 @@ from keras import ops
 from keras_twoarg.layers import auto_evaluation, ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.shared_table import Shared
@@ -53,8 +53,8 @@ class TwoArgActivation(PairingLayer):
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
-            `trainable` acts on the inner network, and so on all the places that share it; set on a model that is
-            compiled already, it takes effect when the model is compiled again.
+            `trainable=False` freezes the inner network, here and when it is set, and so all the places that share it;
+            set on a model that is compiled already, it takes effect when the model is compiled again.
 
     `layer.inner = other` puts another inner network into the layer, built or not; compile a compiled model again
     then, or use `set_phi(model, other)`, which changes all places and the optimizer.
@@ -108,6 +108,8 @@ class TwoArgActivation(PairingLayer):
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
         self.inner = InnerNetwork() if inner is None else inner
+        if not self.trainable:
+            self.inner.trainable = False
         self._units: int | None = None
         self._was_run = False
         self._evaluation: str | Interpolation = "auto"
@@ -270,7 +272,7 @@ class TwoArgActivation(PairingLayer):
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgActivation":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return cls(**revive_phi(config))
+        return revive(cls, config)
 
 
 def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:

@@ -118,6 +118,42 @@ def test_dense_takes_the_arguments_of_keras_dense():
     assert isinstance(again.dense.kernel_constraint, keras.constraints.NonNeg)
 
 
+# Frozen
+
+
+FROZEN = {
+    "place": lambda **kwargs: TwoArgActivation(phi(), **kwargs),
+    "types": lambda **kwargs: CellTypes([phi(), phi()], **kwargs),
+    "dense": lambda **kwargs: TwoArgDense(4, phi(), **kwargs),
+    "dense of types": lambda **kwargs: TwoArgDense(4, [phi(), phi()], **kwargs),
+    "cell": lambda **kwargs: RNN(TwoArgRNNCell(4, phi(), **kwargs)),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_what_is_frozen_is_so_from_the_constructor_on_in_copies_and_in_files(name, tmp_path):
+    shape = (2, 8) if name == "cell" else (8,)
+    learning = keras.Sequential([keras.Input(shape), FROZEN[name]()])
+    assert len(learning.trainable_weights) == len(learning.weights)
+    made = keras.Sequential([keras.Input(shape), FROZEN[name](trainable=False)])
+    learning.layers[0].trainable = False
+    for model in (made, learning):
+        model.save(tmp_path / "model.keras")
+        for one in (model, clone_model(model), keras.models.load_model(tmp_path / "model.keras")):
+            assert len(one.weights) > 5 and not one.trainable_weights
+
+
+def test_a_frozen_layer_leaves_a_phi_of_a_file_as_it_was(tmp_path):
+    model = keras.Sequential([keras.Input((8,)), TwoArgDense(8, phi()), TwoArgActivation(phi())])
+    for layer in model.layers:
+        layer.trainable = False
+    model.layers[0].inner.trainable = True
+    model.save(tmp_path / "model.keras")
+    for one in (model, clone_model(model), keras.models.load_model(tmp_path / "model.keras")):
+        assert [inner.trainable for inner in inner_networks(one)] == [True, False]
+        assert len(one.trainable_weights) == len(phi().get_weights())
+
+
 # TwoArgRNNCell
 
 
