@@ -258,7 +258,7 @@ class TwoArgActivation(PairingLayer):
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
         call, grid = call_under_way(), self.grid
         if call is not None and grid is not None:
-            cells = table.make_table(self.inner.values(), self.inner.evaluate, grid, self.arity, False)
+            cells = table.make_table(uncast_values(self.inner.weights), self.inner.evaluate, grid, self.arity, False)
             _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells)
 
     def _table_of_loop(self) -> Shared | None:

@@ -220,6 +220,17 @@ def test_auto_makes_one_table_for_all_time_steps(rng, monkeypatch):
     assert not tables
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_table_made_before_the_loop_is_that_of_other_places(policy, rng, monkeypatch):
+    tables, inner = [], phi(dtype=policy)
+    original = table.make_table
+    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(original(*a)) or tables[-1])
+    RNN(TwoArgRNNCell(4, inner, evaluation=GRID, dtype=policy), dtype=policy)(array(rng, 3, 6, 5))
+    TwoArgActivation(inner, evaluation=GRID, dtype=policy)(array(rng, 100, 200))
+    first, second = map(numpy, tables)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_dropout_is_the_same_at_all_time_steps_and_absent_in_inference(rng):
     x = np.ones((64, 5, 6), "float32")
     cell = TwoArgRNNCell(4, phi(), dropout=0.5, seed=1, recurrent_initializer="zeros", use_bias=False)
