@@ -161,6 +161,13 @@ class TwoArgActivation(PairingLayer):
 
     def _change_evaluation(self, value: str | Interpolation) -> bool:
         """Set how phi is to be evaluated, and return whether what was traced before has to be traced anew."""
+        self.check_evaluation(value)
+        traced = self._was_run and value != self._evaluation
+        self._evaluation = value
+        return traced
+
+    def check_evaluation(self, value: str | Interpolation) -> None:
+        """Raise a ValueError if phi cannot be evaluated in this way."""
         if not isinstance(value, Interpolation) and value not in EVALUATIONS:
             raise ValueError(
                 f"`evaluation` must be one of {EVALUATIONS} or an Interpolation. Received: evaluation={value!r}"
@@ -169,9 +176,6 @@ class TwoArgActivation(PairingLayer):
             raise ValueError(
                 f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
             )
-        traced = self._was_run and value != self._evaluation
-        self._evaluation = value
-        return traced
 
     @property
     def grid(self) -> Interpolation | None:
@@ -287,7 +291,7 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
         For each place, by the layer's name, the evaluation in use: what `"auto"` comes to.
 
     Raises:
-        ValueError: If the evaluation is unknown or does not fit the arity.
+        ValueError: If the evaluation is unknown or does not fit the arity. Then nothing has changed.
 
     Examples:
         >>> model = models.cnn((28, 28, 1), classes=10)
@@ -295,6 +299,8 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
         ['interpolated', 'interpolated', 'interpolated', 'interpolated']
     """
     places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    for layer in places:
+        layer.check_evaluation(evaluation)
     _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])
     return {layer.name: layer.evaluation_in_use for layer in places}
 
