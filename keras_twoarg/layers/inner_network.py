@@ -17,7 +17,7 @@ from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.table import check_resolution
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import flatten_layers, uncast_values
+from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
@@ -199,8 +199,8 @@ class InnerNetwork(keras.layers.Layer):
             raise ValueError(f"The folder {path.parent} does not exist. Received: path={str(path)!r}")
         if path.exists() and not overwrite:
             raise ValueError(f"{path} exists already. Use another name, or overwrite=True")
-        model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, forgotten_calls(self):
+            model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
             model.save(Path(folder) / "phi.keras")
             content = (Path(folder) / "phi.keras").read_bytes()
         write_whole(path, lambda file: file.write(content))
