@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
@@ -27,7 +27,7 @@ class CellTypes(PairingLayer):
         pairing: As in `TwoArgActivation`, over all units. Defaults to `"adjacent"`.
         evaluation: As in `TwoArgActivation`, for every block, or a list with one for each. Defaults to `"auto"`.
         axis: As in `TwoArgActivation`. Defaults to `-1`.
-        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer; `trainable=False` freezes the phis too.
 
     Input shape:
         `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
@@ -58,9 +58,10 @@ class CellTypes(PairingLayer):
         super().__init__(pairing, axis, **kwargs)
         if not isinstance(inner, list | tuple):
             raise TypeError(f"`inner` must be a list of InnerNetworks. Received: inner={inner!r} of type {type(inner)}")
+        of_places: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
         evaluations = evaluation if isinstance(evaluation, list | tuple) else [evaluation] * len(inner)
         self.places = [
-            TwoArgActivation(one, evaluation=how, axis=axis, dtype=self.dtype_policy, name=f"{self.name}_{i}")
+            TwoArgActivation(one, evaluation=how, axis=axis, name=f"{self.name}_{i}", **of_places)
             for i, (one, how) in enumerate(zip(inner, evaluations, strict=True), start=1)
         ]
         arities = {place.arity for place in self.places}
@@ -135,4 +136,4 @@ class CellTypes(PairingLayer):
     @classmethod
     def from_config(cls, config: Config) -> "CellTypes":
         """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`)."""
-        return cls(**revive_phi(config))
+        return revive(cls, config)

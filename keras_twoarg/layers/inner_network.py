@@ -17,7 +17,7 @@ from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.table import check_resolution
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
@@ -170,9 +170,10 @@ class InnerNetwork(keras.layers.Layer):
         It never holds the hidden layers of all tuples at once, and does not depend on the dtype policy.
         """
         self.ensure_built()
+        values = [ops.cast(value, "float32") for value in uncast_values(self.weights)]
 
         def phi(block: np.ndarray) -> np.ndarray:
-            return np.asarray(ops.convert_to_numpy(self.evaluate(ops.convert_to_tensor(block), self.values())))
+            return np.asarray(ops.convert_to_numpy(self.evaluate(ops.convert_to_tensor(block), values)))
 
         tuples = np.asarray(tuples, "float32")
         blocks = [phi(tuples[i : i + _BLOCK]) for i in range(0, len(tuples), _BLOCK)]
@@ -198,8 +199,8 @@ class InnerNetwork(keras.layers.Layer):
             raise ValueError(f"The folder {path.parent} does not exist. Received: path={str(path)!r}")
         if path.exists() and not overwrite:
             raise ValueError(f"{path} exists already. Use another name, or overwrite=True")
-        model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, forgotten_calls(self):
+            model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
             model.save(Path(folder) / "phi.keras")
             content = (Path(folder) / "phi.keras").read_bytes()
         write_whole(path, lambda file: file.write(content))

@@ -46,7 +46,8 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         """Subtract each sample's mean and divide by its standard deviation."""
         if not may_compile(training) and not is_compiled_as_a_whole():
             return super().call(inputs)
-        rows = ops.reshape(ops.cast(inputs, "float32"), (ops.shape(inputs)[0], -1, inputs.shape[-1]))
+        dtype = keras.backend.result_type(inputs.dtype, "float32")  # half precision is too coarse for a variance
+        rows = ops.reshape(ops.cast(inputs, dtype), (ops.shape(inputs)[0], -1, inputs.shape[-1]))
         whole = is_compiled_as_a_whole()
         normalized = _normalize(rows, self.epsilon)[0] if whole else _tensorflow_norm(self.epsilon)(rows)
         normalized = ops.reshape(normalized, ops.shape(inputs))

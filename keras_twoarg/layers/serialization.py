@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any, TypeVar
 
 from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Config
+
+LayerWithPhi = TypeVar("LayerWithPhi")
 
 
 def phi_config(inner: object, evaluation: object) -> Config:
@@ -14,10 +17,18 @@ def phi_config(inner: object, evaluation: object) -> Config:
     return {"inner": _write(inner), "evaluation": _write(evaluation)}
 
 
-def revive_phi(config: Config) -> Config:
-    """Return a config with the inner networks that the layer's neighbours have (see `sharing_scope`)."""
-    evaluation = config.get("evaluation", "auto")
-    return {**config, "inner": _each(_network, config["inner"]), "evaluation": _each(_evaluation, evaluation)}
+def revive(kind: type[LayerWithPhi], config: Config) -> LayerWithPhi:
+    """Return a layer of a config, with the inner networks that the layer's neighbours have (see `sharing_scope`).
+
+    A frozen layer freezes no phi here: phi is frozen or trainable as its own config says.
+    """
+    inner: Any = _each(_network, config["inner"])
+    evaluation = _each(_evaluation, config.get("evaluation", "auto"))
+    settings = [(one, one.trainable) for one in (inner if isinstance(inner, list) else [inner])]
+    layer = kind(**{**config, "inner": inner, "evaluation": evaluation})
+    for one, trainable in settings:
+        one.trainable = trainable
+    return layer
 
 
 def _write(value: object) -> object:

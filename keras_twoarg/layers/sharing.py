@@ -157,6 +157,8 @@ def check_graph(inner: InnerNetwork, inputs: object) -> None:
     for layer in _upstream_layers(inputs):
         if isinstance(layer, InnerNetwork) and layer is not inner and layer.copy_of == inner.copy_of:
             raise ValueError(f"This model's layers shared one inner network, and now each has a copy. {_REMEDY}")
+    for key in [key for key, copies in _copies.items() if not copies]:
+        del _copies[key]
     used = _copies.setdefault(inner.copy_of, WeakSet())
     if len(used) and inner not in used:
         warnings.warn(

@@ -11,7 +11,7 @@ from keras import ops
 from keras_twoarg.layers import auto_evaluation, ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.shared_table import Shared
@@ -53,8 +53,8 @@ class TwoArgActivation(PairingLayer):
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
-            `trainable` acts on the inner network, and so on all the places that share it; set on a model that is
-            compiled already, it takes effect when the model is compiled again.
+            `trainable=False` freezes the inner network, here and when it is set, and so all the places that share it;
+            set on a model that is compiled already, it takes effect when the model is compiled again.
 
     `layer.inner = other` puts another inner network into the layer, built or not; compile a compiled model again
     then, or use `set_phi(model, other)`, which changes all places and the optimizer.
@@ -108,6 +108,8 @@ class TwoArgActivation(PairingLayer):
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
         self.inner = InnerNetwork() if inner is None else inner
+        if not self.trainable:
+            self.inner.trainable = False
         self._units: int | None = None
         self._was_run = False
         self._evaluation: str | Interpolation = "auto"
@@ -159,6 +161,13 @@ class TwoArgActivation(PairingLayer):
 
     def _change_evaluation(self, value: str | Interpolation) -> bool:
         """Set how phi is to be evaluated, and return whether what was traced before has to be traced anew."""
+        self.check_evaluation(value)
+        traced = self._was_run and value != self._evaluation
+        self._evaluation = value
+        return traced
+
+    def check_evaluation(self, value: str | Interpolation) -> None:
+        """Raise a ValueError if phi cannot be evaluated in this way."""
         if not isinstance(value, Interpolation) and value not in EVALUATIONS:
             raise ValueError(
                 f"`evaluation` must be one of {EVALUATIONS} or an Interpolation. Received: evaluation={value!r}"
@@ -167,9 +176,6 @@ class TwoArgActivation(PairingLayer):
             raise ValueError(
                 f"Interpolated evaluation takes one or two arguments. Received: an inner network of arity {self.arity}"
             )
-        traced = self._was_run and value != self._evaluation
-        self._evaluation = value
-        return traced
 
     @property
     def grid(self) -> Interpolation | None:
@@ -256,7 +262,7 @@ class TwoArgActivation(PairingLayer):
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
         call, grid = call_under_way(), self.grid
         if call is not None and grid is not None:
-            cells = table.make_table(self.inner.values(), self.inner.evaluate, grid, self.arity, False)
+            cells = table.make_table(uncast_values(self.inner.weights), self.inner.evaluate, grid, self.arity, False)
             _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells)
 
     def _table_of_loop(self) -> Shared | None:
@@ -270,7 +276,7 @@ class TwoArgActivation(PairingLayer):
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgActivation":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return cls(**revive_phi(config))
+        return revive(cls, config)
 
 
 def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
@@ -285,7 +291,7 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
         For each place, by the layer's name, the evaluation in use: what `"auto"` comes to.
 
     Raises:
-        ValueError: If the evaluation is unknown or does not fit the arity.
+        ValueError: If the evaluation is unknown or does not fit the arity. Then nothing has changed.
 
     Examples:
         >>> model = models.cnn((28, 28, 1), classes=10)
@@ -293,6 +299,8 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
         ['interpolated', 'interpolated', 'interpolated', 'interpolated']
     """
     places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    for layer in places:
+        layer.check_evaluation(evaluation)
     _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])
     return {layer.name: layer.evaluation_in_use for layer in places}
 

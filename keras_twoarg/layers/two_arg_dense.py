@@ -1,12 +1,13 @@
 """TwoArgDense: a dense layer of units with several arguments, which takes care of the width itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
@@ -37,6 +38,7 @@ class TwoArgDense(Block, keras.layers.Layer):
         kernel_constraint: Constraint of the kernel. Defaults to `None`.
         bias_constraint: Constraint of the biases. Defaults to `None`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer` (of the outputs), as for every Keras layer.
+            `trainable=False` freezes phi too, as in `TwoArgActivation`.
 
     Input shape:
         `(batch, ..., features)`
@@ -100,7 +102,8 @@ class TwoArgDense(Block, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = check_units(units)
-        self.place = place_for(inner, pairing=pairing, evaluation=evaluation, dtype=self.dtype_policy, name=self.name)
+        settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        self.place = place_for(inner, pairing=pairing, evaluation=evaluation, name=self.name, **settings)
         self.dense = keras.layers.Dense(
             self.arity * units,
             use_bias=use_bias,
@@ -110,7 +113,7 @@ class TwoArgDense(Block, keras.layers.Layer):
             bias_regularizer=bias_regularizer,
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
-            dtype=self.dtype_policy,
+            **settings,
         )
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
@@ -145,4 +148,4 @@ class TwoArgDense(Block, keras.layers.Layer):
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgDense":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return cls(**revive_phi(config))
+        return revive(cls, config)

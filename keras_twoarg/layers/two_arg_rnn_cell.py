@@ -1,13 +1,14 @@
 """TwoArgRNNCell: a recurrent cell whose units take what comes in and what was before as two arguments."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.serialization import phi_config, revive_phi
+from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors, Variable
 
@@ -42,7 +43,7 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         recurrent_dropout: Share of the state that is dropped, the same at all time steps. Defaults to `0.0`.
         seed: Seed of dropout. Defaults to `None`.
         **kwargs: `kernel_regularizer`, `recurrent_regularizer`, `bias_regularizer`, the constraints of the same names,
-            `name`, `dtype` and `trainable`, as for `keras.layers.SimpleRNNCell`.
+            `name`, `dtype` and `trainable`, as for `keras.layers.SimpleRNNCell`; `trainable=False` freezes phi too.
 
     Call arguments:
         sequence: Inputs of one time step, `(batch, features)`.
@@ -100,7 +101,8 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
         if arguments not in ARGUMENTS:
             raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
         self.arguments = arguments
-        self.place = place_for(inner, evaluation=evaluation, dtype=self.dtype_policy, name=self.name)
+        settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        self.place = place_for(inner, evaluation=evaluation, name=self.name, **settings)
         if arguments == "separate" and self.arity != 2:
             raise ValueError(
                 "Separate arguments are two, of the input and of the state. Use an inner network of arity 2, or "
@@ -162,4 +164,4 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgRNNCell":
         """Rebuild a cell, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return cls(**revive_phi(config))
+        return revive(cls, config)

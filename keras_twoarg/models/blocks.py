@@ -43,9 +43,9 @@ def check_arm(arm: str) -> str:
 
 
 def fixed_arms() -> list[str]:
-    """Return the names of Keras' activations that act on each pre-activation by itself."""
-    not_elementwise = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu"}
-    return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - not_elementwise)
+    """Return the names of Keras' activations that act on each pre-activation by itself, and need nothing else."""
+    others = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu", "threshold"}
+    return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - others)
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")

@@ -123,20 +123,24 @@ def fitting_widths(
     def parameters(widths: tuple[int, ...]) -> int:
         return structure.with_widths(widths).parameters(arm) + inner_parameters
 
-    widths = nearest_widths(structure.widths, parameters, target)
+    widths = nearest_widths(structure.widths, parameters, target, tolerance)
     difference = parameters(widths) / target - 1
     if abs(difference) > tolerance:
         raise ValueError(
-            f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.1%}. "
-            f"The nearest are {widths} with {parameters(widths):,} ({difference:+.1%}). Use a larger reference."
+            f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.2%}. "
+            f"The nearest found are {widths} with {parameters(widths):,} ({difference:+.2%}). "
+            "Use a larger reference, or a larger tolerance."
         )
     return widths
 
 
 def nearest_widths(
-    proportions: tuple[int, ...], parameters: Callable[[tuple[int, ...]], int], target: int
+    proportions: tuple[int, ...],
+    parameters: Callable[[tuple[int, ...]], int],
+    target: int,
+    tolerance: float = TOLERANCE,
 ) -> tuple[int, ...]:
-    """Scale the widths together, then move single ones where that comes nearer to the target."""
+    """Scale the widths together, then move single ones until the target is met to within the tolerance."""
 
     def scaled(factor: float) -> tuple[int, ...]:
         return tuple(max(1, round(factor * width)) for width in proportions)
@@ -148,14 +152,14 @@ def nearest_widths(
         middle = (low + high) / 2
         low, high = (middle, high) if parameters(scaled(middle)) < target else (low, middle)
     best = min((scaled(low), scaled(high)), key=lambda widths: abs(parameters(widths) - target))
-    if abs(parameters(best) / target - 1) <= TOLERANCE:
+    if abs(parameters(best) / target - 1) <= tolerance:
         return best
     moves = 1
     while True:  # each round comes strictly nearer or moves more widths at a time, so this ends
         nearest = min(_neighbours(best, moves), key=lambda widths: abs(parameters(widths) - target), default=best)
         if abs(parameters(nearest) - target) < abs(parameters(best) - target):
             best = nearest
-        elif moves == 2 or abs(parameters(best) / target - 1) <= TOLERANCE:
+        elif moves == 2 or abs(parameters(best) / target - 1) <= tolerance:
             return best
         else:
             moves = 2

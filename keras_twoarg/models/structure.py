@@ -135,7 +135,8 @@ def structure_of(model: Model) -> Structure:
     architecture = "transformer" if "PositionEmbedding" in kinds else "cnn" if "Conv2D" in kinds else "mlp"
     linear = sum(fan_out(layer) > 0 for layer in model.layers)
     expected = 2 * len(units) + 1 if architecture == "transformer" else len(units) + 1
-    if model.layers[-1].name != "logits" or not units or linear != expected:
+    of_its_kind = architecture == "transformer" or isinstance(model, keras.Sequential)  # others have residual sums
+    if not of_its_kind or model.layers[-1].name != "logits" or not units or linear != expected:
         raise ValueError(
             "`reference` must be a model made by models.mlp, models.cnn or models.transformer; for others give "
             f"`widths_for_budget` a number. Received: {model.name!r} with {linear} linear layers and {len(units)} "

@@ -195,6 +195,16 @@ def models_with(layers: Iterable[Layer]) -> list[Model]:
 
 
 @contextmanager
+def forgotten_calls(layer: Any) -> Iterator[None]:
+    """Forget the symbolic calls of a layer made within, which would keep their graphs in memory as long as it lives."""
+    number = len(layer._inbound_nodes)
+    try:
+        yield
+    finally:
+        del layer._inbound_nodes[number:]
+
+
+@contextmanager
 def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
     """Run another function in place of a layer's `call`, whose attribute Keras would track if it were set."""
     layer.__dict__["call"] = call

@@ -118,6 +118,42 @@ def test_dense_takes_the_arguments_of_keras_dense():
     assert isinstance(again.dense.kernel_constraint, keras.constraints.NonNeg)
 
 
+# Frozen
+
+
+FROZEN = {
+    "place": lambda **kwargs: TwoArgActivation(phi(), **kwargs),
+    "types": lambda **kwargs: CellTypes([phi(), phi()], **kwargs),
+    "dense": lambda **kwargs: TwoArgDense(4, phi(), **kwargs),
+    "dense of types": lambda **kwargs: TwoArgDense(4, [phi(), phi()], **kwargs),
+    "cell": lambda **kwargs: RNN(TwoArgRNNCell(4, phi(), **kwargs)),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_what_is_frozen_is_so_from_the_constructor_on_in_copies_and_in_files(name, tmp_path):
+    shape = (2, 8) if name == "cell" else (8,)
+    learning = keras.Sequential([keras.Input(shape), FROZEN[name]()])
+    assert len(learning.trainable_weights) == len(learning.weights)
+    made = keras.Sequential([keras.Input(shape), FROZEN[name](trainable=False)])
+    learning.layers[0].trainable = False
+    for model in (made, learning):
+        model.save(tmp_path / "model.keras")
+        for one in (model, clone_model(model), keras.models.load_model(tmp_path / "model.keras")):
+            assert len(one.weights) > 5 and not one.trainable_weights
+
+
+def test_a_frozen_layer_leaves_a_phi_of_a_file_as_it_was(tmp_path):
+    model = keras.Sequential([keras.Input((8,)), TwoArgDense(8, phi()), TwoArgActivation(phi())])
+    for layer in model.layers:
+        layer.trainable = False
+    model.layers[0].inner.trainable = True
+    model.save(tmp_path / "model.keras")
+    for one in (model, clone_model(model), keras.models.load_model(tmp_path / "model.keras")):
+        assert [inner.trainable for inner in inner_networks(one)] == [True, False]
+        assert len(one.trainable_weights) == len(phi().get_weights())
+
+
 # TwoArgRNNCell
 
 
@@ -182,6 +218,17 @@ def test_auto_makes_one_table_for_all_time_steps(rng, monkeypatch):
     tables.clear()
     layer.cell(x[:, 0], [np.zeros((3, 4), "float32")])
     assert not tables
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_table_made_before_the_loop_is_that_of_other_places(policy, rng, monkeypatch):
+    tables, inner = [], phi(dtype=policy)
+    original = table.make_table
+    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(original(*a)) or tables[-1])
+    RNN(TwoArgRNNCell(4, inner, evaluation=GRID, dtype=policy), dtype=policy)(array(rng, 3, 6, 5))
+    TwoArgActivation(inner, evaluation=GRID, dtype=policy)(array(rng, 100, 200))
+    first, second = map(numpy, tables)
+    np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_dropout_is_the_same_at_all_time_steps_and_absent_in_inference(rng):

@@ -87,6 +87,16 @@ def test_half_precision_is_normalized_in_float32(rng):
     np.testing.assert_allclose(ops.convert_to_numpy(y).astype("float32"), in_float64(x), atol=5e-3)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_float64_is_normalized_in_float64(training, rng):
+    if BACKEND == "jax":
+        pytest.skip("JAX has no float64 unless it is told to")
+    x = images(rng, mean=100.0).astype("float64")
+    y = models.JointLayerNormalization(dtype="float64")(x, training=training)
+    assert keras.backend.standardize_dtype(y.dtype) == "float64"
+    np.testing.assert_allclose(ops.convert_to_numpy(y), in_float64(x), atol=1e-10)
+
+
 @pytest.mark.slow
 @only_tensorflow
 def test_an_export_is_portable(tmp_path, rng):

@@ -1,6 +1,7 @@
 """One phi stays one phi: every kind of model times every way in which Keras saves and copies models."""
 
 import copy
+import gc
 import json
 import pickle
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 
 import keras_twoarg
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, clone_model, sharing_scope
+from keras_twoarg.layers import sharing
 from tests.helpers import CLASSES, FEATURES, WIDTH, Block, Subclassed, dense, inner_networks
 
 pytestmark = pytest.mark.jax
@@ -251,6 +253,18 @@ def test_unsharing_that_no_graph_shows_warns_once_and_is_found(build, x):
     assert len(told) == 1
     with pytest.raises(ValueError, match="several copies of one inner network"):
         assert_shared(copied)
+
+
+def test_keys_of_copies_that_are_gone_are_forgotten(x):
+    def used_copy():
+        copied = TwoArgActivation.from_config(TwoArgActivation(InnerNetwork((4,))).get_config())
+        copied(x)
+        return copied
+
+    key = used_copy().inner.copy_of
+    gc.collect()
+    kept = used_copy()
+    assert key not in sharing._copies and kept.inner.copy_of in sharing._copies
 
 
 def test_one_layer_called_twice_survives_even_keras_own_clone():

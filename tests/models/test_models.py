@@ -175,6 +175,11 @@ def test_matching_small_and_odd_networks():
     assert abs(models.mlp((10,), 2, "relu", widths).count_params() / reference.count_params() - 1) <= 0.005
 
 
+def test_matching_more_closely_than_half_a_percent():
+    widths = models.widths_for_budget("swiglu", 3406, (38, 28, 6), (10,), 3, tolerance=0.001)
+    assert abs(models.count_parameters("swiglu", widths, (10,), 3) / 3406 - 1) <= 0.001
+
+
 def test_multiply_adds_by_hand():
     model = models.cnn((10, 10, 3), 5, widths=(4, 6))
     convolution = 8 * 8 * 9 * 3 * 8
@@ -193,6 +198,7 @@ def test_a_model_without_norm_is_called_so():
 ERRORS = [
     (lambda: models.mlp(MNIST, 10, "rleu"), "`arm` must be one of .*'rleu'.*relu"),
     (lambda: models.mlp(MNIST, 10, "softmax"), "`arm` must be one of"),
+    (lambda: models.mlp(MNIST, 10, "threshold"), "`arm` must be one of"),
     (lambda: models.mlp(MNIST, 10, "relu", inner=InnerNetwork()), "'relu' has no inner network"),
     (lambda: models.mlp(MNIST, 10, "one_arg", inner=InnerNetwork()), "of arity 1. Received: arity=2"),
     (lambda: models.mlp(MNIST, 10, widths=()), "`widths` must be positive integers"),
@@ -203,6 +209,10 @@ ERRORS = [
     (lambda: models.cnn((8, 8, 1), 10), "too small for 3 layers"),
     (
         lambda: models.matched_widths("relu", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])),
+        "made by models.mlp, models.cnn or",
+    ),
+    (
+        lambda: models.matched_widths("relu", models.resnet((8, 8, 3), 10, widths=(4,), blocks_per_stage=1)),
         "made by models.mlp, models.cnn or",
     ),
     (

@@ -337,6 +337,13 @@ def test_auto_interpolates_where_128_samples_have_more_units_than_the_table_has_
     assert set_evaluation(triples, "auto") == {"triples": "exact"}
 
 
+def test_an_evaluation_that_does_not_fit_one_place_changes_none():
+    places = [TwoArgActivation(evaluation="exact"), TwoArgActivation(InnerNetwork(arity=3))]
+    with pytest.raises(ValueError, match="takes one or two arguments"):
+        set_evaluation(keras.Sequential([keras.Input((12,)), *places]), "interpolated")
+    assert [place.evaluation for place in places] == ["exact", "auto"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="a SavedModel cannot be written from torch")
 def test_an_export_agrees_and_is_portable(tmp_path, rng):

@@ -3,6 +3,7 @@
 import ast
 import gc
 import inspect
+import weakref
 from pathlib import Path
 
 import keras
@@ -236,6 +237,18 @@ def test_whether_a_layer_was_called():
     assert not keras_internals.was_called(dense)
     dense(X)
     assert keras_internals.was_called(dense)
+
+
+def test_calls_that_are_forgotten():
+    """Without `_inbound_nodes`: phi would keep the model of every file that it was saved into."""
+    dense = layers.Dense(1)
+    model = keras.Sequential([keras.Input((3,)), dense])
+    with keras_internals.forgotten_calls(dense):
+        other = keras.Sequential([keras.Input((3,)), dense])
+    gone = weakref.ref(other.inputs[0])
+    del other
+    gc.collect()
+    assert gone() is None and keras_internals.producer(model.outputs[0]).operation is dense
 
 
 def test_a_replaced_call_is_run_and_the_layers_own_comes_back():

@@ -77,13 +77,8 @@ class Rebuilder:
         for call in graph.calls:
             graph.add(call, self._call(call, graph, prefix))
         inputs, outputs = graph.replaced(structure(model, "inputs")), graph.replaced(structure(model, "outputs"))
-        copy = self._copy_of[id(model)] = _assemble(model, inputs, outputs)
-        if not model.trainable:
-            copy.trainable = False  # and so all of its layers; each then has its own setting again
-            for call in graph.calls:
-                if id(call.operation) in self._copy_of:
-                    self._copy_of[id(call.operation)].trainable = call.operation.trainable
-        return copy
+        self._copy_of[id(model)] = _assemble(model, inputs, outputs)
+        return self._copy_of[id(model)]
 
     def _call(self, call: Call, graph: "_Graph", prefix: str) -> Outputs:
         """Return what one call of the old graph gives in the new one."""
@@ -116,6 +111,8 @@ class Rebuilder:
     def _copy(self, operation: keras.Operation) -> keras.Operation:
         if id(operation) not in self._copy_of:
             copy = _revive(operation, self._config(operation))
+            if getattr(copy, "trainable", False) and not operation.trainable:
+                copy.trainable = False  # a config of one's own may not say so
             self._copy_of[id(operation)] = copy
             self.copies.append((operation, copy))
         return self._copy_of[id(operation)]
@@ -124,7 +121,8 @@ class Rebuilder:
         if id(layer) not in self._second_of:
             name = self._unused(layer.name + SECOND)
             config: Config = _with_other_seeds(self._config(layer))
-            self._second_of[id(layer)] = _revive(layer, {**config, "name": name})
+            second = self._second_of[id(layer)] = _revive(layer, {**config, "name": name})
+            second.trainable = True  # its weights and statistics are new, whether the first path is frozen or not
             self.new_layers.append(prefix + name)
         return self._second_of[id(layer)]
 
@@ -181,8 +179,10 @@ class _Graph:
 
 def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
     kind: type[keras.Model] = keras.Model if isinstance(model, keras.Sequential) else type(model)
+    # Given to the constructor, as Keras does in loading, the setting leaves each layer its own; the setter would not.
+    frozen: Any = {} if model.trainable else {"trainable": False}
     try:
-        return kind(inputs, outputs, name=model.name)
+        return kind(inputs, outputs, name=model.name, **frozen)
     except TypeError as error:
         raise ValueError(
             f"The model {model.name!r} of class {kind.__name__} cannot be made from its inputs and outputs alone "

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_twoarg import TwoArgActivation, convert
+from keras_twoarg import InnerNetwork, TwoArgActivation, convert
 from tests.models.conversion.networks import (
     reasons,
     resnet,
@@ -31,12 +31,29 @@ def test_policies_regularizers_and_frozen_layers_stay():
     frozen = layers.Dense(8, "relu", dtype=policy, activity_regularizer="l2", trainable=False, name="frozen")
     model = keras.Sequential([keras.Input((4,)), frozen, layers.Dense(1, dtype=policy)])
     converted, _ = convert(model)
-    assert not converted.get_layer("frozen").trainable
+    assert not converted.get_layer("frozen").trainable and converted.get_layer("frozen_apical").trainable
     assert units(converted)[0].compute_dtype == "bfloat16"
     assert converted.get_layer("frozen").activity_regularizer is None
     x = np.ones((3, 4), "float32")
     model(x), converted(x)
     assert len(converted.losses) == len(model.losses) == 1
+
+
+@pytest.mark.parametrize("frozen_phi", [False, True])
+def test_in_a_frozen_model_what_is_new_learns_and_nothing_else(tmp_path, frozen_phi):
+    stack = [keras.Input((4,)), layers.Dense(6, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    backbone = keras.Sequential([*stack, layers.Dense(6, "relu"), layers.Dense(6, "relu")], name="backbone")
+    backbone.trainable = False
+    phi = InnerNetwork((4,), trainable=not frozen_phi)
+    converted, report = convert(keras.Sequential([keras.Input((4,)), backbone, layers.Dense(1, name="head")]), phi)
+    converted.save(tmp_path / "converted.keras")
+    for model in (converted, keras.models.load_model(tmp_path / "converted.keras")):
+        inside = model.get_layer("backbone")
+        assert not inside.trainable
+        learning = {layer.name for layer in inside.layers if layer.trainable and layer.weights}
+        places = {layer.name for layer in units(model)}
+        assert learning == {name.removeprefix("backbone/") for name in report.new_layers} | places
+        assert len(model.trainable_weights) == 7 + 2 + (0 if frozen_phi else 4)
 
 
 def test_masks_reach_what_is_behind_the_units():
