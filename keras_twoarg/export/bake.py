@@ -16,6 +16,7 @@ from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
+from keras_twoarg.utils.weights import copy_weights
 
 TOLERANCE = 3e-3
 MOST_CHANGED = 5e-4
@@ -295,8 +296,8 @@ def _fill(layer: Layer, twin: Layer) -> None:
     elif isinstance(layer, TwoArgDense) and isinstance(twin, keras.Sequential):
         for part, its_twin in zip((layer.dense, layer.place), twin.layers, strict=True):
             _fill(part, its_twin)
-    elif isinstance(layer, keras.layers.Layer):  # and not an operation such as keras.ops.relu
-        twin.set_weights(layer.get_weights())
+    else:
+        copy_weights(layer, twin)
 
 
 def _baked(place: TwoArgActivation, grids: Grids) -> BakedActivation:

@@ -12,13 +12,14 @@ from keras_twoarg.models.conversion.compare import compare
 from keras_twoarg.models.conversion.graph import channels, is_graph
 from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
 from keras_twoarg.models.conversion.places import Place, find_places
-from keras_twoarg.models.conversion.rebuild import Rebuilder, copy_weights
+from keras_twoarg.models.conversion.rebuild import Rebuilder
 from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Model
+from keras_twoarg.utils.weights import copy_weights
 
 KEEP = ("function", "parameters")
 
@@ -104,7 +105,8 @@ def convert(
     rebuilder = Rebuilder(model, converted, lambda place, kwargs: _unit(phis[id(place)], kwargs), changes)
     copy = rebuilder.run()
     if keep == "function":
-        copy_weights(rebuilder.copies)
+        for layer, twin in rebuilder.copies:
+            copy_weights(layer, twin)
     else:
         _check_parameters(model, copy)
     for unit in rebuilder.units:

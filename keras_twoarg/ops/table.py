@@ -7,8 +7,8 @@ f = (x - t_i) / h within it, phi is replaced by the function that is linear in e
     two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
 
 Beyond the grid lie cells without an end, one on each side: they continue the border cells along straight lines, and at
-the corners planes, as a ReLU network does far out. Where phi is smooth the error within the grid is at most h^2 / 8 times the sum of the
-largest second derivatives along each argument.
+the corners along planes, as a ReLU network does far out. Where phi is smooth the error within the grid is at most
+h^2 / 8 times the sum of the largest second derivatives along each argument.
 
 Gradients are exact for this function: to the pre-activations by the cell's slopes; to phi by a sum over the tuples
 of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
@@ -17,7 +17,6 @@ of each cell, then through the nodes' exact evaluations. If phi is frozen, that 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
-from typing import Any
 
 import keras
 import numpy as np

@@ -386,6 +386,26 @@ def test_models_that_keras_cannot_rebuild_are_refused(rng):
         bake(wrapped)
 
 
+def test_what_preprocessing_layers_have_learned_is_baked_too(rng):
+    x = rng.normal(30, 5, size=(200, 4)).astype("float32")
+    normalization, words = keras.layers.Normalization(), keras.layers.IntegerLookup(vocabulary=[3, 5, 8])
+    normalization.adapt(x)
+    phi = InnerNetwork((8, 8))
+    model = keras.Sequential([keras.Input((4,)), normalization, keras.layers.Dense(6), TwoArgActivation(phi)])
+    np.testing.assert_allclose(predictions(bake(model, x)[0], x), predictions(model, x), atol=0.02)
+    numbers = np.array([[3, 8, 5], [1, 5, 5]])
+    model = keras.Sequential(
+        [keras.Input((3,), dtype="int64"), words, keras.layers.Embedding(4, 4), TwoArgActivation(phi)]
+    )
+    np.testing.assert_allclose(bake(model, numbers)[0](numbers), model(numbers), atol=0.02)
+
+
+def test_a_frozen_block_stays_frozen():
+    model = keras.Sequential([keras.Input((6,)), TwoArgDense(4), keras.layers.Dense(2)])
+    model.layers[0].trainable = False
+    assert len(bake(model)[0].trainable_weights) == 2
+
+
 @pytest.mark.slow
 def test_a_dense_block_is_baked(tmp_path):
     phi = InnerNetwork((8, 8))

@@ -86,7 +86,7 @@ class _Kind:
 
 def _kinds(places: list[Place]) -> list[_Kind]:
     """Group places by the values of their activations."""
-    points = np.linspace(-12, 12, 193).astype("float32")
+    points = np.concatenate([np.linspace(-12, 12, 193), phi.FAR_OUT]).astype("float32")
     kinds: dict[bytes, _Kind] = {}
     for place in places:
         function = place.activation.function
@@ -112,6 +112,8 @@ def _written(inner: InnerNetwork, function: ArrayFunction) -> Phi:
     error = phi.error(inner, function)
     if error > phi.LARGEST_ERROR:
         raise _Misfit(f"a phi of {inner.hidden_units[0]} ReLUs misses it by {error:.2g} on [-10, 10]")
+    if not phi.far_error(inner, function) <= phi.LARGEST_ERROR:
+        raise _Misfit("it bends beyond [-10, 10], where phi cannot follow")
     inner.table_resolution = inner.table_resolution or phi.TABLE_RESOLUTION
     return Phi(inner, error, phi.table_for(total))
 
@@ -120,8 +122,8 @@ def _users_own(inner: InnerNetwork, kind: _Kind) -> Phi:
     if not inner.built:
         phi.check_can_hold(inner)
         return _written(inner, kind.function)
-    error = phi.error(inner, kind.function)
-    if error > phi.LARGEST_ERROR:
+    error = max(phi.error(inner, kind.function), phi.far_error(inner, kind.function))
+    if not error <= phi.LARGEST_ERROR:
         raise ValueError(
             f"keep='function' needs a phi that is the old activation {kind.label!r} at first. This one misses it "
             f"by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"

@@ -18,7 +18,7 @@ from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.ops.table import Interpolation
 
 LARGEST_ERROR = 0.05
-"""A phi that misses the old activation by more than this on [-10, 10] does not stand for it."""
+"""A phi that misses the old activation by more than this does not stand for it: on [-10, 10], and as a share far out."""
 
 TABLE_RESOLUTION = 81
 """Nodes on [-5, 5], along each argument, that fall on the knots."""
@@ -28,6 +28,8 @@ _FAR = 20.0
 _EXACT = 1e-6
 _TAIL = 1e-3  # from where a function is this near to a straight line, it is taken for one
 _FINE = np.arange(-640, 641) / 64  # [-10, 10]
+_BEYOND = np.geomspace(_EXTENT, 100, 100)
+FAR_OUT = np.concatenate([-_BEYOND[::-1], _BEYOND])
 
 
 class NotFinite(ValueError):
@@ -172,6 +174,16 @@ def error(inner: InnerNetwork, function: ArrayFunction) -> float:
     expected = np.asarray(function(_FINE.astype("float32")))
     pairs = [np.stack([_FINE, np.full(len(_FINE), x2)], axis=1) for x2 in (-3.0, 0.0, 3.0)]
     return max(float(np.abs(inner.predict(pair)[:, 0] - expected).max()) for pair in pairs)
+
+
+def far_error(inner: InnerNetwork, function: ArrayFunction) -> float:
+    """Return the same for x1 up to 100 on both sides, as a share of the activation, of x1 / 20, or of 1.
+
+    It is large for an activation that bends out there. One that flattens, as softsign does, may drift from its line.
+    """
+    expected = np.asarray(function(FAR_OUT.astype("float32")))
+    values = inner.predict(np.stack([FAR_OUT, np.zeros(len(FAR_OUT))], axis=1))[:, 0]
+    return float((np.abs(values - expected) / np.maximum(np.maximum(np.abs(expected), np.abs(FAR_OUT) / 20), 1)).max())
 
 
 def table_for(total: ReluSum) -> Interpolation:

@@ -5,7 +5,6 @@ linear layer included, with new weights and names that end in `_apical` gives th
 between keeps its statistics, and the old half of the model keeps its weights and names.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -210,19 +209,3 @@ def _with_other_seeds(config: Any) -> Any:
             for key, value in config.items()
         }
     return [_with_other_seeds(value) for value in config] if isinstance(config, list) else config
-
-
-def copy_weights(copies: list[tuple[keras.Operation, keras.Operation]]) -> None:
-    """Give copies the weights of the layers that they are copies of, vocabularies and the like included."""
-    for old_layer, new_layer in copies:
-        if not isinstance(old_layer, keras.layers.Layer):
-            continue
-        for old, new in zip(flatten_layers(old_layer), flatten_layers(new_layer), strict=True):
-            store: Config = {}
-            old.save_own_variables(store)
-            if store:
-                new.load_own_variables({key: np.asarray(keras.ops.convert_to_numpy(v)) for key, v in store.items()})
-            if hasattr(old, "save_assets") and hasattr(new, "load_assets"):
-                with tempfile.TemporaryDirectory() as folder:
-                    old.save_assets(folder)
-                    new.load_assets(folder)

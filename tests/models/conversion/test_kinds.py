@@ -30,6 +30,16 @@ def test_one_phi_for_each_kind_of_activation():
     assert units(converted)[0].inner is units(converted)[1].inner is not units(converted)[2].inner
 
 
+@pytest.mark.parametrize("settings", [{"max_value": 20.0}, {"max_value": 12.0}, {"threshold": 11.0}])
+def test_an_activation_that_bends_far_out_is_left_as_it_is(settings):
+    stack = [layers.Dense(8), layers.ReLU(), layers.Dense(8), layers.ReLU(**settings, name="bends"), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *stack])
+    converted, report = convert(model)
+    assert {place.name: place.reason for place in report.left}["bends"].startswith("it bends beyond [-10, 10]")
+    x = 20 * np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    np.testing.assert_allclose(converted(x), model(x), atol=1e-4)
+
+
 def test_a_phi_is_used_as_it_is_with_the_parameters_kept():
     phi = InnerNetwork((8, 8))
     phi.build((None, 2))

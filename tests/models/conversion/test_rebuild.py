@@ -61,8 +61,8 @@ def test_masks_reach_what_is_behind_the_units():
     x = layers.Dense(5, activation="relu")(layers.Embedding(9, 4, mask_zero=True)(tokens))
     model = keras.Model(tokens, layers.LSTM(3)(x))
     converted, report = convert(settle(model))
-    short, long = np.array([[1, 2, 0, 0, 0, 0]]), np.array([[1, 2, 0, 0, 0, 0]])
-    np.testing.assert_allclose(converted(short), model(long), atol=1e-6)
+    tokens = np.array([[1, 2, 0, 0, 0, 0], [1, 2, 3, 0, 0, 0]])
+    np.testing.assert_allclose(converted(tokens), model(tokens), atol=1e-6)
     assert "gates inside of LSTM" in reasons(report)[model.layers[-1].name]
 
 
