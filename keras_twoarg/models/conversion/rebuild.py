@@ -10,13 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
-from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Model, Outputs
 
 SECOND = "_apical"
