@@ -3,7 +3,8 @@
     python benchmarks/plan_steps.py lm-kjv --out benchmarks/two-cores-plans.json
 
 What is at hand for "at equal seconds": runs of a comparison may have been trained while the machine did other work.
-The file holds one entry for each plan; those of other plans stay in it.
+The file holds one entry for each plan; those of other plans stay in it. With `--nodes 81` two_arg is also timed with
+tables of 81 x 81 nodes, as `two_arg_81`.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.utils import files, versions
 
 
-def steps(arm, plan, dataset, widths):
-    """Return a function that trains one step of an arm's network."""
+def steps(arm, plan, dataset, widths, nodes=None):
+    """Return a function that trains one step of an arm's network, with so many nodes along each argument of phi."""
     configuration = plan.of_run(arm, 0)
     inner = networks.make_phi(configuration) if arm in networks.models.ARMS else None
+    if nodes:
+        inner.table_resolution = nodes
     model = networks.build_network(configuration, dataset.input_shape, dataset.classes, widths, inner, seed=0)
     compile_network(model, networks.make_optimizer(configuration, configuration.epochs, len(dataset.x_train)))
     rows = np.random.default_rng(0).permutation(len(dataset.x_train))[: configuration.batch_size]
@@ -34,14 +37,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plans", nargs="+")
     parser.add_argument("--data", help="in the place of the plan's")
+    parser.add_argument("--arms", type=lambda names: names.split(","), help="those of the plan, if not all")
+    parser.add_argument("--nodes", type=int)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     for name in arguments.plans:
-        plan = read_plan(name, data=arguments.data)
+        plan = read_plan(name, data=arguments.data, arms=arguments.arms)
         dataset = load_data(plan)
         widths = arm_widths(plan, dataset)
         tasks = {arm: steps(arm, plan, dataset, widths[arm]) for arm in plan.arms}
+        if arguments.nodes:
+            tasks[f"two_arg_{arguments.nodes}"] = steps("two_arg", plan, dataset, widths["two_arg"], arguments.nodes)
         times = timing.timed(tasks, arguments.rounds, lambda done: None, lambda arm: 5)
         summaries = {arm: timing.summary(seconds) for arm, seconds in times.items()}
         fastest = min(each["median"] for each in summaries.values())
