@@ -152,7 +152,7 @@ def starts():
     random, rows = accuracy(runs(STARTS, "two_arg", phi_init="random")), []
     for label, start in (
         ("product", "product"),
-        ("random surface (the paper's)", "random"),
+        ("random surface, scaled to 0.01", "random"),
         ("swiglu", "swiglu"),
         ("Glorot's weights, no pretraining", "glorot"),
     ):

@@ -5,6 +5,7 @@ from functools import partial
 from keras_twoarg.experiments.benchmark.aims import AIMS, reached
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
+from results.tables import pays
 from results.tables.records import ROOT, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
@@ -227,7 +228,9 @@ def step():
     for phrase, names in phrases.items():
         own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
         parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
-    return ", ".join(parts)
+    small = [task for task in pays.NEW_TASKS if task is not pays.TEXT]
+    own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
+    return ", ".join([*parts, f"{min(own):.0f} to {max(own):.0f} in small perceptrons on one core"])
 
 
 @table("cost-epochs")

@@ -24,7 +24,7 @@ PERCEPTRONS = [
 CNNS = [
     ("**two_arg**, phi from Glorot's weights", "two_arg", "-glorot"),
     ("one_arg, from Glorot's weights", "one_arg", "-glorot"),
-    ("two_arg, from a random surface (the paper's start)", "two_arg", ""),
+    ("two_arg, from a random surface, scaled to 0.01", "two_arg", ""),
     ("one_arg, from a random curve", "one_arg", ""),
     ("relu", "relu", ""),
     ("maxout", "maxout", ""),

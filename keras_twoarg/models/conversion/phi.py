@@ -18,7 +18,7 @@ from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.ops.table import Interpolation
 
 LARGEST_ERROR = 0.05
-"""A phi that misses the old activation by more than this does not stand for it: on [-10, 10], and as a share far out."""
+"""A phi that misses the old activation by more than this is another function: on [-10, 10], and as a share far out."""
 
 TABLE_RESOLUTION = 81
 """Nodes on [-5, 5], along each argument, that fall on the knots."""
