@@ -49,11 +49,11 @@ def long_seconds():
     """What relu needs to 95 %, related to two_arg: epochs, time by steps that were timed apart, time by the runs."""
     relu, two_arg = (mean(epochs_to(runs(FOLDER, arm), THRESHOLD)) for arm in ("relu", "two_arg"))
     clocks = [mean(seconds_to(runs(FOLDER, arm), THRESHOLD)) for arm in ("relu", "two_arg")]
-    step = step_ratio("two_arg")
+    epochs, step, clock = relu / two_arg, step_ratio("two_arg"), clocks[0] / clocks[1]
     return (
-        f"{relu / two_arg:.2f} times as many epochs as two_arg. In time that is {relu / two_arg / step:.2f} by steps timed "
-        f"alone, of which one of two_arg takes {step:.2f} times as long, and {clocks[0] / clocks[1]:.2f} by the runs' own "
-        f"clocks, {clocks[0]:.0f} seconds against {clocks[1]:.0f}"
+        f"{epochs:.2f} times as many epochs as two_arg. In time that is {epochs / step:.2f} by steps timed alone, of "
+        f"which one of two_arg takes {step:.2f} times as long, and {clock:.2f} by the runs' own clocks, {clocks[0]:.0f} "
+        f"seconds against {clocks[1]:.0f}"
     )
 
 
