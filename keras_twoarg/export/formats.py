@@ -131,7 +131,8 @@ def export(
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
     leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
-    and for ONNX and LiteRT in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a
+    and for ONNX and LiteRT in the operations that their runtimes are fastest at. Beyond twice a table's extent OpenVINO's
+    look-up stays at its border's value, where the others go on along straight lines. From TensorFlow a SavedModel gets a
     second signature, `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
 
     Args:
