@@ -130,10 +130,11 @@ def export(
     """Export a model for inference. The export needs neither keras_twoarg nor Keras.
 
     `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
-    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample,
-    and for ONNX and LiteRT in the operations that their runtimes are fastest at. Beyond twice a table's extent OpenVINO's
-    look-up stays at its border's value, where the others go on along straight lines. From TensorFlow a SavedModel gets a
-    second signature, `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
+    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample, and for ONNX and LiteRT
+    in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a second signature,
+    `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
+
+    Beyond twice a table's extent OpenVINO gives the value at that border; the others go on along straight lines.
 
     Args:
         model: A built Keras model.
