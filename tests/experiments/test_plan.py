@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import pytest
@@ -15,10 +16,13 @@ from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
+from keras_twoarg.experiments.reports.run_groups import read_runs
+from keras_twoarg.experiments.reports.run_tables import runs_table
 from keras_twoarg.experiments.robustness.measure import evaluate
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
-from tests.helpers import blobs, save_npz
+from keras_twoarg.utils import subprocesses
+from tests.helpers import blobs, record, save_npz
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -152,6 +156,33 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     plans.run(chosen, out, silent)
     assert not (out / "relu-0-failed").exists()
     assert json.loads((out / "relu-0" / "joint.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("fails", "stages", "failed", "left"),
+    [
+        ("train_one", [], "relu-0", "joint.json"),
+        ("train_one", ["joint"], "relu-0", "frozen.json"),
+        ("measure_one", ["joint"], "relu-0 (robustness)", "robustness-failure.json"),
+    ],
+)
+def test_what_failed_is_told_and_what_is_trained_counts_as_trained(fails, stages, failed, left, plan, monkeypatch):
+    def call(function, progress, plan, configuration, folder, data_dir):
+        os.makedirs(folder, exist_ok=True)
+        for stage in stages:
+            record(stage=stage).write(Path(folder) / f"{stage}.json")
+            (Path(folder) / f"{stage}.keras").touch()
+        return subprocesses.Outcome(int(function.endswith(f":{fails}")), None, ("no reason",))
+
+    monkeypatch.setattr(subprocesses, "call", call)
+    folders = plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
+    assert plans.failed_runs(folders) == [failed]
+    assert [file.name for file in Path("out/relu-0-failed").iterdir()] == [left]
+    caption = runs_table(read_runs([Path("out")])).caption
+    assert ("in no figure" in caption) == (fails == "train_one")
+    fails = "nothing"
+    plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
+    assert plans.failed_runs(folders) == []
 
 
 def test_widths_are_matched_to_the_plans_network():
