@@ -318,6 +318,8 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
         (images(3, 1), "rain", 1),
         (images(3, 1), "fog", 6),
         (images(3, 1)[0], "fog", 1),
+        (images(3, 1, 64), "fog", 1),
+        (images(3, 1)[:, :28], "snow", 1),
     ],
 )
 def test_what_cannot_be_corrupted_is_told(pixels, name, severity):
