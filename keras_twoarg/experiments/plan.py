@@ -134,7 +134,10 @@ def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
     dataset = datasets.load(plan.data, data_dir=data_dir, context=plan.configuration.context)
     networks.check_data(plan.configuration, dataset)
     if plan.robustness:
+        from keras_twoarg.experiments.robustness import AUTOATTACK, measure
+
         datasets.require_images(dataset, "`robustness`")
+        measure.check_possible(dataset, _corruptions(plan.configuration), AUTOATTACK, data_dir)
     return datasets.subset(dataset, plan.subset) if plan.subset else dataset
 
 
@@ -171,6 +174,8 @@ def run(
     # All arms of a seed before the next one: what is there at any time can be compared.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
+    if plan.robustness:
+        _check_points(plan, dataset, folders)
     with result_folder(out, settings, "plan.json", defaults=Plan(plan.data, plan.arms).to_dict()):
         _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
     return folders
@@ -257,15 +262,34 @@ def measure_one(
     progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None
 ) -> None:
     """Measure the robustness of one trained arm and seed, in a child process."""
-    from keras_twoarg.experiments.robustness import NAMES
     from keras_twoarg.experiments.robustness.measure import evaluate
 
     keep_freed_memory()
     settings = plan_of(plan)
-    names = NAMES if configuration["architecture"] == "cnn" else ()
+    names = _corruptions(settings.configuration)
     model = formats.load(Path(folder) / "joint.keras")
     out, points, dataset = Path(folder) / f"{Stage.JOINT}-robustness", settings.points, load_data(settings, data_dir)
     evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
+
+
+def _corruptions(configuration: Configuration) -> tuple[str, ...]:
+    """Return the corruptions that are measured: all of them for networks that take an image as an image."""
+    from keras_twoarg.experiments.robustness import NAMES
+
+    return NAMES if configuration.architecture in ("cnn", "resnet") else ()
+
+
+def _check_points(plan: Plan, dataset: datasets.Dataset, folders: Sequence[Path]) -> None:
+    """Raise a ValueError if the robustness of a run was measured on another number of test images."""
+    points = min(plan.points, len(dataset.y_test))
+    for folder in folders:
+        file = folder / f"{Stage.JOINT}-robustness" / "settings.json"
+        measured = files.read_json(file) if file.exists() else {"points": points}
+        if isinstance(measured, dict) and measured.get("points") != points:
+            raise ValueError(
+                f"`points` must be as before in a folder with results. Received: points={plan.points}, and "
+                f"{file.parent} was measured on {measured.get('points')} images. Use the same, or another folder"
+            )
 
 
 def _record_failure(
