@@ -16,12 +16,12 @@ from keras_twoarg.experiments.training.configuration import Configuration
 @click.argument("plan")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
+@click.option("--report-seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
 @settings_options(Plan, changes=True)
 @settings_options(Configuration, without=("arm", "seed"), changes=True)
 @one_line_errors
-def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs: int, **changes: Any) -> None:
+def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | None, jobs: int, **changes: Any) -> None:
     """Run every arm and seed of PLAN, and report.
 
     PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, resnet-cifar10, lm-kjv,
@@ -33,12 +33,18 @@ def reproduce(plan: str, out: Path, data_dir: str | None, seed: int | None, jobs
     from keras_twoarg.experiments.reports.page import write_report
 
     chosen = job.read_plan(plan, **changes)
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    if report_seed is not None and report_seed not in seeds:
+        raise ValueError(
+            f"`--report-seed` must be one of the plan's seeds, {seeds[0]} to {seeds[-1]}. Received: {report_seed}. "
+            "`--first-seed` and `--seeds` choose what runs"
+        )
     with show_progress() as progress:
         folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
-    print_findings(out, seed=seed)
+    print_findings(out, seed=report_seed)
     if chosen.configuration.architecture in ("transformer", "recurrent"):
         print_samples(chosen, folders)
-    say(f"Report: {write_report([out], out, seed=seed)}")
+    say(f"Report: {write_report([out], out, seed=report_seed)}")
     if failed := job.failed_runs(folders):
         say(f"Failed: {', '.join(failed)}. The same command tries them again")
         raise SystemExit(1)

@@ -121,11 +121,20 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     partial = out / ".partial.keras"
     model.save(partial)
     partial.replace(out / "model.keras")
-    served = out / "saved_model" / "1"
-    if not served.exists():
+    served, told = out / "saved_model" / "1", out / "saved_model" / "agreement.json"
+    chosen = {"seed": best.seed, "stage": best.stage}
+    if not _is_of(told, chosen):  # also where an earlier call was stopped between export and file
+        told.unlink(missing_ok=True)
+        formats.remove(served, "tf_saved_model")
         formats.export(model, served)
     images = datasets.scale(dataset.x_test)
     agreement = formats.compare(model, served, images)
-    summary: JsonObject = {"seed": best.seed, "stage": best.stage, **vars(agreement), "agrees": agreement.agrees}
-    files.write_json(out / "saved_model" / "agreement.json", json.loads(json.dumps(summary)))
+    summary: JsonObject = {**chosen, **vars(agreement), "agrees": agreement.agrees}
+    files.write_json(told, json.loads(json.dumps(summary)))
     return agreement.sentence
+
+
+def _is_of(told: Path, chosen: JsonObject) -> bool:
+    """Tell whether what is served was exported from the chosen run and stage."""
+    summary = files.read_json(told) if told.exists() and (told.parent / "1").exists() else {}
+    return isinstance(summary, dict) and all(summary.get(key) == value for key, value in chosen.items())

@@ -2,9 +2,11 @@
 
 A plan is a small TOML file (`plans/mlp-mnist.toml` and its neighbours). Each run has its folder `ARM-SEED`. A run that
 was stopped resumes; one that is finished is not run again; one that fails, for example for lack of memory,
-leaves a record that says so, is counted in every table, and is retried the next time.
+leaves a record that says so, is counted in every table, and is retried the next time. A run that is trained and whose
+robustness could not be measured counts as trained, and that alone is retried.
 """
 
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +21,7 @@ from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.export import formats
-from keras_twoarg.utils import subprocesses, versions
+from keras_twoarg.utils import files, subprocesses, versions
 from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
@@ -29,6 +31,7 @@ PLANS = (
     *("resnet-cifar10", "lm-kjv", "lm-kjv-recurrent", "lm-pydocs", "parity", "addition"),
     *("tables-randhie", "tables-fair", "tables-bikeshare"),
 )
+_ROBUSTNESS_FAILURE = "robustness-failure.json"
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,10 @@ def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
     dataset = datasets.load(plan.data, data_dir=data_dir, context=plan.configuration.context)
     networks.check_data(plan.configuration, dataset)
     if plan.robustness:
+        from keras_twoarg.experiments.robustness import AUTOATTACK, measure
+
         datasets.require_images(dataset, "`robustness`")
+        measure.check_possible(dataset, _corruptions(plan.configuration), AUTOATTACK, data_dir)
     return datasets.subset(dataset, plan.subset) if plan.subset else dataset
 
 
@@ -168,6 +174,8 @@ def run(
     # All arms of a seed before the next one: what is there at any time can be compared.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
+    if plan.robustness:
+        _check_points(plan, dataset, folders)
     with result_folder(out, settings, "plan.json", defaults=Plan(plan.data, plan.arms).to_dict()):
         _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
     return folders
@@ -197,7 +205,12 @@ def _run_all(
 
 def failed_runs(folders: Sequence[Path]) -> list[str]:
     """Return the names of those runs whose last try failed, of the folders that `run` returned."""
-    return [folder.name for folder in folders if folder.with_name(folder.name + "-failed").exists()]
+    tried = {folder: folder.with_name(folder.name + "-failed") for folder in folders}
+    return [
+        f"{folder.name} (robustness)" if (failed / _ROBUSTNESS_FAILURE).exists() else folder.name
+        for folder, failed in tried.items()
+        if failed.exists()
+    ]
 
 
 def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
@@ -212,45 +225,82 @@ def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ..
 def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
     """Run one arm and seed in a child process, and leave a record of its failure if it fails."""
     name = f"{configuration['arm']} {configuration['seed']}"
-    failed = folder.with_name(folder.name + "-failed") / "joint.json"
+    failed = folder.with_name(folder.name + "-failed")
 
     def report(stage: str, done: int, total: int, note: str) -> None:
         progress(f"{name} {stage}", done, total, note)
 
-    ended = subprocesses.call(
-        "keras_twoarg.experiments.plan:run_one", report, plan.to_dict(), configuration, str(folder), data_dir
-    )
+    def call(function: str) -> subprocesses.Outcome:
+        function = f"keras_twoarg.experiments.plan:{function}"
+        return subprocesses.call(function, report, plan.to_dict(), configuration, str(folder), data_dir)
+
+    trained = ended = call("train_one")
+    if plan.robustness and not trained.status and (folder / "joint.keras").exists():
+        ended = call("measure_one")
+    if failed.exists():
+        shutil.rmtree(failed)  # of an earlier try
+    if trained.status:
+        stage = Stage.FROZEN if (folder / "joint.json").exists() else Stage.JOINT
+        _record_failure(failed, stage, configuration, plan, trained)
+    elif ended.status:  # no record of a run: the run is trained
+        failed.mkdir()
+        files.write_json(failed / _ROBUSTNESS_FAILURE, {"failure": ended.reason, "output": list(ended.output)})
     if ended.status:
-        _record_failure(failed, configuration, plan, ended)
         progress(name, 0, 1, "failed")
-    elif failed.exists():
-        failed.unlink()
-        failed.parent.rmdir()
 
 
-def run_one(progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None) -> None:
-    """Run one arm and seed of a plan, in a child process."""
+def train_one(
+    progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None
+) -> None:
+    """Train one arm and seed of a plan, in a child process."""
+    keep_freed_memory()
+    dataset = load_data(plan_of(plan), data_dir)
+    sessions.run_sessions(dataset, folder, progress, say=warning_to(progress), **configuration)
+
+
+def measure_one(
+    progress: Progress, plan: JsonObject, configuration: JsonObject, folder: str, data_dir: str | None
+) -> None:
+    """Measure the robustness of one trained arm and seed, in a child process."""
+    from keras_twoarg.experiments.robustness.measure import evaluate
+
     keep_freed_memory()
     settings = plan_of(plan)
-    dataset = load_data(settings, data_dir)
-    sessions.run_sessions(dataset, folder, progress, say=warning_to(progress), **configuration)
-    if settings.robustness and (Path(folder) / "joint.keras").exists():
-        from keras_twoarg.experiments.robustness import NAMES
-        from keras_twoarg.experiments.robustness.measure import evaluate
-
-        names = NAMES if configuration["architecture"] == "cnn" else ()
-        model = formats.load(Path(folder) / "joint.keras")
-        out, points = Path(folder) / f"{Stage.JOINT}-robustness", settings.points
-        evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
+    names = _corruptions(settings.configuration)
+    model = formats.load(Path(folder) / "joint.keras")
+    out, points, dataset = Path(folder) / f"{Stage.JOINT}-robustness", settings.points, load_data(settings, data_dir)
+    evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
 
 
-def _record_failure(file: Path, configuration: JsonObject, plan: Plan, ended: subprocesses.Outcome) -> None:
+def _corruptions(configuration: Configuration) -> tuple[str, ...]:
+    """Return the corruptions that are measured: all of them for networks that take an image as an image."""
+    from keras_twoarg.experiments.robustness import NAMES
+
+    return NAMES if configuration.architecture in ("cnn", "resnet") else ()
+
+
+def _check_points(plan: Plan, dataset: datasets.Dataset, folders: Sequence[Path]) -> None:
+    """Raise a ValueError if the robustness of a run was measured on another number of test images."""
+    points = min(plan.points, len(dataset.y_test))
+    for folder in folders:
+        file = folder / f"{Stage.JOINT}-robustness" / "settings.json"
+        measured = files.read_json(file) if file.exists() else {"points": points}
+        if isinstance(measured, dict) and measured.get("points") != points:
+            raise ValueError(
+                f"`points` must be as before in a folder with results. Received: points={plan.points}, and "
+                f"{file.parent} was measured on {measured.get('points')} images. Use the same, or another folder"
+            )
+
+
+def _record_failure(
+    folder: Path, stage: Stage, configuration: JsonObject, plan: Plan, ended: subprocesses.Outcome
+) -> None:
     settings = {
         key: configuration[key] for key in configuration if key not in ("arm", "architecture", "widths", "seed")
     }
     record = Record(
         arm=configuration["arm"],
-        stage="joint",
+        stage=stage.value,
         seed=configuration["seed"],
         dataset=plan.data,
         architecture=plan.configuration.architecture,
@@ -263,5 +313,5 @@ def _record_failure(file: Path, configuration: JsonObject, plan: Plan, ended: su
         versions=versions.versions(),
         commit=versions.commit(),
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    record.write(file)
+    folder.mkdir(parents=True)
+    record.write(folder / f"{stage}.json")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import pytest
@@ -15,10 +16,14 @@ from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
+from keras_twoarg.experiments.reports.run_groups import read_runs
+from keras_twoarg.experiments.reports.run_tables import runs_table
+from keras_twoarg.experiments.robustness import NAMES, measure
 from keras_twoarg.experiments.robustness.measure import evaluate
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
-from tests.helpers import blobs, save_npz
+from keras_twoarg.utils import subprocesses
+from tests.helpers import blobs, record, save_npz
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -152,6 +157,63 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     plans.run(chosen, out, silent)
     assert not (out / "relu-0-failed").exists()
     assert json.loads((out / "relu-0" / "joint.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("fails", "stages", "failed", "left"),
+    [
+        ("train_one", [], "relu-0", "joint.json"),
+        ("train_one", ["joint"], "relu-0", "frozen.json"),
+        ("measure_one", ["joint"], "relu-0 (robustness)", "robustness-failure.json"),
+    ],
+)
+def test_what_failed_is_told_and_what_is_trained_counts_as_trained(fails, stages, failed, left, plan, monkeypatch):
+    def call(function, progress, plan, configuration, folder, data_dir):
+        os.makedirs(folder, exist_ok=True)
+        for stage in stages:
+            record(stage=stage).write(Path(folder) / f"{stage}.json")
+            (Path(folder) / f"{stage}.keras").touch()
+        return subprocesses.Outcome(int(function.endswith(f":{fails}")), None, ("no reason",))
+
+    monkeypatch.setattr(subprocesses, "call", call)
+    monkeypatch.setattr(measure, "check_possible", lambda *_: None)
+    folders = plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
+    assert plans.failed_runs(folders) == [failed]
+    assert [file.name for file in Path("out/relu-0-failed").iterdir()] == [left]
+    caption = runs_table(read_runs([Path("out")])).caption
+    assert ("in no figure" in caption) == (fails == "train_one")
+    fails = "nothing"
+    plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
+    assert plans.failed_runs(folders) == []
+
+
+def test_what_robustness_needs_is_missed_before_anything_is_trained(plan, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"not installed: torch.*pip install 'keras_twoarg\[robust\]'"):
+        plans.run(read_plan(plan, robustness=True), Path("out"), silent)
+    assert not Path("out").exists()
+
+
+def test_corruptions_are_for_all_convolutional_networks():
+    asked = {
+        name: plans._corruptions(read_plan(name).configuration) for name in ("cnn-mnist", "resnet-cifar10", "demo")
+    }
+    assert asked == {"cnn-mnist": NAMES, "resnet-cifar10": NAMES, "demo": ()}
+
+
+def test_another_number_of_points_is_one_error_before_anything_runs(plan, monkeypatch):
+    monkeypatch.setattr(measure, "check_possible", lambda *_: None)
+    monkeypatch.setattr(subprocesses, "call", lambda *_: pytest.fail("a run was started"))
+    Path("out/relu-0/joint-robustness").mkdir(parents=True)
+    Path("out/relu-0/joint-robustness/settings.json").write_text('{"points": 20}')
+    with pytest.raises(ValueError, match="points=30, and .*relu-0.* was measured on 20 images"):
+        plans.run(read_plan(plan, robustness=True, points=30), Path("out"), silent)
+
+
+@pytest.mark.parametrize("seed", ["7", "2"])
+def test_a_seed_to_report_is_one_of_the_plans(seed, plan):
+    said = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--report-seed", seed])
+    assert said.exit_code == 2 and f"0 to 1. Received: {seed}" in said.output and not Path("out").exists()
 
 
 def test_widths_are_matched_to_the_plans_network():

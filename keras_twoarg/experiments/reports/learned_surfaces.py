@@ -79,7 +79,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) ->
     """Draw how far phi is from its final shape over the epochs, a thin line for each seed and a thick one for the mean.
 
     Args:
-        surfaces: From `tables.surfaces.read_surfaces`.
+        surfaces: From `surface_tables.read_surfaces`.
         ax: Axes to draw on. Defaults to new ones.
 
     Returns:
@@ -133,7 +133,7 @@ def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "
     """Draw the shares of the angular orders: learned, after pretraining, and of Glorot's initial weights.
 
     Args:
-        surfaces: From `tables.surfaces.read_surfaces`.
+        surfaces: From `surface_tables.read_surfaces`.
         ax: Axes to draw on. Defaults to new ones.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_twoarg.experiments.reports.html import figure_section
 from keras_twoarg.experiments.reports.run_figures import has_accuracy
-from keras_twoarg.experiments.reports.run_groups import group_runs
+from keras_twoarg.experiments.reports.run_groups import finished, group_runs
 from keras_twoarg.experiments.training.run_record import Quantity, Record
 from keras_twoarg.utils.figures import line_styles, pyplot
 
@@ -21,7 +21,8 @@ def plot_learning_curves(
     """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from least to most.
 
     Args:
-        records: Records of runs. Those of a regression have no accuracy, and are left out of its curves.
+        records: Records of runs, of which those that finished are drawn. Those of a regression have no accuracy, and
+            are left out of its curves.
         key: A quantity of `Record.epochs`. Defaults to `"val_accuracy"`.
         ax: Axes to draw on. Defaults to new ones.
 
@@ -31,7 +32,7 @@ def plot_learning_curves(
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
     lowest = []
     of_accuracy = key.endswith("accuracy")
-    groups = group_runs([r for r in records if r.epochs and not (of_accuracy and r.task == "regression")])
+    groups = group_runs([r for r in finished(records) if r.epochs and not (of_accuracy and r.task == "regression")])
     for group, (color, style) in zip(groups, line_styles(len(groups)), strict=True):
         length = min(len(record.epochs) for record in group.records)
         curves = np.array([record.curve(key)[:length] for record in group.records], float)
@@ -84,7 +85,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
         The axes.
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
-    tested = [r for r in records if r.test_accuracy is not None]
+    tested = [r for r in finished(records) if r.test_accuracy is not None]
     lines = dict.fromkeys(sorted((r.arm, r.stage) for r in tested))
     for (arm, stage), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
         own = [r for r in tested if (r.arm, r.stage) == (arm, stage)]
@@ -104,7 +105,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
 
 def size_section(records: Sequence[Record]) -> str:
     """Return accuracy against parameters as a part of a page, or nothing where all networks have one depth."""
-    tested = [r for r in records if r.test_accuracy is not None]
+    tested = [r for r in finished(records) if r.test_accuracy is not None]
     if len({len(r.widths) for r in tested}) < 2 or len({(r.dataset, r.architecture) for r in tested}) > 1:
         return ""
     ax = plot_sizes(tested)

@@ -18,7 +18,7 @@ _SHOWN = 8
 
 
 def write_robustness_report(record: Robustness, reference: Robustness | None, out: Path, pixels: np.ndarray) -> Path:
-    """Write `report.html` into a folder that `robustness.evaluation.evaluate` has filled.
+    """Write `report.html` into a folder that `robustness.measure.evaluate` has filled.
 
     Args:
         record: What was measured.

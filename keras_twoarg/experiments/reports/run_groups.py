@@ -45,6 +45,11 @@ class Group:
     task: Task
 
     @property
+    def finished(self) -> list[Record]:
+        """The records of runs that finished: those that figures are made of."""
+        return finished(self.records)
+
+    @property
     def name(self) -> str:
         """Name in tables and legends."""
         name = f"{self.arm} {self.stage}" if self.arm in ARMS else self.arm
@@ -64,6 +69,11 @@ def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
         wanted = "" if seed is None else f" of seed {seed}"
         raise ValueError(f"There are no records of finished runs{wanted} in {', '.join(map(str, folders))}")
     return records
+
+
+def finished(records: Sequence[Record]) -> list[Record]:
+    """Return the records of runs that finished; those that diverged or failed are counted, and in no figure."""
+    return [record for record in records if record.status == "finished"]
 
 
 def group_runs(records: Sequence[Record]) -> list[Group]:
@@ -108,8 +118,8 @@ def _task(record: Record, with_depth: bool) -> Task:
 
 
 def common_threshold(records: Sequence[Record]) -> float:
-    """Return the highest round accuracy that every classifier reached in validation, or the lowest round one."""
-    classified = [r for r in records if r.epochs and r.task == "classification"]
+    """Return the highest round accuracy that every finished classifier reached in validation, or the lowest one."""
+    classified = [r for r in finished(records) if r.epochs and r.task == "classification"]
     reached = [t for t in THRESHOLDS if all(r.epochs_to(t) for r in classified)] if classified else []
     return reached[-1] if reached else THRESHOLDS[0]
 

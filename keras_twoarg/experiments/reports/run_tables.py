@@ -97,17 +97,17 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
 
 def _speed(group: Group, threshold: float) -> tuple[str, str]:
     """Return the epochs until a validation accuracy, and the mean accuracy over the epochs."""
-    if not has_accuracy(group.records):
+    if not group.finished or not has_accuracy(group.finished):
         return "-", "-"
-    reached = [r.epochs_to(threshold) for r in group.records]
+    reached = [r.epochs_to(threshold) for r in group.finished]
     epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
-    areas = [area for r in group.records if r.status == "finished" and (area := _area(r)) is not None]
+    areas = [area for r in group.finished if (area := _area(r)) is not None]
     return epochs, f"{np.mean(areas):.2%}" if areas else "-"
 
 
 def _mean(group: Group, figure: Figure) -> str:
     """Return the mean of a figure over the runs that finished, and its standard deviation if there are several."""
-    values = [value for r in group.records if r.status == "finished" and (value := figure.of(r)) is not None]
+    values = [value for r in group.finished if (value := figure.of(r)) is not None]
     if not values:
         return "-"
     spread = f" ± {figure.written(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
@@ -146,7 +146,7 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
     }
     rows: list[tuple[str, ...]] = []
     for what, (measure, show) in measures.items():
-        first, second = ({r.seed: measure(r) for r in g.records if r.status == "finished"} for g in (base, other))
+        first, second = ({r.seed: measure(r) for r in g.finished} for g in (base, other))
         pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
         if len(pairs) > 1:
             comparison = paired([a for a, _ in pairs], [b for _, b in pairs])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_twoarg import analysis
 from keras_twoarg.analysis import Density, SoftXOR, Spectrum
 from keras_twoarg.experiments.reports.run_groups import Group, group_items
 from keras_twoarg.experiments.reports.stored_runs import stored_runs
+from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
@@ -153,9 +155,9 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
         "score: of the weighted fit, mean over seeds; interval: Student's t over seeds. saddles: by the paper's fit, "
         "phi at the start over the same cells as the learned one; became, ceased: seeds whose phi changed. p: exact "
         "McNemar test of these, two-sided. by chance: share of saddles among untrained surfaces of the same start, "
-        f"{_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} with Glorot's weights. quadrupole: mean share of "
-        "order 2 in the angular power; at start: of phi before training; Glorot: of "
-        f"{_GLOROT_NETWORKS} inner networks with Glorot's initial weights."
+        f"{_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} of such a phi with Glorot's weights; a named start is "
+        "no draw. quadrupole: mean share of order 2 in the angular power; at start: of phi before training; Glorot: of "
+        f"such a phi with Glorot's initial weights, {_GLOROT_NETWORKS} times."
     )
     return Table("Is phi a soft XOR?", columns, rows, caption)
 
@@ -165,12 +167,13 @@ def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
     if not scores:
         return name, *["-"] * 11
     mean, low, high = analysis.mean_interval(scores)
+    share = chance(members)
     return (
         name,
         f"{mean:+.2f}",
         f"{low:+.2f} to {high:+.2f}" if len(scores) > 1 else "-",
         *_saddles(members),
-        f"{chance(members):.0%}",
+        "-" if share is None else f"{share:.0%}",
         *(f"{np.mean(shares[:, 1]):.0%}" if len(shares) else "-" for shares in spectra(members).values()),
     )
 
@@ -186,18 +189,23 @@ def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
     return *shown, f"{test.p:.3f}"
 
 
-def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool = True) -> float:
+def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool = True) -> float | None:
     """Return the share of saddles among untrained surfaces of the start that some runs have, over their densities.
 
+    None where they start from a named function, of which there is one.
+
     Args:
-        members: Surfaces of runs with one start.
+        members: Surfaces of runs with one start and one kind of phi.
         number: Untrained surfaces. Defaults to 1,000 random ones, or 300 networks with Glorot's weights.
         paper: Whether they are fitted the paper's way, or weighted by the density. Defaults to `True`.
     """
     densities, fit = [surface.density for surface in members], PAPER_FIT if paper else {}
-    if members[0].record.settings.get("phi_init") == "glorot":
-        glorot = partial(glorot_surface, density=densities[0])
+    start = members[0].record.settings.get("phi_init", Configuration.phi_init)
+    if start == "glorot":
+        glorot = partial(glorot_surface, density=densities[0], like=members[0])
         return analysis.null_share(densities, number or _GLOROT_SURFACES, glorot, **fit)
+    if start != "random":
+        return None
     return analysis.null_share(densities, number or _RANDOM_SURFACES, **fit)
 
 
@@ -209,16 +217,19 @@ def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
         "learned": np.array([surface.spectrum.shares for surface in members]),
         "after pretraining": np.array([analysis.spectrum(start, density).shares for start, density in starts]),
         "Glorot's weights": np.array(
-            [analysis.spectrum(glorot_surface(i, pooled), pooled).shares for i in range(_GLOROT_NETWORKS)]
+            [analysis.spectrum(glorot_surface(i, pooled, members[0]), pooled).shares for i in range(_GLOROT_NETWORKS)]
         ),
     }
 
 
-def glorot_surface(seed: int, density: Density) -> np.ndarray:
-    """Return phi with Glorot's initial weights on a density's grid."""
-    rng = np.random.default_rng(seed)
+def glorot_surface(seed: int, density: Density, like: Surface) -> np.ndarray:
+    """Return a phi of a run's kind, with Glorot's initial weights, on a density's grid."""
+    rng, quadratic = np.random.default_rng(seed), like.record.arm == "quadratic"
+    units = like.record.settings.get("inner_units", Configuration.inner_units)
+    sizes = (6, 1) if quadratic else (2, *units, 1)
     weights: list[np.ndarray] = []
-    for fan_in, fan_out in ((2, 64), (64, 64), (64, 1)):
+    for fan_in, fan_out in pairwise(sizes):
         limit = np.sqrt(6 / (fan_in + fan_out))
         weights += [rng.uniform(-limit, limit, (fan_in, fan_out)), np.zeros(fan_out)]
-    return evaluate_weights(weights, density.nodes).reshape(density.values.shape)
+    weights = weights[:1] if quadratic else weights  # its six coefficients
+    return evaluate_weights(weights, density.nodes, like.trace.activation).reshape(density.values.shape)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack
 from keras_twoarg.experiments.robustness.cifar10_c import prepared, published
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
-from keras_twoarg.experiments.robustness.corruptions import NAMES, corrupt
+from keras_twoarg.experiments.robustness.corruptions import NAMES, check_size, corrupt
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
 from keras_twoarg.experiments.training.datasets import Dataset, require_images
 from keras_twoarg.experiments.training.result_folder import result_folder
@@ -105,6 +106,7 @@ def evaluate(
     """
     _check_arguments(corruptions, attacks, points)
     require_images(dataset, "Robustness")
+    check_possible(dataset, corruptions, attacks, data_dir)
     name = Path(dataset.name.split(",")[0]).stem  # a subset's name is longer
     eps = EPS.get(name, 8 / 255) if eps is None else eps
     pixels, labels = draw_points(dataset, points, seed)
@@ -117,7 +119,7 @@ def evaluate(
         "eps": eps, "p_norm": p_norm, "bounds": list(bounds), "seed": seed,
     }  # fmt: skip
     corrupted_images = partial(_corrupted, pixels, labels, seed)
-    if dataset.name.split(",")[0] == "cifar10" and prepared(data_dir):
+    if _has_published(dataset, data_dir):
         settings["corrupted"] = "cifar10_corrupted"
         corrupted_images = partial(published, number=points, seed=seed, data_dir=data_dir)
     with result_folder(out, settings, "settings.json", translate=_settings_in_todays_words):
@@ -135,6 +137,24 @@ def _check_arguments(corruptions: Sequence[str], attacks: Sequence[str], points:
         raise ValueError(f"Corruptions are {NAMES}, attacks are {ATTACKS}. Received: {unknown}")
     if points < 1:
         raise ValueError(f"`points` must be at least 1. Received: points={points}")
+
+
+def check_possible(
+    dataset: Dataset, corruptions: Sequence[str], attacks: Sequence[str], data_dir: str | None = None
+) -> None:
+    """Raise an ImportError if a package is missing that these need, and a ValueError if images have another size."""
+    if corruptions:
+        check_size(dataset.input_shape)
+    needed = ["torch", "pyautoattack"] if set(attacks) & set(AUTOATTACK) else []
+    if corruptions and not _has_published(dataset, data_dir):
+        needed += ["scipy", "PIL", *(["imagecorruptions"] if "frost" in corruptions else [])]
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ImportError(f"Robustness: not installed: {', '.join(missing)}: pip install 'keras_twoarg[robust]'")
+
+
+def _has_published(dataset: Dataset, data_dir: str | None) -> bool:
+    """Tell whether the published corrupted images are there."""
+    return dataset.name.split(",")[0] == "cifar10" and prepared(data_dir)
 
 
 class UnusableModel(ArithmeticError):

@@ -77,10 +77,11 @@ class Population:
 def _forget(optimizer: Optimizer, variables: Sequence[Variable], all_variables: Sequence[Variable]) -> None:
     """Set what an optimizer remembers of some variables' gradients to zero.
 
-    Its own variables are its step and rate, and then as many for each variable as it remembers, in their order.
+    Its last variables are as many for each variable as it remembers, in their order. Before them are its step and, if
+    no schedule sets it, its rate.
     """
-    slots = optimizer.variables[2:]
-    each = len(slots) // len(all_variables)
+    each, others = divmod(len(optimizer.variables), len(all_variables))
+    slots = optimizer.variables[others:]
     chosen = {id(variable) for variable in variables}
     for i, variable in enumerate(all_variables):
         if id(variable) in chosen:

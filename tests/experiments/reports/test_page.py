@@ -105,8 +105,21 @@ def test_arms_are_compared_on_the_same_data_and_depth_only():
 def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     table = runs_table([*RUNS, diverged])
-    assert table.rows[2][1:] == ("1 never", "74.67%", "94.00% ± 2.83", "3")
+    assert table.rows[2][1:] == ("2", "74.67%", "94.00% ± 2.83", "3")
     assert "Counted in seeds but in no figure: relu joint seed 3 (diverged)." in table.caption
+    alone = runs_table([RUNS[2], record(status="failed", test_accuracy=None, epochs=[])])
+    assert alone.rows[1] == ("relu", "-", "-", "-", "1")
+
+
+def test_the_lead_and_the_curves_leave_out_what_the_table_leaves_out(tmp_path):
+    diverged = record(status="diverged", best_epoch=1, test_accuracy=0.1, accuracies=(0.3,), seed=3)
+    for i, run in enumerate([*RUNS, diverged]):
+        (tmp_path / str(i)).mkdir()
+        run.write(tmp_path / str(i) / f"{run.stage}.json")
+    page = write_report([tmp_path], tmp_path / "out").read_text()
+    assert "relu 94.00%" in page and "94.00% ± 2.83" in page
+    relu = reports.plot_learning_curves([*RUNS, diverged]).get_lines()[-1]
+    assert relu.get_label() == "relu (2 seeds)" and len(relu.get_ydata()) == 3
 
 
 def test_threshold_is_one_that_every_run_reached():

@@ -1,6 +1,7 @@
 """Attacks against closed forms, and corruptions against their statistics."""
 
 import runpy
+from importlib import util
 
 import keras
 import numpy as np
@@ -182,8 +183,8 @@ def images(channels, number=24, size=32):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", corruptions.NAMES)
 def test_corruptions_are_seeded_and_keep_shape_and_type(name, channels):
-    if name == "frost":
-        pytest.importorskip("imagecorruptions", exc_type=ImportError)
+    if name == "frost" and util.find_spec("imagecorruptions") is None:  # its photographs alone are used
+        pytest.skip("without imagecorruptions-imaug")
     clean = images(channels, 6, 28 if channels == 1 else 32)
     before = clean.copy()
     corrupted = robustness.corrupt(clean, name, 3, seed=1)
@@ -250,11 +251,36 @@ SPREAD = {"impulse_noise": 0.1, "motion_blur": 0.15, "snow": 0.1, "frost": 0.2, 
 
 @pytest.mark.parametrize("name", corruptions.NAMES)
 def test_the_strength_of_each_corruption_at_each_severity(name):
-    if name == "frost":
-        pytest.importorskip("imagecorruptions", exc_type=ImportError)
+    if name == "frost" and util.find_spec("imagecorruptions") is None:  # its photographs alone are used
+        pytest.skip("without imagecorruptions-imaug")
     clean = images(3)
     distances = [np.abs(robustness.corrupt(clean, name, s, seed=7).astype(int) - clean).mean() for s in range(1, 6)]
     np.testing.assert_allclose(distances, CHANGE[name], rtol=SPREAD.get(name, 0.02))
+
+
+def published_resize(picture):
+    """cv2.resize(picture, (0, 0), fx=0.2, fy=0.2), as in the published code: linear between pixels, not smoothed."""
+    for axis in (0, 1):
+        size = picture.shape[axis]
+        at = (np.arange(round(0.2 * size)) + 0.5) / 0.2 - 0.5
+        low = np.floor(at + 1e-9).astype(int)
+        share = (at - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        high = np.minimum(low + 1, size - 1)
+        picture = (1 - share) * np.take(picture, low, axis) + share * np.take(picture, high, axis)
+    return picture
+
+
+@pytest.mark.parametrize("height", [200, 201, 202, 203, 204])  # the size is rounded
+def test_frost_is_made_smaller_as_the_published_code_does(height, tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    frost = np.random.default_rng(0).integers(0, 256, (height, 230 - height % 5, 3)).astype("uint8")
+    (tmp_path / "imagecorruptions" / "frost").mkdir(parents=True)
+    (tmp_path / "imagecorruptions" / "__init__.py").touch()
+    image.fromarray(frost).save(tmp_path / "imagecorruptions" / "frost" / "frost1.png")
+    monkeypatch.syspath_prepend(tmp_path)
+    (small,) = corruptions._frost_pictures(grey=False)
+    np.testing.assert_allclose(255 * small, published_resize(frost.astype(float)), atol=1e-3)
+    assert corruptions._frost_pictures(grey=True)[0].shape == (*small.shape[:2], 1)
 
 
 @pytest.mark.parametrize("name", ["defocus_blur", "motion_blur", "zoom_blur", "pixelate", "contrast"])
@@ -292,6 +318,8 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
         (images(3, 1), "rain", 1),
         (images(3, 1), "fog", 6),
         (images(3, 1)[0], "fog", 1),
+        (images(3, 1, 64), "fog", 1),
+        (images(3, 1)[:, :28], "snow", 1),
     ],
 )
 def test_what_cannot_be_corrupted_is_told(pixels, name, severity):

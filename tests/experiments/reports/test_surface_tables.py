@@ -1,0 +1,48 @@
+"""What tables say of phi, from records and arrays alone."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_twoarg import analysis
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.reports.surface_tables import Surface, chance, glorot_surface, soft_xor_table
+from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.networks import make_phi
+from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
+from tests.helpers import record
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+
+DENSITY = analysis.density(np.random.default_rng(0).normal(size=(2000, 2)))
+
+
+def surface(arm="two_arg", activation="relu", **settings):
+    axes = np.meshgrid(DENSITY.axis, DENSITY.axis, indexing="ij")
+    trace = Trace(surfaces.product(*axes), {"layer_0": DENSITY}, activation=activation)
+    return Surface(record(arm, settings=settings), trace)
+
+
+@pytest.mark.parametrize(
+    ("arm", "units", "activation"),
+    [("two_arg", (64, 64), "relu"), ("two_arg", (8,), "tanh"), ("quadratic", (64, 64), "relu")],
+)
+def test_the_untrained_phi_is_of_the_runs_kind(arm, units, activation):
+    settings = {"inner_units": list(units), "inner_activation": activation}
+    drawn = [glorot_surface(seed, DENSITY, surface(arm, activation, **settings)) for seed in range(20)]
+    made = [make_phi(Configuration(arm=arm, inner_units=units, inner_activation=activation, seed=s)) for s in range(20)]
+    initial = [evaluate_weights(inner.get_weights(), DENSITY.nodes, activation) for inner in made]
+    assert drawn[0].shape == DENSITY.values.shape
+    np.testing.assert_allclose(np.mean(np.std(drawn, (1, 2))), np.mean(np.std(initial, (1, 2))), rtol=0.3)
+
+
+def test_a_quadratic_phi_from_glorots_weights_is_a_saddle_as_often_as_its_coefficients_are():
+    c = np.random.default_rng(0).uniform(-1, 1, (100_000, 3))
+    expected = (4 * c[:, 0] * c[:, 1] < c[:, 2] ** 2).mean()
+    assert chance([surface("quadratic", phi_init="glorot")], 300) == pytest.approx(expected, abs=0.08)
+
+
+def test_a_named_start_has_no_chance():
+    table = soft_xor_table([surface(phi_init="product")])
+    assert table.rows[0][table.columns.index("by chance")] == "-"
