@@ -1,6 +1,6 @@
 """The named function that phi comes nearest to, up to affine maps of its arguments and of its output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.analysis.density import Density
-from keras_twoarg.analysis.quadratic_fit import least_squares
+from keras_twoarg.analysis.quadratic_fit import features
 from keras_twoarg.analysis.statistics import scipy_optimize
 
 Named: TypeAlias = Callable[..., np.ndarray]
@@ -31,7 +31,10 @@ CURVES: dict[str, Named] = {
 """The same for a phi of one argument; the identity stands for straight lines; tanh, silu and gelu imitate others."""
 
 STARTS = 8
-_NODES = 800
+_DRAWN = 800
+"""Argument tuples on which good maps are sought from all starts; the best ones are then fitted on all nodes."""
+_FAR = 1e6
+"""Arguments end here, lest they overflow: far enough that no function gains a bend by it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     Args:
         surface: Values on the nodes of the grid of pretraining, `(101, 101)` or `(101,)`.
         density: Where the arguments fall.
-        seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes that they use. Defaults to `0`.
+        seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes they seek on. Defaults to `0`.
         starts: Starts of each fit; fewer take less time and miss more. Defaults to `8`.
 
     Examples:
@@ -79,42 +82,71 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     rng = np.random.default_rng(seed)
     occupied = np.flatnonzero(density.values)
     weights = density.values.ravel()[occupied]
-    # Nodes drawn by the density stand for all of them: the fit's cost does not grow with the data.
-    drawn = rng.choice(occupied, min(_NODES, len(occupied)), replace=False, p=weights / weights.sum())
-    weights = np.full(len(drawn), 1 / len(drawn)) if len(drawn) < len(occupied) else weights / weights.sum()
-    nodes, values = density.nodes[drawn], surface.ravel()[drawn]
+    weights = weights / weights.sum()
+    nodes, values = density.nodes[occupied], surface.ravel()[occupied]
     deviation = np.sqrt(weights @ (values - weights @ values) ** 2)
     if not deviation > 0:
         raise ValueError("A flat surface is near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
+    sample = problem.drawn(rng, _DRAWN)
     functions = FUNCTIONS if surface.ndim == 2 else CURVES
-    r2 = {name: problem.best_r2(function, rng, starts) for name, function in functions.items()}
-    return Nearest(r2 if surface.ndim == 1 else {**r2, "quadratic": _quadratic_r2(surface, density)})
+    r2 = {}
+    for name, function in functions.items():
+        near = sample.maps(function, _starts(rng, surface.ndim)[:starts])
+        r2[name] = problem.r2(function, problem.maps(function, [near]))
+    return Nearest(r2 if surface.ndim == 1 else {**r2, "quadratic": problem.quadratic_r2()})
 
 
 @dataclass(frozen=True)
 class _Problem:
+    """A surface of mean 0 and variance 1 on nodes with weights, of which `root` is the square root.
+
+    R² is then 1 minus the squared residual, for every function over the same nodes and weights.
+    """
+
     nodes: np.ndarray
     values: np.ndarray
     root: np.ndarray
 
-    def best_r2(self, function: Named, rng: np.random.Generator, starts: int) -> float:
-        optimize = scipy_optimize()
-        lowest = 1.0
-        for start in _starts(rng, self.nodes.shape[1])[:starts]:
+    def drawn(self, rng: np.random.Generator, number: int) -> "_Problem":
+        """Return nodes drawn by their weights, with replacement: maps are sought on them, whatever the data's size."""
+        if len(self.nodes) <= number:
+            return self
+        counts = rng.multinomial(number, self.root**2)
+        seen = counts > 0
+        weights, values = counts[seen] / number, self.values[seen]
+        return _Problem(self.nodes[seen], values - weights @ values, np.sqrt(weights))
+
+    def maps(self, function: Named, starts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the maps of the arguments with the smallest residual that is found from some starts."""
+        optimize, best, lowest = scipy_optimize(), starts[0], np.inf
+        for start in starts:
             fit = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
-            lowest = min(lowest, 2 * fit.cost)
-            if lowest < 1e-6:
+            if fit.cost < lowest:
+                best, lowest = fit.x, fit.cost
+            if 2 * lowest < 1e-6:
                 break
-        return float(1 - lowest)
+        return np.asarray(best)
+
+    def r2(self, function: Named, maps: np.ndarray) -> float:
+        """Return the share of the variance that a function of mapped arguments explains."""
+        residual = self.residual(function, maps)
+        return float(1 - residual @ residual)
 
     def residual(self, function: Named, maps: np.ndarray) -> np.ndarray:
-        """Return the weighted residual with the best map of the output, which is a linear problem."""
+        """Return the weighted residual with the best map of the output, which is a line through the weighted means."""
         arity = self.nodes.shape[1]
-        arguments = np.clip(self.nodes @ maps[: arity**2].reshape(arity, arity) + maps[arity**2 :], -1e3, 1e3).T
-        columns = np.stack([function(*arguments), np.ones(len(self.nodes))], -1) * self.root[:, None]
-        solved, *_ = np.linalg.lstsq(columns, self.values * self.root, rcond=None)
-        return np.asarray(columns @ solved - self.values * self.root)
+        arguments = np.clip(self.nodes @ maps[: arity**2].reshape(arity, arity) + maps[arity**2 :], -_FAR, _FAR).T
+        found = function(*arguments)
+        found = (found - self.root @ (self.root * found)) * self.root
+        values = self.values * self.root
+        return np.asarray(found * (found @ values / max(found @ found, 1e-30)) - values)
+
+    def quadratic_r2(self) -> float:
+        """Return the share of the variance that the best quadratic explains."""
+        columns, values = features(*self.nodes.T) * self.root[:, None], self.values * self.root
+        solved, *_ = np.linalg.lstsq(columns, values, rcond=None)
+        return float(1 - ((columns @ solved - values) ** 2).sum())
 
 
 def _starts(rng: np.random.Generator, arity: int) -> list[np.ndarray]:
@@ -127,10 +159,3 @@ def _starts(rng: np.random.Generator, arity: int) -> list[np.ndarray]:
         rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         starts.append(np.concatenate([(rotation * [1, (-1) ** i]).ravel(), 0.3 * rng.normal(size=2)]))
     return starts
-
-
-def _quadratic_r2(surface: np.ndarray, density: Density) -> float:
-    weights = density.values / density.values.sum()
-    fit = surfaces.Quadratic(tuple(least_squares(density)(surface)))
-    residual = surface - fit(density.axis[:, None], density.axis[None, :])
-    return float(1 - (weights * residual**2).sum() / (weights * (surface - (weights * surface).sum()) ** 2).sum())

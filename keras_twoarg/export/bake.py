@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_twoarg.export import calibration as data
 from keras_twoarg.export.baking_report import BakingReport, Place
-from keras_twoarg.export.changed_predictions import Changes, count_changes, task_of
+from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
@@ -61,9 +61,10 @@ def bake(
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
         most_changed: Largest share of changed predictions on the calibration data. Defaults to `0.0005`.
         task: What the outputs are for: `"classes"` (the prediction is the largest one), `"binary"` (the side of one
-            half, or of 0 for logits), or `"regression"` (the tolerance holds for the outputs). Defaults to `"auto"`:
-            several columns are classes, or behind a sigmoid binary; one is binary behind a sigmoid or if the labels
-            are 0 and 1, and else a regression.
+            half behind a sigmoid, or if all outputs lie in [0, 1]; of 0 for logits), or `"regression"` (the tolerance
+            holds for the outputs). Defaults to `"auto"`, which judges every output by itself: several columns are
+            classes, or behind a sigmoid binary; one is binary behind a sigmoid or, with 0 for the threshold, if the
+            labels are 0 and 1, and else a regression.
 
     Returns:
         The baked model, not compiled, and a `BakingReport`. Loading the model from a `.keras` file needs keras_twoarg.
@@ -78,8 +79,9 @@ def bake(
 
     Raises:
         ValueError: If the model holds no TwoArgActivation, one of arity 3, or one inside of a layer or subclassed model
-            that Keras cannot rebuild; if its weights or outputs or the calibration data are not finite; if no table
-            meets the tolerance, or none keeps enough predictions.
+            that Keras cannot rebuild; if its outputs or the calibration data are not finite; if no table meets the
+            tolerance, or none keeps enough predictions.
+        ArithmeticError: If a weight is not finite.
     """
     places = _places(model)
     _check_limits(tolerance, most_changed)
@@ -164,7 +166,7 @@ def _hold(
     before = data.outputs(model, samples)
     if not all(np.isfinite(column).all() for column in before):
         raise ValueError(f"The calibration data give no finite outputs of the model {model.name!r}")
-    tasks = [task_of(model, column, labels, task) for column in before]
+    tasks = tasks_of(model, before, labels, task)
     while True:
         baked = _rebuild(model, grids)
         after = data.outputs(baked, samples)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_twoarg.utils.types import ArrayLike, Layer, Model
+from keras_twoarg.utils.keras_internals import producer
+from keras_twoarg.utils.types import ArrayLike, Model, Tensor
 
 TASKS = ("auto", "classes", "binary", "regression")
 
@@ -22,7 +23,7 @@ class Changes:
         predictions: Number of predictions counted: one for each sample, or for each position of a map of classes, and
             of each output. 0 for regression.
         changed: How many of them are other ones.
-        difference: Largest absolute difference of outputs.
+        difference: Largest absolute difference of outputs; NaN if one of them is NaN.
         relative: Root mean square difference of regression outputs, as a share of their standard deviation over the
             samples; the largest of several outputs. `None` without such outputs.
     """
@@ -55,8 +56,12 @@ class Changes:
         return f"{self.changed} of {self.predictions} predictions changed ({self.share:.2%}; {allowed})"
 
     def within(self, most_changed: float, tolerance: float) -> bool:
-        """Tell whether few enough predictions have changed, and regression outputs little enough."""
-        return (self.share or 0.0) <= most_changed and (self.relative or 0.0) <= tolerance
+        """Tell whether few enough predictions have changed, and regression outputs little enough; never with NaN."""
+        return (
+            math.isfinite(self.difference)
+            and (self.share or 0.0) <= most_changed
+            and (self.relative or 0.0) <= tolerance
+        )
 
 
 def count_changes(
@@ -67,7 +72,7 @@ def count_changes(
     Args:
         before: One array `(samples, ...)` for each output.
         after: The same of another model.
-        tasks: For each output what `task_of` returns.
+        tasks: What `tasks_of` returns.
 
     Examples:
         >>> logits = np.array([[1.0, 2.0], [3.0, 0.0]])
@@ -96,17 +101,20 @@ def count_changes(
     )
 
 
-def task_of(
-    model: Model, outputs: np.ndarray, labels: ArrayLike | None = None, task: str = "auto"
-) -> tuple[str, float]:
-    """Return what an output is for, and for `"binary"` the threshold between its two answers.
+def tasks_of(
+    model: Model, outputs: Sequence[np.ndarray], labels: ArrayLike | None = None, task: str = "auto"
+) -> list[tuple[str, float]]:
+    """Return what each output is for, and for `"binary"` the threshold between its two answers.
 
     An output of several columns stands for classes, or behind a sigmoid for as many questions of yes and no. One
     column is a probability behind a sigmoid, a logit if the labels are 0 and 1, and a regression else.
 
+    The threshold is one half behind a sigmoid. Elsewhere it is 0, unless one says `"binary"` oneself of outputs that
+    all lie in [0, 1]: these are taken as probabilities, of an activation that is not known here.
+
     Args:
-        model: The model, for the activation of its last layer.
-        outputs: Some of its outputs.
+        model: The model, for the activation behind each of its outputs.
+        outputs: Some values of each.
         labels: Labels, if there are any. Defaults to `None`.
         task: One of `TASKS`, to say so oneself. Defaults to `"auto"`.
 
@@ -115,18 +123,40 @@ def task_of(
     """
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
-    sigmoid = _last_activation(model) is keras.activations.sigmoid
+    return [
+        _task(sigmoid, values, labels, task)
+        for sigmoid, values in zip(_sigmoids(model, len(outputs)), outputs, strict=True)
+    ]
+
+
+def _task(sigmoid: bool, outputs: np.ndarray, labels: ArrayLike | None, task: str) -> tuple[str, float]:
+    said = task == "binary"
     if task == "auto":
         columns = outputs.shape[-1] if outputs.ndim > 1 else 1
         yes_or_no = sigmoid or (columns == 1 and labels is not None and set(np.unique(labels)) <= {0, 1})
         task = "binary" if yes_or_no else "classes" if columns > 1 else "regression"
-    probabilities = sigmoid or (outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1)
-    return task, 0.5 if probabilities else 0.0
+    probabilities = sigmoid or (said and outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1)
+    return task, 0.5 if task == "binary" and probabilities else 0.0
 
 
-def _last_activation(model: Layer) -> object:
-    layers = getattr(model, "layers", None)
-    return _last_activation(layers[-1]) if layers else getattr(model, "activation", None)
+def _sigmoids(model: Model, number: int) -> list[bool]:
+    """Return for each output whether it comes out of a sigmoid; a subclassed model does not say so."""
+    outputs = getattr(model, "outputs", None)
+    return [_is_sigmoid(output) for output in outputs] if outputs else [False] * number
+
+
+def _is_sigmoid(output: Tensor) -> bool:
+    """Return whether a symbolic tensor comes out of a sigmoid, also inside of a nested model."""
+    while (source := producer(output)) is not None:
+        operation = source.operation
+        if inside := getattr(operation, "outputs", None):
+            output = inside[source.position]
+        elif isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Identity):
+            (output,) = source.inputs
+        else:
+            activation = getattr(operation, "activation", None)
+            return activation is keras.activations.sigmoid or type(operation).__name__ == "Sigmoid"  # keras.ops.sigmoid
+    return False
 
 
 def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from keras_twoarg.export import litert_int8, onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
 from keras_twoarg.export.calibration import outputs
-from keras_twoarg.export.changed_predictions import Changes, count_changes, task_of
+from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
@@ -112,7 +112,7 @@ def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None =
     outputs = _predict(model, x)
     allowed: Config = {}
     if most_changed is not None:
-        task, threshold = task_of(model, outputs)
+        ((task, threshold),) = tasks_of(model, [outputs])
         allowed = {"most_changed": most_changed, "task": task, "threshold": threshold}
     write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, **allowed))
 
@@ -353,4 +353,4 @@ def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray) -> Change
     run = runtimes.load(path, "litert")
     (expected,) = outputs(model, x)
     found = [run(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
-    return count_changes([expected], [np.concatenate(found)], [task_of(model, expected)])
+    return count_changes([expected], [np.concatenate(found)], tasks_of(model, [expected]))

@@ -18,11 +18,13 @@ class Producer(NamedTuple):
         operation: The layer or operation.
         call: Which of its calls, counted from 0.
         inputs: The symbolic tensors that this call was given.
+        position: Which of the call's outputs the tensor is.
     """
 
     operation: keras.Operation
     call: int
     inputs: list[Tensor]
+    position: int
 
 
 def producer(tensor: object) -> Producer | None:
@@ -31,7 +33,7 @@ def producer(tensor: object) -> Producer | None:
     if history is None:
         return None
     node = history.operation._inbound_nodes[history.node_index]
-    return Producer(history.operation, history.node_index, node.input_tensors)
+    return Producer(history.operation, history.node_index, node.input_tensors, history.tensor_index)
 
 
 def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:

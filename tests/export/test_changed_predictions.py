@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg.export.changed_predictions import count_changes, task_of, upper_bound
+from keras_twoarg.export.changed_predictions import count_changes, tasks_of, upper_bound
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,54 @@ def test_a_map_of_classes_has_many_predictions_and_no_bound():
     assert (changes.changed, changes.predictions, changes.samples, changes.bound) == (1, 100, 4, None)
 
 
+def test_outputs_that_became_nan_are_never_within():
+    before = np.array([[0.2], [0.7]])
+    for task in (("binary", 0.5), ("classes", 0.0), ("regression", 0.0)):
+        for wrong in (np.nan, np.inf):
+            assert not count_changes([before], [np.array([[wrong], [0.7]])], [task]).within(1.0, 1.0)
+
+
 def test_the_task_is_read_off_the_last_layer_and_the_labels():
-    def model(**settings):
-        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(**settings)])
+    def task(outputs, labels=None, said="auto", **settings):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(**settings)])
+        (found,) = tasks_of(model, [outputs], labels, said)
+        return found
 
     one, three = np.array([[-1.0], [2.0]]), np.array([[-1.0, 2.0, 0.0]])
-    assert task_of(model(units=3), three) == ("classes", 0.0)
-    assert task_of(model(units=3, activation="sigmoid"), three) == ("binary", 0.5)
-    assert task_of(model(units=1, activation="sigmoid"), one) == ("binary", 0.5)
-    assert task_of(model(units=1), one) == ("regression", 0.0)
-    assert task_of(model(units=1), one, labels=[0, 1]) == ("binary", 0.0)
-    assert task_of(model(units=3), three, task="regression") == ("regression", 0.0)
+    assert task(three, units=3) == ("classes", 0.0)
+    assert task(three, units=3, activation="sigmoid") == ("binary", 0.5)
+    assert task(one, units=1, activation="sigmoid") == ("binary", 0.5)
+    assert task(one, units=1) == ("regression", 0.0)
+    assert task(one, units=1, labels=[0, 1]) == ("binary", 0.0)
+    assert task(three, units=3, said="regression") == ("regression", 0.0)
     with pytest.raises(ValueError, match="`task` must be one of"):
-        task_of(model(units=1), one, task="ranking")
+        task(one, units=1, said="ranking")
+
+
+def test_one_half_is_the_threshold_of_probabilities_only():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    between, beyond = np.array([[0.2], [0.9]]), np.array([[-0.2], [0.9]])
+    assert tasks_of(model, [between], labels=[0, 1]) == [("binary", 0.0)]  # logits that happen to lie in [0, 1]
+    assert tasks_of(model, [between], task="binary") == [("binary", 0.5)]
+    assert tasks_of(model, [beyond], task="binary") == [("binary", 0.0)]
+
+
+def test_every_output_has_the_task_of_what_computed_it():
+    inputs = keras.Input((2,))
+    classes = keras.layers.Dense(3, activation="softmax")(inputs)
+    number = keras.layers.Dense(1)(inputs)
+    yes = keras.layers.Dense(1, activation="sigmoid")(inputs)
+    found = {"classes": np.zeros((2, 3)), "regression": np.zeros((2, 1)), "binary": np.zeros((2, 1))}
+
+    def tasks(outputs, *expected):
+        return [task for task, _ in tasks_of(keras.Model(inputs, outputs), [found[name] for name in expected])]
+
+    for names, outputs in (
+        (("classes", "regression", "binary"), [classes, number, yes]),
+        (("binary", "classes"), [yes, classes]),
+        (("binary", "regression", "classes"), keras.Model(inputs, [yes, number, classes])(inputs)),  # nested
+        (("binary",), keras.ops.sigmoid(number)),
+        (("binary",), keras.layers.Reshape((1, 1))(yes)),
+        (("classes", "binary"), {"b": yes, "a": classes}),  # Keras gives them by name
+    ):
+        assert tasks(outputs, *names) == list(names)
