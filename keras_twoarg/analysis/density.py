@@ -1,7 +1,7 @@
 """Where pre-activations fall on the plane of phi's arguments."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -129,6 +129,16 @@ def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray
         return record
 
     with ExitStack() as stack:
+        stack.enter_context(_step_by_step())
         for layer in layers:
             stack.enter_context(replaced_call(layer, recorder(layer, layer.call)))
         yield
+
+
+def _step_by_step() -> AbstractContextManager[object]:
+    """Have JAX run loops step by step: within a scan there are no values to keep."""
+    if keras.backend.backend() != "jax":
+        return nullcontext()
+    import jax
+
+    return jax.disable_jit()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, analysis
+from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgRNNCell, analysis
 from keras_twoarg.analysis import density, fit_quadratic, pre_activations, soft_xor, surfaces
 from keras_twoarg.analysis.nearest_function import CURVES
 from tests.helpers import Block, Subclassed, shared_mlp
@@ -200,6 +200,13 @@ def test_pooling_densities_is_the_density_of_all_tuples(rng):
     together, pooled = density(np.concatenate([first, second])), analysis.pool([density(first), density(second)])
     np.testing.assert_allclose(pooled.values, together.values, atol=1e-15)
     np.testing.assert_allclose([pooled.outside, pooled.number], [together.outside, together.number])
+
+
+def test_pre_activations_of_a_recurrent_layer_are_those_of_every_step(rng):
+    cell = TwoArgRNNCell(4, InnerNetwork((4,)))
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.RNN(cell)])
+    (tuples,) = pre_activations(model, rng.normal(size=(6, 5, 3)).astype("float32")).values()
+    assert tuples.shape == (6 * 5 * 4, 2) and np.isfinite(tuples).all()
 
 
 def test_pre_activations_of_nested_and_subclassed_models(rng):
