@@ -91,7 +91,8 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         x: Inputs of the model, an array, or several in a list or dict. A few hundred samples draw a density.
 
     Returns:
-        For each place, by the layer's name and in the order of computation, an array `(N, arity)`.
+        For each place, by the layer's name and in the order of computation, an array `(N, arity)`. Of a recurrent layer
+        every step's; on TensorFlow the first step's are there twice, as Keras computes it twice.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -129,7 +130,8 @@ def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray
         return record
 
     with ExitStack() as stack:
-        stack.enter_context(_step_by_step())
+        if any(layer.in_loop for layer in layers):
+            stack.enter_context(_step_by_step())
         for layer in layers:
             stack.enter_context(replaced_call(layer, recorder(layer, layer.call)))
         yield

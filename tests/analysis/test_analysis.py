@@ -206,7 +206,8 @@ def test_pre_activations_of_a_recurrent_layer_are_those_of_every_step(rng):
     cell = TwoArgRNNCell(4, InnerNetwork((4,)))
     model = keras.Sequential([keras.Input((5, 3)), keras.layers.RNN(cell)])
     (tuples,) = pre_activations(model, rng.normal(size=(6, 5, 3)).astype("float32")).values()
-    assert tuples.shape == (6 * 5 * 4, 2) and np.isfinite(tuples).all()
+    assert np.isfinite(tuples).all()
+    assert np.unique(tuples, axis=0).shape == (6 * 5 * 4, 2)  # TensorFlow computes the first step twice
 
 
 def test_pre_activations_of_nested_and_subclassed_models(rng):
