@@ -115,7 +115,7 @@ def run(start, data, seed, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--starts", default=",".join(STARTS), help="of the five, by commas")
+    parser.add_argument("--starts", default=",".join(STARTS), help="of the six, by commas")
     parser.add_argument("--seeds", type=int, default=20, help=f"from {FIRST_SEED}")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--out", type=Path, required=True)

@@ -6,7 +6,9 @@ from keras_twoarg.experiments.reports.documents import fill
 
 pytest.importorskip("scipy")
 from results.tables import __main__ as tables
+from results.tables import pays
 from results.tables.records import TABLES
+from tests.helpers import record
 
 
 def test_every_number_in_the_documents_is_that_of_the_records():
@@ -24,3 +26,8 @@ def test_a_number_changed_by_hand_is_seen(tmp_path, monkeypatch):
     assert tables.differences() == []
     page.write_text(page.read_text().replace("85.86", "85.96"))
     assert tables.differences() == ["page.md: its numbers are not those of the records"]
+
+
+def test_steps_are_counted_as_training_takes_them():
+    run = record(accuracies=(0.5, 1.0, 1.0), splits={"train": 250}, settings={"batch_size": 100})
+    assert pays.steps(run) == 2 * 3  # the last batch of an epoch is smaller

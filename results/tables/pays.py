@@ -55,7 +55,7 @@ def steps(record):
     """Return the steps until nearly all of the validation samples are right, or all steps if they never were."""
     samples = record.settings.get("epoch_samples") or record.splits["train"]
     epochs = record.epochs_to(SOLVED) or len(record.epochs)
-    return epochs * (samples // record.settings["batch_size"])
+    return epochs * -(-samples // record.settings["batch_size"])
 
 
 def steps_with_solved_first(record):

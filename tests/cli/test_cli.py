@@ -67,7 +67,7 @@ def test_a_space_of_brackets_is_one_line(run, data):
 def test_a_path_may_look_like_markup(run, data, tmp_path):
     said = run("train", "--data", data, "--arm", "relu", "--out", "a[/red]", *QUICK)
     assert "relu" in said and (tmp_path / "a[/red]" / "joint.json").exists()
-    assert "a[/red]" in run("report", "a[/red]").replace("\n", "")
+    assert "a[/red]/report.html" in run("report", "a[/red]").replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,13 @@ def test_another_configuration_in_the_folder(run, data):
     assert "another configuration: seed=0 there, 1 here" in mistake(said)
 
 
-@pytest.mark.parametrize("place", ["/proc/none", "file/below"])
-def test_unwritable_out(place, run, data, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "reason"), [("/proc/none", "No such file or directory"), ("file/below", "Not a directory")]
+)
+def test_unwritable_out(place, reason, run, data, tmp_path):
     (tmp_path / "file").touch()
     said = run("train", "--data", data, "--out", place, "--arm", "relu", *QUICK, status=2)
-    assert place.split("/")[-1] in mistake(said) or "file" in mistake(said)
+    assert f"{reason}: '{place}'" in mistake(said)
 
 
 @pytest.mark.slow
@@ -245,12 +247,6 @@ def test_bench_does_not_write_onto_another_file(run, tmp_path):
     (tmp_path / "list.json").write_text("[1, 2]")
     assert "--out must be a new file" in mistake(run("bench", "--out", "list.json", status=2))
     assert (tmp_path / "list.json").read_text() == "[1, 2]"
-
-
-@pytest.mark.slow
-def test_brackets_in_a_path_are_no_markup(run, data, tmp_path):
-    said = run("train", "--data", data, "--out", "x[/red]", "--arm", "relu", *QUICK)
-    assert "relu" in said and "x[/red]/report.html" in run("report", "x[/red]").replace("\n", "")
 
 
 def test_records_nested_beyond_reading_are_named(run, tmp_path):

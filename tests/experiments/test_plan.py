@@ -127,6 +127,7 @@ def test_killed_and_started_again_ends_with_the_same_numbers(plan, tmp_path):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert checkpoint.exists() and not checkpoint.with_name("joint.json").exists()  # it was in the middle
     plans.run(whole, tmp_path / "killed", silent)
     for stage in ("joint", "frozen"):
         first, second = (

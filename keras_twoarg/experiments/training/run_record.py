@@ -34,7 +34,8 @@ class Record:
         dataset: Name of the data set.
         architecture: `"mlp"`, `"cnn"`, `"transformer"`, `"recurrent"` or `"resnet"`.
         widths: Units of each hidden layer.
-        parameters: Learned parameters, the inner network's among them, also where it is frozen.
+        parameters: All numbers in the network's weights: the inner network's among them, also where it is frozen, and
+            BatchNorm's moving statistics.
         normalization: Normalization in front of the units.
         splits: Samples for training, validation and test.
         settings: Everything else that the run depends on.

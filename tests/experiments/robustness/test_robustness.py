@@ -12,7 +12,6 @@ from keras_twoarg import cli, models, set_evaluation
 from keras_twoarg.experiments import robustness
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
 from keras_twoarg.experiments.robustness import cifar10_c, corruptions
-from keras_twoarg.experiments.robustness.attacks import ATTACKS
 from keras_twoarg.experiments.robustness.measure import Robustness, evaluate
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.utils import files
@@ -325,10 +324,6 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
 def test_what_cannot_be_corrupted_is_told(pixels, name, severity):
     with pytest.raises(ValueError, match="Received"):
         robustness.corrupt(pixels, name, severity)
-
-
-def test_every_attack_is_offered():
-    assert set(robustness.AUTOATTACK) < set(ATTACKS)
 
 
 @pytest.mark.slow
