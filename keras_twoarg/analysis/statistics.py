@@ -19,7 +19,9 @@ class Paired:
         difference: Mean difference, first minus second.
         low: Lower end of its 95 % interval: Student's t over seeds. NaN for a single seed.
         high: Upper end of the interval.
-        p: Two-sided p-value of Wilcoxon's signed-rank test, exact where there are no ties.
+        p: Two-sided p-value of Wilcoxon's signed-rank test, as SciPy computes it. SciPy 1.17: exact up to 50 seeds, up
+            to 13 where some differences are 0 or of equal size, and a normal approximation of more. 1 for a single
+            seed, and where all differences are 0.
         least_p: The smallest p-value that so many seeds can give: five give 0.0625 at best.
         effect: Cohen's d of the differences: their mean over their standard deviation. NaN for a single seed.
         number: Number of seeds.
@@ -47,12 +49,16 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         (0.009, True, 0.25)
 
     Raises:
-        ValueError: If the arms do not have one finite number for each seed.
+        ValueError: If the arms do not have one finite number for each seed, or not equally many.
         ImportError: If SciPy is not installed.
     """
-    differences = np.subtract(np.asarray(first, float), np.asarray(second, float))
-    if differences.ndim != 1 or len(differences) == 0 or not np.isfinite(differences).all():
-        raise ValueError(f"Expected one finite number for each seed. Received: {list(first)} and {list(second)}")
+    one, other = np.asarray(first, float), np.asarray(second, float)
+    if one.ndim != 1 or one.shape != other.shape or len(one) == 0 or not np.isfinite(one - other).all():
+        raise ValueError(
+            "Expected two finite numbers for each seed, one of each arm. Leave out seeds that only one arm ran. "
+            f"Received: {list(first)} and {list(second)}"
+        )
+    differences = one - other
     number, (mean, low, high) = len(differences), mean_interval(differences.tolist())
     p = float(scipy_stats().wilcoxon(differences).pvalue) if number > 1 and differences.any() else 1.0
     return Paired(mean, low, high, p, 2.0 ** (1 - number), _effect(differences), number)

@@ -243,6 +243,7 @@ def _report_place(place: TwoArgActivation, grid: Interpolation, tuples: np.ndarr
         before="exact" if place.evaluation_in_use == "exact" else "interpolated",
         extent=grid.extent,
         resolution=grid.resolution,
+        arity=place.arity,
         largest=float(on_data.max()),
         mean=float(on_data.mean()),
         largest_on_plane=float(on_plane.max()),

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import JsonObject
 
 
@@ -14,6 +15,7 @@ class Place:
         before: `"exact"`, or `"interpolated"`: then the table is the one that the model has been using.
         extent: The table's nodes lie on [-extent, extent] along each argument.
         resolution: Nodes along each argument.
+        arity: Number of arguments.
         largest: Largest absolute error at the calibration data's pre-activations.
         mean: Mean absolute error there.
         largest_on_plane: Largest absolute error on a fine grid over the whole table.
@@ -27,6 +29,7 @@ class Place:
     before: str
     extent: float
     resolution: int
+    arity: int
     largest: float
     mean: float
     largest_on_plane: float
@@ -84,7 +87,7 @@ class BakingReport:
         rows = [
             (
                 place.name,
-                f"{place.resolution} x {place.resolution}",
+                " x ".join([str(place.resolution)] * place.arity),
                 f"{place.extent:.2f}",
                 f"{place.largest:.1e}",
                 f"{place.mean:.1e}",
@@ -95,9 +98,7 @@ class BakingReport:
             )
             for place in self.places
         ]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        table = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in ((head), *rows)]
-        return "\n".join([*table, *self._sentences()])
+        return "\n".join([aligned(head, rows), *self._sentences()])
 
     def _sentences(self) -> list[str]:
         if not self.samples:

@@ -1,6 +1,6 @@
 """Run a SavedModel through TensorFlow's C library, as a program in C, Go, Rust or Java does. No Python of TensorFlow.
 
-`python -I c_library.py MODEL IN.npz OUT.npz INPUT OUTPUT`, with the names of operations that `saved_model_cli show`
+`python -I tensorflow_c.py MODEL IN.npz OUT.npz INPUT OUTPUT`, with the names of operations that `saved_model_cli show`
 gives, such as `serving_default_image:0`.
 """
 

@@ -159,6 +159,15 @@ def test_a_named_function_behind_affine_maps_is_found_again(name):
     assert fit.name == name or fit.r2[fit.name] >= fit.r2[name] - 0.01
 
 
+def test_r2_of_a_named_function_is_over_the_density():
+    of = density(np.random.default_rng(0).normal(size=(200_000, 2)))
+    field = plane(surfaces.random_field(0, blur=1.0))
+    fit = analysis.nearest(field, of, starts=1)
+    quadratic = analysis.fit_quadratic(lambda _: field.ravel()[of.values.ravel() > 0], of)
+    assert fit.r2["quadratic"] == pytest.approx(quadratic.r2)
+    assert fit.r2["product"] <= fit.r2["quadratic"] + 1e-9  # a product of affine maps is a quadratic
+
+
 @pytest.mark.slow
 def test_quadratics_that_no_named_function_is_are_called_quadratic():
     fit = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))

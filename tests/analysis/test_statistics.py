@@ -56,7 +56,9 @@ def test_a_share_has_an_exact_interval():
         clopper_pearson(5, 4)
 
 
-@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0, np.nan], [1.0, 2.0])])
+@pytest.mark.parametrize(
+    ("first", "second"), [([], []), ([1.0, np.nan], [1.0, 2.0]), ([0.9, 0.8, 0.7], [0.5]), ([[0.9]], [[0.5]])]
+)
 def test_errors(first, second):
-    with pytest.raises(ValueError, match="one finite number for each seed"):
+    with pytest.raises(ValueError, match="finite numbers? for each seed"):
         paired(first, second)

@@ -441,3 +441,10 @@ def test_other_blocks_are_refused_in_one_line(shape, layer):
     model = keras.Sequential([keras.Input(shape), layer(), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="inside of another layer than TwoArgDense.*Export the model as it is"):
         bake(model)
+
+
+def test_the_report_gives_the_nodes_of_each_argument():
+    for arity, nodes in ((1, "41"), (2, "41 x 41")):
+        place = TwoArgActivation(InnerNetwork((4,), arity=arity), evaluation=Interpolation(2.0, 41), name="place")
+        _, report = bake(keras.Sequential([keras.Input((4,)), place]))
+        assert str(report).splitlines()[1].startswith(f"place  {nodes.rjust(5)}  ")

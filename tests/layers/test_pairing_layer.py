@@ -80,10 +80,10 @@ def test_units_and_evaluation_are_counted_on_the_axis():
 
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_a_unit_of_paired_time_steps_counts_if_both_do(pairing):
-    x = np.array([[1, 2, 3, 0], [1, 0, 0, 0]])
+    x = np.array([[1, 2, 0, 4], [1, 0, 3, 0]])
     embedded = keras.layers.Embedding(5, 3, mask_zero=True)(x)
     y = TwoArgActivation(axis=1, pairing=pairing)(embedded)
-    expected = {"adjacent": [[True, False], [False, False]], "halves": [[True, False], [False, False]]}[pairing]
+    expected = {"adjacent": [[True, False], [False, False]], "halves": [[False, True], [True, False]]}[pairing]
     assert y.shape == (2, 2, 3)
     np.testing.assert_array_equal(ops.convert_to_numpy(y._keras_mask), expected)
 
