@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from keras_twoarg.cli.common import one_line_errors, say, show_progress, twoarg
+from keras_twoarg.utils.progress import Progress, warning_to
 
 
 @twoarg.command()
@@ -27,15 +28,23 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
     Without MODEL a perceptron is trained on the 5,000 digits first, into a folder beside the page.
     """
     from keras_twoarg.experiments.play.page import check_target, write_play
-    from keras_twoarg.experiments.play.training import train_digits
 
     check_target(out)
     if not models:
         with show_progress() as progress:
-            models = (train_digits(out.with_name(f"{out.stem}-run"), progress),)
+            models = (_train_digits(out.with_name(f"{out.stem}-run"), progress),)
     options = {"--out": out.name, "--data": data, "--images": str(images), "--seed": str(seed)}
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
     command = shlex.join(["twoarg", "play", *map(str, models), *given])
     for limit in write_play(models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command):
         say(f"Note: {limit}")
     say(f"Page: {out} ({out.stat().st_size / 1e6:.1f} MB). Open it in a browser")
+
+
+def _train_digits(folder: Path, progress: Progress) -> Path:
+    """Train the paper's perceptron on the 5,000 digits, or resume it, and return its file. About a minute."""
+    from keras_twoarg.experiments.training import datasets, sessions
+
+    dataset, warn = datasets.load("mnist5k"), warning_to(progress)
+    sessions.run_sessions(dataset, folder, progress, say=warn, arm="two_arg", seed=1, epochs=50, frozen_epochs=0)
+    return folder / "joint.keras"

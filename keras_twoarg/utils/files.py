@@ -63,13 +63,13 @@ def saving(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, data: object) -> None:
     """Write JSON that other languages read too: null instead of NaN."""
-    text = json.dumps(_finite(data), indent=1, allow_nan=False)
+    text = json.dumps(finite(data), indent=1, allow_nan=False)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_json_lines(path: Path, lines: Iterable[object]) -> None:
     """Write one JSON value a line: null instead of NaN."""
-    text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
+    text = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in lines)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
@@ -140,9 +140,10 @@ def _fits(value: Any, kind: Any) -> bool:
     return kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
 
 
-def _finite(data: object) -> object:
+def finite(data: object) -> object:
+    """Return data for JSON with None in the place of numbers that are not finite."""
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
+        return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
+        return [finite(value) for value in data]
     return None if isinstance(data, float) and not np.isfinite(data) else data

@@ -4,7 +4,7 @@ from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.models.blocks import arity_of
 from results.tables.networks import CNNS, EARLY, FASHION, MNIST, PERCEPTRONS, cnn
 from results.tables.records import accuracy, curve, difference, each, runs, spread, table
-from results.tables.speed import epochs, mean, median
+from results.tables.speed import mean
 from results.tables.surfaces import analysed
 
 DEPTHS, STARTS, FULL = "results/mlp-fashion-depths", "results/mlp-mnist-starts", f"{EARLY}/cnn-cifar10-full"
@@ -21,20 +21,6 @@ def accuracy_perceptrons():
             row += [spread(own), "" if (arm, stage) == ("two_arg", "joint") else difference(two_arg, own)]
         rows.append(row)
     return markdown(("arm", "MNIST", "two_arg minus it", "Fashion-MNIST", "two_arg minus it"), rows)
-
-
-@table("perceptrons")
-def perceptrons():
-    """The table of the README: cost, speed and end of every arm."""
-    columns = ["arm", "parameters", "units", "multiply-adds", "MNIST, epochs to 95 %", "test accuracy"]
-    rows = []
-    for label, arm, stage in PERCEPTRONS:
-        records = runs(MNIST, arm, stage)
-        row = [label, f"{records[0].parameters:,}", units(records[0]), f"{records[0].settings['multiply_adds']:,}"]
-        for folder in (MNIST, FASHION):
-            row += [median(epochs(folder, arm, stage)), spread(accuracy(runs(folder, arm, stage)))]
-        rows.append(row)
-    return markdown([*columns, "Fashion-MNIST, to 85 %", "test accuracy"], rows)
 
 
 def units(record):

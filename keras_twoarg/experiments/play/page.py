@@ -20,7 +20,7 @@ from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.utils import versions
-from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.files import finite, write_whole
 from keras_twoarg.utils.types import JsonObject, Model
 
 IMAGES = 500
@@ -167,16 +167,8 @@ def assemble(content: JsonObject, title: str) -> str:
 
 def _json(content: JsonObject) -> str:
     """Return JSON that may stand within a script element, whatever its strings are."""
-    text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(content), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(content: object) -> object:
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not np.isfinite(content) else content
 
 
 def _model_json(file: Path, page: _Page) -> JsonObject:
