@@ -96,9 +96,15 @@ def count_changes(
         samples=len(before[0]),
         predictions=counted.size,
         changed=int(counted.sum()),
-        difference=max(float(np.abs(new - old).max(initial=0.0)) for old, new in zip(before, after, strict=True)),
+        difference=_largest_difference(before, after),
         relative=max(relative, default=None),
     )
+
+
+def _largest_difference(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        largest = [np.abs(new - old).max(initial=0.0) for old, new in zip(before, after, strict=True)]
+    return float(np.max(largest))  # which keeps NaN
 
 
 def tasks_of(
@@ -109,8 +115,8 @@ def tasks_of(
     An output of several columns stands for classes, or behind a sigmoid for as many questions of yes and no. One
     column is a probability behind a sigmoid, a logit if the labels are 0 and 1, and a regression else.
 
-    The threshold is one half behind a sigmoid. Elsewhere it is 0, unless one says `"binary"` oneself of outputs that
-    all lie in [0, 1]: these are taken as probabilities, of an activation that is not known here.
+    The threshold is one half behind a sigmoid. What comes out of another activation is taken as a probability too if
+    all of it lies in [0, 1], and out of a layer without one if one says `"binary"` oneself. Else the threshold is 0.
 
     Args:
         model: The model, for the activation behind each of its outputs.
@@ -123,40 +129,35 @@ def tasks_of(
     """
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
-    return [
-        _task(sigmoid, values, labels, task)
-        for sigmoid, values in zip(_sigmoids(model, len(outputs)), outputs, strict=True)
-    ]
+    symbols = getattr(model, "outputs", None) or [None] * len(outputs)  # a subclassed model does not say
+    return [_task(_activation(symbol), values, labels, task) for symbol, values in zip(symbols, outputs, strict=True)]
 
 
-def _task(sigmoid: bool, outputs: np.ndarray, labels: ArrayLike | None, task: str) -> tuple[str, float]:
-    said = task == "binary"
+def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, task: str) -> tuple[str, float]:
+    sigmoid, said = activation is keras.activations.sigmoid, task == "binary"
     if task == "auto":
         columns = outputs.shape[-1] if outputs.ndim > 1 else 1
         yes_or_no = sigmoid or (columns == 1 and labels is not None and set(np.unique(labels)) <= {0, 1})
         task = "binary" if yes_or_no else "classes" if columns > 1 else "regression"
-    probabilities = sigmoid or (said and outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1)
+    within = outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1
+    probabilities = sigmoid or (within and (said or activation not in (None, keras.activations.linear)))
     return task, 0.5 if task == "binary" and probabilities else 0.0
 
 
-def _sigmoids(model: Model, number: int) -> list[bool]:
-    """Return for each output whether it comes out of a sigmoid; a subclassed model does not say so."""
-    outputs = getattr(model, "outputs", None)
-    return [_is_sigmoid(output) for output in outputs] if outputs else [False] * number
-
-
-def _is_sigmoid(output: Tensor) -> bool:
-    """Return whether a symbolic tensor comes out of a sigmoid, also inside of a nested model."""
-    while (source := producer(output)) is not None:
+def _activation(output: Tensor | None) -> object:
+    """Return the activation that a symbolic output comes out of, also inside of a nested model; None if it has none."""
+    while output is not None and (source := producer(output)) is not None:
         operation = source.operation
         if inside := getattr(operation, "outputs", None):
             output = inside[source.position]
         elif isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Identity):
             (output,) = source.inputs
+        elif type(operation).__name__ == "Sigmoid":  # keras.ops.sigmoid
+            return keras.activations.sigmoid
         else:
-            activation = getattr(operation, "activation", None)
-            return activation is keras.activations.sigmoid or type(operation).__name__ == "Sigmoid"  # keras.ops.sigmoid
-    return False
+            of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
+            return getattr(of, "activation", None)
+    return None
 
 
 def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:

@@ -36,8 +36,9 @@ class Agreement:
     Attributes:
         difference: Largest absolute difference of outputs.
         scale: Largest absolute output of the model.
-        changed: Number of samples with another largest output, that is another prediction.
-        number: Number of samples.
+        changed: How many predictions, that is largest outputs, are other ones. Always 0 with one column of outputs,
+            of which the difference alone tells.
+        number: Number of predictions: one for each sample, or for each position of a sequence or map.
     """
 
     difference: float
@@ -332,11 +333,12 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
     run = runtimes.load(path, format)
     expected = _predict(model, x)
     outputs = run(x)
+    changed = outputs.argmax(-1) != expected.argmax(-1)
     return Agreement(
         float(np.abs(outputs - expected).max(initial=0.0)),
         float(np.abs(expected).max(initial=0.0)),
-        int((outputs.argmax(-1) != expected.argmax(-1)).sum()),
-        len(x),
+        int(changed.sum()),
+        changed.size,
     )
 
 

@@ -53,6 +53,8 @@ def test_outputs_that_became_nan_are_never_within():
     for task in (("binary", 0.5), ("classes", 0.0), ("regression", 0.0)):
         for wrong in (np.nan, np.inf):
             assert not count_changes([before], [np.array([[wrong], [0.7]])], [task]).within(1.0, 1.0)
+            of_two = count_changes([before, before], [before, np.array([[wrong], [0.7]])], [task, task])
+            assert not of_two.within(1.0, 1.0)
 
 
 def test_the_task_is_read_off_the_last_layer_and_the_labels():
@@ -78,6 +80,15 @@ def test_one_half_is_the_threshold_of_probabilities_only():
     assert tasks_of(model, [between], labels=[0, 1]) == [("binary", 0.0)]  # logits that happen to lie in [0, 1]
     assert tasks_of(model, [between], task="binary") == [("binary", 0.5)]
     assert tasks_of(model, [beyond], task="binary") == [("binary", 0.0)]
+
+
+@pytest.mark.parametrize(
+    "head", [keras.layers.Dense(1, "hard_sigmoid"), keras.layers.TimeDistributed(keras.layers.Dense(1, "sigmoid"))]
+)
+def test_probabilities_of_other_heads_have_one_half_for_a_threshold(head):
+    model = keras.Sequential([keras.Input((3, 4)), head])
+    outputs = model.predict(np.zeros((2, 3, 4)), verbose=0)
+    assert tasks_of(model, [outputs], labels=[0, 1]) == [("binary", 0.5)]
 
 
 def test_every_output_has_the_task_of_what_computed_it():
