@@ -61,8 +61,7 @@ def _beyond_the_paper():
             numbers = f"{interval(comparison, pays.DIGITS[task.figure])} {task.figure}, {comparison.number} seeds"
             word = pays.said(comparison, task.figure).replace("does not", "does not pay")
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
-    for task in (pays.ADDITION, pays.SECOND_TEXT):
-        yield task.label, "begun", f"{_seeds(task.folder)} of 5 seeds with all arms"
+    yield pays.ADDITION.label, "begun", f"{_seeds(pays.ADDITION.folder)} of 5 seeds with all arms"
 
 
 def _seeds(folder):

@@ -228,7 +228,7 @@ def step():
     for phrase, names in phrases.items():
         own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
         parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
-    small = [task for task in pays.NEW_TASKS if task is not pays.TEXT]
+    small = [task for task in pays.NEW_TASKS if task.figure != "bits"]
     own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
     return ", ".join([*parts, f"{min(own):.0f} to {max(own):.0f} in small perceptrons on one core"])
 

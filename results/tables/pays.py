@@ -24,13 +24,13 @@ PACKED = "results/tables"
 """Start of the names of the folders with tables."""
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
-"""Too few seeds so far: no part of the comparison."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
 PARITY = Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps")
 NEW_TASKS = (
     TEXT,
+    SECOND_TEXT,
     BICYCLES,
     Task("visits to a doctor, perceptron", f"{PACKED}-randhie", "RMSE"),
     Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
@@ -94,7 +94,7 @@ def seconds_of(task, arm):
 
     Of tables an epoch, the median: their first ones, in which the network is compiled, take most of a run.
     """
-    if task is TEXT:
+    if task in (TEXT, SECOND_TEXT):  # the same Transformer
         return timed_steps()[arm]["median"]
     if task.folder.startswith(PACKED):
         return mean(task, arm, lambda r: float(np.median(r.curve("seconds"))))
@@ -205,10 +205,10 @@ def pays_second_text():
     two_arg = of(SECOND_TEXT, "two_arg", figure)
     for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(SECOND_TEXT.folder)))):
         own = of(SECOND_TEXT, arm, figure)
-        ahead = np.mean([two_arg[seed] - own[seed] for seed in own if seed in two_arg])
+        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[SECOND_TEXT.figure])
         parameters = f"{runs(SECOND_TEXT.folder, arm)[0].parameters:,}"
-        rows.append((arm, parameters, each(own, 3), "" if arm == "two_arg" else f"{ahead:+.3f}"))
-    return markdown(("units", "parameters", "test, bits, of each seed", "two_arg minus it, mean"), rows)
+        rows.append((arm, parameters, f"{spread(own, 3, '')} ({each(own, 3)})", ahead))
+    return markdown(("units", "parameters", "test, bits", "two_arg minus it"), rows)
 
 
 @table("pays-tables")

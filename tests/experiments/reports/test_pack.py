@@ -78,14 +78,15 @@ def test_the_ends_alone_keep_the_surfaces_and_leave_maturation_out(runs, tmp_pat
 
 
 def test_several_folders_stand_in_front_of_their_runs(runs, tmp_path):
-    shutil.copytree(runs, tmp_path / "again")
+    (tmp_path / "again" / "relu-1").mkdir(parents=True)
+    write(tmp_path / "again" / "relu-1", seed=1, seconds=7.0)
     pack([runs, tmp_path / "again"], tmp_path / "packed")
     names = [json.loads(line)["run"] for line in (tmp_path / "packed" / RUNS).read_text().splitlines()]
-    assert set(names) == {f"{folder}/{run}" for folder in ("runs", "again") for run in ("two_arg-0", "relu-1")}
-    pack([runs / "relu-1"], tmp_path / "one")
+    assert set(names) == {"runs/two_arg-0", "runs/relu-1", "again/relu-1"}
+    pack([tmp_path / "again" / "relu-1"], tmp_path / "one")
     assert json.loads((tmp_path / "one" / RUNS).read_text())["run"] == "relu-1"
     pack([tmp_path / "one", tmp_path / "packed"], tmp_path / "together")
-    assert len(read_runs([tmp_path / "together"])) == 7
+    assert len(read_runs([tmp_path / "together"])) == 4
 
 
 def write(folder, **values):
@@ -109,6 +110,20 @@ def test_runs_are_added_and_never_lost(runs, tmp_path):
     with pytest.raises(ValueError, match="holds relu-1, and the folders to pack do not. Name .*packed among them"):
         pack([runs], packed)
     assert len(read_runs([packed])) == 4 and len(read_surfaces([packed])) == 1
+
+
+def test_a_run_in_two_folders_is_packed_once(runs, tmp_path):
+    pack([runs], tmp_path / "packed")
+    (runs / "relu-2").mkdir()
+    record("relu", seed=2).write(runs / "relu-2" / "joint.json")
+    assert pack([tmp_path / "packed", runs], tmp_path / "packed").records == 4
+    names = [json.loads(line)["run"] for line in (tmp_path / "packed" / RUNS).read_text().splitlines()]
+    assert sorted(names) == ["relu-1", "runs/relu-2", "two_arg-0", "two_arg-0"]
+    shutil.copytree(runs / "relu-2", tmp_path / "bare" / "relu-2")
+    pack([tmp_path / "bare"], tmp_path / "other")
+    shutil.copytree(runs / "two_arg-0" / "robustness2", runs / "relu-2" / "robustness2")
+    with pytest.raises(ValueError, match="holds more of the run in .* Name its folder first"):
+        pack([tmp_path / "other", runs], tmp_path / "other")
 
 
 def test_what_packing_did_not_write_stays(runs, tmp_path):
