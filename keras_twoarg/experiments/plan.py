@@ -6,7 +6,6 @@ leaves a record that says so, is counted in every table, and is retried the next
 robustness could not be measured counts as trained, and that alone is retried.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -209,7 +208,7 @@ def failed_runs(folders: Sequence[Path]) -> list[str]:
     return [
         f"{folder.name} (robustness)" if (failed / _ROBUSTNESS_FAILURE).exists() else folder.name
         for folder, failed in tried.items()
-        if failed.exists()
+        if failed.exists() and any(failed.iterdir())
     ]
 
 
@@ -237,16 +236,23 @@ def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress
     trained = ended = call("train_one")
     if plan.robustness and not trained.status and (folder / "joint.keras").exists():
         ended = call("measure_one")
-    if failed.exists():
-        shutil.rmtree(failed)  # of an earlier try
+    _forget_failure(failed)
     if trained.status:
         stage = Stage.FROZEN if (folder / "joint.json").exists() else Stage.JOINT
         _record_failure(failed, stage, configuration, plan, trained)
     elif ended.status:  # no record of a run: the run is trained
-        failed.mkdir()
+        failed.mkdir(exist_ok=True)
         files.write_json(failed / _ROBUSTNESS_FAILURE, {"failure": ended.reason, "output": list(ended.output)})
     if ended.status:
         progress(name, 0, 1, "failed")
+
+
+def _forget_failure(folder: Path) -> None:
+    """Remove what an earlier try left, and the folder if nothing else is in it."""
+    for name in (*(f"{stage}.json" for stage in Stage), _ROBUSTNESS_FAILURE):
+        (folder / name).unlink(missing_ok=True)
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def train_one(
@@ -313,5 +319,5 @@ def _record_failure(
         versions=versions.versions(),
         commit=versions.commit(),
     )
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     record.write(folder / f"{stage}.json")

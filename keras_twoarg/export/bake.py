@@ -61,9 +61,9 @@ def bake(
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
         most_changed: Largest share of changed predictions on the calibration data. Defaults to `0.0005`.
         task: What the outputs are for: `"classes"` (the prediction is the largest one), `"binary"` (the side of one
-            half behind a sigmoid, or if all outputs lie in [0, 1]; of 0 for logits), or `"regression"` (the tolerance
-            holds for the outputs). Defaults to `"auto"`, which judges every output by itself: several columns are
-            classes, or behind a sigmoid binary; one is binary behind a sigmoid or, with 0 for the threshold, if the
+            half behind a sigmoid, or another activation whose outputs all lie in [0, 1]; of 0 for logits), or
+            `"regression"` (the tolerance holds for the outputs). Defaults to `"auto"`, which judges every output by
+            itself: several columns are classes, or behind a sigmoid binary; one is binary behind a sigmoid or if the
             labels are 0 and 1, and else a regression.
 
     Returns:

@@ -17,7 +17,10 @@ def copy_weights(layer: keras.Operation, twin: keras.Operation) -> None:
     """
     if not isinstance(layer, keras.layers.Layer):
         return
-    for old, new in zip(flatten_layers(layer), flatten_layers(twin), strict=True):
+    parts, its_parts = list(flatten_layers(layer)), list(flatten_layers(twin))
+    if len(parts) > len(its_parts):  # a copy without its activation, which may be a layer
+        parts = [part for part in parts if part is not getattr(layer, "activation", None)]
+    for old, new in zip(parts, its_parts, strict=True):
         store: Config = {}
         old.save_own_variables(store)
         if store:

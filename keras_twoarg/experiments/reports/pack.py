@@ -15,6 +15,7 @@ from keras_twoarg.experiments.reports.stored_runs import (
     RUNS,
     StoredRun,
     packed_runs,
+    root_of,
     stored_runs,
 )
 from keras_twoarg.utils import files
@@ -41,7 +42,7 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
 
     Runs are named by their folders, below the folder that is packed; where there are several, its own name stands in
     front, unless it is a packed one. Packing again into the same folder adds runs; it never takes one away, and never
-    changes a record. A run that is in several of the folders is packed once, by its name in the first.
+    changes a record. A run that is in several of the folders is packed once (`stored_runs`).
 
     Args:
         folders: Folders of runs, or packed ones, at any depth.
@@ -80,27 +81,14 @@ def _named(runs: Sequence[StoredRun], folders: Sequence[Path]) -> dict[tuple[str
     """Return the runs by name and stage."""
     roots = [Path(folder).resolve() for folder in folders]
     named: dict[tuple[str, str], StoredRun] = {}
-    for run in sorted(runs, key=lambda run: _root_of(run, roots)):
-        if same := next((other for other in named.values() if run.record == other.record), None):
-            if _holds_more(run, same):
-                raise ValueError(f"{run.location} holds more of the run in {same.location}. Name its folder first")
-            continue
-        root = roots[_root_of(run, roots)]
+    for run in runs:
+        root = roots[root_of(run, roots)]
         plain = run.location != root and (len(roots) == 1 or (root / RUNS).exists())
         key = (run.location.relative_to(root if plain else root.parent).as_posix(), run.record.stage)
         if key in named:
             raise ValueError(f"Two runs have the name {key[0]}: {named[key].location} and {run.location}")
         named[key] = run
     return named
-
-
-def _root_of(run: StoredRun, roots: Sequence[Path]) -> int:
-    """Return which of the folders a run is in, the first of several."""
-    return next(i for i, root in enumerate(roots) if run.location == root or root in run.location.parents)
-
-
-def _holds_more(one: StoredRun, other: StoredRun) -> bool:
-    return (one.has_phi and not other.has_phi) or any(m not in other.robustness for m in one.robustness)
 
 
 def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -> None:
@@ -114,10 +102,10 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -
         return
     for old in packed_runs(out):
         key = (old.location.relative_to(out.resolve()).as_posix(), old.record.stage)
-        new = named.get(key)
+        new = next((run for run in named.values() if run.record == old.record), None)
+        if new is None and key in named:
+            raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
         if new is None:
             raise ValueError(f"{out} holds {key[0]}, and the folders to pack do not. Name {out} among them to keep it")
-        if new.record != old.record:
-            raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
-        if _holds_more(old, new):
+        if (old.has_phi and not new.has_phi) or any(m not in new.robustness for m in old.robustness):
             raise ValueError(f"{out} holds more of {key[0]} than the folders to pack. Pack into another folder")

@@ -62,15 +62,34 @@ T = TypeVar("T")
 def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[StoredRun]:
     """Read every stage of every run below folders, or of one seed's runs, in a fixed order.
 
-    A run that is there twice, packed and in a folder of its own at the same place, is read from its own folder.
+    A run that is there several times, as it was trained, packed, or copied, is one run: the one that holds most, or
+    that is in the first of the folders. At one place it is read from its own folder, and not from a packed one.
     """
     packed = sorted({file.resolve() for folder in folders for file in Path(folder).rglob(RUNS)})
     runs = [run for file in packed for run in packed_runs(file.parent)]
     runs += [_loose_run(file) for file in stage_files(folders, ".json")]
     unique = {(run.location, Stage(run.record.stage)): run for run in runs}
-    order = list(Stage)
-    ordered = sorted(unique.items(), key=lambda item: (item[0][0], order.index(item[0][1])))
-    return [run for _, run in ordered if seed is None or run.record.seed == seed]
+    order, roots = list(Stage), [Path(folder).resolve() for folder in folders]
+    ordered = sorted(unique.values(), key=lambda run: (run.location, order.index(Stage(run.record.stage))))
+    once = _each_once(sorted(ordered, key=lambda run: root_of(run, roots)))
+    return [run for run in ordered if id(run) in once and (seed is None or run.record.seed == seed)]
+
+
+def root_of(run: StoredRun, roots: Sequence[Path]) -> int:
+    """Return which of some resolved folders a run is in, the first of several."""
+    return next(i for i, root in enumerate(roots) if run.location == root or root in run.location.parents)
+
+
+def _each_once(runs: Sequence[StoredRun]) -> set[int]:
+    """Return the identities of runs with different records: of equal ones that which holds most, or the first."""
+    kept: list[StoredRun] = []
+    for run in runs:
+        same = next((place for place, other in enumerate(kept) if other.record == run.record), None)
+        if same is None:
+            kept.append(run)
+        elif (run.has_phi, len(run.robustness)) > (kept[same].has_phi, len(kept[same].robustness)):
+            kept[same] = run
+    return set(map(id, kept))
 
 
 def _loose_run(file: Path) -> StoredRun:

@@ -54,6 +54,12 @@ def own_activation(operation: keras.Operation) -> Function | None:
     return None if activation is keras.activations.linear else activation
 
 
+def is_linear(operation: keras.Operation, kinds: tuple[type, ...] = LINEAR) -> bool:
+    """Tell whether a layer is of some of Keras' linear classes, and not of a user's own that computes otherwise."""
+    kind = next((kind for kind in kinds if isinstance(operation, kind)), None)
+    return kind is not None and getattr(type(operation), "call", None) is getattr(kind, "call", None)
+
+
 def is_activation(operation: keras.Operation) -> bool:
     """Tell whether a layer or operation is an activation and nothing else, `"linear"` not counted."""
     layers = keras.layers

@@ -67,7 +67,7 @@ class Place:
     @property
     def is_own(self) -> bool:
         """Whether it is a linear layer's own activation."""
-        return isinstance(self.operation, LINEAR + DEPTHWISE)
+        return activations.is_linear(self.operation, LINEAR + DEPTHWISE)
 
 
 def find_places(model: Model, where: str | Sequence[str] | None, any_function: bool) -> list[Place]:
@@ -112,8 +112,11 @@ class _Finder:
                 self._nested(operation, wiring, prefix, ends)
             elif activations.is_activation(operation):
                 self._activation(call, wiring, prefix, ends)
-            elif isinstance(operation, LINEAR + DEPTHWISE) and activations.own_activation(operation) is not None:
+            elif activations.is_linear(operation, LINEAR + DEPTHWISE) and activations.own_activation(operation):
                 self._activation(call, wiring, prefix, ends)
+            elif isinstance(operation, LINEAR + DEPTHWISE) and (own := activations.own_activation(operation)):
+                reason = f"its class {type(operation).__name__} has a `call` of its own"
+                self._add(Place(prefix + operation.name, Activation(_name(own), None), operation, reason=reason))
             elif held := _held_activations(operation):
                 self._add(Place(prefix + operation.name, Activation(held, None), operation, reason=_inside(operation)))
 
@@ -184,7 +187,7 @@ class _Finder:
 
 def _path(call: Call, wiring: Wiring) -> tuple[Call, ...] | str:
     """Return the calls from a linear layer up to an activation, or the reason why it has none in front."""
-    if isinstance(call.operation, LINEAR + DEPTHWISE):
+    if activations.is_linear(call.operation, LINEAR + DEPTHWISE):
         return _quantized(call.operation) or (call,)
     between: list[Call] = []
     depthwise: tuple[Call, ...] | None = None  # where the path begins if nothing better is further up
@@ -193,9 +196,9 @@ def _path(call: Call, wiring: Wiring) -> tuple[Call, ...] | str:
         maker = wiring.maker(tensor)
         operation = maker.operation
         own = activations.own_activation(operation)
-        if isinstance(operation, LINEAR) and own is None:
+        if activations.is_linear(operation) and own is None:
             return _quantized(operation) or (maker, *reversed(between))
-        if isinstance(operation, DEPTHWISE) and own is None:
+        if activations.is_linear(operation, DEPTHWISE) and own is None:
             depthwise = (maker, *reversed(between))
         elif not isinstance(operation, _BETWEEN) or len(maker.inputs) != 1:
             return depthwise or f"its values come from {_describe(maker)}, not from one linear layer"

@@ -122,8 +122,16 @@ def test_a_run_in_two_folders_is_packed_once(runs, tmp_path):
     shutil.copytree(runs / "relu-2", tmp_path / "bare" / "relu-2")
     pack([tmp_path / "bare"], tmp_path / "other")
     shutil.copytree(runs / "two_arg-0" / "robustness2", runs / "relu-2" / "robustness2")
-    with pytest.raises(ValueError, match="holds more of the run in .* Name its folder first"):
-        pack([tmp_path / "other", runs], tmp_path / "other")
+    assert pack([tmp_path / "other", runs], tmp_path / "other").robustness == 2  # of the copy that holds most
+
+
+def test_a_run_is_read_once_however_often_it_is_there(runs, tmp_path):
+    top = tmp_path / "top"
+    shutil.copytree(runs, top / "runs")
+    shutil.copytree(runs, top / "copied")
+    pack([runs], top / "packed")
+    assert read_runs([top]) == read_runs([runs]) and read_robustness([top]) == read_robustness([runs])
+    assert len(read_surfaces([top])) == len(read_surfaces([runs])) == 1
 
 
 def test_what_packing_did_not_write_stays(runs, tmp_path):

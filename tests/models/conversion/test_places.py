@@ -18,6 +18,34 @@ from tests.models.conversion.networks import (
 pytestmark = pytest.mark.jax
 
 
+@keras.saving.register_keras_serializable()
+class Doubled(layers.Dense):
+    """A user's own layer that is not what Dense is."""
+
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+def test_a_class_with_a_call_of_its_own_is_left():
+    stack = [
+        Doubled(6, "tanh", name="own"),
+        Doubled(6, name="plain"),
+        layers.ReLU(name="behind"),
+        layers.Dense(5, "relu"),
+    ]
+    model = of(*stack, layers.Dense(2))
+    converted, report = convert(model)
+    assert reasons(report)["own"] == "its class Doubled has a `call` of its own"
+    assert "not from one linear layer" in reasons(report)["behind"] and len(report.places) == 1
+    assert difference(model, converted) < 1e-5
+
+
+def test_an_activation_may_be_a_layer():
+    model = of(layers.Dense(6, activation=layers.LeakyReLU(0.1)), layers.Dense(2))
+    converted, report = convert(model)
+    assert len(report.places) == 1 and difference(model, converted) < 1e-5
+
+
 @pytest.mark.slow
 def test_what_several_layers_feed_and_what_ends_the_model_is_left():
     _, report = convert(resnet())
