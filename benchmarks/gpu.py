@@ -33,6 +33,7 @@ import numpy as np
 from keras_twoarg import InnerNetwork, Interpolation, models
 from keras_twoarg.ops import table
 from keras_twoarg.ops.gpu import adds_slowly
+from keras_twoarg.ops.look_up import look_up
 from keras_twoarg.utils import files, versions
 
 GRID = Interpolation()
@@ -96,12 +97,12 @@ def looking_up(sums):
     import jax.numpy as jnp
 
     @jax.custom_vjp
-    def look_up(pairs, cells):
-        return table.look_up(pairs, cells, GRID)
+    def looked_up(pairs, cells):
+        return look_up(pairs, cells, GRID)
 
     def backward(inputs, upstream):
         pairs, cells = inputs
-        (slopes,) = jax.vjp(lambda pairs: table.look_up(pairs, cells, GRID), pairs)[1](upstream)
+        (slopes,) = jax.vjp(lambda pairs: look_up(pairs, cells, GRID), pairs)[1](upstream)
         scaled = (pairs + GRID.extent) / GRID.step + 1
         cell = jnp.clip(jnp.floor(scaled), 0, GRID.resolution)
         first, second = (scaled - cell).T
@@ -109,23 +110,23 @@ def looking_up(sums):
         terms = jnp.stack([jnp.ones_like(first), first, second, first * second], axis=-1)
         return slopes, sums(row, terms * upstream[:, None])
 
-    look_up.defvjp(lambda pairs, cells: (look_up(pairs, cells), (pairs, cells)), backward)
-    return look_up
+    looked_up.defvjp(lambda pairs, cells: (looked_up(pairs, cells), (pairs, cells)), backward)
+    return looked_up
 
 
 def operations(inner):
     """Return what is measured alone, by name: functions of pairs `(N, 2)` and phi's weights."""
     import jax
 
-    def by_table(look_up, pairs, weights):
-        return look_up(pairs, table.make_table(weights, inner.evaluate, GRID, 2, True))
+    def by_table(function, pairs, weights):
+        return function(pairs, table.make_table(weights, inner.evaluate, GRID, 2, True))
 
     return {
         "relu": lambda pairs, weights: jax.nn.relu(pairs),
         "swiglu": lambda pairs, weights: jax.nn.silu(pairs[:, 0]) * pairs[:, 1],
         "exact": lambda pairs, weights: inner.evaluate(pairs, weights, True)[:, 0],
         "exact, in one piece": lambda pairs, weights: inner.evaluate(pairs, weights, False)[:, 0],
-        "table": partial(by_table, partial(table.look_up, grid=GRID)),
+        "table": partial(by_table, partial(look_up, grid=GRID)),
         **{name: partial(by_table, looking_up(sums)) for name, sums in SUMS.items()},
     }
 
@@ -145,10 +146,10 @@ def gradient_error(name, pairs):
     rng = np.random.default_rng(1)
     cells, upstream = (rng.normal(size=size).astype("float32") for size in ((CELLS, 4), len(pairs)))
 
-    def gradient(look_up):
-        return np.asarray(jax.jit(lambda cells: jax.vjp(partial(look_up, pairs), cells)[1](upstream)[0])(cells))
+    def gradient(function):
+        return np.asarray(jax.jit(lambda cells: jax.vjp(partial(function, pairs), cells)[1](upstream)[0])(cells))
 
-    expected = gradient(partial(table.look_up, grid=GRID))
+    expected = gradient(partial(look_up, grid=GRID))
     return float(np.abs(gradient(looking_up(SUMS[name])) - expected).max() / np.abs(expected).max())
 
 

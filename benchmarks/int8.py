@@ -25,7 +25,7 @@ from keras_twoarg.experiments.timing import summary
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.export import calibration, formats, litert_int8, runtimes
 from keras_twoarg.layers.baked_activation import looking_up_with
-from keras_twoarg.ops.table import look_up_by_columns
+from keras_twoarg.ops.look_up import look_up_by_columns
 from keras_twoarg.utils import files, versions
 
 HALF = (30, 60, 60, 60)

@@ -16,7 +16,7 @@ from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
 from keras_twoarg.models.conversion.report import ConversionReport
 from keras_twoarg.models.convert import convert
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 
 __all__ = [
     "BakedActivation",

@@ -4,7 +4,7 @@
     python results/convert.py --data fashion_mnist.npz --out convert-fashion
     python results/convert.py --network cnn --data fashion_mnist.npz --out convert-cnn         # hours
     python results/convert.py --seeds 0 --before 2 --after 2 --out look                        # at 5,000 digits
-    python results/convert.py --pack convert-mnist convert-fashion --to results/convert.json
+    python results/convert.py --pack results/convert.json convert-fashion --to results/convert.json
 
 The plan, decided before the runs. A ReLU network with BatchNorm is trained for 15 epochs on 7,500 of the training
 images, drawn anew for each seed, of which a fifth is for validation. Adam, 1e-3, falling to zero along a cosine; the
@@ -320,9 +320,12 @@ def test(dataset, seeds, options):
     return accuracies
 
 
-def pack(folders, file):
-    """Write the records and test accuracies of some folders into one file."""
-    comparisons = [{"runs": records_of(one), "test": files.read_json(one / "test.json")} for one in folders]
+def pack(sources, file):
+    """Write the records and test accuracies of some folders, and of files that were written so, into one file."""
+    comparisons = []
+    for one in sources:
+        new = {"runs": records_of(one), "test": files.read_json(one / "test.json")} if one.is_dir() else None
+        comparisons += [new] if new else files.read_json(one)
     file.write_text(json.dumps(comparisons, separators=(",", ":")) + "\n")
 
 
@@ -337,7 +340,7 @@ def main():
     parser.add_argument("--seeds", default="100-104", help="such as 0 or 100-104")
     parser.add_argument("--pilot", action="store_true", help="try recipes, on validation images alone")
     parser.add_argument("--out", type=Path, default=Path("convert-runs"))
-    parser.add_argument("--pack", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--pack", type=Path, nargs="+", metavar="PATH")
     parser.add_argument("--to", type=Path, default=Path("convert.json"))
     options = parser.parse_args()
     if options.pack:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
 from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
 from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 
@@ -99,9 +99,7 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
         [(320, 2), (320, 2), (320, 2)]
     """
-    layers = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
-    if not layers:
-        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation")
+    layers = places_of(model, "to measure")
     tuples: dict[str, list[np.ndarray]] = {}
     with _recording(layers, tuples):
         for start in range(0, len(keras.tree.flatten(x)[0]), _BATCH):

@@ -32,7 +32,9 @@ CURVES: dict[str, Named] = {
 
 STARTS = 8
 _DRAWN = 800
-"""Argument tuples on which good maps are sought from all starts; the best ones are then fitted on all nodes."""
+"""Argument tuples on which good maps are sought from all starts."""
+_REFINED = 2
+"""How many of these maps, the best ones on all nodes, are then fitted there."""
 _FAR = 1e6
 """Arguments end here, lest they overflow: far enough that no function gains a bend by it."""
 
@@ -93,7 +95,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     r2 = {}
     for name, function in functions.items():
         near = sample.maps(function, _starts(rng, surface.ndim)[:starts])
-        r2[name] = problem.r2(function, problem.maps(function, [near]))
+        near.sort(key=lambda maps: problem.r2(function, maps), reverse=True)
+        r2[name] = max(problem.r2(function, maps) for maps in problem.maps(function, near[:_REFINED]))
     return Nearest(r2 if surface.ndim == 1 else {**r2, "quadratic": problem.quadratic_r2()})
 
 
@@ -117,16 +120,15 @@ class _Problem:
         weights, values = counts[seen] / number, self.values[seen]
         return _Problem(self.nodes[seen], values - weights @ values, np.sqrt(weights))
 
-    def maps(self, function: Named, starts: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the maps of the arguments with the smallest residual that is found from some starts."""
-        optimize, best, lowest = scipy_optimize(), starts[0], np.inf
+    def maps(self, function: Named, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the maps of the arguments that are found from some starts, until one leaves no residual."""
+        optimize, found = scipy_optimize(), []
         for start in starts:
             fit = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
-            if fit.cost < lowest:
-                best, lowest = fit.x, fit.cost
-            if 2 * lowest < 1e-6:
+            found.append(np.asarray(fit.x))
+            if 2 * fit.cost < 1e-6:
                 break
-        return np.asarray(best)
+        return found
 
     def r2(self, function: Named, maps: np.ndarray) -> float:
         """Return the share of the variance that a function of mapped arguments explains."""

@@ -31,6 +31,7 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     check_target(model, out)
     loaded = formats.load(model)
     dataset = datasets.load_for(loaded, data, data_dir=data_dir)
+    datasets.check_fits(loaded, dataset)
     validation = datasets.split(dataset, seed)
     samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
     baked, report = bake.bake(loaded, samples, tolerance, labels=labels)

@@ -67,7 +67,9 @@ def export(
         return
     if not formats.comparable(loaded):
         _write(loaded, out, format_)
-        console.print("Not compared: that is done for models with one input and one output")
+        console.print(
+            "Not compared, neither here nor by `twoarg serve-check`, which run models with one input and one output"
+        )
         console.print(f"Export: {out}")
         return
     inputs = formats.random_inputs(loaded, seed)
@@ -102,7 +104,9 @@ def _write(model: Model, out: Path, format_: str) -> None:
 def _split(model: Model, data: str, data_dir: str | None, seed: int) -> "Split":
     from keras_twoarg.experiments.training import datasets
 
-    return datasets.split(datasets.load_for(model, data, data_dir=data_dir), seed)
+    dataset = datasets.load_for(model, data, data_dir=data_dir)
+    datasets.check_fits(model, dataset)
+    return datasets.split(dataset, seed)
 
 
 def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed: float) -> None:

@@ -21,6 +21,7 @@ def show_model(path: Path, data: str, out: Path, seed: int) -> str:
     """
     model = formats.load(path)
     dataset = datasets.load_for(model, data)
+    datasets.check_fits(model, dataset)
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]
     display = SurfaceDisplay.from_model(model, datasets.scale(dataset.x_train[chosen]))
     plt = pyplot()

@@ -11,9 +11,9 @@ from keras_twoarg.export.baking_report import BakingReport, Place
 from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.sharing import clone_model
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 from keras_twoarg.utils.weights import copy_weights
@@ -121,9 +121,7 @@ def check_finite(model: Model) -> None:
 
 def _places(model: Model) -> list[TwoArgActivation]:
     """Return the places of a model that can be baked."""
-    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
-    if not places:
-        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation: there is nothing to bake")
+    places = places_of(model, "to bake")
     if any(place.arity > 2 for place in places):
         raise ValueError("A table takes one or two arguments. Received: an inner network of arity 3 or more")
     names = [place.name for place in places]
@@ -167,6 +165,9 @@ def _hold(
     if not all(np.isfinite(column).all() for column in before):
         raise ValueError(f"The calibration data give no finite outputs of the model {model.name!r}")
     tasks = tasks_of(model, before, labels, task)
+    measured: Config = {}
+    if labels is not None:
+        measured["accuracy_before"] = _accuracy(before, labels, tasks)
     while True:
         baked = _rebuild(model, grids)
         after = data.outputs(baked, samples)
@@ -177,13 +178,12 @@ def _hold(
         if finer == grids:
             raise ValueError(_not_held(changes, most_changed, tolerance))
         grids = finer
-    measured = {
+    measured |= {
         "samples": changes.samples, "task": changes.task, "changed": changes.share, "bound": changes.bound,
         "relative": changes.relative, "difference": changes.difference,
     }  # fmt: skip
     if labels is not None:
-        for name, columns in (("accuracy_before", before), ("accuracy_after", after)):
-            measured[name] = _accuracy(columns, labels, tasks)
+        measured["accuracy_after"] = _accuracy(after, labels, tasks)
     return baked, grids, measured
 
 
@@ -219,7 +219,10 @@ def _accuracy(columns: list[np.ndarray], labels: ArrayLike, tasks: list[tuple[st
         raise ValueError(f"`labels` are of classes, for a model with one output. Received: {', '.join(dict(tasks))}")
     predictions = outputs.argmax(-1) if task == "classes" else outputs > threshold
     if predictions.size != labels.size:
-        raise ValueError(f"Expected a label for each of {predictions.size} predictions. Received: {labels.size}")
+        raise ValueError(
+            f"Expected an integer label for each of {predictions.size} predictions, not one-hot. Received: "
+            f"{labels.size} labels"
+        )
     return float((predictions.reshape(-1) == labels).mean())
 
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from keras_twoarg.analysis.density import pre_activations
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils.types import Model, Samples
+from keras_twoarg.utils.types import Model, Samples, Shape
 
 LOOKED_AT = 2000
 """Calibration samples whose pre-activations decide where a table's nodes lie; predictions are counted on all."""
 DRAWN = 200_000
 """Argument tuples of a place, drawn at random, at which its table is compared with phi."""
+
+UNKNOWN_SIZE, UNKNOWN_LENGTH = 64, 16
+"""Tried where a model leaves the size of images, which it may halve a few times, or the length of sequences open."""
 
 _BATCH = 125
 _TIMED = 250
@@ -86,6 +89,15 @@ def seconds(model: Model, samples: Samples) -> tuple[int, float]:
 def checked(model: Model, samples: Samples) -> Samples:
     """Return calibration data as arrays, or raise a ValueError unless there are samples, as many for each input."""
     inputs = getattr(model, "inputs", None) or [None]
+    if not hasattr(samples, "__len__") or hasattr(samples, "element_spec"):
+        raise ValueError(
+            f"`calibration` must be arrays. Received: {type(samples).__name__}. Of batches (inputs, labels), "
+            "`numpy.concatenate([x for x, _ in batches])` is one"
+        )
+    if isinstance(samples, tuple) and len(inputs) == 1:
+        raise ValueError(
+            f"`calibration` must be an array of inputs. Received: a tuple of {len(samples)}. Give labels as `labels`"
+        )
     several = isinstance(samples, dict) or len(inputs) > 1
     samples = keras.tree.map_structure(np.asarray, samples) if several else np.asarray(samples)
     arrays = keras.tree.flatten(samples)
@@ -96,7 +108,30 @@ def checked(model: Model, samples: Samples) -> Samples:
         raise ValueError("`calibration` holds no samples")
     if len(lengths) > 1:
         raise ValueError(f"`calibration` needs as many samples for each input. Received: {sorted(lengths)}")
+    for array in arrays:
+        _check_finite(array)
     return samples
+
+
+def _check_finite(array: np.ndarray) -> None:
+    if not np.issubdtype(array.dtype, np.inexact):
+        return
+    wrong = int((~np.isfinite(array).reshape(len(array), -1).all(axis=-1)).sum())
+    if wrong:
+        raise ValueError(
+            f"`calibration` must be finite. Received: NaN or infinity in {wrong:,} of {len(array):,} samples"
+        )
+
+
+def concrete(shape: Shape, number: int = 1) -> tuple[int, ...]:
+    """Return a shape for so many samples, with sizes in place of those that are open.
+
+    Examples:
+        >>> concrete((None, None, None, 3), 5)
+        (5, 64, 64, 3)
+    """
+    unknown = UNKNOWN_SIZE if len(shape) > 3 else UNKNOWN_LENGTH
+    return (number, *(size or unknown for size in shape[1:]))
 
 
 def number_of(samples: Samples) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -14,18 +15,19 @@ import numpy as np
 
 from keras_twoarg.export import litert_int8, onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
-from keras_twoarg.export.calibration import outputs
+from keras_twoarg.export.calibration import concrete, outputs
 from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
-from keras_twoarg.ops.table import look_up, look_up_by_columns
+from keras_twoarg.ops.look_up import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs, was_called
 from keras_twoarg.utils.types import ArrayLike, Config, Model
 
 TOLERANCE = 1e-5
 _BATCH = 125
+_WRITTEN_FROM = {"jax": "tf_saved_model", "torch": "onnx"}  # from TensorFlow all
 PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA cannot compile the model"
 
 
@@ -156,7 +158,7 @@ def export(
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
     Raises:
-        ValueError: If the format is unknown, the path exists, or the model holds copies of one inner network; if there
+        ValueError: If the format is unknown or not written from Keras' backend, the path exists, or the model holds copies of one inner network; if there
             is a representative dataset for another format, of another shape than the inputs, or not finite.
         ImportError: If a package that writes the format is missing.
 
@@ -165,8 +167,9 @@ def export(
     """
     path = Path(path)
     check_target(path, format)
-    if keras.backend.backend() == "torch" and format != "onnx":
-        raise ValueError(f"The format {format!r} is not written from torch. Set KERAS_BACKEND=tensorflow")
+    backend = keras.backend.backend()
+    if format != _WRITTEN_FROM.get(backend, format):
+        raise ValueError(f"The format {format!r} is not written from {backend}. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
     check_finite(model)
     if baked:
@@ -265,7 +268,7 @@ def _call_once(model: Model) -> None:
     """Call a model that was built or loaded and never called: some exporters insist on it."""
     inputs = getattr(model, "inputs", None)
     if inputs and not was_called(model):
-        zeros = [keras.ops.zeros([size or 1 for size in x.shape], x.dtype) for x in inputs]
+        zeros = [keras.ops.zeros(concrete(x.shape), x.dtype) for x in inputs]
         model(zeros[0] if len(zeros) == 1 else zeros)
 
 
@@ -279,14 +282,29 @@ def load(path: str | os.PathLike[str]) -> Model:
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is no readable .keras file: {reason[:300]}") from error
+        raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
     except (MemoryError, OverflowError) as error:
         raise ValueError(f"{path} asks for more memory than there is: {error}") from error
     except Exception as error:
         if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
         raise ValueError(f"{path} asks for more memory than there is") from error
+
+
+def _why_not(path: Path, reason: str) -> str:
+    """Return why Keras cannot load a file, by what Keras says."""
+    in_python = "load it with `keras.models.load_model` in Python, and call the function of this command"
+    if unknown := re.search(r"Could not locate (class|function) '(\w+)'", reason):
+        return (
+            f"{path} holds the {unknown[1]} {unknown[2]!r}, and commands know those of Keras and keras_twoarg alone. "
+            f"Import yours, registered by `keras.saving.register_keras_serializable`, {in_python}"
+        )
+    if "safe_mode=False" in reason:
+        return (
+            f"{path} holds Python code, such as a Lambda layer, which Keras does not run from a file. Use a layer in "
+            f"its place; or, if you trust the file, {in_python} (safe_mode=False)"
+        )
+    return f"{path} is no readable .keras file: {reason[:300]}"
 
 
 def _predict(model: Model, x: np.ndarray) -> np.ndarray:
@@ -309,7 +327,7 @@ def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
     """
     if not comparable(model):
         raise ValueError(f"Expected a model with one input and one output. Received: {model.name!r}")
-    shape, rng = (number, *(size or 16 for size in model.inputs[0].shape[1:])), np.random.default_rng(seed)
+    shape, rng = concrete(model.inputs[0].shape, number), np.random.default_rng(seed)
     if keras.backend.is_int_dtype(model.inputs[0].dtype):
         layers = flatten_layers(model)
         tokens = [int(layer.input_dim) for layer in layers if isinstance(layer, keras.layers.Embedding)]

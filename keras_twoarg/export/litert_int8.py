@@ -19,7 +19,8 @@ from keras import ops
 
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.table import look_up
+from keras_twoarg.ops.look_up import look_up
+from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.ops.windows import max_pool
 from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
 from keras_twoarg.utils.types import Function, Model, Tensor, Tensors
@@ -118,7 +119,8 @@ def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, traini
     """Do what a place's `call` does: one gather, at the integers that arguments are together."""
     import tensorflow as tf
 
-    tuples = place.tuples(keras.tree.map_structure(partial(_to_int8, step), inputs))
+    steps = keras.tree.map_structure(partial(_to_int8, step), inputs)
+    tuples = to_tuples(steps, place.arity, place.pairing, place.axis)
     whole = tf.bitcast(tuples if place.arity == 2 else tuples[..., 0], _WHOLE[place.arity])
     found = tf.cast(tf.gather(values, tf.cast(whole, tf.int32)), place.compute_dtype)
     pool_size = getattr(place, "pool_size", None)

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_twoarg.layers import baked_activation
-from keras_twoarg.ops.table import Interpolation, look_up
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.ops.look_up import look_up
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor
 

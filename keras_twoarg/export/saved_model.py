@@ -9,7 +9,10 @@ from pathlib import Path
 
 import keras
 
+from keras_twoarg.export.calibration import concrete
 from keras_twoarg.export.runtimes import COMPILED
+from keras_twoarg.layers.baked_activation import looking_up_with
+from keras_twoarg.ops.look_up import look_up_in_parts
 from keras_twoarg.ops.xla import compiled_as_a_whole
 from keras_twoarg.utils.keras_internals import input_signature
 from keras_twoarg.utils.types import Function, Model
@@ -26,7 +29,8 @@ def write(model: Model, path: Path) -> str:
         Why the second signature is missing, in one line; empty if it is there.
     """
     archive = keras.export.ExportArchive()
-    archive.track_and_add_endpoint("serve", model, input_signature(model))
+    archive.track(model)
+    archive.add_endpoint("serve", _in_parts(model), input_signature(model))
     for name in ("variables", "trainable_variables", "non_trainable_variables"):
         # TensorFlow's own, which the functions hold too: Keras' would be stored a second time.
         archive.add_variable_collection(name, [variable.value for variable in getattr(model, name)])
@@ -39,6 +43,16 @@ def write(model: Model, path: Path) -> str:
         archive.add_endpoint(COMPILED, compiled)
     archive.write_out(str(path), verbose=False)
     return problem
+
+
+def _in_parts(model: Model) -> Function:
+    """Return a model as a function whose baked look-ups fit operations that run one by one."""
+
+    def forward(*inputs: object) -> object:
+        with looking_up_with(look_up_in_parts):
+            return model(*inputs)
+
+    return forward
 
 
 def _compiled(model: Model) -> Function:
@@ -57,5 +71,5 @@ def _compiled(model: Model) -> Function:
 
     if any(tensor.dtype == tf.string for tensor in forward.get_concrete_function().inputs):
         raise TypeError("it takes strings")  # on which XLA ends the process
-    forward(*keras.tree.map_structure(lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype), specs))
+    forward(*keras.tree.map_structure(lambda spec: tf.zeros(concrete(spec.shape), spec.dtype), specs))
     return forward

@@ -26,6 +26,7 @@ BATCHES = (0, 1, 37, 1000)
 C_LIBRARY = "TensorFlow C library"
 DEFAULT = "serving_default"
 _TIME_LIMIT = 300
+_NO_RECORD = "no record to compare it with"
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,9 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         if not recorded.is_file():
             recorded = folder / "recorded.npz"  # of version 0.1.0, for all exports of a folder
         if not recorded.is_file():
-            raise ValueError(
-                f"{folder} has no {record_of(path).name} to compare {path.name} with. "
-                f"`twoarg export MODEL --out {path}` writes both"
-            )
+            problem = f"{_NO_RECORD}, {record_of(path).name}"
+            checks.append(Check(path.name, FORMATS[format].runtime, problem=problem))
+            continue
         progress(FORMATS[format].runtime)
         checks.append(_runtime(path, format, recorded))
         if format == "tf_saved_model":
@@ -101,6 +101,12 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
             for name, run in ((FORMATS[format].runtime, _compiled), (C_LIBRARY, _compiled_c_library)):
                 progress(f"{name}, compiled")
                 checks.append(run(path, recorded))
+    if all(check.problem.startswith(_NO_RECORD) for check in checks):
+        names = " or ".join(record_of(path).name for path, _ in exports)
+        raise ValueError(
+            f"{folder} has no {names} to compare its exports with. `twoarg export MODEL --out {exports[0][0]}` writes "
+            "both, for a model with one input and one output"
+        )
     return checks
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 
 
 class Block:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model, Shape
 
@@ -90,6 +89,7 @@ def describe(model: Model) -> Description:
         A `Description`. Printing it gives a table.
 
     Raises:
+        TypeError: If `model` is no Keras model or layer.
         ValueError: If the model holds no `TwoArgActivation`.
 
     Examples:
@@ -101,9 +101,7 @@ def describe(model: Model) -> Description:
         <BLANKLINE>
         phi: InnerNetwork 2 -> 64 -> 64 -> 1, 4,417 of the model's 109,387 parameters, once for 2 places, trainable
     """
-    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
-    if not places:
-        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation: there is nothing to describe")
+    places = places_of(model, "to describe")
     networks = list({id(layer.inner): layer.inner for layer in places}.values())
     held = {id(network): sum(layer.inner is network for layer in places) for network in networks}
     return Description(

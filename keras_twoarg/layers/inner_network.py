@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
-from keras_twoarg.ops.table import check_resolution
+from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor

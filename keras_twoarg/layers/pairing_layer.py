@@ -1,6 +1,7 @@
 """PairingLayer: what the layers have in common that make one output of several pre-activations."""
 
 import keras
+from keras import ops
 
 from keras_twoarg.layers.placement import refuse_across_pixels, refuse_as_activation
 from keras_twoarg.ops.pairing import Masks, check_axis, check_pairing, to_tuples, units_mask, units_shape
@@ -37,11 +38,14 @@ class PairingLayer(keras.layers.Layer):
     def tuples(self, inputs: Tensors) -> Tensor:
         """Group inputs into argument tuples: a tensor with the shape of the units' outputs, and a last axis of arity.
 
+        Integers become numbers of the layer's compute dtype.
+
         Examples:
             >>> tuple(TwoArgActivation(axis=1).tuples(np.zeros((3, 8, 5, 6), "float32")).shape)
             (3, 4, 5, 6, 2)
         """
-        return to_tuples(inputs, self.arity, self.pairing, self.axis)
+        tuples = to_tuples(inputs, self.arity, self.pairing, self.axis)
+        return tuples if keras.backend.is_float_dtype(tuples.dtype) else ops.cast(tuples, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit."""

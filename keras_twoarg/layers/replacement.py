@@ -1,8 +1,8 @@
 """set_phi: another inner network in all places of a model."""
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils.keras_internals import flatten_layers, renew_optimizer
+from keras_twoarg.layers.two_arg_activation import places_of
+from keras_twoarg.utils.keras_internals import renew_optimizer
 from keras_twoarg.utils.types import Model
 
 
@@ -34,10 +34,8 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
         >>> print(describe(model).phis[0].parameters)
         65
     """
-    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    places = places_of(model, "to set")
     networks = {id(layer.inner): layer.inner for layer in places}
-    if not places:
-        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation whose phi could be replaced")
     if (instead_of is None and len(networks) > 1) or (instead_of is not None and id(instead_of) not in networks):
         names = ", ".join(repr(network.name) for network in networks.values())
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config
 
 LayerWithPhi = TypeVar("LayerWithPhi")

@@ -13,9 +13,9 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops import shared_table, table
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import units_shape
 from keras_twoarg.ops.shared_table import Shared
-from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.keras_internals import (
     call_under_way,
     flatten_layers,
@@ -279,6 +279,16 @@ class TwoArgActivation(PairingLayer):
         return revive(cls, config)
 
 
+def places_of(model: Model, purpose: str) -> list[TwoArgActivation]:
+    """Return the places of a model, or raise an error that says that there is nothing for a purpose."""
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(f"`model` must be a Keras model or layer. Received: {model!r} of type {type(model).__name__}")
+    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    if not places:
+        raise ValueError(f"The model {model.name!r} holds no TwoArgActivation: there is nothing {purpose}")
+    return places
+
+
 def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
     """Set how all places of a model evaluate phi; weights and files stay the same.
 
@@ -291,14 +301,16 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
         For each place, by the layer's name, the evaluation in use: what `"auto"` comes to.
 
     Raises:
-        ValueError: If the evaluation is unknown or does not fit the arity. Then nothing has changed.
+        TypeError: If `model` is no Keras model or layer.
+        ValueError: If the model holds no `TwoArgActivation`, or the evaluation is unknown or does not fit the arity.
+            Then nothing has changed.
 
     Examples:
         >>> model = models.cnn((28, 28, 1), classes=10)
         >>> list(set_evaluation(model, "auto").values())
         ['interpolated', 'interpolated', 'interpolated', 'interpolated']
     """
-    places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
+    places = places_of(model, "to set")
     for layer in places:
         layer.check_evaluation(evaluation)
     _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])

@@ -8,7 +8,8 @@ import keras
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.serialization import phi_config, revive
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.keras_internals import replace_layer
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
 _OF_DENSE = (
@@ -136,16 +137,21 @@ class TwoArgDense(Block, keras.layers.Layer):
         """Return the constructor's arguments; the inner network with its identity."""
         dense = self.dense.get_config()
         own = {key: dense[key] for key in _OF_DENSE}
-        pairing = {"pairing": self.place.pairing}
+        if getattr(self.dense, "quantization_mode", None) is not None:  # by `model.quantize`, of this one layer
+            own["quantized_dense"] = keras.saving.serialize_keras_object(self.dense)
         return {
             **super().get_config(),
             "units": self.units,
             **phi_config(self.inner, self.evaluation),
-            **pairing,
+            "pairing": self.place.pairing,
             **own,
         }
 
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgDense":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return revive(cls, config)
+        quantized = config.get("quantized_dense")
+        layer = revive(cls, {key: value for key, value in config.items() if key != "quantized_dense"})
+        if quantized is not None:
+            replace_layer(layer, "dense", keras.saving.deserialize_keras_object({**quantized, "build_config": None}))
+        return layer

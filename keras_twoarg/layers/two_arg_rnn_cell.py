@@ -9,7 +9,7 @@ from keras import ops
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.serialization import phi_config, revive
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors, Variable
 
 ARGUMENTS = ("separate", "mixed")

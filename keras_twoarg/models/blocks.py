@@ -11,7 +11,7 @@ from keras_twoarg.layers.pair_activation import FUNCTIONS, PairActivation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"

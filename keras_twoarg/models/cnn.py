@@ -8,7 +8,7 @@ import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Model
 
 

@@ -16,7 +16,7 @@ from keras_twoarg.models.conversion.rebuild import Rebuilder
 from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Config, Model
 from keras_twoarg.utils.weights import copy_weights
@@ -131,11 +131,11 @@ def _check(model: Model, inner: InnerNetwork | None, keep: str, where: str | Seq
             raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         if inner.arity != 2:
             raise ValueError(f"`inner` must have two arguments. Received: an inner network of arity {inner.arity}")
-    for pattern in [where] if isinstance(where, str) else where or ():
-        try:
+    try:
+        for pattern in [where] if isinstance(where, str) else where or ():
             re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
+    except (re.error, TypeError) as error:
+        raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
 
 
 def _check_parameters(model: Model, copy: Model) -> None:

@@ -8,7 +8,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
 from keras_twoarg.models import blocks
 from keras_twoarg.models.structure import SEQUENCE_WIDTH
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Layer, Model
 
 _LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch  # this module is imported on torch alone
 
-from keras_twoarg.ops.table import Interpolation, look_up
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.ops.look_up import look_up
 
 _MODES = (0, 1, True)  # bilinear; what lies outside is read at the border; the outermost nodes lie at -1 and 1
 _forward, _backward = torch.ops.aten.grid_sampler_2d, torch.ops.aten.grid_sampler_2d_backward
@@ -22,7 +23,7 @@ def applies(tuples: torch.Tensor) -> bool:
 
 
 def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:
-    """Do the same as `table.look_up`, for two arguments."""
+    """Do the same as `look_up.look_up`, for two arguments."""
     values: torch.Tensor = _Sample.apply(tuples, cells, grid)
     return values
 

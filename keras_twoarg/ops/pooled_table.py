@@ -14,8 +14,9 @@ from functools import cache, lru_cache, partial
 import keras
 from keras import ops
 
-from keras_twoarg.ops import table
-from keras_twoarg.ops.table import Interpolation, compiled_gradients, compiled_look_up, second_gradients
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.ops.look_up import fastest_look_up, look_up
+from keras_twoarg.ops.table import compiled_gradients, compiled_look_up, second_gradients
 from keras_twoarg.ops.windows import Size, entries, is_larger, max_pool
 from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor
@@ -43,18 +44,18 @@ def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, fro
 
 
 def _look_up_the_largest(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size) -> Tensor:
-    def look_up(tuples: Tensor, cells: Tensor) -> Tensor:
-        flat = table.fastest_look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
+    def looked_up(tuples: Tensor, cells: Tensor) -> Tensor:
+        flat = fastest_look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
         return ops.reshape(flat, (-1, *tuples.shape[1:-1]))
 
-    values = entries(look_up(ops.stop_gradient(tuples), ops.stop_gradient(cells)), size)
+    values = entries(looked_up(ops.stop_gradient(tuples), ops.stop_gradient(cells)), size)
     best, *others = values
     won, *candidates = entries(tuples, size)
     for value, candidate in zip(others, candidates, strict=True):
         larger = is_larger(value, best)
         best = ops.where(larger, value, best)
         won = ops.where(larger[..., None], candidate, won)
-    return look_up(won, cells)
+    return looked_up(won, cells)
 
 
 @lru_cache(maxsize=128)
@@ -65,10 +66,10 @@ def _differentiable(
     import tensorflow as tf
 
     height, width, units, arity = shape
-    look_up = compiled_look_up(grid, arity)
+    compiled = compiled_look_up(grid, arity)
 
     def pooled(tuples: Tensor, cells: Tensor) -> tuple[Tensor, Function]:
-        flat = look_up(tf.reshape(tuples, (-1, arity)), cells)
+        flat = compiled(tf.reshape(tuples, (-1, arity)), cells)
         best, which = _largest(size)(tf.reshape(flat, (-1, height, width, units)))
         gradients = _gradients(grid, size, frozen, shape)
         # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
@@ -108,7 +109,7 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
 
 def _one_by_one(grid: Interpolation, size: Size, tuples: Tensor, cells: Tensor) -> Tensor:
     """Do the same in portable operations, look-up and pooling one after the other."""
-    values = table.look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
+    values = look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
     return max_pool(ops.reshape(values, ops.shape(tuples)[:-1]), size)
 
 

@@ -15,71 +15,17 @@ of each cell, then through the nodes' exact evaluations. If phi is frozen, that 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.ops.look_up import fastest_look_up, look_up, look_up_by_numbers, row_and_positions
 from keras_twoarg.ops.xla import may_compile, with_gradient
-from keras_twoarg.utils.types import ArrayLike, Function, Tensor
-
-
-def check_resolution(name: str, nodes: object) -> None:
-    """Raise a ValueError, with the argument's name, unless a table can have so many nodes along each argument."""
-    # Cells are counted in float32, which has all integers up to 4096 squared.
-    if not isinstance(nodes, int) or not 2 <= nodes <= 4096:
-        raise ValueError(f"`{name}` must be an integer from 2 to 4096. Received: {name}={nodes!r}")
-
-
-@dataclass(frozen=True)
-class Interpolation:
-    """Settings of interpolated evaluation.
-
-    Attributes:
-        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: behind a LayerNorm nearly all
-            pre-activations fall inside.
-        resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
-
-    Examples:
-        >>> layer = TwoArgActivation(evaluation=Interpolation(extent=4.0, resolution=65))
-        >>> layer.evaluation.step
-        0.125
-    """
-
-    extent: float = 5.0
-    resolution: int = 81
-
-    def __post_init__(self) -> None:
-        if not 0 < self.extent < np.inf:
-            raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
-        check_resolution("resolution", self.resolution)
-
-    @property
-    def step(self) -> float:
-        """Distance between neighbouring nodes."""
-        return 2 * self.extent / (self.resolution - 1)
-
-    @classmethod
-    def from_data(cls, tuples: ArrayLike, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
-        """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
-
-        Examples:
-            >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
-            2.0
-        """
-        return cls(float(np.quantile(np.abs(np.asarray(tuples)).max(axis=-1), mass)), resolution)
-
-    def nodes(self, arity: int) -> np.ndarray:
-        """Return all nodes as argument tuples, `(resolution ** arity, arity)`."""
-        axis = np.linspace(-self.extent, self.extent, self.resolution, dtype="float32")
-        return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
-
-    def cells(self, arity: int) -> int:
-        """Return the number of all cells, those beyond the grid included."""
-        return int((self.resolution + 1) ** arity)
+from keras_twoarg.utils.types import Function, Tensor
 
 
 def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
@@ -201,89 +147,6 @@ def _with_nodes_beyond(values: Tensor, resolution: int, arity: int) -> Tensor:
     return table
 
 
-def fastest_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do as `look_up` does, by torch's own operation where there is one."""
-    if keras.backend.backend() == "torch":
-        from keras_twoarg.ops import grid_sample
-
-        if grid_sample.applies(tuples):
-            return grid_sample.sample(tuples, cells, grid)
-    return look_up(tuples, cells, grid)
-
-
-def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
-
-    They gather rows of the table, which compilers do faster than gathering numbers one by one.
-    """
-    # Split into vectors at once: where operations run one by one, strided slices cost most.
-    row, positions = _row(ops.unstack(tuples, axis=-1), grid)
-    return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
-
-
-def _row(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
-    """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
-    rows, positions = [], []
-    for argument in arguments:
-        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)  # the first cell lies before the grid
-        cell = ops.clip(ops.floor(scaled), 0, grid.resolution)
-        positions.append(scaled - cell)
-        rows.append(cell)
-    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
-    # Clamped once more, for what NaN becomes.
-    return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
-
-
-def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
-    rows, positions = [], []
-    for argument in ops.unstack(ops.transpose(tuples), axis=0):
-        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)
-        cell = ops.floor(ops.clip(scaled, 0, grid.resolution))
-        positions.append(scaled - cell)
-        rows.append(cell)
-    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
-    row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
-    return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
-
-
-def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up`, from `arity` vectors of arguments, and fetch a cell's coefficients one by one."""
-    row, positions = _row(arguments, grid)
-    return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
-
-
-def _fetch(values: Tensor, rows: Tensor) -> Tensor:
-    """Return `values[rows]`, where all rows are there.
-
-    `ops.take` looks for others: negative ones on TensorFlow and torch, in several operations; any on JAX, in a pass
-    over all values.
-    """
-    if keras.backend.backend() == "jax":
-        from jax import numpy as jnp
-
-        if on_gpu():  # so that what is differentiated adds to the copies
-            rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
-        return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.index_select(values, 0, rows)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(values, rows)
-    return ops.take(values, rows, axis=0)
-
-
-def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
-    """Evaluate a cell's polynomial at positions in it."""
-    if len(position) == 1:
-        return coefficients[0] + position[0] * coefficients[1]
-    (c0, c1, c2, twist), (f1, f2) = coefficients, position
-    return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
-
-
 def _signature(grid: Interpolation, arity: int) -> list[object]:
     import tensorflow as tf
 
@@ -313,7 +176,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Functio
 
     @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
     def backward(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
-        row, position = _row(ops.unstack(tuples, axis=-1), grid)
+        row, position = row_and_positions(ops.unstack(tuples, axis=-1), grid)
         # Rows, as in `look_up`: XLA gathers them faster than single numbers.
         coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
         if arity == 1:

@@ -11,9 +11,9 @@ def keep_freed_memory() -> bool:
     """Make this process keep what it frees, for the tensors of the next step, and return whether that was possible.
 
     glibc maps every block above 32 MB for itself and gives it back when it is freed; then each page of the next one is
-    cleared at its first use. For the paper's CNN on TensorFlow that is a tenth of a training step. What is kept
-    counts as this process's memory until it ends, so this is for processes that do nothing else. Other systems than
-    Linux with glibc are left as they are.
+    cleared at its first use. For the paper's CNN on TensorFlow that is a tenth of a training step, or more. What is
+    kept counts as this process's memory until it ends, so this is for processes that do nothing else. Other systems
+    than Linux with glibc are left as they are.
 
     Examples:
         >>> kept = keep_freed_memory()

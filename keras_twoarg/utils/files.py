@@ -84,12 +84,12 @@ def read_json_lines(path: Path) -> list[Any]:
     return lines
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON, or raise a ValueError that names the file."""
+def read_json(path: Path, remedy: str = "Delete it to make it anew") -> Any:
+    """Read JSON, or raise a ValueError that names the file and says what to do."""
     try:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: thousands of brackets
-        raise ValueError(f"{path} is damaged: {error}. Delete it to make it anew") from error
+        raise ValueError(f"{path} is damaged: {error}. {remedy}") from error
 
 
 def read_as(

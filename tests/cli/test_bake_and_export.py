@@ -119,3 +119,14 @@ def test_what_has_several_inputs_is_exported_without_comparing(folder):
     said = run("export", "two.keras", "--out", "served/1")
     assert "Not compared" in said and "Export: served/1" in said
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("command", [("show",), ("bake", "--out", "baked.keras")])
+def test_data_of_another_shape_are_named(folder, command):
+    models.mlp((7, 7, 1), 3, widths=(8,), seed=0).save(folder / "small.keras")
+    said = run(*command, "small.keras", "--data", "blobs.npz", status=2)
+    assert "takes samples of shape (7, 7, 1), and those of blobs.npz have (8, 8, 1)" in said
+    tokens = [keras.Input((8, 8, 1), dtype="int32"), keras.layers.Flatten(), keras.layers.Dense(4), TwoArgActivation()]
+    keras.Sequential(tokens).save(folder / "integers.keras")
+    said = run(*command, "integers.keras", "--data", "blobs.npz", status=2)
+    assert "takes integers, and blobs.npz has images" in said

@@ -366,7 +366,11 @@ class Subclassed(keras.Model):
         (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` is a share of phi"),
         (lambda: bake(shared_mlp(), tolerance=1e-9), "meets the tolerance.*Use a larger"),
         (lambda: bake(shared_mlp(), np.zeros((0, 6))), "no samples"),
-        (lambda: bake(shared_mlp(), np.full((5, 6), np.nan)), "no finite pre-activations"),
+        (lambda: bake(shared_mlp(), np.full((5, 6), np.nan)), "NaN or infinity in 5 of 5 samples"),
+        (lambda: bake(shared_mlp(), np.full((5, 6), 3e38, "float32")), "no finite pre-activations"),
+        (lambda: bake(shared_mlp(), (np.zeros((5, 6)), np.zeros(5))), "a tuple of 2. Give labels as `labels`"),
+        (lambda: bake(shared_mlp(), ([x, 0] for x in np.zeros((5, 6)))), "must be arrays. Received: generator"),
+        (lambda: bake(shared_mlp(), np.ones((5, 6)), labels=np.eye(5)), "integer label for each of 5.*not one-hot"),
         (lambda: BakedActivation(Interpolation(), arity=3), "one or two arguments"),
     ],
 )

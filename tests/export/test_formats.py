@@ -128,6 +128,29 @@ def test_errors(exported, tmp_path):
         formats.load(tmp_path / "broken.keras")
 
 
+class Doubling(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
+    for layer, message in (
+        (Doubling(), "holds the class 'Doubling'.*keras.models.load_model"),
+        (keras.layers.Lambda(lambda x: 2 * x), "holds Python code, such as a Lambda layer.*safe_mode=False"),
+    ):
+        keras.Sequential([keras.Input((4,)), layer]).save(tmp_path / "own.keras")
+        with pytest.raises(ValueError, match=message):
+            formats.load(tmp_path / "own.keras")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="from TensorFlow all formats are written")
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+def test_what_is_not_written_from_jax_says_from_where_it_is(format, tmp_path):
+    with pytest.raises(ValueError, match=f"'{format}' is not written from jax. Set KERAS_BACKEND=tensorflow"):
+        formats.export(models.mlp((8, 8, 1), 3, widths=(8,)), tmp_path / FORMATS[format], format)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written from TensorFlow")
 def test_missing_writer_names_the_package_and_leaves_nothing(tmp_path, monkeypatch):
     model = shared_mlp(InnerNetwork(hidden_units=(4,)))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_twoarg import cli, models
+from keras_twoarg import TwoArgActivation, cli, models
 from keras_twoarg.export import formats, runtimes
 
 pytestmark = pytest.mark.jax
@@ -51,6 +51,16 @@ def test_both_signatures_compute_the_same_from_the_same_names(baked, exported, t
         expected = portable(image=x)["logits"].numpy()
         np.testing.assert_allclose(compiled(image=x)["logits"].numpy(), expected, atol=1e-5)
     assert portable.structured_input_signature == compiled.structured_input_signature
+
+
+@on_tensorflow
+def test_images_of_any_size_are_compiled_at_one_that_poolings_can_halve(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.AveragePooling2D(8)(TwoArgActivation()(keras.layers.Conv2D(4, 5)(inputs)))
+    model = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(2, 3)(x)))
+    formats.export(model, tmp_path / "1")
+    assert runtimes.has_compiled(tmp_path / "1", "tf_saved_model")
+    assert formats.compare(model, tmp_path / "1", formats.random_inputs(model, seed=0)).agrees
 
 
 @on_tensorflow

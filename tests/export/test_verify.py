@@ -78,8 +78,10 @@ def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_
     done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path)])
     assert done.exit_code == 2 and "has no recorded-1.npz" in done.output
     (tmp_path / "recorded-1.npz").write_bytes((folder / "recorded-1.npz").read_bytes())
-    (first, *_) = verify.check(tmp_path)
+    (tmp_path / "several.tflite").write_bytes(b"of several inputs")
+    first, *_, last = verify.check(tmp_path)
     assert not first.agrees and first.difference is None and first.problem
+    assert not last.passes and last.problem == "no record to compare it with, recorded-several.tflite.npz"
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """TwoArgDense, TwoArgRNNCell and CellTypes: what the layers they are made of compute, in every use of Keras."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -443,3 +445,18 @@ def test_exports_are_portable(tmp_path, rng):
     loaded = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(loaded.serve(x), expected, atol=1e-5)
     assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+
+
+def test_a_quantized_block_is_saved_and_copied(tmp_path, rng):
+    inner, x = phi(), array(rng, 7, 16)
+    model = keras.Sequential([keras.Input((16,)), TwoArgDense(8, inner), TwoArgDense(8, inner), keras.layers.Dense(3)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # phi is told to have no `quantize`
+        model.quantize("int8")
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "int8.keras")
+    copy = clone_model(model)
+    copy.set_weights(model.get_weights())
+    for other in (keras.models.load_model(tmp_path / "int8.keras"), copy):
+        np.testing.assert_allclose(other.predict(x, verbose=0), expected, atol=1e-5)
+        assert "int8" in {weight.dtype for weight in other.weights}

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, describe, models
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, describe, models, set_evaluation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 
 
@@ -56,5 +56,10 @@ def test_a_layer_alone():
 
 
 def test_a_model_without_a_place_is_told():
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="plain")
     with pytest.raises(ValueError, match="'plain' holds no TwoArgActivation"):
-        describe(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="plain"))
+        describe(plain)
+    with pytest.raises(ValueError, match="there is nothing to set"):
+        set_evaluation(plain, "exact")
+    with pytest.raises(TypeError, match="Keras model or layer. Received: 'model.keras' of type str"):
+        describe("model.keras")

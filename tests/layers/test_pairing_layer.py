@@ -161,3 +161,10 @@ ERRORS = {
 def test_errors_say_which_axis_was_wrong(action, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         action()
+
+
+@pytest.mark.parametrize("make", LAYERS, ids=lambda make: make.__name__)
+def test_integers_are_numbers(make):
+    x = np.arange(-4, 4)[None]
+    y, expected = (ops.convert_to_numpy(make()(inputs)) for inputs in (x, x.astype("float32")))
+    np.testing.assert_allclose(y, expected, atol=1e-6)

@@ -161,6 +161,7 @@ def subclassed():
         (lambda: of(layers.Dense(3, lambda x: x * keras.random.normal(())), layers.Dense(2)), {}, "gives other values"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": "nothing"}, "matches no activation"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": "("}, "regular expressions"),
+        (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": 5}, "regular expressions"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"keep": "both"}, "must be one of"),
         (lambda: of(layers.Dense(3, "exponential"), layers.Dense(2)), {}, "misses it"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"keep": "parameters"}, "too small"),

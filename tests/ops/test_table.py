@@ -8,6 +8,7 @@ from keras import ops
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.ops import table
+from keras_twoarg.ops.look_up import look_up
 from tests.helpers import gradients, phi_in_float64, shared_mlp
 
 pytestmark = pytest.mark.jax
@@ -111,7 +112,7 @@ def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
             values = function(*arguments)
         return tape.gradient(values, arguments, output_gradients=tf.constant(upstream, dtype))
 
-    expected = gradient_of(lambda t, c: table.look_up(t, c, grid), "float64")
+    expected = gradient_of(lambda t, c: look_up(t, c, grid), "float64")
     gradients = gradient_of(table._tensorflow_look_up(grid, arity, frozen=False), "float32")
     for ours, theirs in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(ours, tf.convert_to_tensor(theirs), atol=2e-3)
@@ -147,30 +148,6 @@ def test_error_stays_within_the_bound_of_the_second_derivatives():
     assert 0.9 * bound < error <= bound + 1e-6
 
 
-def test_a_bilinear_function_is_reproduced_but_beyond_the_corners(rng):
-    grid = Interpolation(2.0, 9)
-    a, b = grid.nodes(2).astype("float64").T
-    cells = table.make_cells(ops.convert_to_tensor((1 + 2 * a - b + 3 * a * b)[:, None]), 9, 2)
-    x = rng.uniform(-9, 9, (200, 2))
-    values = ops.convert_to_numpy(table.look_up(ops.convert_to_tensor(x), ops.cast(cells, x.dtype), grid))
-    beyond = np.prod(x - np.clip(x, -2, 2), axis=1)
-    assert (beyond != 0).any()
-    expected = 1 + 2 * x[:, 0] - x[:, 1] + 3 * (x[:, 0] * x[:, 1] - beyond)
-    np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_a_linear_function_stays_one_however_far_out(rng):
-    grid = Interpolation(2.0, 9)
-    a, b = grid.nodes(2).T
-    cells = table.make_cells(ops.convert_to_tensor(1.5 * a - 0.7 * b + 0.1), 9, 2)
-    for far in (1e2, 1e6, 1e17):
-        x = (rng.choice([-1, 1], (40, 2)) * rng.uniform(1, 2, (40, 2)) * far).astype("float32")
-        expected = 1.5 * x[:, 0].astype("float64") - 0.7 * x[:, 1] + 0.1
-        for look_up in (table.look_up, table.look_up_by_columns):
-            values = ops.convert_to_numpy(look_up(ops.convert_to_tensor(x), cells, grid))
-            np.testing.assert_allclose(values, expected, atol=1e-5 * far)
-
-
 def test_an_interpolated_network_without_normalization_stays_near_the_exact_one(rng):
     """Behind large pre-activations, both outside of the nodes, phi is as large as an exact one."""
     phi = InnerNetwork(kernel_initializer=keras.initializers.GlorotUniform(seed=0))
@@ -179,16 +156,6 @@ def test_an_interpolated_network_without_normalization_stays_near_the_exact_one(
     values = ops.convert_to_numpy(layer(x))[:, 0]
     exact = phi_in_float64(phi, x)[:, 0]
     assert np.abs(values - exact).max() < 0.5 * np.abs(exact).max()
-
-
-@pytest.mark.parametrize("arity", [1, 2])
-def test_numbers_one_by_one_are_the_same_function(arity, rng):
-    grid = Interpolation(2.0, 9)
-    cells = table.make_cells(ops.convert_to_tensor(rng.normal(size=(9**arity, 1)).astype("float32")), 9, arity)
-    x = ops.convert_to_tensor(np.append(rng.normal(0, 2, (200, arity)), np.full((1, arity), np.nan), 0), "float32")
-    values = table.look_up_by_numbers(ops.unstack(x, axis=-1), cells, grid)
-    expected = table.look_up(x, cells, grid)
-    np.testing.assert_allclose(ops.convert_to_numpy(values), ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -453,31 +420,3 @@ def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=message):
         action()
-
-
-@pytest.mark.skipif(BACKEND != "torch", reason="torch's own operation")
-@pytest.mark.parametrize("scale", [1.0, 4.0])  # within the nodes, and some pairs outside
-def test_torchs_own_operation_is_the_same_function(scale, rng):
-    import torch
-
-    from keras_twoarg.ops import grid_sample
-
-    grid = Interpolation(3.0, 9)
-    x = np.clip(scale * rng.normal(size=(200, 2)), -2.9 * scale, 2.9 * scale).astype("float32")
-    upstream = torch.tensor(rng.normal(size=200).astype("float32"))
-
-    def values_and_gradients(function, x):
-        tuples, values = torch.tensor(x, requires_grad=True), torch.tensor(nodes, requires_grad=True)
-        outputs = function(tuples, table.make_cells(values, 9, 2), grid)
-        return outputs.detach(), *torch.autograd.grad(outputs, (tuples, values), upstream[: len(x)])
-
-    nodes = rng.normal(size=81).astype("float32")
-    assert (np.abs(x) > 3).any() == (scale > 1)
-    for ours, theirs in zip(
-        values_and_gradients(grid_sample.sample, x), values_and_gradients(table.look_up, x), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    nan, infinite = np.float32([[np.nan, 0.0]]), np.float32([[np.inf, 1.0]])
-    assert np.isnan(values_and_gradients(grid_sample.sample, nan)[0])
-    assert not np.isfinite(values_and_gradients(grid_sample.sample, infinite)[0])
-    assert not grid_sample.applies(torch.zeros(0, 2)) and not grid_sample.applies(torch.zeros(3, 1))

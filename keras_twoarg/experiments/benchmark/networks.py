@@ -12,8 +12,8 @@ from keras_twoarg.experiments.timing import Task, by_task, timed
 from keras_twoarg.export.bake import bake
 from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import to_tuples
-from keras_twoarg.ops.table import Interpolation
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject, Layer, Model, Tensor
 

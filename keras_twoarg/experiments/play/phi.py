@@ -11,7 +11,7 @@ from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import JsonObject, Layer, Model
 

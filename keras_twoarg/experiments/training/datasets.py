@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -157,6 +158,24 @@ def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset
     return load(name, data_dir=data_dir, context=context or 64)
 
 
+def check_fits(model: Model, dataset: Dataset) -> None:
+    """Raise a ValueError unless a model can be called with the samples of a data set, as far as it tells its inputs."""
+    shapes = [tuple(x.shape[1:]) for x in getattr(model, "inputs", None) or []]
+    own = dataset.input_shape
+    remedy = "Name the data it was trained on with --data"
+    if not shapes:
+        return
+    if len(shapes) > 1:
+        raise ValueError(f"The model {model.name!r} takes {len(shapes)} inputs, and {dataset.name} has one")
+    (shape,) = shapes
+    if len(shape) != len(own) or any(size not in (None, one) for size, one in zip(shape, own, strict=True)):
+        raise ValueError(
+            f"The model {model.name!r} takes samples of shape {shape}, and those of {dataset.name} have {own}. {remedy}"
+        )
+    if keras.backend.is_int_dtype(model.inputs[0].dtype) and dataset.kind != "tokens":
+        raise ValueError(f"The model {model.name!r} takes integers, and {dataset.name} has {dataset.kind}. {remedy}")
+
+
 def of_text(source: text.Text, context: int) -> Dataset:
     """Return the next character of a text as a data set.
 
@@ -276,6 +295,11 @@ def _checked_images(name: str, images: ArrayLike) -> np.ndarray:
             f"Received: shape={images.shape}"
         )
     if images.dtype == np.uint8:
+        if images.max() == 1:  # as pixels from 0 to 255 they would all be the same black
+            raise ValueError(
+                f"{name}: expected uint8 pixels from 0 to 255. Received: 0 to 1. Give them as floating point, which is "
+                "within [0, 1]"
+            )
         return images
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}")
@@ -310,6 +334,12 @@ def _checked_classes(name: str, labels: np.ndarray) -> int:
     classes = int(labels.max()) + 1
     if classes < 2:
         raise ValueError(f"{name}: y_train: expected at least two classes. Received: the label 0 alone")
+    present = len(np.unique(labels))
+    if 2 * present < classes:  # a class or two may well be missing
+        raise ValueError(
+            f"{name}: y_train: expected classes numbered from 0 without gaps. Received: {present:,} classes, the "
+            f"largest {classes - 1:,}. `numpy.unique(labels, return_inverse=True)` numbers them"
+        )
     return classes
 
 

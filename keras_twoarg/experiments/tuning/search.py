@@ -245,7 +245,7 @@ def read_hparams(file: Path) -> Config:
     Raises:
         ValueError: If the file is none that a search has written, or a setting in it is unusable.
     """
-    best = files.read_json(file)
+    best = files.read_json(file, "Expected the best-ARM.json of a `twoarg tune`")
     configuration = best.get("configuration") if isinstance(best, dict) else None
     configuration = in_todays_words(configuration) if isinstance(configuration, dict) else None
     known = {f.name for f in fields(Configuration)}

@@ -8,7 +8,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion import phi
 from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.models.conversion.places import Place
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion.activations import ArrayFunction
-from keras_twoarg.ops.table import Interpolation
+from keras_twoarg.ops.interpolation import Interpolation
 
 LARGEST_ERROR = 0.05
 """A phi that misses the old activation by more than this is another function: on [-10, 10], and as a share far out."""

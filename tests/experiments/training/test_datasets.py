@@ -68,6 +68,10 @@ WRONG = {
     "NaN": ({"x_train": np.full((300, 8, 8, 1), np.nan)}, "x_train: expected finite pixels"),
     "float beyond 1": ({"x_train": GOOD.x_train.astype(float)}, r"within \[0, 1\]. Received: 0 to"),
     "integer pixels": ({"x_train": GOOD.x_train.astype("int32")}, "as uint8.*int32"),
+    "masks of 0 and 1": (
+        {"x_train": (GOOD.x_train > 99).astype("uint8")},
+        "x_train: expected uint8 pixels.*Received: 0 to 1",
+    ),
     "flat images": ({"x_train": GOOD.x_train.reshape(300, 64)}, r"x_train: expected images.*\(300, 64\)"),
     "no images": ({"x_test": GOOD.x_test[:0], "y_test": GOOD.y_test[:0]}, "x_test: expected images"),
     "negative label": ({"y_train": GOOD.y_train - 1}, "labels from 0. Received: -1"),
@@ -77,6 +81,7 @@ WRONG = {
     "too few labels": ({"y_train": GOOD.y_train[:-1]}, "300 images in x_train, 299 labels"),
     "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes"),
     "label of a million": ({"y_train": GOOD.y_train + 1_000_000}, "at most 99,999. Received: 1,000,002"),
+    "labels with gaps": ({"y_train": GOOD.y_train * 1000}, "without gaps. Received: 3 classes, the largest 2,000"),
     "label beyond int64": ({"y_train": GOOD.y_train.astype("uint64") + np.uint64(2**64 - 3)}, "at most 99,999"),
     "other test shape": ({"x_test": GOOD.x_test[:, :4]}, r"shape \(8, 8, 1\). Received: \(4, 8, 1\)"),
 }

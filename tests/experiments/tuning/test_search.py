@@ -381,3 +381,6 @@ def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):
     (tmp_path / "best.json").write_text(json.dumps({"configuration": {"color": "red"}}))
     with pytest.raises(ValueError, match="holds no configuration"):
         tuning.read_hparams(tmp_path / "best.json")
+    (tmp_path / "best.json").write_text('{"configuration": ')
+    with pytest.raises(ValueError, match="best.json is damaged: .*Expected the best-ARM.json of a `twoarg tune`"):
+        tuning.read_hparams(tmp_path / "best.json")

@@ -1,0 +1,62 @@
+"""Settings of interpolated evaluation: where the nodes of a table of phi lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_twoarg.utils.types import ArrayLike
+
+
+def check_resolution(name: str, nodes: object) -> None:
+    """Raise a ValueError, with the argument's name, unless a table can have so many nodes along each argument."""
+    # Cells are counted in float32, which has all integers up to 4096 squared.
+    if not isinstance(nodes, int) or not 2 <= nodes <= 4096:
+        raise ValueError(f"`{name}` must be an integer from 2 to 4096. Received: {name}={nodes!r}")
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Settings of interpolated evaluation.
+
+    Attributes:
+        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: behind a LayerNorm nearly all
+            pre-activations fall inside.
+        resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
+
+    Examples:
+        >>> layer = TwoArgActivation(evaluation=Interpolation(extent=4.0, resolution=65))
+        >>> layer.evaluation.step
+        0.125
+    """
+
+    extent: float = 5.0
+    resolution: int = 81
+
+    def __post_init__(self) -> None:
+        if not 0 < self.extent < np.inf:
+            raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
+        check_resolution("resolution", self.resolution)
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring nodes."""
+        return 2 * self.extent / (self.resolution - 1)
+
+    @classmethod
+    def from_data(cls, tuples: ArrayLike, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
+        """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
+
+        Examples:
+            >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
+            2.0
+        """
+        return cls(float(np.quantile(np.abs(np.asarray(tuples)).max(axis=-1), mass)), resolution)
+
+    def nodes(self, arity: int) -> np.ndarray:
+        """Return all nodes as argument tuples, `(resolution ** arity, arity)`."""
+        axis = np.linspace(-self.extent, self.extent, self.resolution, dtype="float32")
+        return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+
+    def cells(self, arity: int) -> int:
+        """Return the number of all cells, those beyond the grid included."""
+        return int((self.resolution + 1) ** arity)

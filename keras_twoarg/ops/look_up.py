@@ -1,0 +1,129 @@
+"""Looking tuples up in a table, in portable operations: one function, as each runtime computes it fastest.
+
+What it computes is written down in `table`, which makes tables and has their gradients. Where a table is constant,
+in exports, these are all there is.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import keras
+from keras import ops
+
+from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
+from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.types import Tensor
+
+PART, MANY = 65_536, 1_000_000
+"""From how many tuples on `look_up_in_parts` takes parts, and how large they are: a part stays in a core's cache."""
+_AT_ONCE = 16
+
+
+def fastest_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do as `look_up` does, by torch's own operation where there is one."""
+    if keras.backend.backend() == "torch":
+        from keras_twoarg.ops import grid_sample
+
+        if grid_sample.applies(tuples):
+            return grid_sample.sample(tuples, cells, grid)
+    return look_up(tuples, cells, grid)
+
+
+def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
+
+    They gather rows of the table, which compilers do faster than gathering numbers one by one.
+    """
+    # Split into vectors at once: where operations run one by one, strided slices cost most.
+    row, positions = row_and_positions(ops.unstack(tuples, axis=-1), grid)
+    return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
+
+
+def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
+    """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
+    rows, positions = [], []
+    for argument in arguments:
+        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)  # the first cell lies before the grid
+        cell = ops.clip(ops.floor(scaled), 0, grid.resolution)
+        positions.append(scaled - cell)
+        rows.append(cell)
+    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
+    # Clamped once more, for what NaN becomes.
+    return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
+
+
+def look_up_in_parts(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up` part by part, in TensorFlow's portable operations.
+
+    Each of some twenty operations reads and writes all tuples. Of millions, whole, they go through memory that Linux
+    clears first; of a part they stay in the cache. Parts are computed side by side.
+    """
+    import tensorflow as tf
+
+    number = tf.shape(tuples)[0]
+    cells = tf.convert_to_tensor(cells)  # of a variable some runtimes read no rows by `gather_nd`
+
+    def in_parts() -> Tensor:
+        parts = number // PART
+        size = -(-number // parts)
+        values = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
+
+        def write(i: Tensor, values: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
+            row, positions = row_and_positions(tf.unstack(tuples[i * size : (i + 1) * size], axis=-1), grid)
+            coefficients = tf.gather_nd(cells, row[:, None])  # a little faster than `gather`
+            return i + 1, values.write(i, _polynomial(tf.unstack(coefficients, axis=-1), positions))
+
+        _, values = tf.while_loop(lambda i, _: i < parts, write, (0, values), parallel_iterations=_AT_ONCE)
+        return values.concat()
+
+    return tf.cond(number < MANY, lambda: look_up(tuples, cells, grid), in_parts)
+
+
+def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
+    rows, positions = [], []
+    for argument in ops.unstack(ops.transpose(tuples), axis=0):
+        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)
+        cell = ops.floor(ops.clip(scaled, 0, grid.resolution))
+        positions.append(scaled - cell)
+        rows.append(cell)
+    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
+    row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
+    return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
+
+
+def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up`, from `arity` vectors of arguments, and fetch a cell's coefficients one by one."""
+    row, positions = row_and_positions(arguments, grid)
+    return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
+
+
+def _fetch(values: Tensor, rows: Tensor) -> Tensor:
+    """Return `values[rows]`, where all rows are there.
+
+    `ops.take` looks for others: negative ones on TensorFlow and torch, in several operations; any on JAX, in a pass
+    over all values.
+    """
+    if keras.backend.backend() == "jax":
+        from jax import numpy as jnp
+
+        if on_gpu():  # so that what is differentiated adds to the copies
+            rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
+        return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.index_select(values, 0, rows)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(values, rows)
+    return ops.take(values, rows, axis=0)
+
+
+def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
+    """Evaluate a cell's polynomial at positions in it."""
+    if len(position) == 1:
+        return coefficients[0] + position[0] * coefficients[1]
+    (c0, c1, c2, twist), (f1, f2) = coefficients, position
+    return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
