@@ -70,6 +70,7 @@ def tune(
     if worker_of is not None:
         keep_freed_memory()
         name = name or f"{platform.node()}-{os.getpid()}"
+        say(f"{name}: trials of the chief at {worker_of}, for which it waits up to {chief_timeout:.0f} s at a time")
         with show_progress() as progress:
             cluster.worker(out, worker_of, name, progress, chief_timeout=chief_timeout, data_dir=data_dir)
         return

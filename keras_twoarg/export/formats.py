@@ -158,8 +158,9 @@ def export(
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
     Raises:
-        ValueError: If the format is unknown or not written from Keras' backend, the path exists, or the model holds copies of one inner network; if there
-            is a representative dataset for another format, of another shape than the inputs, or not finite.
+        ValueError: If the format is unknown, or not written from Keras' backend; if the path exists, or the model holds
+            copies of one inner network; if there is a representative dataset for another format, of another shape than
+            the inputs, or not finite.
         ImportError: If a package that writes the format is missing.
 
     Warns:

@@ -50,16 +50,18 @@ def test_numbers_one_by_one_are_the_same_function(arity, rng):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's operations")
+@pytest.mark.parametrize("arity", [1, 2])
 @pytest.mark.parametrize("number", [0, 1, 7, 8, 15, 16, 99, 100])
-def test_part_by_part_it_is_the_same_function(number, rng, monkeypatch):
+def test_part_by_part_it_is_the_same_function(number, arity, rng, monkeypatch):
     import tensorflow as tf
 
     monkeypatch.setattr(ways, "PART", 8)
     monkeypatch.setattr(ways, "MANY", 15)
     grid = Interpolation(2.0, 9)
-    cells = table.make_cells(tf.constant(rng.normal(size=(81, 1)), tf.float32), 9, 2)
-    looked_up = tf.function(lambda x: ways.look_up_in_parts(x, cells, grid), input_signature=[tf.TensorSpec([None, 2])])
-    x = tf.constant(rng.normal(0, 2, (number, 2)), tf.float32)
+    cells = table.make_cells(tf.constant(rng.normal(size=(9**arity, 1)), tf.float32), 9, arity)
+    signature = [tf.TensorSpec([None, arity])]
+    looked_up = tf.function(lambda x: ways.look_up_in_parts(x, cells, grid), input_signature=signature)
+    x = tf.constant(rng.normal(0, 2, (number, arity)), tf.float32)
     np.testing.assert_allclose(looked_up(x), look_up(x, cells, grid), rtol=1e-6, atol=1e-6)
     assert looked_up(x).shape == (number,)
 

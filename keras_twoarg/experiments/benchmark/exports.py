@@ -9,36 +9,57 @@ import numpy as np
 from keras_twoarg.experiments.benchmark.networks import build, data
 from keras_twoarg.experiments.timing import by_task, timed
 from keras_twoarg.export import formats, runtimes
+from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
 
 INT8 = "LiteRT, int8"
+_VARIANTS = ("relu", "baked", "exact")
 
 
 def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
-    """Time one batch in each runtime that is installed, for the exported ReLU, baked and exact networks."""
-    variants = ("relu", "baked", "exact")
+    """Time one batch in each runtime that is installed, for the exported ReLU, baked and exact networks.
+
+    Each runtime has a process of its own, in which the networks take turns: one runtime's threads and memory slow
+    another one down.
+    """
+    found: dict[str, JsonObject] = {}
+    for done, format in enumerate(runtimes.FORMATS):
+        progress(f"exports: {name}", done, len(runtimes.FORMATS), format)
+        ended = subprocesses.call(f"{__name__}:in_one_runtime", progress, name, format, rounds, seed)
+        if ended.status:
+            raise RuntimeError(f"{format}: {ended.reason}")
+        found |= ended.result
+    progress(f"exports: {name}", len(runtimes.FORMATS), len(runtimes.FORMATS), "")
+    return found
+
+
+def in_one_runtime(progress: Progress, name: str, format: str, rounds: int, seed: int) -> dict[str, JsonObject]:
+    """Time one batch in the runtime of one format, by what is run there; nothing if it is not installed."""
     x, _ = data(name, 1, seed)
-    runs: dict[tuple[str, str], runtimes.Run] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for done, (format, kind) in enumerate(runtimes.FORMATS.items()):
-            for variant in variants:
-                progress(f"exports: {name}", done, len(runtimes.FORMATS), f"{kind.runtime}, {variant}")
-                path = Path(folder) / f"{variant}-{format}{kind.ending}"
-                try:
-                    formats.export(build(name, variant, seed), path, format)
-                    runs[kind.runtime, variant] = runtimes.load(path, format)
-                    if runtimes.has_compiled(path, format):
-                        compiled = f"{kind.runtime}, compiled"
-                        runs[compiled, variant] = runtimes.load(path, format, compiled=True)
-                    if format == "litert" and variant != "exact":  # in int8 phi is a table in any case
-                        runs[INT8, variant] = _in_int8(name, variant, Path(folder), x, seed)
-                except ImportError:
-                    break
-        progress(f"exports: {name}", len(runtimes.FORMATS), len(runtimes.FORMATS), "")
+        try:
+            runs = _runs(name, format, Path(folder), x, seed)
+        except ImportError:
+            return {}
         tasks = {key: partial(run, x) for key, run in runs.items()}
-        times = timed(tasks, rounds, lambda done: progress(f"exports, timed: {name}", done, rounds + 1, ""))
+        label = f"{runtimes.FORMATS[format].runtime}: {name}"
+        times = timed(tasks, rounds, lambda done: progress(label, done, rounds + 1, ""))
     return {runtime: by_task(times, runtime) for runtime, _ in runs}
+
+
+def _runs(name: str, format: str, folder: Path, x: np.ndarray, seed: int) -> dict[tuple[str, str], runtimes.Run]:
+    """Return what runs each network, by the name of what runs it and by what fills the units."""
+    kind, runs = runtimes.FORMATS[format], {}
+    for variant in _VARIANTS:
+        path = folder / f"{variant}{kind.ending}"
+        formats.export(build(name, variant, seed), path, format)
+        runs[kind.runtime, variant] = runtimes.load(path, format)
+        if runtimes.has_compiled(path, format):
+            runs[f"{kind.runtime}, compiled", variant] = runtimes.load(path, format, compiled=True)
+        if format == "litert" and variant != "exact":  # in int8 phi is a table in any case
+            runs[INT8, variant] = _in_int8(name, variant, folder, x, seed)
+    return runs
 
 
 def _in_int8(name: str, variant: str, folder: Path, x: np.ndarray, seed: int) -> runtimes.Run:
