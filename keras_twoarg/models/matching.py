@@ -97,7 +97,9 @@ def count_parameters(
     architecture: str = "mlp",
     **options: object,
 ) -> int:
-    """Return the learned parameters of a network without building it, the inner network's left out.
+    """Return what `count_params` of a network is, the inner network's left out, without building it.
+
+    So moving means and variances of a BatchNorm count too.
 
     Examples:
         >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
