@@ -12,6 +12,7 @@ from results.tables.records import ROOT, difference, mean_of, table
 
 ARMS = ("as it is", "widened", "converted")
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+NETWORKS = {"mlp": "perceptron", "cnn": "CNN"}
 
 
 def percent(accuracies: Mapping[str, float]) -> dict[int, float]:
@@ -32,7 +33,7 @@ def convert() -> str:
     rows = []
     for comparison in files.read_json(ROOT / "results/convert.json"):
         runs, test = comparison["runs"], {arm: percent(values) for arm, values in comparison["test"].items()}
-        name = DATA[Path(runs[0]["data"]).stem]
+        name = f"{DATA[Path(runs[0]['data']).stem]}, {NETWORKS[runs[0]['network']]}"
         rows.append([name, "before", "", "", mean_of(list(test["before"].values())), "", ""])
         for arm in ARMS:
             own = chosen(runs, arm)
