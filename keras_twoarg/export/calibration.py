@@ -89,7 +89,7 @@ def seconds(model: Model, samples: Samples) -> tuple[int, float]:
 def checked(model: Model, samples: Samples) -> Samples:
     """Return calibration data as arrays, or raise a ValueError unless there are samples, as many for each input."""
     inputs = getattr(model, "inputs", None) or [None]
-    if not hasattr(samples, "__len__") or hasattr(samples, "element_spec"):
+    if not isinstance(samples, dict | list | tuple) and not hasattr(samples, "shape"):  # a pipeline, a generator
         raise ValueError(
             f"`calibration` must be arrays. Received: {type(samples).__name__}. Of batches (inputs, labels), "
             "`numpy.concatenate([x for x, _ in batches])` is one"

@@ -15,7 +15,7 @@ from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Tensor
 
 PART, MANY = 65_536, 1_000_000
-"""From how many tuples on `look_up_in_parts` takes parts, and how large they are: a part stays in a core's cache."""
+"""How many tuples a part has, so that it stays in a core's cache, and from how many on there are parts."""
 _AT_ONCE = 16
 
 

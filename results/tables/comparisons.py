@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "results/lm-pydocs": (
         "twoarg reproduce lm-pydocs --first-seed 100 --arms two_arg,one_arg,swiglu,gelu,relu_squared",
-        "the first runs of those that are planned; packed with `--ends`",
+        "all that are planned; packed with `--ends`",
     ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",
