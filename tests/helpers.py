@@ -86,8 +86,10 @@ def gradients(layer, x):
     elif BACKEND == "jax":
         import jax
 
+        others = [w.value for w in layer.non_trainable_variables]
+
         def loss(x, values):
-            return layer.stateless_call(values, [], x, training=True)[0].sum()
+            return layer.stateless_call(values, others, x, training=True)[0].sum()
 
         by_x, by_weights = jax.grad(loss, argnums=(0, 1))(x, [w.value for w in weights])
         arrays = [by_x, *by_weights]

@@ -14,7 +14,7 @@ from keras_twoarg.layers import baked_activation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import look_up
 from keras_twoarg.utils.keras_internals import flatten_layers
-from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor
+from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor, Tensors
 
 if TYPE_CHECKING:
     import openvino
@@ -26,9 +26,8 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     from openvino.frontend.tensorflow import ConversionExtension
 
     signature = [_specification(tensor) for tensor in model.inputs]
-    with baked_activation.looking_up_with(
-        _mark
-    ):  # each look-up one operation, which the converter hands to `_grid_sample`
+    # Each look-up is one operation, which the converter hands to `_grid_sample`.
+    with baked_activation.looking_up_with(_mark):
         traced = _trace(model, signature)
     converted = openvino.convert_model(traced, extension=[ConversionExtension("PyFuncStateless", _grid_sample)])
     for entry, tensor in zip(converted.inputs, model.inputs, strict=True):
@@ -52,10 +51,12 @@ def _trace(model: Model, signature: list[object]) -> Function:
     return tf.function(infer, input_signature=signature).get_concrete_function()
 
 
-def _mark(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+def _mark(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
+    import tensorflow as tf
+
+    tuples = tf.stack(arguments, axis=-1) if isinstance(arguments, list | tuple) else arguments
     if tuples.shape[-1] != 2:
         return look_up(tuples, cells, grid)
-    import tensorflow as tf
 
     def never(*_: object) -> Tensor:
         raise NotImplementedError("This operation marks a place for OpenVINO's converter; it is never run")

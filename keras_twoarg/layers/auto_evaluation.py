@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from math import prod
 
 from keras_twoarg.ops.shared_table import Step
-from keras_twoarg.utils.types import Tensor
+from keras_twoarg.utils.types import Shape
 
 BATCH = 128
 """The samples for which it is decided."""
@@ -54,26 +54,25 @@ def table_will_pay(units: int | None, arity: int) -> bool:
     return units is None or BATCH * units >= FINE**arity
 
 
-def corners_pay(tuples: Tensor, nodes: int) -> bool:
+def corners_pay(sizes: Shape, arity: int, nodes: int) -> bool:
     """Return whether phi at the corners of the tuples' cells costs less than a table, which other places may share.
 
     Args:
-        tuples: The argument tuples of a call, `(batch, ..., arity)`.
+        sizes: Shape of the units of a call, `(batch, ..., units)`.
+        arity: Arguments of phi.
         nodes: Nodes of the table.
     """
-    *sizes, arity = tuples.shape
-    return _known(sizes) and _PLACES * 2**arity * prod(sizes) <= nodes
+    return _known(sizes) and _PLACES * 2**arity * prod(size or 0 for size in sizes) <= nodes
 
 
-def own_table_pays(step: Step, tuples: Tensor, nodes: int) -> bool:
+def own_table_pays(step: Step, sizes: Shape, nodes: int) -> bool:
     """Return whether a place that is being called is given its table here.
 
     Args:
         step: What it can share.
-        tuples: Its argument tuples `(batch, ..., arity)`.
+        sizes: Shape of its units, `(batch, ..., units)`.
         nodes: Nodes of the table.
     """
-    sizes = tuples.shape[:-1]
     return step.may_share or prod(size for size in sizes if isinstance(size, int)) >= nodes or not _known(sizes)
 
 

@@ -18,7 +18,7 @@ from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors
 
-LookUp = Callable[[Tensor, Tensor, Interpolation], Tensor]
+LookUp = Callable[[Tensors, Tensor, Interpolation], Tensor]
 
 _look_up: ContextVar[LookUp] = ContextVar("keras_twoarg_look_up", default=fastest_look_up)
 _plane_by_plane: ContextVar[bool] = ContextVar("keras_twoarg_plane_by_plane", default=False)
@@ -121,17 +121,19 @@ class BakedActivation(PairingLayer):
         if _plane_by_plane.get():
             values = self._from_planes(inputs, cells)
         else:
-            values = self._from_tuples(self.tuples(inputs), cells, compiled=not training and may_compile(False))
+            values = self._looked_up(inputs, cells, compiled=not training and may_compile(False))
         values = ops.cast(values, self.compute_dtype)
         return values if self.pool_size is None else max_pool(values, self.pool_size, self.axis)
 
-    def _from_tuples(self, tuples: Tensor, cells: Tensor, compiled: bool) -> Tensor:
-        flat = ops.cast(ops.reshape(tuples, (-1, self.arity)), "float32")
-        if compiled:
-            values = compiled_look_up(self.grid, self.arity)(flat, cells)
-        else:
+    def _looked_up(self, inputs: Tensors, cells: Tensor, compiled: bool) -> Tensor:
+        flat = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), self.flat_arguments(inputs))
+        if not compiled:
             values = _look_up.get()(flat, cells, self.grid)
-        return ops.reshape(values, ops.shape(tuples)[:-1])
+        elif isinstance(flat, list):
+            values = compiled_look_up(self.grid, self.arity, apart=True)(*flat, cells)
+        else:
+            values = compiled_look_up(self.grid, self.arity)(flat, cells)
+        return self.in_units_shape(values, inputs)
 
     def _from_planes(self, inputs: Tensors, cells: Tensor) -> Tensor:
         arguments = to_arguments(inputs, self.arity, self.pairing, self.axis)

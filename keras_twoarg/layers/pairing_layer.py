@@ -4,7 +4,15 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.placement import refuse_across_pixels, refuse_as_activation
-from keras_twoarg.ops.pairing import Masks, check_axis, check_pairing, to_tuples, units_mask, units_shape
+from keras_twoarg.ops.pairing import (
+    Masks,
+    check_axis,
+    check_pairing,
+    to_arguments_apart,
+    to_tuples,
+    units_mask,
+    units_shape,
+)
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
@@ -44,8 +52,33 @@ class PairingLayer(keras.layers.Layer):
             >>> tuple(TwoArgActivation(axis=1).tuples(np.zeros((3, 8, 5, 6), "float32")).shape)
             (3, 4, 5, 6, 2)
         """
-        tuples = to_tuples(inputs, self.arity, self.pairing, self.axis)
-        return tuples if keras.backend.is_float_dtype(tuples.dtype) else ops.cast(tuples, self.compute_dtype)
+        return self._as_floats(to_tuples(inputs, self.arity, self.pairing, self.axis))
+
+    def flat_arguments(self, inputs: Tensors) -> Tensors:
+        """Return the arguments of all units one behind the other, as `ops.look_up` takes them.
+
+        Where first and second arguments lie apart they are vectors `(N,)`, else tuples `(N, arity)`.
+        """
+        apart = to_arguments_apart(inputs, self.arity, self.pairing, self.axis)
+        if apart is None:
+            return ops.reshape(self.tuples(inputs), (-1, self.arity))
+        return [self._as_floats(ops.reshape(argument, (-1,))) for argument in apart]
+
+    def units_sizes(self, inputs: Tensors) -> Shape:
+        """Return the shape of the units' outputs, with None for what is not known yet."""
+        shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
+        return units_shape(shape, self.arity, self.axis)
+
+    def in_units_shape(self, values: Tensor, inputs: Tensors) -> Tensor:
+        """Give the units' outputs, `(N,)` or `(N, 1)`, their shape."""
+        sizes = list(self.units_sizes(inputs))
+        if sizes.count(None) > 1 or 0 in sizes:
+            one = inputs[0] if isinstance(inputs, list | tuple) else inputs
+            sizes = [now if size is None else size for size, now in zip(sizes, ops.shape(one), strict=True)]
+        return ops.reshape(values, [-1 if size is None else size for size in sizes])
+
+    def _as_floats(self, tensor: Tensor) -> Tensor:
+        return tensor if keras.backend.is_float_dtype(tensor.dtype) else ops.cast(tensor, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
         """Return the shape of the outputs: one entry for each unit."""

@@ -24,7 +24,7 @@ from keras_twoarg.utils.keras_internals import (
     trace_anew,
     uncast_values,
 )
-from keras_twoarg.utils.types import Config, Layer, Model, Shapes, Tensor, Tensors
+from keras_twoarg.utils.types import Config, Layer, Model, Shape, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 # Of each call of a recurrent layer that is under way: the tables that were made before its loop.
@@ -219,44 +219,45 @@ class TwoArgActivation(PairingLayer):
         """Apply phi to each unit's arguments."""
         if training:
             ownership.note_training(self.inner, self)
-        tuples = self.tuples(inputs)  # (..., n, arity)
-        return self._outputs(tuples, self._table(tuples, bool(training)), bool(training))
+        return self._outputs(inputs, self._table(inputs, bool(training)), bool(training))
 
-    def _table(self, tuples: Tensor, training: bool) -> Shared | None:
-        """Return the table to look these tuples up in, shared with other places where that is certain, or None."""
+    def _table(self, inputs: Tensors, training: bool) -> Shared | None:
+        """Return the table to look arguments up in, shared with other places where that is certain, or None."""
         self._was_run = True
         grid, before_loop = self.grid, self._table_of_loop()
         if grid is None or before_loop is not None:
             return before_loop
         if self.evaluation_in_use == "exact" or (self.in_loop and self._evaluation == "auto"):
             return None  # within a loop a table at every step would cost more
-        if self._without_table(tuples, training):
+        sizes = self.units_sizes(inputs)
+        if self._without_table(sizes, training):
             return None
-        step, key = shared_table.step(self.inner, self, tuples), (grid, training)
+        step, key = shared_table.step(self.inner, self, keras.tree.flatten(inputs)[0]), (grid, training)
         shared = step.find(key)
         if shared is not None:
             return shared
-        if self._evaluation == "auto" and not auto_evaluation.own_table_pays(step, tuples, grid.resolution**self.arity):
+        if self._evaluation == "auto" and not auto_evaluation.own_table_pays(step, sizes, grid.resolution**self.arity):
             return None
         return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
-    def _outputs(self, tuples: Tensor, shared: Shared | None, training: bool) -> Tensor:
-        """Evaluate phi at tuples `(..., n, arity)`, in a table if there is one: `(..., n)`."""
-        flat, grid = ops.reshape(tuples, (-1, self.arity)), self.grid
+    def _outputs(self, inputs: Tensors, shared: Shared | None, training: bool) -> Tensor:
+        """Evaluate phi at each unit's arguments, in a table if there is one: `(..., n)`."""
+        grid = self.grid
         if shared is not None and grid is not None:
             frozen = not self.inner.trainable_weights
-            values = table.evaluate(flat, shared.cells, grid, training, frozen)
-        elif grid is not None and self._without_table(tuples, training):
+            values = table.evaluate(self.flat_arguments(inputs), shared.cells, grid, training, frozen)
+        elif grid is not None and self._without_table(self.units_sizes(inputs), training):
+            flat = ops.reshape(self.tuples(inputs), (-1, self.arity))
             values = table.evaluate_at_corners(flat, uncast_values(self.inner.weights), self.inner.evaluate, grid)
         else:
-            values = self.inner(tuples, training=training)
-        return ops.cast(ops.reshape(values, ops.shape(tuples)[:-1]), self.compute_dtype)
+            values = self.inner(self.tuples(inputs), training=training)
+        return ops.cast(self.in_units_shape(values, inputs), self.compute_dtype)
 
-    def _without_table(self, tuples: Tensor, training: bool) -> bool:
-        """Return whether to look tuples up without a table, as they are few."""
+    def _without_table(self, sizes: Shape, training: bool) -> bool:
+        """Return whether to look arguments up without a table, as units of this shape are few."""
         if training or self.in_loop or self.grid is None or self.evaluation_in_use == "exact":
             return False
-        return auto_evaluation.corners_pay(tuples, self.grid.resolution**self.arity)
+        return auto_evaluation.corners_pay(sizes, self.arity, self.grid.resolution**self.arity)
 
     def enter_loop(self) -> None:
         """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""

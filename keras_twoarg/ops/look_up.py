@@ -1,7 +1,8 @@
 """Looking tuples up in a table, in portable operations: one function, as each runtime computes it fastest.
 
 What it computes is written down in `table`, which makes tables and has their gradients. Where a table is constant,
-in exports, these are all there is.
+in exports, these are all there is. Arguments are tuples `(N, arity)`, or `arity` vectors `(N,)` where first and second
+arguments lie apart in memory: to put them side by side first would be one more pass over all of them.
 """
 
 from collections.abc import Sequence
@@ -12,31 +13,39 @@ from keras import ops
 
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.types import Tensor
+from keras_twoarg.utils.types import Tensor, Tensors
 
 PART, MANY = 65_536, 1_000_000
 """How many tuples a part has, so that it stays in a core's cache, and from how many on there are parts."""
 _AT_ONCE = 16
 
 
-def fastest_look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do as `look_up` does, by torch's own operation where there is one."""
     if keras.backend.backend() == "torch":
         from keras_twoarg.ops import grid_sample
 
+        tuples = ops.stack(arguments, axis=-1) if isinstance(arguments, list | tuple) else arguments
         if grid_sample.applies(tuples):
             return grid_sample.sample(tuples, cells, grid)
-    return look_up(tuples, cells, grid)
+    return look_up(arguments, cells, grid)
 
 
-def look_up(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Evaluate the piecewise function: `(N, arity)` and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
+def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Evaluate the piecewise function: arguments and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
 
     They gather rows of the table, which compilers do faster than gathering numbers one by one.
     """
-    # Split into vectors at once: where operations run one by one, strided slices cost most.
-    row, positions = row_and_positions(ops.unstack(tuples, axis=-1), grid)
+    row, positions = row_and_positions(vectors(arguments), grid)
     return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
+
+
+def vectors(arguments: Tensors) -> list[Tensor]:
+    """Return arguments as vectors `(N,)`.
+
+    Tuples are split at once: where operations run one by one, strided slices cost most.
+    """
+    return list(arguments if isinstance(arguments, list | tuple) else ops.unstack(arguments, axis=-1))
 
 
 def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
@@ -52,7 +61,7 @@ def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple
     return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
 
 
-def look_up_in_parts(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` part by part, in TensorFlow's portable operations.
 
     Each of some twenty operations reads and writes all tuples. Of millions, whole, they go through memory that Linux
@@ -60,7 +69,8 @@ def look_up_in_parts(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tens
     """
     import tensorflow as tf
 
-    number = tf.shape(tuples)[0]
+    apart = isinstance(arguments, list | tuple)
+    number = tf.shape(arguments[0] if apart else arguments)[0]
     cells = tf.convert_to_tensor(cells)  # of a variable some runtimes read no rows by `gather_nd`
 
     def in_parts() -> Tensor:
@@ -69,20 +79,24 @@ def look_up_in_parts(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tens
         values = tf.TensorArray(tf.float32, parts, infer_shape=False, element_shape=[None])
 
         def write(i: Tensor, values: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
-            row, positions = row_and_positions(tf.unstack(tuples[i * size : (i + 1) * size], axis=-1), grid)
+            part = slice(i * size, (i + 1) * size)
+            row, positions = row_and_positions(
+                [one[part] for one in arguments] if apart else vectors(arguments[part]), grid
+            )
             coefficients = tf.gather_nd(cells, row[:, None])  # a little faster than `gather`
             return i + 1, values.write(i, _polynomial(tf.unstack(coefficients, axis=-1), positions))
 
         _, values = tf.while_loop(lambda i, _: i < parts, write, (0, values), parallel_iterations=_AT_ONCE)
         return values.concat()
 
-    return tf.cond(number < MANY, lambda: look_up(tuples, cells, grid), in_parts)
+    return tf.cond(number < MANY, lambda: look_up(arguments, cells, grid), in_parts)
 
 
-def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Tensor:
+def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
     rows, positions = [], []
-    for argument in ops.unstack(ops.transpose(tuples), axis=0):
+    apart = isinstance(arguments, list | tuple)
+    for argument in arguments if apart else ops.unstack(ops.transpose(arguments), axis=0):
         scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)
         cell = ops.floor(ops.clip(scaled, 0, grid.resolution))
         positions.append(scaled - cell)
@@ -92,9 +106,9 @@ def look_up_by_columns(tuples: Tensor, cells: Tensor, grid: Interpolation) -> Te
     return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
 
 
-def look_up_by_numbers(arguments: Sequence[Tensor], cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up`, from `arity` vectors of arguments, and fetch a cell's coefficients one by one."""
-    row, positions = row_and_positions(arguments, grid)
+def look_up_by_numbers(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do the same as `look_up`, but fetch a cell's coefficients one by one."""
+    row, positions = row_and_positions(vectors(arguments), grid)
     return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
 
 

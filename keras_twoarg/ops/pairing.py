@@ -105,9 +105,19 @@ def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
 
 def _sizes(x: Tensor) -> Sequence[Any]:
     """Return a tensor's sizes, -1 for a single unknown one, mostly the batch: an export need not find that out."""
-    if sum(size is None for size in x.shape) != 1:
+    if sum(size is None for size in x.shape) != 1 or 0 in x.shape:
         return ops.shape(x)
     return [-1 if size is None else size for size in x.shape]
+
+
+def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor] | None:
+    """Take pre-activations apart, `arity` times (..., n), if that reads each argument in whole runs; else None."""
+    if isinstance(x, list | tuple):
+        units_shape([tuple(one.shape) for one in x], arity)
+        return list(x)
+    unit_count(x.shape, arity, axis)
+    runs = pairing == "halves" and positive_axis(axis, len(x.shape)) == len(x.shape) - 1
+    return list(ops.split(x, arity, axis=-1)) if runs and arity > 1 else None
 
 
 def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor]:

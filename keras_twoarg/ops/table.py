@@ -14,8 +14,8 @@ Gradients are exact for this function: to the pre-activations by the cell's slop
 of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
 """
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -23,31 +23,34 @@ from keras import ops
 
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import fastest_look_up, look_up, look_up_by_numbers, row_and_positions
+from keras_twoarg.ops.look_up import fastest_look_up, look_up, look_up_by_numbers, row_and_positions, vectors
 from keras_twoarg.ops.xla import may_compile, with_gradient
-from keras_twoarg.utils.types import Function, Tensor
+from keras_twoarg.utils.types import Function, Tensor, Tensors
 
 
-def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
-    """Look argument tuples up in a table of phi.
+def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
+    """Look arguments up in a table of phi.
 
     Args:
-        tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
+        arguments: Tuples `(N, arity)`, with an arity of 1 or 2; or vectors `(N,)`, one for each argument.
         cells: The table, as from `make_table`.
         grid: Its nodes.
         training: Whether gradients will be wanted.
         frozen: Whether no gradient to the table is wanted.
 
     Returns:
-        A tensor of shape `(N, 1)`, in float32.
+        A tensor of shape `(N,)`, in float32.
     """
-    tuples = ops.cast(tuples, "float32")  # in half precision neighbouring nodes could not be told apart
+    # In half precision neighbouring nodes could not be told apart.
+    arguments = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), arguments)
     if may_compile(training):
-        return _tensorflow_look_up(grid, tuples.shape[-1], frozen)(tuples, cells)[:, None]
+        if isinstance(arguments, list | tuple):
+            return _tensorflow_look_up(grid, len(arguments), frozen, apart=True)(*arguments, cells)
+        return _tensorflow_look_up(grid, arguments.shape[-1], frozen)(arguments, cells)
     if keras.backend.backend() == "jax" and not training and not on_gpu():
         # Rows would be kept until the polynomial reads them, in memory that is asked for anew at each call.
-        return look_up_by_numbers(ops.unstack(tuples, axis=-1), cells, grid)[:, None]
-    return fastest_look_up(tuples, cells, grid)[:, None]
+        return look_up_by_numbers(arguments, cells, grid)
+    return fastest_look_up(arguments, cells, grid)
 
 
 def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:
@@ -147,114 +150,127 @@ def _with_nodes_beyond(values: Tensor, resolution: int, arity: int) -> Tensor:
     return table
 
 
-def _signature(grid: Interpolation, arity: int) -> list[object]:
+def _signature(grid: Interpolation, arity: int, apart: bool) -> list[object]:
     import tensorflow as tf
 
-    return [tf.TensorSpec([None, arity]), tf.TensorSpec([grid.cells(arity), 2**arity])]
+    arguments = [tf.TensorSpec([None])] * arity if apart else [tf.TensorSpec([None, arity])]
+    return [*arguments, tf.TensorSpec([grid.cells(arity), 2**arity])]
 
 
 @lru_cache(maxsize=32)
-def compiled_look_up(grid: Interpolation, arity: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported."""
+def compiled_look_up(grid: Interpolation, arity: int, apart: bool = False) -> Function:
+    """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported.
+
+    It takes tuples and the table; or, where they lie apart, as many vectors as phi has arguments and the table.
+    """
     import tensorflow as tf
 
-    @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity))
-    def compiled(tuples: Tensor, cells: Tensor) -> Tensor:
-        return look_up(tuples, cells, grid)
+    @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity, apart))
+    def compiled(*inputs: Tensor) -> Tensor:
+        *arguments, cells = inputs
+        return look_up(arguments if apart else arguments[0], cells, grid)
 
     return compiled
 
 
 @lru_cache(maxsize=32)
-def compiled_gradients(grid: Interpolation, arity: int, frozen: bool) -> Function:
-    """Return the look-up's gradients, compiled by XLA on TensorFlow: to the tuples, packed, and to the table.
+def compiled_gradients(grid: Interpolation, arity: int, frozen: bool, apart: bool = False) -> Function:
+    """Return the look-up's gradients, compiled by XLA on TensorFlow: to the arguments, and to the table.
 
-    They are `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`), and `(cells, 2 ** arity)`, or
-    None if phi is frozen.
+    Those to tuples are packed, `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`); those to
+    vectors are `(N,)` for each. That to the table is `(cells, 2 ** arity)`, or None if phi is frozen.
     """
     import tensorflow as tf
 
-    @tf.function(jit_compile=True, autograph=False, input_signature=[*_signature(grid, arity), tf.TensorSpec([None])])
-    def backward(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
-        row, position = row_and_positions(ops.unstack(tuples, axis=-1), grid)
+    signature = [*_signature(grid, arity, apart), tf.TensorSpec([None])]
+
+    @tf.function(jit_compile=True, autograph=False, input_signature=signature)
+    def backward(*inputs: Tensor) -> tuple[Tensor | None, ...]:
+        *arguments, cells, upstream = inputs
+        row, position = row_and_positions(arguments if apart else vectors(arguments[0]), grid)
         # Rows, as in `look_up`: XLA gathers them faster than single numbers.
         coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
         if arity == 1:
-            by_tuple = scaled * coefficients[1]
+            slopes = [scaled * coefficients[1]]
         else:
             (_, c1, c2, twist), (f1, f2) = coefficients, position
-            by_tuple = _pack(scaled * (c1 + twist * f2), scaled * (c2 + twist * f1))
-        return by_tuple, None if frozen else _sum_over_cells(row, position, upstream, grid.cells(arity))
+            slopes = [scaled * (c1 + twist * f2), scaled * (c2 + twist * f1)]
+        by_argument = slopes if apart or arity == 1 else [_pack(*slopes)]
+        return *by_argument, None if frozen else _sum_over_cells(row, position, upstream, grid.cells(arity))
 
     return backward
 
 
 @lru_cache(maxsize=32)
-def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool) -> Callable[[Tensor, Tensor], Tensor]:
+def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool, apart: bool = False) -> Function:
     """Return the look-up with its own gradient, each half compiled by XLA."""
     import tensorflow as tf
 
-    forward, gradients = compiled_look_up(grid, arity), _differentiable_gradients(grid, arity, frozen)
+    forward, gradients = compiled_look_up(grid, arity, apart), _differentiable_gradients(grid, arity, frozen, apart)
 
-    def differentiable(tuples: Tensor, cells: Tensor) -> tuple[Tensor, Function]:
+    def differentiable(*inputs: Tensor) -> tuple[Tensor, Function]:
         def gradient(upstream: Tensor) -> Sequence[Tensor | None]:
             # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
-            return gradients(tf.identity(tuples), tf.identity(cells), upstream)
+            return gradients(*map(tf.identity, inputs), upstream)
 
-        return forward(tuples, cells), gradient
+        return forward(*inputs), gradient
 
-    return with_gradient(differentiable, _signature(grid, arity))
+    return with_gradient(differentiable, _signature(grid, arity, apart))
 
 
 @lru_cache(maxsize=32)
-def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool) -> Function:
-    """Return the look-up's gradients to the tuples and to the table, which can be differentiated in their turn.
+def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool, apart: bool) -> Function:
+    """Return the look-up's gradients to the arguments and to the table, which can be differentiated in their turn.
 
     Their own gradient is that of portable operations, since no gradient leads through packed pairs. It is traced when
-    it is asked for, and first gradients cost no more for it. They are `(N, arity)` and `(cells, 2 ** arity)`, or None
-    if phi is frozen.
+    it is asked for, and first gradients cost no more for it. They have the arguments' shapes, and
+    `(cells, 2 ** arity)`, or None if phi is frozen.
     """
     import tensorflow as tf
 
-    packed = compiled_gradients(grid, arity, frozen)
+    compiled = compiled_gradients(grid, arity, frozen, apart)
+
+    def looked_up(*inputs: Tensor) -> Tensor:
+        *arguments, cells = inputs
+        return look_up(arguments if apart else arguments[0], cells, grid)
 
     @tf.custom_gradient
-    def gradients(tuples: Tensor, cells: Tensor, upstream: Tensor) -> tuple[tuple[Tensor, ...], Function]:
-        by_tuple, by_cell = packed(tuples, cells, upstream)
-        by_tuple = by_tuple[:, None] if arity == 1 else tf.bitcast(by_tuple, tf.float32)
+    def gradients(*inputs: Tensor) -> tuple[tuple[Tensor, ...], Function]:
+        *by_argument, by_cell = compiled(*inputs)
+        if not apart:
+            by_argument = [one[:, None] if arity == 1 else tf.bitcast(one, tf.float32) for one in by_argument]
 
         def second(*upstreams: Tensor) -> Sequence[Tensor | None]:
-            return second_gradients(partial(look_up, grid=grid), (tuples, cells, upstream), upstreams)
+            return second_gradients(looked_up, inputs, upstreams)
 
-        return ((by_tuple,) if frozen else (by_tuple, by_cell)), second
+        return (tuple(by_argument) if frozen else (*by_argument, by_cell)), second
 
-    return lambda *arguments: (*gradients(*arguments), None) if frozen else gradients(*arguments)
+    return lambda *inputs: (*gradients(*inputs), None) if frozen else gradients(*inputs)
 
 
-def second_gradients(
-    function: Callable[[Tensor, Tensor], Tensor], arguments: tuple[Tensor, Tensor, Tensor], upstreams: Sequence[Tensor]
-) -> Sequence[Tensor | None]:
+def second_gradients(function: Function, inputs: Sequence[Tensor], upstreams: Sequence[Tensor]) -> Sequence[Tensor]:
     """Return the gradients of a function's gradients.
 
     Args:
-        function: A function of tuples and cells that TensorFlow can differentiate twice.
-        arguments: Tuples, cells, and the upstream gradient with which the first gradients were computed.
-        upstreams: Upstream gradients of the first gradients: that to the tuples, and if it is there that to the cells.
+        function: A function of arguments and cells that TensorFlow can differentiate twice.
+        inputs: Arguments, cells, and the upstream gradient with which the first gradients were computed.
+        upstreams: Upstream gradients of the first gradients: those to the arguments, and if it is there that to the
+            cells.
 
     Returns:
-        Gradients to each of the arguments.
+        Gradients to each of the inputs.
     """
     import tensorflow as tf
 
-    tuples, cells, upstream = arguments
+    *first_inputs, upstream = inputs
     with tf.GradientTape() as second:
-        second.watch(arguments)
+        second.watch(inputs)
         with tf.GradientTape() as first:
-            first.watch((tuples, cells))
-            values = function(tuples, cells)
-        gradients = first.gradient(values, [tuples, cells][: len(upstreams)], output_gradients=upstream)
+            first.watch(first_inputs)
+            values = function(*first_inputs)
+        gradients = first.gradient(values, first_inputs[: len(upstreams)], output_gradients=upstream)
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-    return second.gradient(dense, arguments, output_gradients=list(upstreams))
+    return second.gradient(dense, inputs, output_gradients=list(upstreams))
 
 
 def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells: int) -> Tensor:

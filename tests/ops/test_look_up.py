@@ -49,6 +49,25 @@ def test_numbers_one_by_one_are_the_same_function(arity, rng):
     np.testing.assert_allclose(ops.convert_to_numpy(values), ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-5)
 
 
+WAYS = [ways.fastest_look_up, look_up, look_up_by_columns, look_up_by_numbers]
+
+
+@pytest.mark.parametrize(
+    "way", WAYS + [ways.look_up_in_parts] * (BACKEND == "tensorflow"), ids=lambda way: way.__name__
+)
+@pytest.mark.parametrize("number", [0, 1, 40])
+def test_arguments_that_lie_apart_give_what_tuples_give(way, number, rng, monkeypatch):
+    monkeypatch.setattr(ways, "PART", 8)
+    monkeypatch.setattr(ways, "MANY", 15)
+    grid = Interpolation(2.0, 9)
+    cells = table.make_cells(ops.convert_to_tensor(rng.normal(size=(81, 1)).astype("float32")), 9, 2)
+    x = rng.normal(0, 2, (number, 2)).astype("float32")
+    apart = way([ops.convert_to_tensor(argument.copy()) for argument in x.T], cells, grid)
+    together = way(ops.convert_to_tensor(x), cells, grid)
+    assert tuple(apart.shape) == (number,)
+    np.testing.assert_allclose(ops.convert_to_numpy(apart), ops.convert_to_numpy(together), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's operations")
 @pytest.mark.parametrize("arity", [1, 2])
 @pytest.mark.parametrize("number", [0, 1, 7, 8, 15, 16, 99, 100])

@@ -41,9 +41,15 @@ def convolutional():
     )
 
 
+def gated():
+    return keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(8), TwoArgActivation(pairing="halves"), keras.layers.Dense(2)]
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("make", [lambda: shared_mlp(places=2), convolutional], ids=["dense", "pooled"])
+@pytest.mark.parametrize("make", [lambda: shared_mlp(places=2), convolutional, gated], ids=["dense", "pooled", "apart"])
 def test_a_gradient_penalty_is_that_of_the_portable_look_up(make, compiled, rng, monkeypatch):
     model = make()
     set_evaluation(model, "interpolated")

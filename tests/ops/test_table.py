@@ -112,7 +112,12 @@ def test_compiled_gradient_is_automatic_differentiation_in_float64(arity, rng):
             values = function(*arguments)
         return tape.gradient(values, arguments, output_gradients=tf.constant(upstream, dtype))
 
+    def apart(tuples, cells):
+        return table._tensorflow_look_up(grid, arity, frozen=False, apart=True)(*tf.unstack(tuples, axis=-1), cells)
+
     expected = gradient_of(lambda t, c: look_up(t, c, grid), "float64")
+    for ours, theirs in zip(gradient_of(apart, "float32"), expected, strict=True):
+        np.testing.assert_allclose(ours, tf.convert_to_tensor(theirs), atol=2e-3)
     gradients = gradient_of(table._tensorflow_look_up(grid, arity, frozen=False), "float32")
     for ours, theirs in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(ours, tf.convert_to_tensor(theirs), atol=2e-3)
@@ -181,6 +186,33 @@ def test_any_number_of_axes(shape, pairing, rng):
     y = ops.convert_to_numpy(layer(x))
     assert y.shape == (*shape[:-1], 4)
     np.testing.assert_allclose(y, ops.convert_to_numpy(exact(x)), atol=0.05)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_arguments_that_lie_apart_have_the_values_and_gradients_of_those_side_by_side(frozen, rng):
+    adjacent, x, grid = layer_and_points(rng, number=160)
+    halves = TwoArgActivation(adjacent.inner, evaluation=grid, pairing="halves")
+    adjacent.inner.trainable = not frozen
+    x = x.reshape(5, 8, 8)
+    apart = np.concatenate([x[..., ::2], x[..., 1::2]], axis=-1)
+    values = ops.convert_to_numpy(adjacent(x))
+    for training in (False, True):
+        for inputs in (apart, [x[..., ::2], x[..., 1::2]]):
+            y = ops.convert_to_numpy(halves(inputs, training=training))
+            np.testing.assert_allclose(y, values, rtol=1e-6, atol=1e-6)
+    by_x, *by_weights = gradients(adjacent, x)
+    by_apart, *by_weights_apart = gradients(halves, apart)
+    assert len(by_weights) == (0 if frozen else 6)
+    np.testing.assert_allclose(by_apart, np.concatenate([by_x[..., ::2], by_x[..., 1::2]], axis=-1), rtol=1e-5)
+    for one, other in zip(by_weights_apart, by_weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_sequences_of_no_steps_are_looked_up_in_batches_of_any_size(pairing):
+    inputs = keras.Input((0, 8))
+    model = keras.Model(inputs, TwoArgActivation(evaluation="interpolated", pairing=pairing)(inputs))
+    assert model.predict(np.zeros((3, 0, 8), "float32"), verbose=0).shape == (3, 0, 4)
 
 
 @pytest.mark.slow
