@@ -34,6 +34,9 @@ OBJECTS = {
     ],
 }  # fmt: skip
 
+WIDE = ("where-phi-pays.md", "claims/README.md")
+"""Pages whose tables need the room of the list of contents."""
+
 
 def on_config(config):
     """Put a page for each object into the navigation."""
@@ -57,6 +60,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Name files outside of the documents instead of linking to them, and take their pictures along."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     to_root = "../" * page.file.src_uri.count("/")
 
     def one(match):

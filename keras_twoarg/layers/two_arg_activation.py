@@ -46,9 +46,8 @@ class TwoArgActivation(PairingLayer):
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated: `"exact"`; `"interpolated"`, by a table of phi that is made anew at each
             step (arity 1 and 2), with as many nodes as the inner network's `table_resolution`; an `Interpolation`, with
-            nodes of its own; or `"auto"`, which interpolates where a sample has at least 52 units (128 samples of
-            them then have as many as a table of 81 x 81 has nodes) or, for one argument, 1, and is exact elsewhere. It
-            can be set at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the
+            nodes of its own; or `"auto"`, which interpolates from 52 units a sample on (128 samples of them have as
+            many as a table of 81 x 81 has nodes), with one argument from 1 unit on, and is exact below. It can be set at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the
             weights. Defaults to `"auto"`.
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.

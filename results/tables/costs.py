@@ -129,18 +129,20 @@ def int8_machine():
 def int8():
     """LiteRT in float and in int8: times, accuracies and changed predictions, of ReLU and of phi."""
     names = {"mlp28": "MLP 28x28x1", "cnn28-half": "CNN 28x28x1, half width", "cnn32": "CNN 32x32x3"}
-    record, rows = files.read_json(ROOT / "benchmarks" / INT8), []
+    record, rows, predictions = files.read_json(ROOT / "benchmarks" / INT8), [], []
     for name, label in names.items():
         arms = record["networks"][name]
         for arm in ("relu", "two_arg"):
             ways, relu = [arms[arm][way] for way in INT8_WAYS], [arms["relu"][way] for way in INT8_WAYS]
             row = [label, arm] + [milliseconds(way["processor"]) for way in ways]
             row += [over(ways[i]["processor"], relu[i]["processor"]) if arm == "two_arg" else "" for i in (0, 2)]
-            row += [f"{way['accuracy']:.2%}" if "accuracy" in way else "" for way in ways]
-            rows.append(row + [f"{way['changed']:,}" if "changed" in way else "" for way in ways[1:]])
+            rows.append(row)
+            if "accuracy" in ways[0]:
+                changed = [f"{way['changed']:,}" for way in ways[1:]]
+                predictions.append([label, arm, *(f"{way['accuracy']:.2%}" for way in ways), *changed])
     columns = ["network", "units", "float, ms", "as converted, ms", "int8, ms", "float, × relu", "int8, × relu"]
-    accuracy = ["accuracy: float", "as converted", "int8"]
-    return markdown([*columns, *accuracy, "changed: as converted", "int8"], rows)
+    accuracy = ["accuracy: float", "as converted", "int8", "changed predictions: as converted", "int8"]
+    return markdown(columns, rows) + "\n\n" + markdown(["network", "units", *accuracy], predictions)
 
 
 @table("ridges")
@@ -202,6 +204,7 @@ SHORTLY = {
     "cnn32-half": "the same at half width, batch 64; relu",
     "mlp28": "the paper's perceptron, 28x28x1, batch 200; relu",
     "transformer": "a character Transformer; gelu",
+    "subclassed": "a subclassed perceptron of six layers, batch 128; relu",
     "mobilenet": "a converted MobileNetV3Small; its own",
     "recurrent": "a recurrent cell over 50 steps; tanh",
 }
@@ -223,7 +226,7 @@ def short():
 def step():
     """Training steps over those of the usual activation, from the cheapest backend to the dearest."""
     phrases = {
-        "{} times ReLU's in CNNs and perceptrons": ("cnn32", "cnn32-half", "mlp28"),
+        "{} times ReLU's in CNNs and perceptrons": ("cnn32", "cnn32-half", "mlp28", "subclassed"),
         "{} times GELU's in Transformers": ("transformer",),
         "{} in a converted MobileNetV3Small": ("mobilenet",),
         "{} in recurrent cells": ("recurrent",),
@@ -231,10 +234,12 @@ def step():
     ratios, parts = _on_backends(), []
     for phrase, names in phrases.items():
         own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
+        if "transformer" in names:
+            own.append(pays.timed_steps()["two_arg"]["median"] / pays.timed_steps()["gelu"]["median"])
         parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
     small = [task for task in pays.NEW_TASKS if task.figure != "bits"]
     own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
-    return ", ".join([*parts, f"{min(own):.0f} to {max(own):.0f} in small perceptrons on one core"])
+    return ", ".join([*parts, f"{min(own):.0f} to {max(own):.0f} in epochs of small perceptrons on one core"])
 
 
 @table("cost-epochs")

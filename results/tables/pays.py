@@ -133,26 +133,27 @@ def pays():
         seconds = seconds_of(task, "two_arg") / seconds_of(task, fixed)
         means = [f"{mean(task, arm, figure):,.{digits}f}" for arm in (fixed, "one_arg", "two_arg")]
         rows.append((
-            task.label, task.figure, f"{fixed} {means[0]}", *means[1:], interval(difference, digits),
-            interval(against(two_arg, of(task, "one_arg", figure)), digits), str(difference.number),
-            said(difference, task.figure), f"{seconds:.1f}",
+            task.label, said(difference, task.figure), interval(difference, digits),
+            interval(against(two_arg, of(task, "one_arg", figure)), digits), task.figure,
+            f"{fixed} {means[0]}", *means[1:], str(difference.number), f"{seconds:.1f}",
         ))  # fmt: skip
     columns = (
-        "task", "figure", "best fixed unit", "one_arg", "two_arg", "two_arg minus fixed", "minus one_arg", "seeds",
-        "two_arg", "× its seconds",
+        "task", "verdict", "two_arg minus the best fixed unit", "minus one_arg", "figure", "best fixed unit", "one_arg",
+        "two_arg", "seeds", "× its seconds",
     )  # fmt: skip
     return markdown(columns, rows)
 
 
-def at_equal_seconds(record, arms):
-    """Return the validation loss that a run had reached when the fastest arm's ended, in bits.
+def at_equal_seconds(record, seconds):
+    """Return the epochs that a run had completed, at least one, when the fastest arm's ended, and the lowest val_loss.
 
-    Steps were timed apart from the runs, all arms in turn: seconds of the runs are those of a busy machine.
+    Args:
+        record: The run.
+        seconds: What a step or an epoch takes, by arm.
     """
-    seconds = {arm: times["median"] for arm, times in arms.items()}
     share = min(seconds.values()) / seconds[record.arm]
     reached = record.epochs[: max(1, int(share * len(record.epochs)))]
-    return min(epoch["val_loss"] for epoch in reached) / np.log(2)
+    return len(reached), min(epoch["val_loss"] for epoch in reached)
 
 
 @table("pays-drawn")
@@ -173,11 +174,12 @@ def pays_drawn():
 def pays_seconds():
     """Text: what a step takes, and where each arm was when the fastest one had ended."""
     arms = timed_steps()
-    folder, fastest = TEXT.folder, min(times["median"] for times in arms.values())
+    medians = {arm: times["median"] for arm, times in arms.items()}
+    folder, fastest = TEXT.folder, min(medians.values())
     rows = []
     for arm, times in arms.items():
         records = runs(folder, arm)
-        at_time = {record.seed: at_equal_seconds(record, arms) for record in records}
+        at_time = {record.seed: at_equal_seconds(record, medians)[1] / np.log(2) for record in records}
         at_end = {record.seed: record.bits for record in records}
         two_arg = of(TEXT, "two_arg", FIGURES[TEXT.figure])
         ahead = "" if arm == "two_arg" else interval(against(two_arg, at_end), DIGITS[TEXT.figure])
@@ -225,10 +227,26 @@ def pays_tables():
     return markdown(("units", f"parameters, {names[0].split(',')[0]}", *names, "epoch, ms"), rows)
 
 
+@table("pays-tables-seconds")
+def pays_tables_seconds():
+    """Tables: where each arm was when the fastest one had ended."""
+    tasks = [task for task in TASKS if task.folder.startswith(PACKED)]
+    arms = list(dict.fromkeys(run.record.arm for run in stored(tasks[0].folder)))
+    columns = []
+    for task in tasks:
+        seconds = {arm: seconds_of(task, arm) for arm in arms}
+        reached = {arm: [at_equal_seconds(record, seconds) for record in runs(task.folder, arm)] for arm in arms}
+        columns.append(
+            [f"{spread(dict(enumerate(v for _, v in reached[arm])), 4, '')}, {reached[arm][0][0]}" for arm in arms]
+        )
+    names = [f"{task.folder.removeprefix(PACKED)[1:]}, epochs" for task in tasks]
+    return markdown(("units", *names), list(zip(arms, *columns, strict=True)))
+
+
 README_TASKS = (
     (TEXT, "Transformer, text: bits", ("", "one_arg", "gelu")),
-    (BICYCLES, "perceptron, bicycles: RMSE", ("",)),
-    (PARITY, "perceptron, parity: steps", ("",)),
+    (BICYCLES, "MLP, bicycles: RMSE", ("",)),
+    (PARITY, "MLP, parity: steps", ("",)),
 )
 """What the README says: the task, in short, and against which arms; "" for the best fixed unit."""
 
@@ -242,6 +260,6 @@ def readme_rows():
             difference = against(of(task, "two_arg", figure), of(task, arm, figure))
             word = said(difference, task.figure).replace("does not", "does not pay")
             numbers = (str(difference.number), interval(difference, DIGITS[task.figure]), word)
-            beside = "" if arm in (best_fixed(task), "one_arg") else " (beside the plan)"
+            beside = "" if arm in (best_fixed(task), "one_arg") else " (unplanned)"
             rows.append(("new task", f"{arm}{beside}, {label}", *numbers))
     return rows
