@@ -26,7 +26,8 @@ class SurfaceCallback(keras.callbacks.Callback):
         every: Epochs between two looks; the start and the first epoch are always looked at. Defaults to `1`.
 
     Attributes:
-        displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start.
+        displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start. Epochs are counted on if
+            `fit` is called again.
 
     Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))
@@ -48,6 +49,7 @@ class SurfaceCallback(keras.callbacks.Callback):
             raise ValueError(f"`every` must be a positive integer. Received: every={every!r}")
         self.data, self.every = data, every
         self.displays: dict[int, SurfaceDisplay] = {}
+        self._last = self._before = 0  # epochs that were trained, and those of earlier calls of `fit`
         self._writer = _writer(log_dir) if log_dir else None
 
     def scores(self) -> dict[int, float]:
@@ -59,10 +61,16 @@ class SurfaceCallback(keras.callbacks.Callback):
         if not self.displays:
             self._look(0)
 
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Count on where `fit` is called again."""
+        if epoch == 0:
+            self._before = self._last
+
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Look at phi after an epoch."""
-        if epoch == 0 or (epoch + 1) % self.every == 0:
-            self._look(epoch + 1)
+        self._last = self._before + epoch + 1
+        if self._last == 1 or self._last % self.every == 0:
+            self._look(self._last)
 
     def on_train_end(self, logs: object = None) -> None:
         """Have everything written."""

@@ -273,7 +273,9 @@ def _rebuild(model: Model, grids: Grids) -> Model:
             twin: Layer = _baked(layer, grids)
         elif isinstance(layer, TwoArgDense) and isinstance(layer.place, TwoArgActivation):
             dense = keras.layers.Dense.from_config(layer.dense.get_config())
-            twin = keras.Sequential([dense, _baked(layer.place, grids)], name=layer.name)
+            both = keras.Sequential([dense, _baked(layer.place, grids)], name=layer.name)
+            both.supports_masking = True  # as its layers do
+            twin = both
         else:
             twin = layer.from_config(layer.get_config())
         copies.append((layer, twin))

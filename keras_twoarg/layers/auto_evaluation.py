@@ -2,7 +2,7 @@
 
 A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. Both are
 decided for `BATCH` samples of a place, whatever the batch: so a model computes the same function in `fit`, in
-`predict`, and in an export.
+`predict`, and in an export, but for the places that are named last.
 
 * *A table or not*, for `evaluation="auto"`: a table where the samples have at least as many units as the fine table has
   nodes.

@@ -73,7 +73,7 @@ class InnerNetwork(keras.layers.Layer):
 
     Raises:
         ValueError: If `arity` or a number of hidden units is not a positive integer, `table_resolution` is not one from
-            2 to 4096, or the last axis of an input is not `arity`.
+            2 to 4095, or the last axis of an input is not `arity`.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.
@@ -99,7 +99,7 @@ class InnerNetwork(keras.layers.Layer):
         super().__init__(**kwargs)
         self.hidden_units = tuple(_positive("hidden_units", units) for units in _sequence(hidden_units))
         self.arity = _positive("arity", arity)
-        self.activation = keras.activations.get(activation)
+        self.activation = _without_weights(keras.activations.get(activation))
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -307,9 +307,26 @@ def _positive(name: str, value: object) -> int:
     return value
 
 
+def _without_weights(activation: Function) -> Function:
+    """Return an activation function, or raise a ValueError if it is a layer with weights: phi has none but its own."""
+    if isinstance(activation, keras.layers.Layer):
+        copy = type(activation).from_config(activation.get_config())
+        copy.build((None, 1))
+        if copy.weights:
+            raise ValueError(
+                "`activation` must have no weights: all hidden layers of phi apply one and the same function. "
+                f"Received: activation={activation!r}"
+            )
+    return activation
+
+
 def _for_layer(initializer: Any, index: int) -> Function:
-    """Return a copy of a seeded initializer with a seed of its own, so that equal shapes get different values."""
+    """Return a copy of an initializer with a seed of its own.
+
+    One that Keras' layers share draws the same numbers for each of them, with a seed and without.
+    """
     config = initializer.get_config() if hasattr(initializer, "get_config") else {}
-    if not isinstance(config.get("seed"), int):
-        return initializer
-    return initializer.__class__.from_config({**config, "seed": config["seed"] + index})
+    seed = config.get("seed", ())
+    if seed is not None and not isinstance(seed, int):
+        return initializer  # that draws no numbers, or others at each call
+    return initializer.__class__.from_config({**config, "seed": None if seed is None else seed + index})

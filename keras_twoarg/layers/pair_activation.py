@@ -28,7 +28,8 @@ def _swiglu(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 def _xnor(x1: Tensor, x2: Tensor) -> Tensor:
-    return ops.sign(x1 * x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
+    # The product of small numbers would be 0 in half precision.
+    return ops.sign(x1) * ops.sign(x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
 
 
 FUNCTIONS = {"glu": _glu, "maxout": _maxout, "product": _product, "swiglu": _swiglu, "xnor": _xnor}

@@ -2,7 +2,7 @@
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import places_of
-from keras_twoarg.utils.keras_internals import renew_optimizer
+from keras_twoarg.utils.keras_internals import are_in_scope, renew_optimizer, scope_of
 from keras_twoarg.utils.types import Model
 
 
@@ -25,7 +25,8 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
         ValueError: If the model holds no `TwoArgActivation`, or several networks and `instead_of` names none of them;
-            or if the arity does not fit. Then nothing has changed.
+            or if the arity does not fit, or the network was made outside of the model's `tf.distribute` strategy. Then
+            nothing has changed.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -45,6 +46,12 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
     places = [layer for layer in places if instead_of in (None, layer.inner)]
     for layer in places:
         layer.check_inner(inner)
-    for layer in places:
-        layer.inner = inner
+    if inner.built and not are_in_scope(model, inner.weights):
+        raise ValueError(
+            f"The model {model.name!r} was made in the scope of a `tf.distribute` strategy, and its phi must be too: "
+            "make or load the inner network under `with model.distribute_strategy.scope():`."
+        )
+    with scope_of(model):
+        for layer in places:
+            layer.inner = inner
     renew_optimizer(model)

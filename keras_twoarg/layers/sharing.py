@@ -138,8 +138,10 @@ def revive_inner(config: Config) -> InnerNetwork:
     known = [*(loaded or ()), *(networks or {}).values()]
     if owner is not None and any(owner is one for one in known):
         return owner
+    if networks is not None and key in networks:
+        return networks[key]
     inner = keras.saving.deserialize_keras_object(config)
-    if loaded is not None:
+    if loaded is not None and networks is None:
         return inner  # Keras is loading a file and resolves the identity itself
     if networks is not None:
         return networks.setdefault(key, inner)

@@ -47,8 +47,9 @@ class TwoArgActivation(PairingLayer):
         evaluation: How phi is evaluated: `"exact"`; `"interpolated"`, by a table of phi that is made anew at each
             step (arity 1 and 2), with as many nodes as the inner network's `table_resolution`; an `Interpolation`, with
             nodes of its own; or `"auto"`, which interpolates from 52 units a sample on (128 samples of them have as
-            many as a table of 81 x 81 has nodes), with one argument from 1 unit on, and is exact below. It can be set at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the
-            weights. Defaults to `"auto"`.
+            many as a table of 81 x 81 has nodes), with one argument from 1 unit on, and is exact below. It can be set
+            at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the weights.
+            Defaults to `"auto"`.
         axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
             others. Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
@@ -254,8 +255,10 @@ class TwoArgActivation(PairingLayer):
 
     def _without_table(self, sizes: Shape, training: bool) -> bool:
         """Return whether to look arguments up without a table, as units of this shape are few."""
-        if training or self.in_loop or self.grid is None or self.evaluation_in_use == "exact":
+        if training or self.grid is None or self.evaluation_in_use == "exact":
             return False
+        if self.in_loop:  # a cell that is stepped by hand: the function of the loop's table, which is not there
+            return self._evaluation == "auto"
         return auto_evaluation.corners_pay(sizes, self.arity, self.grid.resolution**self.arity)
 
     def enter_loop(self) -> None:

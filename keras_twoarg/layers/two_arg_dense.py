@@ -137,8 +137,9 @@ class TwoArgDense(Block, keras.layers.Layer):
         """Return the constructor's arguments; the inner network with its identity."""
         dense = self.dense.get_config()
         own = {key: dense[key] for key in _OF_DENSE}
-        if getattr(self.dense, "quantization_mode", None) is not None:  # by `model.quantize`, of this one layer
-            own["quantized_dense"] = keras.saving.serialize_keras_object(self.dense)
+        quantized = getattr(self.dense, "quantization_mode", None) is not None
+        if quantized or getattr(self.dense, "lora_enabled", False):  # what was done to this one layer
+            own["dense"] = keras.saving.serialize_keras_object(self.dense)
         return {
             **super().get_config(),
             "units": self.units,
@@ -150,8 +151,8 @@ class TwoArgDense(Block, keras.layers.Layer):
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgDense":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        quantized = config.get("quantized_dense")
-        layer = revive(cls, {key: value for key, value in config.items() if key != "quantized_dense"})
-        if quantized is not None:
-            replace_layer(layer, "dense", keras.saving.deserialize_keras_object({**quantized, "build_config": None}))
+        dense = config.get("dense")
+        layer = revive(cls, {key: value for key, value in config.items() if key != "dense"})
+        if dense is not None:
+            replace_layer(layer, "dense", keras.saving.deserialize_keras_object({**dense, "build_config": None}))
         return layer

@@ -66,6 +66,11 @@ def slopes(arm: str, width: int) -> int:
     return width if arm == "prelu" else 0
 
 
+def phi_initializer(seed: int | None) -> keras.initializers.Initializer:
+    """Return the initializer of phi's kernels: numbers that no layer of a network draws, nor phi with another seed."""
+    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + 900)
+
+
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
     """Return the inner network that all units of the arm share, or None for a fixed activation."""
     if arm not in ARMS:
@@ -74,7 +79,7 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
         return None
     quadratic = arm == "quadratic"
     if inner is None:
-        initializer = keras.initializers.GlorotUniform(seed=seed)
+        initializer = phi_initializer(seed)
         if quadratic:
             return QuadraticNetwork(kernel_initializer=initializer, name="phi")
         return InnerNetwork(arity=ARMS[arm], kernel_initializer=initializer, name="phi")

@@ -17,9 +17,17 @@ _forward, _backward = torch.ops.aten.grid_sampler_2d, torch.ops.aten.grid_sample
 
 
 def applies(tuples: torch.Tensor) -> bool:
-    """Return whether tuples are looked up in this way: pairs on a CPU, in nothing that is compiled or exported."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    """Return whether tuples are looked up in this way: pairs on a CPU, in nothing compiled, exported or transformed.
+
+    `torch.func` transforms the portable look-up.
+    """
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or _is_transformed()
     return tuples.shape[-1] == 2 and tuples.device.type == "cpu" and len(tuples) > 0 and not traced
+
+
+def _is_transformed() -> bool:
+    peek = getattr(torch._C._functorch, "peek_interpreter_stack", None)
+    return peek is not None and peek() is not None
 
 
 def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:

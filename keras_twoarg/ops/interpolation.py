@@ -9,9 +9,9 @@ from keras_twoarg.utils.types import ArrayLike
 
 def check_resolution(name: str, nodes: object) -> None:
     """Raise a ValueError, with the argument's name, unless a table can have so many nodes along each argument."""
-    # Cells are counted in float32, which has all integers up to 4096 squared.
-    if not isinstance(nodes, int) or not 2 <= nodes <= 4096:
-        raise ValueError(f"`{name}` must be an integer from 2 to 4096. Received: {name}={nodes!r}")
+    # Cells, one more than nodes along each argument, are counted in float32, which has all integers up to 4096 squared.
+    if not isinstance(nodes, int) or not 2 <= nodes <= 4095:
+        raise ValueError(f"`{name}` must be an integer from 2 to 4095. Received: {name}={nodes!r}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Look-up and max-pooling in one: gradients are computed for the largest output of each window alone.
 
 Behind a window of 2 x 2 three of four outputs have a gradient of zero. The forward pass remembers which output of a
-window was the largest (the first among equals, as TensorFlow's max-pooling does), in one byte; the backward pass finds
+window was the largest (the first among equals, as TensorFlow's max-pooling does); the backward pass finds
 slopes and sums over cells for these alone, and spreads the slopes.
 
 On TensorFlow every step is compiled by XLA by itself: in one piece XLA would look up again wherever a value is used. On
@@ -115,8 +115,11 @@ def _one_by_one(grid: Interpolation, size: Size, tuples: Tensor, cells: Tensor) 
 
 @cache
 def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return a function that gives the largest entry of each window, and its place in it as uint8."""
+    """Return a function that gives the largest entry of each window, and its place in it, in one byte if it can."""
     import tensorflow as tf
+
+    rows, columns = size
+    numbers = tf.uint8 if rows * columns <= 256 else tf.int32
 
     @tf.function(jit_compile=True, autograph=False)
     def largest(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,9 +127,9 @@ def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         best = each[0]
         for entry in each[1:]:
             best = tf.maximum(best, entry)
-        which = tf.zeros(tf.shape(best), tf.uint8)
+        which = tf.zeros(tf.shape(best), numbers)
         for place, entry in reversed(list(enumerate(each))):
-            which = tf.where(entry == best, tf.constant(place, tf.uint8), which)
+            which = tf.where(entry == best, tf.constant(place, numbers), which)
         return best, which
 
     return largest

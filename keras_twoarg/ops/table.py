@@ -263,6 +263,10 @@ def second_gradients(function: Function, inputs: Sequence[Tensor], upstreams: Se
     import tensorflow as tf
 
     *first_inputs, upstream = inputs
+    if not tf.executing_eagerly():  # forward-mode differentiation, which traces this, lets no tape record
+        values = function(*first_inputs)
+        gradients = tf.gradients(values, first_inputs[: len(upstreams)], grad_ys=upstream)
+        return tf.gradients([tf.convert_to_tensor(one) for one in gradients], inputs, grad_ys=list(upstreams))
     with tf.GradientTape() as second:
         second.watch(inputs)
         with tf.GradientTape() as first:

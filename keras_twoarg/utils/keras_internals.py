@@ -3,7 +3,7 @@
 import gc
 import inspect
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -117,6 +117,26 @@ def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
         keras.layers.Layer.__setattr__(owner, name, new)
     finally:
         tracker.locked = locked
+    if keras.backend.backend() == "torch":
+        renew_parameters(owner)
+
+
+def renew_parameters(layer: Any) -> None:
+    """Have torch's `parameters()` and `state_dict()` of a layer follow its variables, which Keras listed once."""
+    if "_torch_params" in vars(layer).get("_modules", {}):
+        layer._track_variables()
+
+
+def scope_of(model: Model) -> AbstractContextManager[object]:
+    """Return the scope of the `tf.distribute` strategy that a model was made in, or one that does nothing."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def are_in_scope(model: Model, variables: Iterable[Variable]) -> bool:
+    """Return whether variables were created in the scope of a model's `tf.distribute` strategy, where it has one."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy is None or all(strategy.extended.variable_created_in_scope(one.value) for one in variables)
 
 
 def renew_optimizer(model: Model) -> None:
@@ -125,7 +145,7 @@ def renew_optimizer(model: Model) -> None:
 
     if getattr(model, "optimizer", None) is None:
         return
-    with DotNotTrackScope():  # as in `compile`: the optimizer's variables are none of the model's
+    with scope_of(model), DotNotTrackScope():  # as in `compile`: the optimizer's variables are none of the model's
         model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
     trace_anew(model)
 
@@ -182,6 +202,9 @@ def is_tracing_a_step() -> bool:
 def trace_anew(model: Model) -> None:
     """Have `fit`, `evaluate` and `predict` of a model traced anew, and nothing else of the process."""
     model.train_function = model.test_function = model.predict_function = None
+    if keras.backend.backend() == "torch":
+        for layer in flatten_layers(model):
+            renew_parameters(layer)
     if keras.backend.backend() == "jax":
         import jax
 

@@ -140,7 +140,7 @@ def test_what_the_user_says_wins():
     first, second = (layer for layer in model.layers if isinstance(layer, TwoArgActivation))
     second.evaluation = Interpolation(4.0, 33)
     assert (first.grid.resolution, second.grid.resolution) == (17, 33)
-    with pytest.raises(ValueError, match="`table_resolution` must be an integer from 2 to 4096"):
+    with pytest.raises(ValueError, match="`table_resolution` must be an integer from 2 to 4095"):
         InnerNetwork(table_resolution=1)
 
 

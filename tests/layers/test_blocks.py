@@ -460,3 +460,28 @@ def test_a_quantized_block_is_saved_and_copied(tmp_path, rng):
     for other in (keras.models.load_model(tmp_path / "int8.keras"), copy):
         np.testing.assert_allclose(other.predict(x, verbose=0), expected, atol=1e-5)
         assert "int8" in {weight.dtype for weight in other.weights}
+
+
+@pytest.mark.parametrize("evaluation", ["auto", "exact", "interpolated"])
+def test_a_cell_stepped_by_hand_computes_what_its_layer_does(evaluation, rng):
+    cell = TwoArgRNNCell(6, InnerNetwork((8,)), evaluation=evaluation)
+    layer = keras.layers.RNN(cell, return_sequences=True)
+    x = rng.normal(size=(3, 4, 5)).astype("float32")
+    expected, state = ops.convert_to_numpy(layer(x)), [ops.zeros((3, 6))]
+    for step in range(4):
+        outputs, state = cell(x[:, step], state)
+        np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected[:, step], atol=1e-5)
+
+
+def test_low_rank_adaptation_of_a_dense_layer_is_kept(tmp_path, rng):
+    model = keras.Sequential([keras.Input((6,)), TwoArgDense(4, InnerNetwork((8,)))])
+    dense = model.layers[0].dense
+    dense.enable_lora(2)
+    dense.lora_kernel_b.assign(rng.normal(size=dense.lora_kernel_b.shape))
+    model.save(tmp_path / "model.keras")
+    x = rng.normal(size=(3, 6)).astype("float32")
+    for copy in (keras.models.load_model(tmp_path / "model.keras"), clone_model(model)):
+        copy.set_weights(model.get_weights())
+        names = [weight.name for weight in copy.layers[0].dense.trainable_weights]
+        assert names == ["bias", "lora_kernel_a", "lora_kernel_b"]
+        np.testing.assert_allclose(copy.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)

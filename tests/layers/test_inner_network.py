@@ -143,3 +143,17 @@ ERRORS = {
 def test_errors_name_the_file_and_what_is_wrong(action, message, tmp_path):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         action(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_every_kernel_draws_numbers_of_its_own(seed):
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    for network in (InnerNetwork((8, 8, 8), kernel_initializer=initializer), InnerNetwork((8, 8, 8))):
+        first, _, second, _, third, *_ = network.get_weights()
+        assert not np.allclose(second, third) and abs(np.corrcoef(first.ravel(), second.ravel()[:16])[0, 1]) < 0.99
+
+
+def test_an_activation_with_weights_is_refused():
+    with pytest.raises(ValueError, match="must have no weights"):
+        InnerNetwork(activation=keras.layers.PReLU())
+    assert InnerNetwork(activation=keras.layers.LeakyReLU()).predict(np.ones((1, 2), "float32")).shape == (1, 1)

@@ -119,3 +119,37 @@ def test_what_does_not_fit_is_refused_and_changes_nothing():
     with pytest.raises(ValueError, match="'plain' holds no TwoArgActivation"):
         set_phi(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="plain"), seeded())
     assert inner_networks(model) == [phi]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own lists")
+@pytest.mark.parametrize("replace", [set_phi, lambda model, phi: setattr(model.layers[1], "inner", phi)])
+def test_torch_trains_and_stores_the_new_phi(replace, rng):
+    model = shared_mlp(places=1)
+    model(rng.normal(size=(2, 6)).astype("float32"))
+    before, other = model.layers[1].inner, seeded()
+    replace(model, other)
+    listed = {id(parameter) for parameter in model.parameters()}
+    assert all(id(weight.value) in listed for weight in other.weights)
+    assert not any(id(weight.value) in listed for weight in before.weights)
+    assert {(2, 5), (5, 1)} <= {tuple(value.shape) for value in model.state_dict().values()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's strategies")
+def test_a_model_of_a_strategy_is_trained_on_with_the_new_phi(rng):
+    import tensorflow as tf
+
+    x = rng.normal(size=(8, 6)).astype("float32")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = shared_mlp(places=1)
+        model.compile("sgd", "mse")
+    model.fit(x, np.zeros((8, *model.output_shape[1:])), verbose=0)
+    other, outside = seeded(), seeded()
+    outside.ensure_built()
+    with pytest.raises(ValueError, match=r"under `with model.distribute_strategy.scope\(\):`"):
+        set_phi(model, outside)
+    set_phi(model, other)
+    before = other.get_weights()
+    model.fit(x, np.zeros((8, *model.output_shape[1:])), verbose=0)
+    assert not np.array_equal(before[0], other.get_weights()[0])

@@ -331,3 +331,17 @@ def test_files_load_without_custom_objects_in_a_process_that_imports_the_package
     model.save(tmp_path / "model.keras")
     assert keras_twoarg.__version__
     assert keras.models.load_model(tmp_path / "model.keras", compile=False).count_params() == OUTER + INNER
+
+
+def test_two_files_that_are_loaded_in_one_scope_share_their_phi(tmp_path, x):
+    phi = InnerNetwork((5,))
+    paths = [tmp_path / "first.keras", tmp_path / "second.keras"]
+    for path in paths:
+        model = keras.Sequential([keras.Input((6,)), TwoArgActivation(phi), keras.layers.Dense(1)])
+        model.save(path)
+    phi.trainable = False  # two models are to hold it
+    with sharing_scope(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first, second = map(keras.models.load_model, paths)
+    assert first.layers[0].inner is second.layers[0].inner is not phi
+    np.testing.assert_array_equal(first.layers[0].inner.get_weights()[0], phi.get_weights()[0])

@@ -239,3 +239,24 @@ def test_a_wrong_pool_size_is_named(pool_size):
 def test_what_are_no_images_is_refused(shape, said):
     with pytest.raises(ValueError, match=said):
         TwoArgMaxPooling2D()(np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("shape", [(17, 17), (300, 1)])
+def test_windows_of_more_entries_than_a_byte_counts(shape, rng):
+    inner, grid = InnerNetwork((8,)), Interpolation(extent=3.0, resolution=9)
+    fused = TwoArgMaxPooling2D(inner, shape, evaluation=grid)
+    fused.build((2, *shape, 8))
+    places = TwoArgActivation(inner, evaluation=grid)
+
+    class OneAfterTheOther(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.place, self.pool = inner, places, keras.layers.MaxPooling2D(shape)
+            self.built = True
+
+        def call(self, x, training=None):
+            return self.pool(self.place(x, training=training))
+
+    x = rng.normal(size=(2, *shape, 8)).astype("float32")
+    for ours, theirs in zip(gradients(fused, x), gradients(OneAfterTheOther(), x), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

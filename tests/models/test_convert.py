@@ -187,3 +187,12 @@ def test_what_is_no_model_is_a_type_error():
         convert("model.keras")
     with pytest.raises(TypeError, match="InnerNetwork"):
         convert(of(layers.Dense(3, "relu"), layers.Dense(2)), "phi")
+
+
+def test_the_new_half_of_an_adapted_layer_is_trained_as_a_whole():
+    dense = keras.layers.Dense(16, activation="relu")
+    model = keras.Sequential([keras.Input((6,)), dense, keras.layers.Dense(1)])
+    dense.enable_lora(2)
+    converted, _ = convert(model)
+    new = [weight for weight in converted.weights if "apical" in weight.path]
+    assert len(new) == 2 and all(weight.trainable for weight in new)

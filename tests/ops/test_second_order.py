@@ -139,3 +139,17 @@ def test_the_penalty_falls_as_float64_differences_say(rng):
         moved[index] = step
         expected = (penalty(kernel + moved) - penalty(kernel - moved)) / (2 * step)
         assert by_kernel[index] == pytest.approx(expected, rel=2e-3, abs=1e-3 * float(np.abs(by_kernel).max()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_forward_mode_gives_the_same_in_training_and_without(pairing, rng):
+    layer = TwoArgActivation(evaluation="interpolated", pairing=pairing)
+    layer.build((None, 8))
+    x = tf.constant(rng.normal(size=(50, 8)).astype("float32"))
+    changes = []
+    for training in (False, True):
+        with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as forward:
+            outputs = layer(x, training=training)
+        changes.append(forward.jvp(outputs).numpy())
+    np.testing.assert_allclose(changes[1], changes[0], rtol=1e-4, atol=1e-5)

@@ -215,6 +215,17 @@ def test_sequences_of_no_steps_are_looked_up_in_batches_of_any_size(pairing):
     assert model.predict(np.zeros((3, 0, 8), "float32"), verbose=0).shape == (3, 0, 4)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's transformations")
+def test_torch_transforms_the_look_up():
+    import torch
+
+    layer, x = TwoArgActivation(evaluation="interpolated"), torch.randn(5, 6)
+    layer.build((None, 6))
+    slopes = torch.func.vmap(torch.func.grad(lambda one: layer(one[None]).sum()))(x)
+    _, change = torch.func.jvp(layer, (x,), (torch.ones_like(x),))
+    torch.testing.assert_close(change.sum(1), slopes.sum(1), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", ["auto", True, False])
 def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
@@ -445,7 +456,7 @@ def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
     [
         (lambda: Interpolation(extent=0.0), "`extent` must be positive"),
         (lambda: Interpolation(extent=np.inf), "`extent` must be positive and finite"),
-        (lambda: Interpolation(resolution=1), "`resolution` must be an integer from 2 to 4096"),
+        (lambda: Interpolation(resolution=1), "`resolution` must be an integer from 2 to 4095"),
         (lambda: TwoArgActivation(InnerNetwork(arity=3), evaluation="interpolated"), "one or two arguments.*arity 3"),
     ],
 )

@@ -94,7 +94,7 @@ class Configuration:
     pairing: str = setting("adjacent", "Which pre-activations a unit reads.", choices=PAIRINGS)
     evaluation: str = setting("auto", "How phi is evaluated.", choices=EVALUATIONS)
     table_resolution: int | None = setting(
-        None, "Nodes of phi's table along each argument.  [default: by the first layer's units]", least=2, most=4096
+        None, "Nodes of phi's table along each argument.  [default: by the first layer's units]", least=2, most=4095
     )
     phi_init: str = setting(
         "random",

@@ -14,6 +14,7 @@ from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import Dataset, validation_images
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.models.blocks import phi_initializer
 from keras_twoarg.models.matching import fitting_widths
 from keras_twoarg.models.structure import Structure
 from keras_twoarg.utils.progress import StepProgress
@@ -141,7 +142,7 @@ def make_phi(configuration: Configuration) -> InnerNetwork:
             configuration.inner_units,
             configuration.inner_activation,
             models.ARMS[configuration.arm],
-            kernel_initializer=keras.initializers.GlorotUniform(seed=configuration.seed),
+            kernel_initializer=phi_initializer(configuration.seed),
             table_resolution=configuration.table_resolution,
             name="phi",
         )

@@ -118,6 +118,8 @@ class Rebuilder:
         if id(layer) not in self._second_of:
             name = self._unused(layer.name + SECOND)
             config: Config = _with_other_seeds(self._config(layer))
+            for key in ("lora_rank", "lora_alpha"):  # all of it is trained
+                config.pop(key, None)
             second = self._second_of[id(layer)] = _revive(layer, {**config, "name": name})
             second.trainable = True  # its weights and statistics are new, whether the first path is frozen or not
             self.new_layers.append(prefix + name)

@@ -260,6 +260,8 @@ def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
                 written.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
     np.testing.assert_allclose(list(written["phi/soft_xor"].values()), list(monitor.scores().values()), rtol=1e-5)
     assert list(written["phi/surface"]) == [0, 1, 2, 4]
+    model.fit(data.x_train, data.y_train, epochs=2, verbose=0, callbacks=[monitor])
+    assert list(monitor.displays) == [0, 1, 2, 4, 6]
     with pytest.raises(ValueError, match="`every` must be a positive integer"):
         SurfaceCallback(data.x_train, every=0)
 
