@@ -325,7 +325,7 @@ def pack(sources, file):
     comparisons = []
     for one in sources:
         new = {"runs": records_of(one), "test": files.read_json(one / "test.json")} if one.is_dir() else None
-        comparisons += [new] if new else files.read_json(one)
+        comparisons += [one for one in ([new] if new else files.read_json(one)) if one not in comparisons]
     file.write_text(json.dumps(comparisons, separators=(",", ":")) + "\n")
 
 
@@ -345,7 +345,12 @@ def main():
     options = parser.parse_args()
     if options.pack:
         return pack(options.pack, options.to)
+    settings = {key: getattr(options, key) for key in ("network", "data", "images", "before", "after")}
+    settings_file = options.out / "settings.json"
+    if settings_file.exists() and files.read_json(settings_file) != settings:
+        parser.error(f"{options.out} holds runs with {files.read_json(settings_file)}. Use another --out")
     options.out.mkdir(parents=True, exist_ok=True)
+    files.write_json(settings_file, settings)
     dataset, (first, *last) = datasets.load(options.data), map(int, options.seeds.split("-"))
     seeds, trainers = range(first, (last or [first])[0] + 1), {}
     for seed in seeds:
@@ -355,8 +360,9 @@ def main():
             mean, seconds = (np.mean([r[key] for r in runs]) for key in ("validation", "seconds"))
             print(f"{arm}, {recipe}: {mean:.2%} of validation, {len(runs)} seeds, {seconds:.0f} s each")
     if not options.pilot:
-        if not (options.out / "test.json").exists():
-            files.write_json(options.out / "test.json", test(dataset, seeds, options))
+        file = options.out / "test.json"
+        if not file.exists() or set(files.read_json(file)["before"]) != {str(seed) for seed in seeds}:
+            files.write_json(file, test(dataset, seeds, options))
         for arm, accuracies in files.read_json(options.out / "test.json").items():
             print(f"{arm}: {np.mean(list(accuracies.values())):.2%} of test images")
 

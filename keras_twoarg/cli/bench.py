@@ -43,7 +43,7 @@ def bench(
     if unknown := set(variants) - set(VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(VARIANTS)}")
     names, parts = networks or tuple(NETWORKS), parts or PARTS
-    if out.exists() and not isinstance(files.read_json(out), dict):
+    if out.exists() and "machine" not in (files.read_json(out) or ()):
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with show_progress() as progress:

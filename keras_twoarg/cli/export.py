@@ -1,5 +1,6 @@
 """The command `export`: a model becomes one that is served."""
 
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +77,11 @@ def export(
     if pixels:
         inputs = 127.5 * (inputs + 1)
     out.parent.mkdir(parents=True, exist_ok=True)
-    formats.record(loaded, formats.record_of(out), inputs)  # first: an export that is there has its record
-    _write(loaded, out, format_)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
+        recorded = Path(folder) / "recorded.npz"
+        formats.record(loaded, recorded, inputs)
+        _write(loaded, out, format_)
+        recorded.replace(formats.record_of(out))  # of the export that is there, if two are made at once
     try:
         agreement = formats.compare(loaded, out, inputs, format_)
     except ImportError as error:

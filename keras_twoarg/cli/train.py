@@ -42,7 +42,10 @@ def train(
         from keras_twoarg.experiments.tuning import read_hparams
 
         chosen = {key for key in configuration if command.get_parameter_source(key) is ParameterSource.COMMANDLINE}
-        configuration |= {key: value for key, value in read_hparams(hparams).items() if key not in chosen}
+        found = read_hparams(hparams)
+        if "arm" in chosen and configuration["arm"] != found["arm"]:
+            del found["widths"]  # of the arm that was searched; another one is matched to two_arg
+        configuration |= {key: value for key, value in found.items() if key not in chosen}
     context = Configuration(**configuration).context  # a mistake should show before the data is read
     keep_freed_memory()
     dataset = datasets.load(data, data_dir=data_dir, context=context)

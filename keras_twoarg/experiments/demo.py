@@ -63,6 +63,7 @@ def run(
         The `Findings`.
     """
     check_target(out / "play.html")  # before minutes of work, not after them
+    _check_folder(out)
     dataset = datasets.load(data)
     records: list[Record] = []
     for seed in seeds:
@@ -85,6 +86,15 @@ def run(
     play = _play(out, seeds, data, command)
     report = write_report([out / "runs"], out, command=command, agreement=agreement, play=play)
     return Findings(records, _verdicts(out, seeds), agreement, report, play)
+
+
+def _check_folder(out: Path) -> None:
+    """Raise a ValueError if a folder holds what a demo writes and did not write here."""
+    ours = (out / "runs").is_dir()
+    if not ours and (
+        others := [name for name in ("model.keras", "report.html", "saved_model") if (out / name).exists()]
+    ):
+        raise ValueError(f"{out} holds {others[0]}, and no runs of a demo. Use an empty or new folder for --out")
 
 
 def _play(out: Path, seeds: Sequence[int], data: str, command: str) -> Path | None:

@@ -6,7 +6,9 @@ leaves a record that says so, is counted in every table, and is retried the next
 robustness could not be measured counts as trained, and that alone is retried.
 """
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -189,15 +191,19 @@ def _run_all(
     data_dir: str | None,
     on_run: Callable[[], None],
 ) -> None:
-    pool = ThreadPoolExecutor(jobs)
+    pool, stopped = ThreadPoolExecutor(jobs), threading.Event()
     try:
         waiting = [
-            pool.submit(_run, plan.of_run(arm, seed, widths[arm]).to_dict(), plan, folder, progress, data_dir)
+            pool.submit(_run, plan.of_run(arm, seed, widths[arm]).to_dict(), plan, folder, progress, data_dir, stopped)
             for (arm, seed), folder in runs
         ]
         for done in as_completed(waiting):
             done.result()
             on_run()
+    except KeyboardInterrupt:
+        stopped.set()
+        subprocesses.end_all()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -221,8 +227,15 @@ def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ..
     }
 
 
-def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress, data_dir: str | None) -> None:
-    """Run one arm and seed in a child process, and leave a record of its failure if it fails."""
+def _run(
+    configuration: JsonObject,
+    plan: Plan,
+    folder: Path,
+    progress: Progress,
+    data_dir: str | None,
+    stopped: threading.Event,
+) -> None:
+    """Run one arm and seed in a child process, and leave a record of its failure if it fails and was not stopped."""
     name = f"{configuration['arm']} {configuration['seed']}"
     failed = folder.with_name(folder.name + "-failed")
 
@@ -236,6 +249,8 @@ def _run(configuration: JsonObject, plan: Plan, folder: Path, progress: Progress
     trained = ended = call("train_one")
     if plan.robustness and not trained.status and (folder / "joint.keras").exists():
         ended = call("measure_one")
+    if stopped.is_set() or ended.status == -signal.SIGINT:
+        return
     _forget_failure(failed)
     if trained.status:
         stage = Stage.FROZEN if (folder / "joint.json").exists() else Stage.JOINT

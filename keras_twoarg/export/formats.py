@@ -186,6 +186,7 @@ def export(
         except ImportError as error:
             needed = FORMATS[format].writer
             raise ImportError(f"The format {format!r} needs another package ({error}): pip install {needed}") from error
+        check_target(path, format)  # once more: another process may have been faster
         for source, target in zip(_files(written, format), _files(path, format), strict=True):
             os.replace(source, target)
 
@@ -194,6 +195,13 @@ def check_target(path: Path, format: str) -> None:
     """Raise a ValueError unless an export of this format can be written to a path."""
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
+    ending = FORMATS[format].ending
+    if ending and path.suffix != ending:
+        raise ValueError(f"A file in the format {format!r} ends in {ending}. Received: {path}")
+    if unreadable := sorted(set(str(path)) & set("[]*?")):
+        raise ValueError(
+            f"Runtimes take {' '.join(unreadable)} in a path for a pattern. Give another path. Received: {path}"
+        )
     for file in _files(path, format):
         if file.exists():
             raise ValueError(f"{file} exists already. Export to a new path, for a server the next version")

@@ -8,12 +8,15 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from keras_twoarg.utils.progress import Progress
 
 _PROGRESS, _RESULT = "progress ", "result "
+_children: set[subprocess.Popen[str]] = set()
 _SERVE = "import sys; from keras_twoarg.utils import subprocesses; subprocesses.serve(sys.argv[1])"
 
 
@@ -51,7 +54,7 @@ def call(function: str, progress: Progress, *arguments: object) -> Outcome:
     pipe = subprocess.PIPE
     output: deque[str] = deque(maxlen=20)
     result = None
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+    with _child(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("The child process has no pipes")
         process.stdin.write(json.dumps(arguments))
@@ -64,6 +67,22 @@ def call(function: str, progress: Progress, *arguments: object) -> Outcome:
             elif line.strip():
                 output.append(line.strip())
     return Outcome(process.returncode, result, tuple(output))
+
+
+@contextmanager
+def _child(command: list[str], **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, **settings) as process:
+        _children.add(process)
+        try:
+            yield process
+        finally:
+            _children.discard(process)
+
+
+def end_all() -> None:
+    """End all children of this process; what waits for them goes on."""
+    for process in list(_children):
+        process.terminate()
 
 
 def _end_with(parent: int) -> None:

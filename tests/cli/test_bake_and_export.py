@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from keras_twoarg import TwoArgActivation, models
 from keras_twoarg.cli import twoarg
+from keras_twoarg.export import formats
 from tests.helpers import blobs, save_npz
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
@@ -58,6 +59,34 @@ def test_each_version_of_an_export_has_its_own_record(folder):
         "1", "2", "partial-1", "recorded-1.npz", "recorded-2.npz",
     }  # fmt: skip
     assert "exists already" in run("export", "model.keras", "--out", "served/1", status=2)
+
+
+@pytest.mark.parametrize(
+    ("out", "format_", "said"),
+    [
+        ("model.onnx", "litert", "A file in the format 'litert' ends in .tflite. Received: model.onnx"),
+        ("v [2]/1", "tf_saved_model", "Runtimes take [ ] in a path for a pattern"),
+    ],
+)
+def test_paths_that_runtimes_do_not_read_are_refused_and_leave_nothing(folder, out, format_, said):
+    before = sorted(folder.rglob("*"))
+    assert said in run("export", "model.keras", "--format", format_, "--out", out, status=2)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_of_two_exports_to_one_path_the_first_keeps_its_record(folder, monkeypatch):
+    pytest.importorskip("onnx")
+    check, written = formats.check_target, []
+
+    def another_is_faster(path, format_):
+        check(path, format_)
+        if not written:  # beside the first check, when nothing was there
+            written.append(path)
+            formats.export(keras.models.load_model("model.keras"), path, format=format_)
+
+    monkeypatch.setattr(formats, "check_target", another_is_faster)
+    assert "exists already" in run("export", "model.keras", "--format", "onnx", "--out", "m.onnx", status=2)
+    assert (folder / "m.onnx").exists() and not (folder / "recorded-m.onnx.npz").exists()
 
 
 def test_a_second_file_that_is_there_stays(folder):

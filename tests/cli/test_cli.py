@@ -244,9 +244,10 @@ def test_show_names_the_picture_that_it_writes(run, data, tmp_path):
 
 
 def test_bench_does_not_write_onto_another_file(run, tmp_path):
-    (tmp_path / "list.json").write_text("[1, 2]")
-    assert "--out must be a new file" in mistake(run("bench", "--out", "list.json", status=2))
-    assert (tmp_path / "list.json").read_text() == "[1, 2]"
+    for text in ("[1, 2]", '{"name": "my-package"}'):
+        (tmp_path / "mine.json").write_text(text)
+        assert "--out must be a new file" in mistake(run("bench", "--out", "mine.json", status=2))
+        assert (tmp_path / "mine.json").read_text() == text
 
 
 def test_records_nested_beyond_reading_are_named(run, tmp_path):

@@ -37,3 +37,12 @@ def test_what_is_served_is_always_the_best_model(tmp_path, monkeypatch):
     for runs in ([first], [first], [first, better], [first, better], [first]):
         assert "agrees with the model" in demo._export(tmp_path, data, runs)
     assert len(exported) == 3  # where it was served already, it was left as it is
+
+
+@pytest.mark.parametrize("name", ["model.keras", "report.html", "saved_model/1/mine.txt"])
+def test_a_folder_with_files_of_another_is_left_alone(name, tmp_path):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match="and no runs of a demo. Use an empty or new folder"):
+        demo.run(tmp_path, [1], "mnist5k", lambda *_: None)
+    assert (tmp_path / name).read_text() == "mine" and not (tmp_path / "runs").exists()

@@ -33,19 +33,24 @@ def run(
         variants: What fills their units, of `VARIANTS`; all are related to `"relu"`, which is always measured.
         rounds: Timed rounds.
         parts: Of `PARTS`.
-        out: JSON file, written after each part. Parts in it that were measured in the same way are kept.
+        out: JSON file, written after each part. Parts that it holds already are kept.
         progress: Called with the part, the rounds done and in all, and a note.
         seed: Of weights and data.
 
     Returns:
         What is in the file: for each part and network the results, and under `"machine"` what they were measured on.
+
+    Raises:
+        ValueError: If the file was measured in another way: on other code, or with other settings.
     """
     variants = ["relu", *(variant for variant in variants if variant != "relu")]
     machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
     machine["variants"] = ", ".join(variants)
     measured: JsonObject = files.read_json(out) if out.exists() else {}
-    if measured.get("machine") != machine:
-        measured = {"machine": machine}
+    before = measured.setdefault("machine", machine)
+    if differing := sorted(key for key in {*before, *machine} if before.get(key) != machine.get(key)):
+        changes = ", ".join(f"{key}={before.get(key)!r} there, {machine.get(key)!r} here" for key in differing)
+        raise ValueError(f"{out} was measured in another way: {changes}. Use another file")
     for part in parts:
         for name in _names(part, names):
             done = measured.setdefault(part, {})

@@ -12,6 +12,8 @@ from typing import Any
 from keras_twoarg.utils.figures import to_svg
 from keras_twoarg.utils.files import write_whole
 
+MARK = '<meta name="generator" content="twoarg">'
+
 
 def figure_section(heading: str, figure: Any, caption: str) -> str:
     """Return a heading, a figure as an SVG image inside the page, and what the reader must know to read it."""
@@ -28,8 +30,15 @@ def figures_of(page: str) -> dict[str, bytes]:
     return {name: base64.b64decode(data) for name, (_, data) in zip(names, images, strict=True)}
 
 
+def check_target(path: Path) -> None:
+    """Raise a ValueError unless a page may be written here: nothing is there, or another page of this package."""
+    if path.exists() and (not path.is_file() or MARK.encode() not in path.read_bytes()[:2000]):
+        raise ValueError(f"{path} exists, and is no report of this package. Use another folder")
+
+
 def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> str:
     """Write a self-contained page, and return its text. Title and lead are text; parts are HTML."""
+    check_target(path)
     template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text("utf-8"))
     text = template.substitute(title=html.escape(title), lead=html.escape(lead), body="\n".join(parts))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -107,5 +107,5 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -
             raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
         if new is None:
             raise ValueError(f"{out} holds {key[0]}, and the folders to pack do not. Name {out} among them to keep it")
-        if (old.has_phi and not new.has_phi) or any(m not in new.robustness for m in old.robustness):
+        if new.epochs_of_phi < old.epochs_of_phi or any(m not in new.robustness for m in old.robustness):
             raise ValueError(f"{out} holds more of {key[0]} than the folders to pack. Pack into another folder")

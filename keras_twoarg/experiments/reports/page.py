@@ -1,7 +1,7 @@
 """One self-contained HTML file, made from the records and arrays of finished runs alone."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -107,11 +107,7 @@ def _test_error(runs: Sequence[Record]) -> str:
 def _origin(runs: Sequence[Record], command: str | None) -> str:
     first = runs[0]
     splits = ", ".join(f"{number:,} {part}" for part, number in first.splits.items())
-    settings = ", ".join(
-        f"{key.replace('_', ' ')} {value}"
-        for key, value in first.settings.items()
-        if value is not None and key not in ("multiply_adds", "pre_activations")
-    )
+    settings = _told(first.settings)
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items() if name != "backend")
     widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))
     shown = f"<pre>{html.escape(command)}</pre>" if command else ""
@@ -119,7 +115,36 @@ def _origin(runs: Sequence[Record], command: str | None) -> str:
         f"Data: {Path(first.dataset).name}: {splits} samples.",
         f"Outer networks: {first.architecture}, units in each hidden layer: {widths}.",
         f"Settings: {settings}.",
+        *_other_settings(runs),
         f"Seeds: {', '.join(str(s) for s in dict.fromkeys(r.seed for r in runs))}.",
-        f"Computed with {versions}; commit {first.commit or 'unknown'}.",
+        f"Computed with {versions}; commit {', '.join(dict.fromkeys(r.commit or 'unknown' for r in runs))}.",
     ]
     return f"<h2>How this was made</h2>{shown}" + "".join(f"<p class=note>{html.escape(line)}</p>" for line in lines)
+
+
+_NO_SETTINGS = ("multiply_adds", "pre_activations", "failure")
+
+
+def _told(settings: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in settings.items()
+        if value is not None and key not in _NO_SETTINGS
+    )
+
+
+def _other_settings(runs: Sequence[Record]) -> list[str]:
+    """Return a sentence for each arm and stage about the settings that are not those of the first run."""
+    first, sentences = runs[0], []
+    for name in dict.fromkeys((r.arm, r.stage) for r in runs):
+        others = [r.settings for r in runs if (r.arm, r.stage) == name]
+        keys = dict.fromkeys(key for settings in others for key in settings if key not in _NO_SETTINGS)
+        differing = {
+            key: " or ".join(values)
+            for key in keys
+            if (values := list(dict.fromkeys(str(settings.get(key)) for settings in others)))
+            != [str(first.settings.get(key))]
+        }
+        if differing:
+            sentences.append(f"{name[0]} {name[1]} differs: {_told(differing)}.")
+    return sentences

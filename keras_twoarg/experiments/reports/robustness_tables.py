@@ -1,6 +1,6 @@
 """What corruptions and attacks leave, arm by arm: the paper's last two claims."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,14 +79,10 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
     columns = ["arm", "seeds", "clean"]
     columns += ["robust", "two_arg minus it"] if attacked else []
     columns += ["corrupted", "mCE", "relative mCE", "relative drop", "two_arg minus it, corrupted"] if corrupted else []
-    groups = [
-        (group, {record.seed: robustness for record, robustness in members})
-        for group, members in group_items(measured, lambda item: item[0])
-    ]
     rows, unusable = [], set()
-    for group, own in groups:
+    for label, groups, (group, own) in _measured_alike(measured):
         base, relu = (_first(groups, arm, group) for arm in ("two_arg", "relu"))
-        row = [group.name, str(len(own)), f"{np.mean([r.clean for r in own.values()]):.1%}"]
+        row = [group.name + label, str(len(own)), f"{np.mean([r.clean for r in own.values()]):.1%}"]
         if attacked:
             row += [_mean([_robust(r) for r in own.values()]), _difference(base, own, _robust)]
         if corrupted:
@@ -96,6 +92,23 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
             row += [_difference(base, own, _corrupted)]
         rows.append(tuple(row))
     return Table("Robustness", tuple(columns), tuple(rows), _caption(measured, unusable))
+
+
+def _measured_alike(
+    measured: Sequence[tuple[Record, Robustness]],
+) -> Iterator[tuple[str, list[tuple[Group, BySeed]], tuple[Group, BySeed]]]:
+    """Yield each group of runs: how it was attacked if there are several ways, all groups of that way, and itself."""
+    by_attack: dict[str, list[tuple[Record, Robustness]]] = {}
+    for record, robustness in measured:
+        s = robustness.settings
+        by_attack.setdefault(f", {s['p_norm']} {s['eps']:.4g}, {s['points']:,} images", []).append((record, robustness))
+    for label, alike in by_attack.items():
+        groups: list[tuple[Group, BySeed]] = [
+            (group, {record.seed: robustness for record, robustness in members})
+            for group, members in group_items(alike, lambda item: item[0])
+        ]
+        for one in groups:
+            yield label if len(by_attack) > 1 else "", groups, one
 
 
 def _first(groups: Sequence[tuple[Group, BySeed]], arm: str, other: Group) -> BySeed:

@@ -1,11 +1,12 @@
 """Records of runs, and what belongs together in them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from keras_twoarg.experiments.reports.stored_runs import stored_runs
+from keras_twoarg.experiments.reports.stored_runs import StoredRun, stored_runs
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
@@ -64,11 +65,25 @@ class Group:
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
     """Read all records below folders, those of one seed if it is given."""
-    records = [run.record for run in stored_runs(folders, seed)]
+    runs = stored_runs(folders, seed)
+    _check_data(runs)
+    records = [run.record for run in runs]
     if not records:
         wanted = "" if seed is None else f" of seed {seed}"
         raise ValueError(f"There are no records of finished runs{wanted} in {', '.join(map(str, folders))}")
     return records
+
+
+def _check_data(runs: Sequence[StoredRun]) -> None:
+    """Raise a ValueError where data of one name are not the same data: their runs cannot be compared."""
+    seen: dict[str, StoredRun] = {}
+    for run in (run for run in runs if run.dataset_fingerprint is not None):
+        first = seen.setdefault(run.record.dataset, run)
+        if first.dataset_fingerprint != run.dataset_fingerprint:
+            raise ValueError(
+                f"Different data have the name {run.record.dataset}: those of {first.location} and of {run.location}. "
+                "Report them separately, or give the files names of their own and train again"
+            )
 
 
 def finished(records: Sequence[Record]) -> list[Record]:
@@ -131,6 +146,18 @@ def failures(records: Sequence[Record]) -> str:
     return f"Counted in seeds but in no figure: {named}." if bad else ""
 
 
+def repetitions(records: Sequence[Record]) -> str:
+    """Return a sentence that names runs of one seed and the same settings, or nothing."""
+    named = [
+        f"{group.name} seed {seed} ({number} runs)"
+        for group in group_runs(records)
+        for seed, number in Counter(r.seed for r in group.finished).items()
+        if number > 1
+    ]
+    said = "each run counts in means, the last one in differences"
+    return f"Run more than once with the same settings: {', '.join(named)}; {said}." if named else ""
+
+
 def _settings(record: Record) -> dict[str, object]:
     """Return what a run may differ in from others of its arm and stage; phi's settings only where there is a phi."""
     differing: dict[str, object] = {
@@ -145,9 +172,7 @@ def _settings(record: Record) -> dict[str, object]:
             continue
         value = record.settings.get(name, default)
         differing[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
-    if record.arm == "two_arg":  # the other arms' widths follow from it
-        differing["widths"] = "-".join(map(str, record.widths))
-    return differing
+    return {**differing, "widths": "-".join(map(str, record.widths))}
 
 
 def _words(key: str, value: object) -> str:

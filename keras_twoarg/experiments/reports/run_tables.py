@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
 from keras_twoarg.experiments.reports.run_figures import FIGURES, Figure, figures_in, has_accuracy
-from keras_twoarg.experiments.reports.run_groups import Group, Task, common_threshold, failures, group_runs
+from keras_twoarg.experiments.reports.run_groups import Group, Task, common_threshold, failures, group_runs, repetitions
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.models.blocks import arity_of
 from keras_twoarg.models.matching import TOLERANCE
@@ -85,7 +85,7 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
             f" to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
             "accuracy over the epochs."
         )
-    caption = " ".join([caption, *(figure.note for figure in figures), failures(records)]).strip()
+    caption = " ".join([caption, *(figure.note for figure in figures), failures(records), repetitions(records)]).strip()
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in records))
     names = [*([f"to {threshold:.0%}", "curve"] if speed else []), *(figure.name for figure in figures)]
     rows = []

@@ -55,6 +55,11 @@ class StoredRun:
         """Read phi; only where `has_phi`."""
         return self._read_phi()
 
+    @property
+    def epochs_of_phi(self) -> int:
+        """At how many epochs phi was kept, besides the best one."""
+        return len(self.phi().weights) if self.has_phi else -1
+
 
 T = TypeVar("T")
 
@@ -87,7 +92,7 @@ def _each_once(runs: Sequence[StoredRun]) -> set[int]:
         same = next((place for place, other in enumerate(kept) if other.record == run.record), None)
         if same is None:
             kept.append(run)
-        elif (run.has_phi, len(run.robustness)) > (kept[same].has_phi, len(kept[same].robustness)):
+        elif (run.epochs_of_phi, len(run.robustness)) > (kept[same].epochs_of_phi, len(kept[same].robustness)):
             kept[same] = run
     return set(map(id, kept))
 

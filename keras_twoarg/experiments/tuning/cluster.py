@@ -88,7 +88,7 @@ def chief(
             tuner.oracle.finished = lambda trial, m=hypermodel, f=folder: on_trial(keep(f, m, trial))
             tuner.save()
             say(f"{arm}: waiting for workers at {host}:{port + i}")
-            _serve(tuner.oracle, f"{host}:{port + i}", token, worker_timeout, chief_timeout, say)
+            _serve(tuner.oracle, f"{host}:{port + i}", f"{token}-{arm}", worker_timeout, chief_timeout, say)
             trials[arm] = finish(search, hypermodel, folder, tuner.oracle)
     return trials
 
@@ -168,14 +168,15 @@ def worker(
 
         hypermodel, folder = search.hypermodel(arm, dataset), out / arm
         try:
-            with _role(name, host, port + i), internals.client_with(_token(out), chief_timeout):
+            with _role(name, host, port + i), internals.client_with(f"{_token(out)}-{arm}", chief_timeout):
                 tuner = make_tuner(search, hypermodel, folder, report)
                 with _heartbeat(tuner):
                     tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise ValueError(
-                    f"The chief at {host}:{port + i} refused the token in {out}: it works in another folder"
+                    f"The chief at {host}:{port + i} does not search {arm} in {out}: it works in another folder, or it "
+                    "was started again for other arms. Start this worker again"
                 ) from error
             raise Lost(
                 f"The chief at {host}:{port + i} did not answer for {chief_timeout:.0f} s ({error.code().name}). "

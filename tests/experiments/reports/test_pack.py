@@ -171,3 +171,14 @@ def test_damaged_files_are_named(runs, tmp_path, name):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(ValueError, match=name):
         read_surfaces([tmp_path / "packed"])
+
+
+def test_phi_over_the_epochs_is_not_lost_for_its_ends(runs, tmp_path):
+    pack([runs], tmp_path / "all")
+    pack([runs], tmp_path / "ends", ends=True)
+    before = (tmp_path / "all" / ARRAYS).read_bytes()
+    with pytest.raises(ValueError, match="holds more of"):
+        pack([tmp_path / "ends"], tmp_path / "all")
+    assert (tmp_path / "all" / ARRAYS).read_bytes() == before
+    pack([tmp_path / "ends", tmp_path / "all"], tmp_path / "both")
+    assert len(read_surfaces([tmp_path / "both"])[0].trace.weights) > 2

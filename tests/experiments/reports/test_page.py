@@ -270,3 +270,38 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[plot\]'"):
         reports.plot_learning_curves(RUNS)
+
+
+def test_widths_that_were_chosen_stand_in_rows_of_their_own():
+    runs = [record(seed=1), record(seed=2), record(seed=1, widths=[64], accuracies=(0.2, 0.3, 0.4))]
+    assert [row[0] for row in runs_table(runs).rows] == ["relu, widths 64", "relu, widths 8"]
+
+
+def test_a_seed_that_was_run_twice_is_told():
+    again = record(seed=1, seconds=7.0)
+    assert "relu seed 1 (2 runs)" in runs_table([record(seed=1), again, record(seed=2)]).caption
+    assert "more than once" not in runs_table([record(seed=1), record(seed=2)]).caption
+
+
+def test_different_data_of_one_name_are_refused(tmp_path):
+    for name, fingerprint in (("a", "1111"), ("b", "2222")):
+        (tmp_path / name).mkdir()
+        record(seed=1).write(tmp_path / name / "joint.json")
+        files.write_json(tmp_path / name / "run.json", {"dataset_fingerprint": fingerprint})
+    with pytest.raises(ValueError, match="Different data have the name digits"):
+        read_runs([tmp_path])
+    assert len(read_runs([tmp_path / "a"])) == 1
+
+
+def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
+    for arm in ("two_arg", "relu"):
+        (tmp_path / "runs" / arm).mkdir(parents=True)
+    record("two_arg", settings={"dropout": 0.5}, commit="a1").write(tmp_path / "runs" / "two_arg" / "joint.json")
+    record("relu", settings={"dropout": 0.1}, commit="b2").write(tmp_path / "runs" / "relu" / "joint.json")
+    page = write_report([tmp_path / "runs"], tmp_path / "out")
+    assert "two_arg joint differs: dropout 0.5." in page.read_text() and "commit b2, a1" in page.read_text()
+    write_report([tmp_path / "runs"], tmp_path / "out")  # its own
+    page.write_text("<html>mine")
+    with pytest.raises(ValueError, match=r"report\.html exists, and is no report"):
+        write_report([tmp_path / "runs"], tmp_path / "out")
+    assert page.read_text() == "<html>mine"

@@ -30,8 +30,8 @@ def surface(arm="two_arg", activation="relu", **settings):
 )
 def test_the_untrained_phi_is_of_the_runs_kind(arm, units, activation):
     settings = {"inner_units": list(units), "inner_activation": activation}
-    drawn = [glorot_surface(seed, DENSITY, surface(arm, activation, **settings)) for seed in range(20)]
-    made = [make_phi(Configuration(arm=arm, inner_units=units, inner_activation=activation, seed=s)) for s in range(20)]
+    drawn = [glorot_surface(seed, DENSITY, surface(arm, activation, **settings)) for seed in range(60)]
+    made = [make_phi(Configuration(arm=arm, inner_units=units, inner_activation=activation, seed=s)) for s in range(60)]
     initial = [evaluate_weights(inner.get_weights(), DENSITY.nodes, activation) for inner in made]
     assert drawn[0].shape == DENSITY.values.shape
     np.testing.assert_allclose(np.mean(np.std(drawn, (1, 2))), np.mean(np.std(initial, (1, 2))), rtol=0.3)

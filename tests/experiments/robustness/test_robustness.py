@@ -404,3 +404,22 @@ def test_the_penalty_on_curvature_is_that_of_a_product_and_of_a_plane():
         layer = script["CurvaturePenalty"](phi, 0.5)
         layer(np.zeros((1, 2), "float32"))
         np.testing.assert_allclose(float(layer.losses[0]), 0.5 * curvature, rtol=1e-4, atol=1e-6)
+
+
+def test_networks_that_were_attacked_in_two_ways_are_compared_within_each(tmp_path):
+    for arm, lift in (("two_arg", 0.1), ("relu", 0.0)):
+        for seed in (0, 1):
+            folder = tmp_path / f"{arm}-{seed}"
+            folder.mkdir()
+            record(arm, seed=seed).write(folder / "joint.json")
+            for eps, robust in ((0.1, 0.2), (0.01, 0.7)):
+                settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": eps}
+                attacked = dict.fromkeys(robustness.AUTOATTACK, robust + lift)
+                measured = vars(Robustness(settings, 0.9, {}, attacked))
+                (folder / f"eps-{eps}").mkdir()
+                files.write_json(folder / f"eps-{eps}" / "robustness.json", measured)
+    table = robustness_table(read_robustness([tmp_path]))
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert len(rows) == 4 and rows["relu, Linf 0.1, 10 images"]["robust"] == "20.0% ± 0.0"
+    for label in ("Linf 0.1", "Linf 0.01"):
+        assert rows[f"relu, {label}, 10 images"]["two_arg minus it"].startswith("+10.0")

@@ -312,6 +312,9 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
     assert record["widths"] == best["configuration"]["widths"] and record["settings"]["inner_units"] == [4, 4]
     assert record["settings"]["learning_rate"] == best["configuration"]["learning_rate"]
     assert record["settings"]["dropout"] == 0.25  # what is given on the command line wins
+    relu = [*train, "--arm", "relu", "--epochs", "1", "--frozen-epochs", "0", "--out", str(tmp_path / "relu")]
+    assert CliRunner().invoke(cli.twoarg, relu).exit_code == 0
+    assert json.loads((tmp_path / "relu" / "joint.json").read_text())["widths"] != record["widths"]  # matched, as ever
     other = tmp_path / "other.json"
     other.write_text("{}")
     done = CliRunner().invoke(
