@@ -284,9 +284,9 @@ def test_a_seed_that_was_run_twice_is_told():
 
 
 def test_different_data_of_one_name_are_refused(tmp_path):
-    for name, fingerprint in (("a", "1111"), ("b", "2222")):
+    for seed, (name, fingerprint) in enumerate((("a", "1111"), ("b", "2222"))):
         (tmp_path / name).mkdir()
-        record(seed=1).write(tmp_path / name / "joint.json")
+        record(seed=seed).write(tmp_path / name / "joint.json")
         files.write_json(tmp_path / name / "run.json", {"dataset_fingerprint": fingerprint})
     with pytest.raises(ValueError, match="Different data have the name digits"):
         read_runs([tmp_path])
