@@ -6,7 +6,7 @@ The paper's perceptron and its CNN at half width, trained for some epochs on MNI
 fresh weights, timed alone. Each is exported as floats, as TensorFlow's converter quantizes it by itself (phi as a
 baked table's interpolation), and by `formats.export`. All ways of a network take turns in one process, on the cores
 that it may use (`taskset -c 0` in front: one); wall time, and processor time, which other work disturbs less.
-Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,export]'
+Needs: pip install '.[tensorflow-cpu,cli,export]'
 """
 
 import argparse

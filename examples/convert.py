@@ -2,7 +2,7 @@
 
     python examples/convert.py              # a minute or two on two cores; --epochs 1 for a look
 
-Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
+Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse

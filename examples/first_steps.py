@@ -3,7 +3,7 @@
     python examples/first_steps.py              # about a minute on two cores
     python examples/first_steps.py --epochs 1   # a look, in seconds
 
-Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
+Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse

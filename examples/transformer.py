@@ -5,7 +5,7 @@
     python examples/transformer.py --epochs 1          # a look
 
 All arms and seeds of the comparison in the documentation: twoarg reproduce lm-kjv --out runs/lm-kjv
-Needs: pip install 'keras_twoarg[tensorflow-cpu]'
+Needs: pip install '.[tensorflow-cpu]'
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python examples/two_streams.py
 
 The label is whether two pictures of digits show the same class of number (even, odd): an XOR of two streams, which a
-unit of two arguments computes by itself. Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
+unit of two arguments computes by itself. Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse

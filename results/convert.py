@@ -20,7 +20,7 @@ RECIPES holds what came first, which was at 1e-3 in each arm. Seeds 100 to 104 t
 arm. The epoch is chosen by validation accuracy in each run, the rate by its mean over the seeds. The test images are
 read once, behind all runs, with the networks so chosen.
 
-A run whose files are in --out is not run again. Needs: pip install 'keras_twoarg[tensorflow-cpu,mnist5k]'
+A run whose files are in --out is not run again. Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse

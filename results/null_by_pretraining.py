@@ -5,7 +5,7 @@
 
 Reports take as chance the share of saddles among 1,000 random surfaces. A run starts from such a surface as phi learns
 it in pretraining. Both are fitted here with a quadratic where phi's arguments fell in runs of this folder, and compared
-surface by surface. A surface that is in --out is not fitted again. Needs: pip install 'keras_twoarg[tensorflow-cpu]'
+surface by surface. A surface that is in --out is not fitted again. Needs: pip install '.[tensorflow-cpu]'
 """
 
 import argparse

@@ -6,7 +6,7 @@
 phi(x, y) ~ c0 + c1 x + c2 y + sum of K w relu(a x + b y - d), fitted at each place to the pre-activations of the
 validation images, as `bake` chooses its tables: a ridge is added where it helps most, then all are refined together.
 Predictions are counted on the test images. "distilled": ridges and all layers are trained on the training images to
-give the first network's logits. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,mnist5k]'
+give the first network's logits. Needs: pip install '.[tensorflow-cpu,cli,mnist5k]'
 """
 
 import argparse

@@ -5,7 +5,7 @@
     python results/smooth_phi.py --epochs 1       # a look at 5,000 digits, in a minute
 
 The paper's perceptron, phi from a random surface (Session I), best epoch by validation loss. A run that is in --out is
-not run again. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli,mnist5k,robust]'
+not run again. Needs: pip install '.[tensorflow-cpu,cli,mnist5k,robust]'
 """
 
 import argparse

@@ -14,7 +14,7 @@ most 12 % is a stall. Before the first step two quantities are measured that mig
   k s^2 / (s^2 + m^2 + 1 / fan_in). Gradients grow from layer to layer where it is above 1 and fade where it is below
   (Poole et al., 2016; Schoenholz et al., 2017).
 
-A run that is in --out is not run again. Needs: pip install 'keras_twoarg[tensorflow-cpu,cli]' and CIFAR-10 as .npz
+A run that is in --out is not run again. Needs: pip install '.[tensorflow-cpu,cli]' and CIFAR-10 as .npz
 """
 
 import argparse
