@@ -8,7 +8,6 @@ again. The cache lies in `$KERAS_TWOARG_CACHE`, else in `keras_twoarg` within Ke
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.batches import for_fit
-from keras_twoarg.utils.files import UNREADABLE
+from keras_twoarg.utils.files import UNREADABLE, write_whole
 from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import ArrayLike, Model
 
@@ -179,8 +178,6 @@ def _read(file: Path, inner: InnerNetwork) -> list[np.ndarray] | None:
 def _write(file: Path, inner: InnerNetwork) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as partial:
-            np.savez(partial, *inner.get_weights())
-        os.replace(partial.name, file)
+        write_whole(file, lambda opened: np.savez(opened, *inner.get_weights()))
     except OSError:
         pass  # a cache that cannot be written costs time, not results

@@ -75,6 +75,17 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    pretrain(seeded(), surfaces.product, epochs=1)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
 def test_progress_counts_to_the_end():
     calls = []
     pretrain(seeded(), surfaces.product, epochs=15, cache=False, progress=lambda *done: calls.append(done))

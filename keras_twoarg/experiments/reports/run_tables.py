@@ -18,8 +18,8 @@ from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
     "Paired over seeds; accuracies in points, other figures as they are. Interval: Student's t. p: Wilcoxon's "
-    "signed-rank test; five seeds give 0.0625 at best. d: mean difference over the differences' standard deviation. "
-    "Curve: mean validation accuracy over the epochs."
+    "signed-rank test; five seeds give 0.0625 at best. Neither is corrected for the number of rows. d: mean difference "
+    "over the differences' standard deviation. Curve: mean validation accuracy over the epochs."
 )
 
 

@@ -41,7 +41,7 @@ def result_folder(
         upgrade(out)
         if (out / name).exists():
             _compare(out / name, settings, defaults or {}, translate)
-        elif any(out.iterdir()):
+        elif not all(file.name.startswith(f".{name}-") for file in out.iterdir()):  # what a kill left of it
             raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
         else:
             files.write_json(out / name, _as_in_json(settings))

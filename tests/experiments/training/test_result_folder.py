@@ -46,3 +46,9 @@ def test_of_two_that_begin_at_once_one_gets_the_folder(tmp_path, monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(begin, range(8)))
     assert outcomes.count(True) == 1 and outcomes.count(False) == 7, outcomes
+
+
+def test_what_a_kill_left_while_the_settings_were_written_does_not_lock_the_folder(tmp_path):
+    (tmp_path / ".run.json-abcd").write_text("{")
+    with result_folder(tmp_path, {"a": 1}):
+        assert (tmp_path / "run.json").exists()
