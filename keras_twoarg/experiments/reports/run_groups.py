@@ -54,7 +54,8 @@ class Group:
     def name(self) -> str:
         """Name in tables and legends."""
         name = f"{self.arm} {self.stage}" if self.arm in ARMS else self.arm
-        differences = [_words(key, value) for key, value in self.differences.items() if key != EQUAL_WIDTH]
+        told_elsewhere = {EQUAL_WIDTH, *(["hidden layers"] if "widths" in self.differences else [])}
+        differences = [_words(key, value) for key, value in self.differences.items() if key not in told_elsewhere]
         return ", ".join([name, *(["equal width"] if self.equal_width else []), *differences])
 
     @property
