@@ -11,6 +11,7 @@ import torch  # this module is imported on torch alone
 
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import look_up
+from keras_twoarg.utils.keras_internals import torch_is_transforming
 
 _MODES = (0, 1, True)  # bilinear; what lies outside is read at the border; the outermost nodes lie at -1 and 1
 _forward, _backward = torch.ops.aten.grid_sampler_2d, torch.ops.aten.grid_sampler_2d_backward
@@ -21,13 +22,8 @@ def applies(tuples: torch.Tensor) -> bool:
 
     `torch.func` transforms the portable look-up.
     """
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or _is_transformed()
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch_is_transforming()
     return tuples.shape[-1] == 2 and tuples.device.type == "cpu" and len(tuples) > 0 and not traced
-
-
-def _is_transformed() -> bool:
-    peek = getattr(torch._C._functorch, "peek_interpreter_stack", None)
-    return peek is not None and peek() is not None
 
 
 def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:

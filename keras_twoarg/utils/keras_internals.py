@@ -254,3 +254,11 @@ def input_signature(model: Model) -> list[Any]:
 def was_called(layer: Layer) -> bool:
     """Return whether a layer has been called, with tensors or symbolically; in doubt yes."""
     return bool(getattr(layer, "_called", True))
+
+
+def torch_is_transforming() -> bool:
+    """Return whether a function of `torch.func` transforms what runs now; in doubt not."""
+    import torch
+
+    peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
+    return peek is not None and peek() is not None

@@ -155,13 +155,13 @@ def test_a_baked_model_is_quantized_as_the_model_is(split, tmp_path):
 def test_what_cannot_be_is_said_and_leaves_nothing(tmp_path, monkeypatch):
     model, x = shared_mlp(), np.zeros((5, 6), "float32")
 
-    def refused(model=model, samples=x, format="litert"):
+    def refused(model=model, samples=x, format="litert", name="model.tflite"):
         with pytest.raises(ValueError) as error:
-            formats.export(model, tmp_path / "model.tflite", format, representative_dataset=samples)
+            formats.export(model, tmp_path / name, format, representative_dataset=samples)
         assert not list(tmp_path.iterdir()) and "\n" not in str(error.value)
         return str(error.value)
 
-    assert "for the format 'litert'" in refused(format="onnx")
+    assert "for the format 'litert'" in refused(format="onnx", name="model.onnx")
     assert "samples of shape (None, 6). Received: shape=(5, 7)" in refused(samples=np.zeros((5, 7)))
     assert "samples of shape (None, 6). Received: shape=(0, 6)" in refused(samples=x[:0])
     assert "must be finite" in refused(samples=np.full((5, 6), np.nan))

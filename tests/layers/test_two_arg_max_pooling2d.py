@@ -241,7 +241,7 @@ def test_what_are_no_images_is_refused(shape, said):
         TwoArgMaxPooling2D()(np.zeros(shape, "float32"))
 
 
-@pytest.mark.parametrize("shape", [(17, 17), (300, 1)])
+@pytest.mark.parametrize("shape", [(17, 17), pytest.param((300, 1), marks=pytest.mark.slow)])
 def test_windows_of_more_entries_than_a_byte_counts(shape, rng):
     inner, grid = InnerNetwork((8,)), Interpolation(extent=3.0, resolution=9)
     fused = TwoArgMaxPooling2D(inner, shape, evaluation=grid)

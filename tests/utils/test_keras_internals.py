@@ -272,6 +272,44 @@ def test_what_an_exported_function_takes():
     assert tuple(first.shape) == (None, 4)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own lists and transformations")
+def test_torch_lists_the_parameters_anew_and_says_when_it_transforms():
+    import torch
+
+    dense = layers.Dense(2)
+    dense(X)
+    before = dense.kernel.value
+    dense._torch_params.clear()
+    assert not [one for one in dense.parameters() if one is before]
+    keras_internals.renew_parameters(dense)
+    assert [one for one in dense.parameters() if one is before]
+    seen = []
+    assert not keras_internals.torch_is_transforming()
+    torch.func.vmap(lambda x: (seen.append(keras_internals.torch_is_transforming()), x)[1])(torch.ones(2))
+    assert seen == [True]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's strategies")
+def test_the_scope_of_a_models_strategy():
+    import tensorflow as tf
+
+    def make():
+        return keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model, inside = make(), layers.Dense(1)
+        inside.build((None, 3))
+    outside = layers.Dense(1)
+    outside.build((None, 3))
+    assert keras_internals.are_in_scope(model, inside.weights)
+    assert not keras_internals.are_in_scope(model, outside.weights)
+    with keras_internals.scope_of(model):
+        assert tf.distribute.has_strategy()
+    with keras_internals.scope_of(make()):
+        assert not tf.distribute.has_strategy()
+    assert keras_internals.are_in_scope(make(), outside.weights)
+
+
 def test_every_function_has_its_test():
     names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
