@@ -48,8 +48,8 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
         layer.check_inner(inner)
     if inner.built and not are_in_scope(model, inner.weights):
         raise ValueError(
-            f"The inner network {inner.name!r} was not made in the scope of the model's `tf.distribute` strategy. Make or "
-            "load it under `with model.distribute_strategy.scope():`."
+            f"The inner network {inner.name!r} was not made in the scope of the model's `tf.distribute` strategy. Make "
+            "or load it under `with model.distribute_strategy.scope():`."
         )
     with scope_of(model):
         for layer in places:
