@@ -30,10 +30,12 @@ def chosen(runs: Sequence[Mapping[str, Any]], arm: str) -> list[Mapping[str, Any
 @table("convert")
 def convert() -> str:
     """Three networks that were trained on, for each data set."""
-    rows = []
+    rows: list[list[str]] = []
     for comparison in files.read_json(ROOT / "results/convert.json"):
         runs, test = comparison["runs"], {arm: percent(values) for arm, values in comparison["test"].items()}
         name = f"{DATA[Path(runs[0]['data']).stem]}, {NETWORKS[runs[0]['network']]}"
+        if any(row[0] == name for row in rows):
+            name += f", seeds {min(test['before'])} to {max(test['before'])}"
         rows.append([name, "before", "", "", mean_of(list(test["before"].values())), "", ""])
         for arm in ARMS:
             own = chosen(runs, arm)
