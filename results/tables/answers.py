@@ -2,7 +2,7 @@
 
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
-from results.tables import long, pays, population, soft_xor
+from results.tables import convert, long, pays, population, soft_xor
 from results.tables.records import ROOT, against, interval, stored, table, verdict
 
 STALLED = 0.12
@@ -12,7 +12,7 @@ STALLED = 0.12
 @table("plan-answers")
 def answers():
     """A row for each line of the plan."""
-    rows = [*_soft_xor(), *_perceptrons(), *_networks_of_images(), *_populations(), *_beyond_the_paper()]
+    rows = [*_soft_xor(), *_perceptrons(), *_networks_of_images(), *_populations(), *_beyond_the_paper(), *_converted()]
     return markdown(("line of the plan", "answer", "by what, or what is missing"), rows)
 
 
@@ -79,6 +79,18 @@ def _beyond_the_paper():
             word = pays.said(comparison, task.figure).replace("does not", "does not pay")
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
     yield pays.ADDITION.label, "begun", f"{_seeds(pays.ADDITION.folder)} of 5 seeds with all arms"
+
+
+def _converted():
+    """The converted CNN, run again as planned; the first comparison of its kind is told beside it, not pooled."""
+    *_, again = (
+        one for one in files.read_json(ROOT / "results" / "convert.json") if one["runs"][0]["network"] == "cnn"
+    )
+    test = {arm: convert.percent(accuracies) for arm, accuracies in again["test"].items()}
+    for other in ("as it is", "widened"):
+        comparison = against(test["converted"], test[other])
+        numbers = f"converted minus {other}: {interval(comparison)} points, {comparison.number} fresh seeds"
+        yield "a converted CNN, Fashion-MNIST", verdict(comparison), numbers
 
 
 def _seeds(folder):
