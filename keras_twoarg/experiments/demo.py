@@ -90,7 +90,7 @@ def run(
 
 def _check_folder(out: Path) -> None:
     """Raise a ValueError if a folder holds what a demo writes and did not write here."""
-    ours = (out / "runs").is_dir()
+    ours = any((out / "runs").glob("*/run.json"))
     if not ours and (
         others := [name for name in ("model.keras", "report.html", "saved_model") if (out / name).exists()]
     ):

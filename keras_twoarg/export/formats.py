@@ -141,7 +141,8 @@ def export(
 
     Args:
         model: A built Keras model.
-        path: Folder for a SavedModel (servers look for versions: `.../name/1`), else a file. It must not exist yet.
+        path: Folder for a SavedModel (servers look for versions: `.../name/1`), else a file with the
+            format's ending. It must not exist yet.
         format: `"tf_saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. Defaults to `"tf_saved_model"`.
         softmax: As in `servable`. Defaults to `False`.
         pixels: As in `servable`. Defaults to `False`.
@@ -158,9 +159,10 @@ def export(
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
     Raises:
-        ValueError: If the format is unknown, or not written from Keras' backend; if the path exists, or the model holds
-            copies of one inner network; if there is a representative dataset for another format, of another shape than
-            the inputs, or not finite.
+        ValueError: If the format is unknown, or not written from Keras' backend; if the path exists, has another ending
+            than the format's, or holds what runtimes take for a pattern (`[]*?`); if the model holds copies of one inner
+            network; if there is a representative dataset for another format, of another shape than the inputs, or not
+            finite.
         ImportError: If a package that writes the format is missing.
 
     Warns:
