@@ -160,9 +160,9 @@ def export(
 
     Raises:
         ValueError: If the format is unknown, or not written from Keras' backend; if the path exists, has another ending
-            than the format's, or holds what runtimes take for a pattern (`[]*?`); if the model holds copies of one inner
-            network; if there is a representative dataset for another format, of another shape than the inputs, or not
-            finite.
+            than the format's, or holds what runtimes take for a pattern (`[]*?`); if the model holds copies of one
+            inner network; if there is a representative dataset for another format, of another shape than the inputs, or
+            not finite.
         ImportError: If a package that writes the format is missing.
 
     Warns:
