@@ -172,12 +172,13 @@ def run(
     later = ("seeds", "first_seed", "arms", "robustness", "points")  # more of these may come later
     settings = {key: value for key, value in plan.to_dict().items() if key not in later}
     settings["fingerprint"] = dataset.fingerprint
+    defaults = Plan(plan.data, ("relu",)).to_dict()  # with the default network, which knows no gru
     # All arms of a seed before the next one: what is there at any time can be compared.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
     if plan.robustness:
         _check_points(plan, dataset, folders)
-    with result_folder(out, settings, "plan.json", defaults=Plan(plan.data, plan.arms).to_dict()):
+    with result_folder(out, settings, "plan.json", defaults=defaults):
         _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
     return folders
 

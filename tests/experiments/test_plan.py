@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import keras
@@ -58,6 +59,17 @@ def test_every_plan_that_comes_along_is_usable(name):
     assert "two_arg" in plan.arms and "relu" in plan.arms
     kinds = {"cnn": "cnn", "lm": "transformer", "resnet": "resnet"}
     assert plan.configuration.architecture == kinds.get(name.split("-")[0], "mlp") or name == "lm-kjv-recurrent"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_that_comes_along_begins(name, tmp_path, monkeypatch):
+    nothing = types.SimpleNamespace(fingerprint="none")
+    monkeypatch.setattr(plans, "load_data", lambda *_: nothing)
+    monkeypatch.setattr(plans, "arm_widths", lambda plan, _: dict.fromkeys(plan.arms, (8,)))
+    monkeypatch.setattr(plans, "_run_all", lambda *_: None)
+    for _ in "begun", "begun again":
+        assert plans.run(read_plan(name), tmp_path, silent)
+    assert json.loads((tmp_path / "plan.json").read_text())["fingerprint"] == "none"
 
 
 def test_changes_replace_what_the_file_says(plan):
