@@ -136,7 +136,7 @@ def test_the_papers_first_surface_is_not_scaled():
     assert in_todays_words({"phi_init_std": None}) == {"phi_init_std": "paper"}  # as version 0.1.0 wrote it
     targets = []
     for std in ("paper", 0.01):
-        configuration = Configuration(phi_init_std=std, pretraining_epochs=20, inner_units=(16,))
+        configuration = Configuration(phi_init_std=std, pretraining_epochs=20)
         inner = networks.make_phi(configuration)
         networks.pretrain_phi(inner, configuration, lambda done, steps: None)
         targets.append(np.std(inner.predict(np.random.default_rng(0).uniform(-5, 5, (500, 2)))))
