@@ -17,7 +17,7 @@ from keras_twoarg import models
 from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.augmentation import crop_flip
-from keras_twoarg.experiments.training.chance import at_chance, chance_warning, reached
+from keras_twoarg.experiments.training.chance import at_chance, chance_warning, judged_epoch, reached
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
@@ -49,7 +49,7 @@ def run_sessions(
         dataset: The data, from `datasets.load`.
         out: Folder for the records, models and snapshots. A finished stage in it is not run again.
         progress: Called with the stage, the epochs or steps done and in all, and a note.
-        say: Called with a warning for people, such as of a run that is at chance after its first epoch.
+        say: Called with a warning for people, such as of a run that is at chance after its first 100 steps.
         **configuration: The attributes of `Configuration`, such as `arm="relu"` or `seed=3`.
 
     Returns:
@@ -129,8 +129,11 @@ class _Run:
 
     def _on_epoch(self, stage: Stage, number: int, epochs: int, logs: Epoch) -> None:
         self.progress(stage, number, epochs, f"val {reached(logs)}, {logs['seconds']:.1f} s an epoch")
-        if number == 1 and at_chance(logs, self.split.y_validation):
-            self.say(chance_warning(stage, logs, self.configuration))
+        configuration = self.configuration
+        samples = configuration.epoch_samples or len(self.split.y_train)
+        judged = judged_epoch(epochs, samples, configuration.batch_size)
+        if number == judged and at_chance(logs, self.split.y_validation):
+            self.say(chance_warning(stage, number, logs, configuration))
 
     def _finish(self, stage: Stage, model: Model, state: Fit) -> Record:
         record = self._record(stage, model, state)

@@ -10,7 +10,7 @@ from keras_twoarg.experiments.plan import read_plan
 from keras_twoarg.experiments.settings import limits_of
 from keras_twoarg.experiments.training import datasets, networks, sessions
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
-from keras_twoarg.experiments.training.chance import at_chance, chance_warning
+from keras_twoarg.experiments.training.chance import at_chance, chance_warning, judged_epoch
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.stages import Stage, in_todays_words
 from tests.helpers import blobs
@@ -185,7 +185,7 @@ def test_a_run_with_every_new_setting_is_recorded(tmp_path):
         weight_decay=0.01, schedule="cosine", warmup_epochs=1, clip_norm=1.0, learning_rate=1e-6,
     )  # fmt: skip
     assert record.settings["schedule"] == "cosine" and record.settings["clip_norm"] == 1.0
-    assert len(said) == at_chance(record.epochs[0], datasets.split(blobs(), 0).y_validation)
+    assert len(said) == at_chance(record.epochs[1], datasets.split(blobs(), 0).y_validation)
 
 
 def ended(accuracy, loss=2.0):
@@ -197,17 +197,23 @@ def test_a_run_at_chance_is_told_what_helps():
     assert all(at_chance(ended(accuracy), labels) for accuracy in (0.1, 0.11, float("nan")))
     assert not at_chance(ended(0.15), labels)
     assert at_chance(ended(0.9), np.array([0] * 9 + [1]))  # nine in ten are of one class
-    said = chance_warning(Stage.JOINT, ended(0.1), Configuration())
+    said = chance_warning(Stage.JOINT, 1, ended(0.1), Configuration())
     assert "10.00%, no better than chance" in said and "--phi-init glorot" in said
     for other in (Configuration(arm="relu"), Configuration(phi_init="glorot")):
-        assert "glorot" not in chance_warning(Stage.JOINT, ended(0.1), other)
+        assert "glorot" not in chance_warning(Stage.JOINT, 1, ended(0.1), other)
+
+
+def test_a_run_is_judged_after_a_hundred_steps():
+    assert judged_epoch(50, 3200, 100) == 4  # epochs of 32 steps: after one of them few networks are above chance
+    assert judged_epoch(50, 40_000, 100) == 1
+    assert judged_epoch(2, 3200, 100) == 2  # the last one, where there are fewer
 
 
 def test_a_regression_at_chance_is_no_better_than_the_mean():
     labels = np.array([-2.0, 2.0])
     assert at_chance(ended(None, loss=4.0), labels) and at_chance(ended(None, loss=float("nan")), labels)
     assert not at_chance(ended(None, loss=3.9), labels)
-    said = chance_warning(Stage.JOINT, ended(None, loss=4.0), Configuration())
+    said = chance_warning(Stage.JOINT, 1, ended(None, loss=4.0), Configuration())
     assert "result is RMSE 2.000, no better than always giving the mean" in said
 
 
