@@ -98,6 +98,14 @@ COMMANDS = {
         "twoarg reproduce lm-pydocs --first-seed 100 --arms two_arg,one_arg,swiglu,gelu,relu_squared",
         "all that are planned; packed with `--ends`",
     ),
+    "results/lm-kjv-recurrent": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 100",
+        "packed with `--ends`",
+    ),
+    "results/pilots/lm-kjv-recurrent": (
+        "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
+        "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",
+    ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",
         "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",

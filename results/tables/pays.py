@@ -24,6 +24,7 @@ PACKED = "results/tables"
 """Start of the names of the folders with tables."""
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
+CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -31,6 +32,7 @@ PARITY = Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps
 NEW_TASKS = (
     TEXT,
     SECOND_TEXT,
+    CELL,
     BICYCLES,
     Task("visits to a doctor, perceptron", f"{PACKED}-randhie", "RMSE"),
     Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
@@ -203,13 +205,27 @@ def pays_seconds():
 @table("pays-second-text")
 def pays_second_text():
     """The second text: every unit's end, beside that of two_arg."""
-    rows, figure = [], FIGURES[SECOND_TEXT.figure]
-    two_arg = of(SECOND_TEXT, "two_arg", figure)
-    for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(SECOND_TEXT.folder)))):
-        own = of(SECOND_TEXT, arm, figure)
-        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[SECOND_TEXT.figure])
-        parameters = f"{runs(SECOND_TEXT.folder, arm)[0].parameters:,}"
-        rows.append((arm, parameters, f"{spread(own, 3, '')} ({each(own, 3)})", ahead))
+    return bits_of_units(SECOND_TEXT)
+
+
+@table("pays-cell")
+def pays_cell():
+    """The recurrent cell: every unit's end, beside that of two_arg."""
+    return bits_of_units(CELL)
+
+
+def bits_of_units(task):
+    """Return a row for each unit of a task of text."""
+    rows, figure = [], FIGURES[task.figure]
+    two_arg = of(task, "two_arg", figure)
+    for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(task.folder)))):
+        everyone = of(task, arm, figure)
+        own = {seed: bits for seed, bits in everyone.items() if bits is not None}
+        ahead = interval(against(two_arg, own), DIGITS[task.figure]) if own and arm != "two_arg" else ""
+        said = f"{spread(own, 3, '')} ({each(own, 3)})" if own else ""
+        diverged = f"diverged in {len(everyone) - len(own)} of {len(everyone)}" if len(own) < len(everyone) else ""
+        parameters = f"{runs(task.folder, arm)[0].parameters:,}"
+        rows.append((arm, parameters, ", ".join(filter(None, (said, diverged))), ahead))
     return markdown(("units", "parameters", "test, bits", "two_arg minus it"), rows)
 
 
