@@ -232,7 +232,7 @@ class TwoArgActivation(PairingLayer):
         sizes = self.units_sizes(inputs)
         if self._without_table(sizes, training):
             return None
-        step, key = shared_table.step(self.inner, self, keras.tree.flatten(inputs)[0]), (grid, training)
+        step, key = shared_table.step(self.inner, self, inputs), (grid, training)
         shared = step.find(key)
         if shared is not None:
             return shared

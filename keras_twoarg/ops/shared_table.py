@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.utils import keras_internals
-from keras_twoarg.utils.types import Layer, Tensor
+from keras_twoarg.utils.types import Layer, Tensor, Tensors
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -83,20 +83,20 @@ class Step:
         raise NotImplementedError
 
 
-def step(inner: Layer, place: Layer, tensor: Tensor) -> Step:
+def step(inner: Layer, place: Layer, inputs: Tensors) -> Step:
     """Return what a place can share now.
 
     Args:
         inner: The inner network, a built Keras layer.
         place: The layer that is being called.
-        tensor: One of its inputs.
+        inputs: Its inputs: any of them may be what a transformation of JAX follows.
     """
     kind = {"tensorflow": _TensorFlowStep, "jax": _JaxStep}.get(keras.backend.backend(), _TorchStep)
-    return kind(inner, place, tensor)
+    return kind(inner, place, inputs)
 
 
 class _TensorFlowStep(Step):
-    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
+    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
         import tensorflow as tf
 
         super().__init__(inner)
@@ -149,14 +149,14 @@ def _recorders(tensors: list[Tensor]) -> int:
 
 
 class _JaxStep(Step):
-    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
+    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
         import jax
         from jax.extend import core
 
         super().__init__(inner)
         self._trace = getattr(core, "get_opaque_trace_state", object)()
         scope, mapped = keras_internals.stateless_scope(), keras_internals.stateless_values() or []
-        traced = isinstance(tensor, jax.core.Tracer) or any(isinstance(v, jax.core.Tracer) for v in self.values)
+        traced = any(isinstance(one, jax.core.Tracer) for one in (*keras.tree.flatten(inputs), *self.values))
         self._origin = (self._trace, self.values)
         if scope is not None:
             self._shelf = _tables.setdefault(scope, {})
@@ -178,7 +178,7 @@ def _is_of(value: object, trace: object) -> bool:
 
 
 class _TorchStep(Step):
-    def __init__(self, inner: Layer, place: Layer, tensor: Tensor) -> None:
+    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
         import torch
 
         super().__init__(inner)

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
-from keras_twoarg.ops import table
+from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.look_up import look_up
 from tests.helpers import gradients, phi_in_float64, shared_mlp
 
@@ -213,6 +213,24 @@ def test_sequences_of_no_steps_are_looked_up_in_batches_of_any_size(pairing):
     inputs = keras.Input((0, 8))
     model = keras.Model(inputs, TwoArgActivation(evaluation="interpolated", pairing=pairing)(inputs))
     assert model.predict(np.zeros((3, 0, 8), "float32"), verbose=0).shape == (3, 0, 4)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX's traces")
+@pytest.mark.parametrize("traced", [0, 1])
+def test_a_table_stays_in_its_trace_whichever_argument_is_traced(traced, rng):
+    import jax
+
+    layer, x = TwoArgActivation(evaluation="interpolated"), rng.normal(size=(2, 100, 100)).astype("float32")
+    layer.build([x.shape[1:]] * 2)
+
+    both = list(map(jax.numpy.asarray, x))
+
+    def call(one):
+        return layer([one if place == traced else both[place] for place in range(2)])
+
+    values = jax.jit(call)(x[traced])
+    assert not shared_table._tables.get(layer.inner)
+    np.testing.assert_allclose(values, layer(list(x)), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's transformations")
