@@ -222,8 +222,11 @@ class InnerNetwork(keras.layers.Layer):
         path = _keras_file(path)
         if not path.is_file():
             raise ValueError(f"There is no file {path}")
+        from keras_twoarg.layers.sharing import out_of_scope  # which imports this module
+
         try:
-            model = keras.models.load_model(path, compile=False)
+            with out_of_scope():
+                model = keras.models.load_model(path, compile=False)
         except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(f"Keras cannot load {path}: {error}") from error
         networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]

@@ -73,6 +73,16 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
         _scope.reset(token)
 
 
+@contextmanager
+def out_of_scope() -> Iterator[None]:
+    """Rebuild what is rebuilt within as if no `sharing_scope` were open around it."""
+    token = _scope.set(None)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
 def clone_model(model: Model, **kwargs: object) -> Model:
     """Do what `keras.models.clone_model` does, and keep one inner network one.
 

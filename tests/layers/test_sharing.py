@@ -345,3 +345,12 @@ def test_two_files_that_are_loaded_in_one_scope_share_their_phi(tmp_path, x):
         first, second = map(keras.models.load_model, paths)
     assert first.layers[0].inner is second.layers[0].inner is not phi
     np.testing.assert_array_equal(first.layers[0].inner.get_weights()[0], phi.get_weights()[0])
+
+
+def test_a_phi_that_is_loaded_within_a_scope_is_a_network_of_its_own(tmp_path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((6,)), TwoArgActivation(InnerNetwork((5,)))]).save(path)
+    with sharing_scope():
+        model = keras.models.load_model(path)
+        first, second = InnerNetwork.load(path), InnerNetwork.load(path)
+    assert len({id(model.layers[0].inner), id(first), id(second)}) == 3
