@@ -313,9 +313,12 @@ def _positive(name: str, value: object) -> int:
 def _without_weights(activation: Function) -> Function:
     """Return an activation function, or raise a ValueError if it is a layer with weights: phi has none but its own."""
     if isinstance(activation, keras.layers.Layer):
-        copy = type(activation).from_config(activation.get_config())
-        copy.build((None, 1))
-        if copy.weights:
+        try:
+            layer = type(activation).from_config(activation.get_config())
+            layer.build((None, 1))
+        except (NotImplementedError, TypeError, ValueError):
+            layer = activation  # no file will hold it, as a Lambda of Python's; it may well be called
+        if layer.weights:
             raise ValueError(
                 "`activation` must have no weights: all hidden layers of phi apply one and the same function. "
                 f"Received: activation={activation!r}"

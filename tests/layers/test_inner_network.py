@@ -157,3 +157,19 @@ def test_an_activation_with_weights_is_refused():
     with pytest.raises(ValueError, match="must have no weights"):
         InnerNetwork(activation=keras.layers.PReLU())
     assert InnerNetwork(activation=keras.layers.LeakyReLU()).predict(np.ones((1, 2), "float32")).shape == (1, 1)
+
+
+def test_a_layer_without_a_config_may_be_the_activation():
+    class Unknown(keras.layers.Layer):
+        def __init__(self, slope):
+            super().__init__()
+            self.slope = slope
+
+        def call(self, x):
+            return self.slope * x
+
+        def get_config(self):
+            raise NotImplementedError
+
+    for activation in (keras.layers.Lambda(lambda x: 2 * x), Unknown(2.0)):
+        assert InnerNetwork((3,), activation).predict(np.ones((4, 2), "float32")).shape == (4, 1)
