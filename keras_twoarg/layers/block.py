@@ -7,6 +7,7 @@ from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.keras_internals import renew_parameters
 
 
 class Block:
@@ -44,6 +45,8 @@ class Block:
         """Set an attribute; `inner` is that of the place."""
         if name == "inner":
             setattr(self.place, "inner", value)  # noqa: B010 (a property for readers, see CellTypes)
+            for layer in (self, self.place):
+                renew_parameters(layer)
         else:
             super().__setattr__(name, value)
 

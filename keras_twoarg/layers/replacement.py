@@ -2,7 +2,13 @@
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import places_of
-from keras_twoarg.utils.keras_internals import are_in_scope, renew_optimizer, scope_of
+from keras_twoarg.utils.keras_internals import (
+    are_in_scope,
+    flatten_layers,
+    renew_optimizer,
+    renew_parameters,
+    scope_of,
+)
 from keras_twoarg.utils.types import Model
 
 
@@ -54,4 +60,6 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
     with scope_of(model):
         for layer in places:
             layer.inner = inner
+    for part in flatten_layers(model):
+        renew_parameters(part)
     renew_optimizer(model)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, describe, set_phi
+from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgDense, assert_shared, describe, set_phi
 from tests.helpers import BACKEND, inner_networks, phi_in_float64, shared_mlp
 
 
@@ -132,6 +132,18 @@ def test_torch_trains_and_stores_the_new_phi(replace, rng):
     assert all(id(weight.value) in listed for weight in other.weights)
     assert not any(id(weight.value) in listed for weight in before.weights)
     assert {(2, 5), (5, 1)} <= {tuple(value.shape) for value in model.state_dict().values()}
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own lists")
+@pytest.mark.parametrize("replace", [set_phi, lambda block, phi: setattr(block, "inner", phi)])
+def test_torch_lists_the_new_phi_of_a_block_without_a_model(replace, rng):
+    block = TwoArgDense(4, seeded())
+    block(rng.normal(size=(2, 6)).astype("float32"))
+    before, other = block.inner, seeded()
+    replace(block, other)
+    listed = {id(parameter) for parameter in block.parameters()}
+    assert listed == {id(weight.value) for weight in block.weights}
+    assert not any(id(weight.value) in listed for weight in before.weights)
 
 
 @pytest.mark.slow
