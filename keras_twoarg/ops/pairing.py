@@ -98,9 +98,14 @@ def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
     units, axis = unit_count(x.shape, arity, axis), positive_axis(axis, len(shape))
     lead, rest = shape[:axis], shape[axis + 1 :]
     if pairing == "halves":
-        return ops.moveaxis(ops.reshape(x, (*lead, arity, units, *rest)), axis, -1)
+        return _moved_last(ops.reshape(x, (*lead, arity, units, *rest)), axis)
     tuples = ops.reshape(x, (*lead, units, arity, *rest))
-    return ops.moveaxis(tuples, axis + 1, -1) if rest else tuples
+    return _moved_last(tuples, axis + 1) if rest else tuples
+
+
+def _moved_last(x: Tensor, axis: int) -> Tensor:
+    """Move an axis to the end, as `ops.moveaxis` does, which torch's `vmap` does not know."""
+    return ops.transpose(x, [other for other in range(len(x.shape)) if other != axis] + [axis])
 
 
 def _sizes(x: Tensor) -> Sequence[Any]:

@@ -234,12 +234,16 @@ def test_a_table_stays_in_its_trace_whichever_argument_is_traced(traced, rng):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's transformations")
-def test_torch_transforms_the_look_up():
+@pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_torch_transforms_a_place(evaluation, pairing):
     import torch
 
-    layer, x = TwoArgActivation(evaluation="interpolated"), torch.randn(5, 6)
+    layer, x = TwoArgActivation(evaluation=evaluation, pairing=pairing), torch.randn(5, 6)
     layer.build((None, 6))
     slopes = torch.func.vmap(torch.func.grad(lambda one: layer(one[None]).sum()))(x)
+    mapped = torch.func.vmap(lambda one: layer(one[None])[0])(x)
+    torch.testing.assert_close(mapped, layer(x), rtol=1e-4, atol=1e-5)
     _, change = torch.func.jvp(layer, (x,), (torch.ones_like(x),))
     torch.testing.assert_close(change.sum(1), slopes.sum(1), rtol=1e-4, atol=1e-5)
 
