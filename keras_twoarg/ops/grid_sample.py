@@ -23,7 +23,8 @@ def applies(tuples: torch.Tensor) -> bool:
     `torch.func` transforms the portable look-up.
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch_is_transforming()
-    return tuples.shape[-1] == 2 and tuples.device.type == "cpu" and len(tuples) > 0 and not traced
+    # `len` last: in what is traced it would fix the number of tuples.
+    return tuples.shape[-1] == 2 and tuples.device.type == "cpu" and not traced and len(tuples) > 0
 
 
 def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:

@@ -77,7 +77,7 @@ def units_shape(shape: Shapes, arity: int, axis: int = -1) -> Shape:
         counted = positive_axis(axis, len(shape))
         return (*shape[:counted], units, *shape[counted + 1 :])
     shapes = [tuple(one) for one in shape]
-    if len(shapes) != arity or len(set(shapes)) > 1:
+    if len(shapes) != arity or any(one != shapes[0] for one in shapes):
         raise ValueError(
             f"An inner network of arity {arity} takes one tensor, or a list of {arity} tensors of one shape. "
             f"Received: shapes={shapes}"

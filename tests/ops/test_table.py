@@ -248,6 +248,20 @@ def test_torch_transforms_a_place(evaluation, pairing):
     torch.testing.assert_close(change.sum(1), slopes.sum(1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's programs")
+@pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
+@pytest.mark.parametrize("take", [lambda x: x, lambda x: [x, x + 1]], ids=["halves", "two tensors"])
+def test_a_program_of_torch_takes_any_number_of_samples_and_steps(evaluation, take):
+    import torch
+
+    inputs = keras.Input((None, 6))
+    model = keras.Model(inputs, TwoArgActivation(pairing="halves", evaluation=evaluation)(take(inputs)))
+    sizes = {0: torch.export.Dim("samples"), 1: torch.export.Dim("steps")}
+    program = torch.export.export(model, (torch.zeros(3, 5, 6),), dynamic_shapes=((sizes,),), strict=False)
+    x = torch.randn(4, 7, 6)
+    torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", ["auto", True, False])
 def test_training_lowers_the_loss_however_it_is_compiled(jit_compile, rng):
