@@ -77,10 +77,11 @@ def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
 
 def _check_data(runs: Sequence[StoredRun]) -> None:
     """Raise a ValueError where data of one name are not the same data: their runs cannot be compared."""
-    seen: dict[str, StoredRun] = {}
+    seen: dict[str, tuple[str, StoredRun]] = {}
     for run in (run for run in runs if run.dataset_fingerprint is not None):
-        first = seen.setdefault(run.record.dataset, run)
-        if first.dataset_fingerprint != run.dataset_fingerprint:
+        checksum = str(run.dataset_fingerprint).partition("-")[0]  # a text's context follows, a setting of the run
+        known, first = seen.setdefault(run.record.dataset, (checksum, run))
+        if known != checksum:
             raise ValueError(
                 f"Different data have the name {run.record.dataset}: those of {first.location} and of {run.location}. "
                 "Report them separately, or give the files names of their own and train again"

@@ -293,6 +293,15 @@ def test_different_data_of_one_name_are_refused(tmp_path):
     assert len(read_runs([tmp_path / "a"])) == 1
 
 
+def test_one_text_in_contexts_of_two_lengths_is_the_same_data(tmp_path):
+    for context in (16, 32):
+        folder = tmp_path / str(context)
+        folder.mkdir()
+        record(seed=1, settings={"context": context}).write(folder / "joint.json")
+        files.write_json(folder / "run.json", {"dataset_fingerprint": f"1111-{context}"})
+    assert [group.name for group in group_runs(read_runs([tmp_path]))] == ["relu, context 16", "relu, context 32"]
+
+
 def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
     for arm in ("two_arg", "relu"):
         (tmp_path / "runs" / arm).mkdir(parents=True)
