@@ -43,7 +43,8 @@ def bench(
     if unknown := set(variants) - set(VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(VARIANTS)}")
     names, parts = networks or tuple(NETWORKS), parts or PARTS
-    if out.exists() and "machine" not in (files.read_json(out) or ()):
+    before = files.read_json(out) if out.exists() else {"machine": {}}
+    if not isinstance(before, dict) or not isinstance(before.get("machine"), dict):
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with show_progress() as progress:

@@ -244,7 +244,7 @@ def test_show_names_the_picture_that_it_writes(run, data, tmp_path):
 
 
 def test_bench_does_not_write_onto_another_file(run, tmp_path):
-    for text in ("[1, 2]", '{"name": "my-package"}'):
+    for text in ("[1, 2]", "5", '["machine"]', '{"machine": 3}', '{"name": "my-package"}'):
         (tmp_path / "mine.json").write_text(text)
         assert "--out must be a new file" in mistake(run("bench", "--out", "mine.json", status=2))
         assert (tmp_path / "mine.json").read_text() == text
