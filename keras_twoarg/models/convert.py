@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.compare import compare
 from keras_twoarg.models.conversion.graph import channels, is_graph
@@ -167,8 +168,11 @@ def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
 
 
 def _nothing(model: Model, places: list[Place]) -> str:
-    if not places and any(isinstance(layer, TwoArgActivation) for layer in flatten_layers(model)):
-        return f"The activations of the model {model.name!r} have two arguments already: there is nothing to convert"
+    units = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation | PairActivation)]
+    if not places and units:
+        one = getattr(units[0], "inner", None) is not None and units[0].inner.arity == 1
+        have = "a learned function of one argument" if one else "two arguments already"
+        return f"The activations of the model {model.name!r} have {have}: there is nothing to convert"
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"
     reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])

@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, bake, convert, models
 from keras_twoarg.export import formats
+from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.models.conversion.compare import outputs, random_inputs
 from tests.helpers import BACKEND
 from tests.models.conversion.networks import (
@@ -154,6 +155,9 @@ def subclassed():
     [
         (lambda: of(layers.Dense(3)), {}, "has no activations"),
         (lambda: of(TwoArgActivation(InnerNetwork((4,)))), {}, "two arguments already"),
+        (lambda: of(PairActivation("swiglu")), {}, "two arguments already"),
+        (lambda: of(TwoArgActivation(InnerNetwork((4,), arity=1))), {}, "a learned function of one argument"),
+        (lambda: models.recurrent((4,), 3, widths=(4,)), {}, "two arguments already"),
         (lambda: of(layers.Dense(3, "softmax")), {}, "not elementwise"),
         (lambda: of(layers.Dense(3, "relu")), {}, "gives the model's output"),
         (subclassed, {}, "is subclassed"),

@@ -245,17 +245,18 @@ def _held_activations(operation: keras.Operation) -> str:
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.layers.InputLayer):
         return ""
     names = []
-    for layer in flatten_layers(operation):
+    own = {id(part) for layer in flatten_layers(operation) if _is_ours(layer) for part in flatten_layers(layer)}
+    for layer in (layer for layer in flatten_layers(operation) if id(layer) not in own):
         held = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
         if layer is not operation and not isinstance(layer, keras.layers.Softmax):
             held += [layer] if activations.is_activation(layer) and not held[0] else []
         names += [_name(one) for one in held if one not in (None, keras.activations.linear, keras.activations.softmax)]
-    return ", ".join(dict.fromkeys(names)) if _is_of_known_kind(operation) else ""
+    return ", ".join(dict.fromkeys(names))
 
 
-def _is_of_known_kind(operation: keras.Operation) -> bool:
-    """Exclude the layers of this package: their inner networks are no activations to be converted."""
-    return not type(operation).__module__.startswith("keras_twoarg.")
+def _is_ours(layer: keras.Operation) -> bool:
+    """Tell whether a layer is of this package: what its inner network has inside is no activation to be converted."""
+    return type(layer).__module__.startswith("keras_twoarg.")
 
 
 def _name(activation: Function) -> str:
