@@ -71,7 +71,10 @@ def density(tuples: np.ndarray) -> Density:
     half_cell = EXTENT / (NODES - 1)
     edges = np.linspace(-EXTENT - half_cell, EXTENT + half_cell, NODES + 1)
     if tuples.ndim != 2 or len(tuples) == 0 or not np.isfinite(tuples).all():
-        raise ValueError(f"Expected finite argument tuples of shape (N, arity). Received: shape={tuples.shape}")
+        raise ValueError(
+            f"Expected finite argument tuples of shape (N, arity). Received: shape={tuples.shape}, "
+            f"{np.count_nonzero(~np.isfinite(tuples))} of the values not finite"
+        )
     counts, _ = np.histogramdd(tuples, bins=[edges] * tuples.shape[1])
     return Density(counts / len(tuples), float(1 - counts.sum() / len(tuples)), len(tuples))
 
