@@ -7,6 +7,8 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -260,19 +262,39 @@ def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = N
                 warnings.warn(f"{PORTABLE_ALONE}: {problem}", stacklevel=3)
             return
         if samples is not None:
-            litert_int8.export(model, path, samples)
+            with _unrolled(model):
+                litert_int8.export(model, path, samples)
             return
         if format == "onnx" and keras.backend.backend() == "tensorflow":
             with looking_up_plane_by_plane():
                 model.export(str(path), format=format, verbose=False)
             onnx_file.gather_numbers(path)
             return
-        with looking_up_with(look_up_by_columns if format == "litert" else look_up):
+        if format == "litert":
+            with looking_up_with(look_up_by_columns), _unrolled(model):
+                model.export(str(path), format=format, verbose=False)
+            return
+        with looking_up_with(look_up):
             model.export(str(path), format=format, verbose=False)
     except Exception as error:  # TensorFlow has its own error for a full disk
         if type(error).__name__ == "ResourceExhaustedError":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent.parent)) from error
         raise
+
+
+@contextmanager
+def _unrolled(model: Model) -> Iterator[None]:
+    """Have recurrent layers write out their steps if lengths are known: LiteRT alone has no loops that collect them."""
+    inputs = getattr(model, "inputs", None) or []
+    known = bool(inputs) and all(size is not None for x in inputs for size in x.shape[1:])
+    loops = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    for layer in loops:
+        layer.unroll = known
+    try:
+        yield
+    finally:
+        for layer in loops:
+            layer.unroll = False
 
 
 def _call_once(model: Model) -> None:

@@ -143,6 +143,16 @@ def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
             formats.load(tmp_path / "own.keras")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+def test_a_recurrent_network_runs_in_litert_alone(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    model = models.recurrent((5,), 7, widths=(4,), sequence_width=4, seed=0)
+    formats.export(model, tmp_path / "model.tflite", "litert")
+    assert formats.compare(model, tmp_path / "model.tflite", formats.random_inputs(model, 0), "litert").agrees
+    assert not model.layers[1].unroll
+
+
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="from TensorFlow all formats are written")
 @pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
 def test_what_is_not_written_from_jax_says_from_where_it_is(format, tmp_path):
