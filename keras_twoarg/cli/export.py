@@ -86,6 +86,9 @@ def export(
         agreement = formats.compare(loaded, out, inputs, format_)
     except ImportError as error:
         console.print(f"Not compared. {error}")
+    except BaseException:
+        formats.remove(out, format_)
+        raise
     else:
         console.print(agreement.sentence)
         if not agreement.agrees:

@@ -89,6 +89,15 @@ def test_of_two_exports_to_one_path_the_first_keeps_its_record(folder, monkeypat
     assert (folder / "m.onnx").exists() and not (folder / "recorded-m.onnx.npz").exists()
 
 
+def test_an_export_that_its_runtime_cannot_run_is_not_left(folder, monkeypatch):
+    def no_such_operation(*_):
+        raise RuntimeError("an operation is not supported by this interpreter")
+
+    monkeypatch.setattr(formats, "compare", no_such_operation)
+    assert "not supported" in run("export", "model.keras", "--out", "served/1", status=2)
+    assert not any((folder / "served").iterdir())
+
+
 def test_a_second_file_that_is_there_stays(folder):
     pytest.importorskip("openvino")
     (folder / "model.bin").write_bytes(b"mine")
