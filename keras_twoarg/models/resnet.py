@@ -33,7 +33,7 @@ def resnet(
 
     A convolution, BatchNorm and a unit; then for each width a stage of blocks, each convolution -> BatchNorm -> unit ->
     convolution -> BatchNorm -> sum -> unit; then average pooling, dropout and a linear layer. Each stage but the first
-    halves the image.
+    halves the image. BatchNorm's moving averages have a momentum of 0.9.
 
     Args:
         input_shape: `(height, width, channels)`.
@@ -122,4 +122,5 @@ class _Parts:
         layer: Layer = keras.layers.Conv2D(
             filters, size, strides, "same", blocks.FORMAT, use_bias=False, kernel_initializer=initializer
         )
-        return keras.layers.BatchNormalization()(layer(x))
+        # Keras' momentum of 0.99 takes hundreds of steps; till then products, twenty layers deep, overflow in validation.
+        return keras.layers.BatchNormalization(momentum=0.9)(layer(x))

@@ -56,6 +56,15 @@ def test_it_is_saved_with_one_phi_and_trained(tmp_path, rng):
     assert model.evaluate(x, y, verbose=0) != before
 
 
+@pytest.mark.slow
+def test_units_that_multiply_are_finite_in_validation_after_few_steps(rng):
+    model = models.resnet((8, 8, 3), 4, "product", widths=(4, 6, 8), seed=1)
+    x, y = rng.normal(size=(32, 8, 8, 3)).astype("float32"), rng.integers(0, 4, 32)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, batch_size=32, epochs=40, verbose=0)
+    assert np.isfinite(model.evaluate(x, y, verbose=0))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
