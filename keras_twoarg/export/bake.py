@@ -15,6 +15,7 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.rebuilding import live_config, rebuild
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 from keras_twoarg.utils.weights import copy_weights
 
@@ -272,12 +273,12 @@ def _rebuild(model: Model, grids: Grids) -> Model:
         if isinstance(layer, TwoArgActivation):
             twin: Layer = _baked(layer, grids)
         elif isinstance(layer, TwoArgDense) and isinstance(layer.place, TwoArgActivation):
-            dense = keras.layers.Dense.from_config(layer.dense.get_config())
+            dense = rebuild(layer.dense, live_config(layer.dense))
             both = keras.Sequential([dense, _baked(layer.place, grids)], name=layer.name)
             both.supports_masking = True  # as its layers do
             twin = both
         else:
-            twin = layer.from_config(layer.get_config())
+            twin = rebuild(layer, live_config(layer))
         copies.append((layer, twin))
         return twin
 

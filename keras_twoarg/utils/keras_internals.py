@@ -262,3 +262,9 @@ def torch_is_transforming() -> bool:
 
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
     return peek is not None and peek() is not None
+
+
+def lambda_arguments(layer: Any) -> dict[str, Any]:
+    """Return what a `Lambda` layer was made with, its functions as they are: Keras rebuilds none of them by itself."""
+    held = {"function": layer.function, "output_shape": layer._output_shape, "mask": layer.mask}
+    return {**keras.layers.Layer.get_config(layer), **held, "arguments": layer.arguments}

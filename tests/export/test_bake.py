@@ -453,3 +453,11 @@ def test_the_report_gives_the_nodes_of_each_argument():
         place = TwoArgActivation(InnerNetwork((4,), arity=arity), evaluation=Interpolation(2.0, 41), name="place")
         _, report = bake(keras.Sequential([keras.Input((4,)), place]))
         assert str(report).splitlines()[1].startswith(f"place  {nodes.rjust(5)}  ")
+
+
+def test_functions_of_ones_own_are_baked(rng):
+    stack = [keras.layers.Dense(6), TwoArgActivation(), keras.layers.Lambda(lambda x: ops.square(x) + 1)]
+    model = keras.Sequential([keras.Input((4,)), *stack, keras.layers.Dense(3, lambda x: 2 * x)])
+    x = rng.normal(size=(50, 4)).astype("float32")
+    baked, _ = bake(model, x)
+    np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.05)

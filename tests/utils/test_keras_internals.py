@@ -332,3 +332,12 @@ def test_private_names_of_keras_are_in_one_file_alone():
     assert "_flatten_layers" in private_names(Path(keras_internals.__file__))
     others = {file.name: private_names(file) - own for file in package.rglob("*.py") if file.name not in allowed}
     assert {name: names for name, names in others.items() if names} == {}
+
+
+def test_what_a_lambda_was_made_with():
+    """Without a Lambda's `_output_shape`: copies of a model infer the shape of its outputs, or fail to."""
+    layer = layers.Lambda(lambda x, by: x * by, output_shape=(3,), arguments={"by": 2.0}, name="twice", dtype="float16")
+    copy = layers.Lambda(**keras_internals.lambda_arguments(layer))
+    assert copy.function is layer.function and copy.name == "twice" and copy.compute_dtype == "float16"
+    assert copy.compute_output_shape((None, 7)) == layer.compute_output_shape((None, 7))
+    assert copy.arguments == layer.arguments

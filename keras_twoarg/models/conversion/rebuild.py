@@ -15,6 +15,7 @@ from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
+from keras_twoarg.utils.rebuilding import live_config, rebuild
 from keras_twoarg.utils.types import Config, Model, Outputs
 
 SECOND = "_apical"
@@ -81,7 +82,7 @@ class Rebuilder:
         """Return what one call of the old graph gives in the new one."""
         operation, place = call.operation, self._places.get(call.key)
         if call.is_input:
-            return _revive(operation, self._config(operation)).output
+            return rebuild(operation, self._config(operation)).output
         args, kwargs = graph.arguments(call)
         if is_graph(operation):
             return self._rebuild(operation, f"{prefix}{operation.name}/")(*args, **kwargs)
@@ -107,7 +108,7 @@ class Rebuilder:
 
     def _copy(self, operation: keras.Operation) -> keras.Operation:
         if id(operation) not in self._copy_of:
-            copy = _revive(operation, self._config(operation))
+            copy = rebuild(operation, self._config(operation))
             if getattr(copy, "trainable", False) and not operation.trainable:
                 copy.trainable = False  # a config of one's own may not say so
             self._copy_of[id(operation)] = copy
@@ -120,13 +121,13 @@ class Rebuilder:
             config: Config = _with_other_seeds(self._config(layer))
             for key in ("lora_rank", "lora_alpha"):  # all of it is trained
                 config.pop(key, None)
-            second = self._second_of[id(layer)] = _revive(layer, {**config, "name": name})
+            second = self._second_of[id(layer)] = rebuild(layer, {**config, "name": name})
             second.trainable = True  # its weights and statistics are new, whether the first path is frozen or not
             self.new_layers.append(prefix + name)
         return self._second_of[id(layer)]
 
     def _config(self, operation: keras.Operation) -> Config:
-        config = {**operation.get_config(), **self._changes.get(id(operation), {})}
+        config = {**live_config(operation), **self._changes.get(id(operation), {})}
         if id(operation) in self._linear_now:
             config |= {"activation": "linear", "activity_regularizer": None}
         return config
@@ -186,18 +187,6 @@ def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
         raise ValueError(
             f"The model {model.name!r} of class {kind.__name__} cannot be made from its inputs and outputs alone "
             f"({error}). Convert keras.Model(model.inputs, model.outputs) instead"
-        ) from error
-
-
-def _revive(operation: keras.Operation, config: Config) -> keras.Operation:
-    kind = type(operation)
-    try:
-        return kind.from_config(config)
-    except (TypeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise ValueError(
-            f"The layer {operation.name!r} of class {kind.__name__} cannot be rebuilt from its config ({reason}). "
-            "Define get_config, as for saving"
         ) from error
 
 

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, convert
 from tests.models.conversion.networks import (
+    of,
     reasons,
     resnet,
     settle,
@@ -81,3 +82,17 @@ def test_a_model_class_with_its_own_training_step_stays():
     x = keras.Input((3,))
     converted, _ = convert(Own(x, layers.Dense(2)(layers.Dense(4, "relu")(x))))
     assert isinstance(converted, Own)
+
+
+def test_functions_of_ones_own_stay():
+    def shifted(x):
+        return x + 1
+
+    model = of(
+        layers.Dense(6, "relu"),
+        layers.Lambda(lambda x: ops.square(x), output_shape=(6,)),
+        layers.Dense(3, lambda x: ops.tanh(x), kernel_regularizer=lambda w: ops.sum(w), name="output"),
+        layers.Activation(shifted),
+    )
+    converted, report = convert(settle(model), where="dense.*")
+    assert report.difference < 1e-6 and len(converted.losses) == len(model.losses) == 1

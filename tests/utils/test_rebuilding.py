@@ -1,0 +1,63 @@
+"""A layer made anew has the functions of the one that it was made from."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_twoarg.utils.rebuilding import live_config, rebuild
+
+pytestmark = pytest.mark.jax
+
+X = np.array([[-2.0, 0.5, 3.0]], "float32")
+
+
+def doubled(x):
+    return 2 * x
+
+
+def absolute(weight):
+    return 0.1 * ops.sum(ops.abs(weight))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.Lambda(lambda x: ops.square(x) + 1),
+        lambda: layers.Lambda(lambda x, by: x * by, output_shape=(3,), arguments={"by": 3.0}),
+        lambda: layers.Activation(lambda x: ops.square(x)),
+        lambda: layers.Activation(doubled),
+        lambda: layers.TimeDistributed(layers.Activation(doubled)),
+        lambda: layers.Dense(3, doubled, kernel_initializer="ones", kernel_regularizer=absolute),
+        lambda: layers.EinsumDense("ab,bc->ac", 3, lambda x: x * x, kernel_initializer="ones"),
+    ],
+)
+def test_functions_are_kept_registered_or_not(make):
+    layer = make()
+    x = X[:, None] if isinstance(layer, layers.Wrapper) else X
+    copy = rebuild(layer, live_config(layer))
+    assert copy is not layer and copy.name == layer.name
+    np.testing.assert_array_equal(copy(x), layer(x))
+    assert len(copy.losses) == len(layer.losses)
+
+
+def test_a_config_may_be_changed():
+    layer = layers.Dense(3, doubled)
+    copy = rebuild(layer, {**live_config(layer), "activation": "linear", "units": 5})
+    assert copy.activation is keras.activations.linear and copy.units == 5 and layer.activation is doubled
+
+
+class OfAnObject(layers.Layer):
+    """Has no config, as its argument is none that Keras writes."""
+
+    def __init__(self, value, **kwargs):
+        super().__init__(**kwargs)
+
+
+def test_what_cannot_be_rebuilt_is_named():
+    layer = OfAnObject(object(), name="own")
+    with pytest.raises(ValueError, match="The layer 'own' of class OfAnObject cannot be rebuilt.*Define get_config"):
+        live_config(layer)
+    dense = layers.Dense(3, name="dense")
+    with pytest.raises(ValueError, match=r"The layer 'dense' .*\(Could not interpret activation.*no such"):
+        rebuild(dense, {**live_config(dense), "activation": "no such"})
