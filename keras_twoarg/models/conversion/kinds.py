@@ -1,5 +1,6 @@
 """One phi for each kind of activation in a model."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,9 +98,10 @@ def _kinds(places: list[Place]) -> list[_Kind]:
 
 
 def _new(kind: _Kind, names: set[str], only: bool) -> Phi:
-    name, number = "phi" if only else f"phi_{kind.label}", 2
+    label = re.sub(r"[^\w.]", "", kind.label)  # TensorFlow has no scope of the name "<lambda>"
+    name, number = "phi" if only else f"phi_{label}", 2
     while name in names:
-        name, number = f"phi_{kind.label}_{number}", number + 1
+        name, number = f"phi_{label}_{number}", number + 1
     names.add(name)
     return _written(InnerNetwork(name=name, dtype=kind.places[0].policy), kind.function)
 

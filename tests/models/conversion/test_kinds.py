@@ -30,6 +30,13 @@ def test_one_phi_for_each_kind_of_activation():
     assert units(converted)[0].inner is units(converted)[1].inner is not units(converted)[2].inner
 
 
+def test_the_phi_of_a_lambda_has_a_name_that_tensorflow_takes():
+    model = of(layers.Dense(5, "relu"), layers.Dense(5, lambda x: ops.maximum(x, 0.1 * x)), layers.Dense(1))
+    converted, report = convert(model)
+    assert [place.phi for place in report.places] == ["phi_relu", "phi_lambda"]
+    converted.predict(np.ones((2, 4), "float32"), verbose=0)
+
+
 @pytest.mark.parametrize("settings", [{"max_value": 20.0}, {"max_value": 12.0}, {"threshold": 11.0}])
 def test_an_activation_that_bends_far_out_is_left_as_it_is(settings):
     stack = [layers.Dense(8), layers.ReLU(), layers.Dense(8), layers.ReLU(**settings, name="bends"), layers.Dense(2)]
