@@ -33,6 +33,12 @@ class Call:
         return id(self.outputs[0])
 
     @property
+    def data(self) -> tuple[keras.KerasTensor, ...]:
+        """The inputs without the mask that Keras hands on to layers and models which take one."""
+        masks = set(map(id, keras.tree.flatten(self.kwargs.get("mask"))))
+        return tuple(tensor for tensor in self.inputs if id(tensor) not in masks)
+
+    @property
     def is_input(self) -> bool:
         """Whether it is one of the model's inputs."""
         return not self.inputs and isinstance(self.operation, keras.layers.InputLayer)

@@ -200,7 +200,7 @@ def _path(call: Call, wiring: Wiring) -> tuple[Call, ...] | str:
             return _quantized(operation) or (maker, *reversed(between))
         if activations.is_linear(operation, DEPTHWISE) and own is None:
             depthwise = (maker, *reversed(between))
-        elif not isinstance(operation, _BETWEEN) or len(maker.inputs) != 1:
+        elif not isinstance(operation, _BETWEEN) or len(maker.data) != 1:
             return depthwise or f"its values come from {_describe(maker)}, not from one linear layer"
         between.append(maker)
         tensor = maker.inputs[0]
@@ -212,7 +212,7 @@ def _describe(call: Call) -> str:
         return "the model's input"
     if is_graph(call.operation):
         return f"the model {name!r}"
-    if len(call.inputs) > 1:
+    if len(call.data) > 1:
         return f"{name!r}, which several layers feed"
     if activations.is_activation(call.operation) or activations.own_activation(call.operation) is not None:
         return f"the activation of {name!r}"

@@ -115,7 +115,7 @@ class _Channels:
                 self.nested_inputs.append((call.operation, widths.get(call.key, Width(0))))
                 widths.setdefault(call.key, Width(call.outputs[0].shape[-1] or 0 if call.outputs[0].shape else 0))
                 continue
-            incoming = [widths[id(tensor)] for tensor in call.inputs]
+            incoming = [widths[id(tensor)] for tensor in call.data]
             if is_graph(call.operation):
                 returned = self._walk(call.operation, incoming)
             else:

@@ -111,6 +111,19 @@ def test_activations_inside_of_custom_layers_and_wrappers_are_listed():
     assert "inside of TimeDistributed" in reasons(report)["wrapped"] and "gates" in reasons(report)["both"]
 
 
+def test_a_mask_is_no_second_input():
+    tokens = keras.Input((6,), dtype="int32")
+    x = layers.Dense(16)(layers.Embedding(9, 4, mask_zero=True)(tokens))
+    x = layers.ReLU(name="masked")(layers.BatchNormalization()(x))
+    x = layers.TimeDistributed(layers.Dense(5))(x)
+    x = layers.Dense(24)(layers.ReLU(name="wrapped")(x))
+    x = layers.ReLU(name="pooled")(layers.GlobalAveragePooling1D()(x))
+    model = keras.Model(tokens, layers.Dense(3)(x))
+    _, report = convert(settle(model))
+    assert [place.name for place in report.places] == ["masked", "pooled"] and report.difference < 1e-6
+    assert reasons(report)["wrapped"].startswith("its values come from TimeDistributed")
+
+
 @pytest.mark.slow
 def test_a_quantized_layer_is_left():
     model = of(layers.Dense(8, "relu"), layers.Dense(2))

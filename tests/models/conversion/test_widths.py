@@ -57,6 +57,15 @@ def test_channels_that_a_layer_without_known_shapes_reads_are_fixed():
     assert units["fixed"] == (16, 16) and units["free"][1] < 64
 
 
+def test_masks_are_no_tensors_whose_widths_count():
+    tokens = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 8, mask_zero=True)(tokens)
+    stack = [layers.Dense(200), layers.BatchNormalization(), layers.ReLU(name="relu"), layers.Dense(8)]
+    x = keras.Sequential([keras.Input((6, 8)), *stack], name="nested")(x)
+    _, units = converted(keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(x))))
+    assert units["nested/relu"][1] < 200
+
+
 @pytest.mark.parametrize("format_", ["channels_first"])
 def test_channels_first_is_said_to_have_no_width(format_):
     image = keras.Input((3, 8, 8))
