@@ -137,9 +137,12 @@ def _lambda_is_activation(layer: keras.layers.Layer) -> bool:
 
 
 def _on_arrays(function: Function) -> ArrayFunction:
+    # A layer with mixed precision, called as a whole, would round its inputs: phi would be fitted to a staircase.
+    compute = function.call if isinstance(function, keras.layers.Layer) else function
+
     def call(values: np.ndarray) -> np.ndarray:
         tensor = keras.ops.convert_to_tensor(np.asarray(values, "float32"))
-        return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(function(tensor), "float32")))
+        return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(compute(tensor), "float32")))
 
     return call
 

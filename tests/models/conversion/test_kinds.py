@@ -30,6 +30,17 @@ def test_one_phi_for_each_kind_of_activation():
     assert units(converted)[0].inner is units(converted)[1].inner is not units(converted)[2].inner
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_in_mixed_precision_phi_is_the_activation_and_one(policy):
+    stack = [layers.Dense(5), layers.ReLU(), layers.Dense(5, "relu"), layers.Dense(5), layers.LeakyReLU()]
+    model = of(*stack, layers.Dense(1))
+    for layer in model.layers:
+        layer.dtype_policy = policy
+    _, report = convert(model)
+    assert [place.phi for place in report.places] == ["phi_relu", "phi_relu", "phi_leaky_relu"]
+    assert max(place.error for place in report.places) < 1e-6
+
+
 def test_the_phi_of_a_lambda_has_a_name_that_tensorflow_takes():
     model = of(layers.Dense(5, "relu"), layers.Dense(5, lambda x: ops.maximum(x, 0.1 * x)), layers.Dense(1))
     converted, report = convert(model)
