@@ -144,6 +144,7 @@ class Model(Layer, Protocol):
     """A Keras model."""
 
     optimizer: Optimizer
+    dtype_policy: Any
     loss: object
     train_function: Callable[..., object] | None
     test_function: Callable[..., object] | None

@@ -182,12 +182,15 @@ def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
     # Given to the constructor, as Keras does in loading, the setting leaves each layer its own; the setter would not.
     frozen: Any = {} if model.trainable else {"trainable": False}
     try:
-        return kind(inputs, outputs, name=model.name, **frozen)
+        copy = kind(inputs, outputs, name=model.name, **frozen)
     except TypeError as error:
         raise ValueError(
             f"The model {model.name!r} of class {kind.__name__} cannot be made from its inputs and outputs alone "
             f"({error}). Convert keras.Model(model.inputs, model.outputs) instead"
         ) from error
+    if model.dtype_policy.quantization_mode is None:  # another one would quantize the layers
+        copy.dtype_policy = model.dtype_policy  # by which `compile` scales the loss
+    return copy
 
 
 def _with_other_seeds(config: Any) -> Any:

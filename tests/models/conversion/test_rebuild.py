@@ -57,6 +57,16 @@ def test_in_a_frozen_model_what_is_new_learns_and_nothing_else(tmp_path, frozen_
         assert len(model.trainable_weights) == 7 + 2 + (0 if frozen_phi else 4)
 
 
+def test_the_loss_is_scaled_where_it_was():
+    inner = of(layers.Dense(6, "relu"), layers.Dense(4))
+    model = of(inner, layers.Dense(1))
+    model.dtype_policy = inner.dtype_policy = "mixed_float16"
+    converted, _ = convert(model)
+    assert converted.dtype_policy.name == converted.get_layer(inner.name).dtype_policy.name == "mixed_float16"
+    converted.compile("adam", "mse")
+    assert isinstance(converted.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 def test_masks_reach_what_is_behind_the_units():
     tokens = keras.Input((6,), dtype="int32")
     x = layers.Dense(5, activation="relu")(layers.Embedding(9, 4, mask_zero=True)(tokens))
