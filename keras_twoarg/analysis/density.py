@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, places_of
 from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
 from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 
@@ -94,8 +94,9 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         x: Inputs of the model, an array, or several in a list or dict. A few hundred samples draw a density.
 
     Returns:
-        For each place, by the layer's name and in the order of computation, an array `(N, arity)`. Of a recurrent layer
-        every step's; on TensorFlow the first step's are there twice, as Keras computes it twice.
+        For each place, by the layer's name (with a number where several have one) and in the order of computation, an
+        array `(N, arity)`. Of a recurrent layer every step's; on TensorFlow the first step's are there twice, as Keras
+        computes it twice.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -121,11 +122,12 @@ def inner_network(model: Model) -> InnerNetwork:
 @contextmanager
 def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray]]) -> Iterator[None]:
     """Keep what the layers' `call` receives, while the model runs eagerly."""
+    names = names_of(layers)
 
     def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def record(inputs: Tensors, **kwargs: object) -> Tensor:
             array = keras.ops.convert_to_numpy(keras.ops.cast(layer.tuples(inputs), "float32"))
-            tuples.setdefault(layer.name, []).append(array.reshape(-1, layer.arity))
+            tuples.setdefault(names[layer], []).append(array.reshape(-1, layer.arity))
             return call(inputs, **kwargs)
 
         return record

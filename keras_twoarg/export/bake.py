@@ -11,7 +11,7 @@ from keras_twoarg.export.baking_report import BakingReport, Place
 from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.sharing import clone_model
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation, places_of
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, places_of
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
@@ -27,8 +27,8 @@ RESOLUTIONS = (17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025)
 
 _MARGIN = 1.05
 
-Grids = dict[str, Interpolation]
-"""Each place's nodes, by the layer's name."""
+Grids = dict[TwoArgActivation, Interpolation]
+"""Each place's nodes."""
 
 
 def bake(
@@ -89,7 +89,7 @@ def bake(
     check_finite(model)
     samples = None if calibration is None else data.checked(model, calibration)
     arguments = data.arguments(model, places, samples)
-    grids = {place.name: _grid(place, arguments[place.name], tolerance) for place in places}
+    grids = {place: _grid(place, arguments[name], tolerance) for place, name in names_of(places).items()}
     if samples is None:
         return _rebuild(model, grids), BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
     baked, grids, measured = _hold(model, places, grids, samples, labels, task, most_changed, tolerance)
@@ -125,9 +125,6 @@ def _places(model: Model) -> list[TwoArgActivation]:
     places = places_of(model, "to bake")
     if any(place.arity > 2 for place in places):
         raise ValueError("A table takes one or two arguments. Received: an inner network of arity 3 or more")
-    names = [place.name for place in places]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"Each place needs a name of its own, also in nested models. Received twice: {twice}")
     return places
 
 
@@ -192,12 +189,12 @@ def _finer(places: Sequence[TwoArgActivation], grids: Grids) -> Grids:
     """Double the nodes of the places that were exact, up to the finest table."""
 
     def doubled(place: TwoArgActivation) -> Interpolation:
-        grid = grids[place.name]
+        grid = grids[place]
         if place.evaluation_in_use != "exact":
             return grid
         return replace(grid, resolution=min(2 * grid.resolution - 1, RESOLUTIONS[-1]))
 
-    return {place.name: doubled(place) for place in places}
+    return {place: doubled(place) for place in places}
 
 
 def _not_held(changes: Changes, most_changed: float, tolerance: float) -> str:
@@ -230,10 +227,11 @@ def _accuracy(columns: list[np.ndarray], labels: ArrayLike, tasks: list[tuple[st
 def _report_places(
     places: Sequence[TwoArgActivation], grids: Grids, arguments: dict[str, data.Arguments]
 ) -> tuple[Place, ...]:
-    return tuple(_report_place(place, grids[place.name], arguments[place.name].tuples) for place in places)
+    names = names_of(places).items()
+    return tuple(_report_place(place, name, grids[place], arguments[name].tuples) for place, name in names)
 
 
-def _report_place(place: TwoArgActivation, grid: Interpolation, tuples: np.ndarray) -> Place:
+def _report_place(place: TwoArgActivation, name: str, grid: Interpolation, tuples: np.ndarray) -> Place:
     values = place.inner.predict(grid.nodes(place.arity))
     plane = Interpolation(grid.extent, min(4 * grid.resolution, 520)).nodes(place.arity)
 
@@ -243,7 +241,7 @@ def _report_place(place: TwoArgActivation, grid: Interpolation, tuples: np.ndarr
 
     on_data, on_plane = error(tuples), error(plane)
     return Place(
-        name=place.name,
+        name=name,
         before="exact" if place.evaluation_in_use == "exact" else "interpolated",
         extent=grid.extent,
         resolution=grid.resolution,
@@ -311,6 +309,6 @@ def _fill(layer: Layer, twin: Layer) -> None:
 
 def _baked(place: TwoArgActivation, grids: Grids) -> BakedActivation:
     return BakedActivation(
-        grids[place.name], place.arity, place.pairing, getattr(place, "pool_size", None),
+        grids[place], place.arity, place.pairing, getattr(place, "pool_size", None),
         axis=place.axis, name=place.name, dtype=place.dtype_policy,
     )  # fmt: skip

@@ -11,7 +11,7 @@ class Place:
     """What baking did at one place. Errors are those of the table against the exact phi.
 
     Attributes:
-        name: The layer's name.
+        name: The layer's name, with a number where several have one.
         before: `"exact"`, or `"interpolated"`: then the table is the one that the model has been using.
         extent: The table's nodes lie on [-extent, extent] along each argument.
         resolution: Nodes along each argument.

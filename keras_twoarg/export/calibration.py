@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.analysis.density import pre_activations
-from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of
 from keras_twoarg.utils.types import Model, Samples, Shape
 
 LOOKED_AT = 2000
@@ -39,19 +39,19 @@ class Arguments:
 
 
 def arguments(model: Model, places: Sequence[TwoArgActivation], samples: Samples | None) -> dict[str, Arguments]:
-    """Return the arguments at each place, by the layer's name; without samples normally distributed ones.
+    """Return the arguments at each place, by its name in `names_of`; without samples normally distributed ones.
 
     Raises:
         ValueError: If they are not finite, or no sample reaches a place.
     """
-    rng = np.random.default_rng(0)
+    rng, names = np.random.default_rng(0), names_of(places)
     if samples is None:
-        drawn = {place.name: rng.normal(size=(DRAWN, place.arity)).astype("float32") for place in places}
+        drawn = {name: rng.normal(size=(DRAWN, place.arity)).astype("float32") for place, name in names.items()}
         return {name: Arguments(tuples, float(np.abs(tuples).max())) for name, tuples in drawn.items()}
     number = number_of(samples)
     spread = np.linspace(0, number - 1, min(number, LOOKED_AT)).round().astype(int)  # data may be sorted by class
     batches = np.array_split(spread, -(-len(spread) // _BATCH))
-    tuples: dict[str, list[np.ndarray]] = {place.name: [] for place in places}
+    tuples: dict[str, list[np.ndarray]] = {name: [] for name in names.values()}
     largest = dict.fromkeys(tuples, 1e-3)
     for batch in batches:
         for name, every in pre_activations(model, _take(samples, batch)).items():

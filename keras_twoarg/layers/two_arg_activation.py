@@ -292,6 +292,18 @@ def places_of(model: Model, purpose: str) -> list[TwoArgActivation]:
     return places
 
 
+def names_of(places: Sequence[TwoArgActivation]) -> dict[TwoArgActivation, str]:
+    """Return a name of its own for each place: the layer's, with a number where layers of nested models share one."""
+    names: dict[TwoArgActivation, str] = {}
+    taken = {place.name for place in places}
+    for place in places:
+        name, number = place.name, 2
+        while name in names.values() or (name in taken and name != place.name):
+            name, number = f"{place.name}_{number}", number + 1
+        names[place] = name
+    return names
+
+
 def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
     """Set how all places of a model evaluate phi; weights and files stay the same.
 
@@ -317,7 +329,7 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
     for layer in places:
         layer.check_evaluation(evaluation)
     _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])
-    return {layer.name: layer.evaluation_in_use for layer in places}
+    return {name: layer.evaluation_in_use for layer, name in names_of(places).items()}
 
 
 def _trace_anew(places: Sequence[TwoArgActivation]) -> None:

@@ -20,6 +20,7 @@ from keras_twoarg import (
     models,
     set_evaluation,
 )  # fmt: skip
+from keras_twoarg.analysis import pre_activations
 from keras_twoarg.export import formats, runtimes
 from keras_twoarg.export.changed_predictions import upper_bound
 from tests.helpers import inner_networks, phi_in_float64, shared_mlp
@@ -461,3 +462,18 @@ def test_functions_of_ones_own_are_baked(rng):
     x = rng.normal(size=(50, 4)).astype("float32")
     baked, _ = bake(model, x)
     np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=0.05)
+
+
+def test_places_of_one_name_in_nested_models_are_baked(rng):
+    def block(name, extent):
+        place = TwoArgActivation(evaluation=Interpolation(extent=extent, resolution=33), name="units")
+        return keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, name="dense"), place], name=name)
+
+    model = keras.Sequential([keras.Input((8,)), block("first", 3.0), block("second", 6.0), keras.layers.Dense(3)])
+    x = rng.normal(size=(50, 8)).astype("float32")
+    baked, report = bake(model, x)
+    assert [(place.name, place.extent) for place in report.places] == [("units", 3.0), ("units_2", 6.0)]
+    np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=1e-5)
+    assert list(set_evaluation(model, "exact")) == ["units", "units_2"]
+    tuples = pre_activations(model, x)
+    assert list(tuples) == ["units", "units_2"] and len(tuples["units_2"]) == 50 * 8
