@@ -266,17 +266,18 @@ def matched_changes(model: Model, places: list[Place], inner_parameters: int) ->
     if abs(parameters(widths) / target - 1) > LARGEST_MISS:
         raise ValueError(
             f"No widths give the converted {model.name!r} its {target:,} parameters: the nearest are "
-            f"{parameters(widths):,}, of which phi has {inner_parameters:,}. {_remedy(target, inner_parameters)}"
+            f"{parameters(widths):,}, of which phi has {inner_parameters:,}. "
+            f"{_remedy(target, parameters(widths) - inner_parameters, inner_parameters)}"
         )
     chosen = dict(zip(free, widths, strict=True))
     return _changes(model, channels, chosen)
 
 
-def _remedy(target: int, inner_parameters: int) -> str:
+def _remedy(target: int, rest: int, inner_parameters: int) -> str:
     """Return what to do about a model that is too small for its phi."""
     for hidden_units in _SMALLER_PHIS:
         number = sum((a + 1) * b for a, b in pairwise((2, *hidden_units, 1)))
-        if number < inner_parameters and number <= target / 4:
+        if number < inner_parameters and number <= target / 4 and rest + number <= (1 + LARGEST_MISS) * target:
             return f"Pass a smaller phi, such as InnerNetwork({hidden_units}) with {number:,}, or use keep='function'"
     return "The model is too small, or too much of it is fixed: use keep='function', or a larger model"
 

@@ -109,3 +109,15 @@ def test_widths_that_match_need_no_warning():
     _, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
     assert (report.parameters_before, report.parameters) == (906, 907)
     assert "whole widths" not in str(report)
+
+
+def test_a_smaller_phi_is_advised_only_where_it_helps():
+    x = keras.Input((8,))
+    y = layers.Dense(16, activation="relu")(x)
+    y = layers.Add()([y, layers.Dense(16, activation="relu")(x)])  # which fixes both
+    model = keras.Model(x, layers.Dense(2)(layers.Dense(2, activation="relu")(y)))
+    with pytest.raises(ValueError, match="too much of it is fixed"):
+        convert(model, InnerNetwork((8, 8)), keep="parameters")
+    small = keras.Sequential([keras.Input((28,)), layers.Dense(16, activation="relu"), layers.Dense(10)])
+    with pytest.raises(ValueError, match=r"Pass a smaller phi, such as InnerNetwork\(\(8, 8\)\)"):
+        convert(small, keep="parameters")
