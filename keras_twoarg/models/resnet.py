@@ -122,5 +122,5 @@ class _Parts:
         layer: Layer = keras.layers.Conv2D(
             filters, size, strides, "same", blocks.FORMAT, use_bias=False, kernel_initializer=initializer
         )
-        # Keras' momentum of 0.99 takes hundreds of steps; till then products, twenty layers deep, overflow in validation.
+        # Keras' momentum of 0.99 takes hundreds of steps; before, deep products overflow in validation.
         return keras.layers.BatchNormalization(momentum=0.9)(layer(x))
