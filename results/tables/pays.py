@@ -48,6 +48,8 @@ TASKS = (
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-cifar10", "accuracy"),
 )
+TIMED_AS = {TEXT: "lm-kjv", SECOND_TEXT: "lm-kjv", CELL: "lm-kjv-recurrent"}
+"""Tasks whose steps were timed apart from their runs, and the plan that was timed: both texts have one Transformer."""
 DIGITS = {"bits": 3, "RMSE": 4, "accuracy": 2, "steps": 0}
 BETTER = {"bits": -1, "RMSE": -1, "accuracy": 1, "steps": -1}
 SOLVED = 0.99
@@ -96,16 +98,16 @@ def seconds_of(task, arm):
 
     Of tables an epoch, the median: their first ones, in which the network is compiled, take most of a run.
     """
-    if task in (TEXT, SECOND_TEXT):  # the same Transformer
-        return timed_steps()[arm]["median"]
+    if task in TIMED_AS:
+        return timed_steps(task)[arm]["median"]
     if task.folder.startswith(PACKED):
         return mean(task, arm, lambda r: float(np.median(r.curve("seconds"))))
     return mean(task, arm, lambda r: r.seconds)
 
 
-def timed_steps():
-    """Return the times of a step of the Transformer, by arm."""
-    return files.read_json(ROOT / "benchmarks" / "two-cores-plans.json")["lm-kjv"]["arms"]
+def timed_steps(task):
+    """Return the times of a step, by arm, of a task whose steps were timed apart from its runs."""
+    return files.read_json(ROOT / "benchmarks" / "two-cores-plans.json")[TIMED_AS[task]]["arms"]
 
 
 def best_fixed(task):
@@ -174,20 +176,32 @@ def pays_drawn():
 
 @table("pays-seconds")
 def pays_seconds():
-    """Text: what a step takes, and where each arm was when the fastest one had ended."""
-    arms = timed_steps()
-    medians = {arm: times["median"] for arm, times in arms.items()}
-    folder, fastest = TEXT.folder, min(medians.values())
+    """The Transformer on text: what a step takes, and where each arm was when the fastest one had ended."""
+    return ends_and_seconds(TEXT)
+
+
+@table("pays-cell")
+def pays_cell():
+    """The recurrent cell, in the same columns."""
+    return ends_and_seconds(CELL)
+
+
+def ends_and_seconds(task):
+    """Return a row for each unit, of its runs that did not diverge: their ends, and how far each had come in seconds."""
+    steps = timed_steps(task)
+    medians = {arm: times["median"] for arm, times in steps.items()}
+    fastest, two_arg = min(medians.values()), of(task, "two_arg", FIGURES[task.figure])
     rows = []
-    for arm, times in arms.items():
-        records = runs(folder, arm)
+    for arm, times in steps.items():
+        everyone = runs(task.folder, arm)
+        records = [record for record in everyone if record.bits is not None]
         at_time = {record.seed: at_equal_seconds(record, medians)[1] / np.log(2) for record in records}
         at_end = {record.seed: record.bits for record in records}
-        two_arg = of(TEXT, "two_arg", FIGURES[TEXT.figure])
-        ahead = "" if arm == "two_arg" else interval(against(two_arg, at_end), DIGITS[TEXT.figure])
+        ahead = "" if arm == "two_arg" else interval(against(two_arg, at_end), DIGITS[task.figure])
         rows.append((
             arm, f"{records[0].parameters:,}", f"{1e3 * times['median']:.0f} ± {1e3 * times['spread']:.0f}",
-            f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""), str(len(at_end)),
+            f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""),
+            str(len(records)) + (f" of {len(everyone)}" if len(records) < len(everyone) else ""),
         ))  # fmt: skip
     columns = (
         "units",
@@ -205,27 +219,13 @@ def pays_seconds():
 @table("pays-second-text")
 def pays_second_text():
     """The second text: every unit's end, beside that of two_arg."""
-    return bits_of_units(SECOND_TEXT)
-
-
-@table("pays-cell")
-def pays_cell():
-    """The recurrent cell: every unit's end, beside that of two_arg."""
-    return bits_of_units(CELL)
-
-
-def bits_of_units(task):
-    """Return a row for each unit of a task of text."""
-    rows, figure = [], FIGURES[task.figure]
-    two_arg = of(task, "two_arg", figure)
-    for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(task.folder)))):
-        everyone = of(task, arm, figure)
-        own = {seed: bits for seed, bits in everyone.items() if bits is not None}
-        ahead = interval(against(two_arg, own), DIGITS[task.figure]) if own and arm != "two_arg" else ""
-        said = f"{spread(own, 3, '')} ({each(own, 3)})" if own else ""
-        diverged = f"diverged in {len(everyone) - len(own)} of {len(everyone)}" if len(own) < len(everyone) else ""
-        parameters = f"{runs(task.folder, arm)[0].parameters:,}"
-        rows.append((arm, parameters, ", ".join(filter(None, (said, diverged))), ahead))
+    rows, figure = [], FIGURES[SECOND_TEXT.figure]
+    two_arg = of(SECOND_TEXT, "two_arg", figure)
+    for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(SECOND_TEXT.folder)))):
+        own = of(SECOND_TEXT, arm, figure)
+        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[SECOND_TEXT.figure])
+        parameters = f"{runs(SECOND_TEXT.folder, arm)[0].parameters:,}"
+        rows.append((arm, parameters, f"{spread(own, 3, '')} ({each(own, 3)})", ahead))
     return markdown(("units", "parameters", "test, bits", "two_arg minus it"), rows)
 
 
