@@ -1,10 +1,13 @@
-"""Seconds of a training step of each arm of a plan, all taking turns.
+"""Seconds of a training step, or of an epoch, of each arm of a plan, all taking turns.
 
-    python benchmarks/plan_steps.py lm-kjv --out benchmarks/two-cores-plans.json
+    python benchmarks/plan_steps.py lm-kjv lm-kjv-recurrent --out benchmarks/two-cores-plans.json
+    KERAS_BACKEND=jax taskset -c 1 python benchmarks/plan_steps.py tables-bikeshare tables-randhie tables-fair \
+        --epochs --out benchmarks/one-core-plans.json
 
 What is at hand for "at equal seconds": runs of a comparison may have been trained while the machine did other work.
 The file holds one entry for each plan; those of other plans stay in it. With `--nodes 81` two_arg is also timed with
-tables of 81 x 81 nodes, as `two_arg_81`.
+tables of 81 x 81 nodes, as `two_arg_81`. With `--epochs` whole epochs are timed, as runs train them: small steps take
+less than a call of one.
 """
 
 import argparse
@@ -17,17 +20,22 @@ from keras_twoarg.experiments import timing
 from keras_twoarg.experiments.plan import arm_widths, load_data, read_plan
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.training_loop import compile_network
-from keras_twoarg.utils import files, versions
+from keras_twoarg.utils import batches, files, versions
 
 
-def steps(arm, plan, dataset, widths, nodes=None):
-    """Return a function that trains one step of an arm's network, with so many nodes along each argument of phi."""
+def training(arm, plan, dataset, widths, whole_epoch, nodes=None):
+    """Return a function that trains one step or epoch of an arm's network, with so many nodes along each argument."""
     configuration = plan.of_run(arm, 0)
     inner = networks.make_phi(configuration) if arm in networks.models.ARMS else None
     if nodes:
         inner.table_resolution = nodes
     model = networks.build_network(configuration, dataset.input_shape, dataset.classes, widths, inner, seed=0)
-    compile_network(model, networks.make_optimizer(configuration, configuration.epochs, len(dataset.x_train)))
+    split = datasets.split(dataset, 0)
+    optimizer = networks.make_optimizer(configuration, configuration.epochs, len(split.x_train))
+    compile_network(model, optimizer, dataset.task)
+    if whole_epoch:
+        data = batches.for_fit(split.x_train, split.y_train, configuration.batch_size)
+        return partial(model.fit, **data, verbose=0)
     rows = np.random.default_rng(0).permutation(len(dataset.x_train))[: configuration.batch_size]
     return partial(model.train_on_batch, datasets.scale(dataset.x_train[rows]), dataset.y_train[rows])
 
@@ -39,6 +47,7 @@ def main():
     parser.add_argument("--data", help="in the place of the plan's")
     parser.add_argument("--arms", type=lambda names: names.split(","), help="those of the plan, if not all")
     parser.add_argument("--nodes", type=int)
+    parser.add_argument("--epochs", action="store_true")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -46,10 +55,11 @@ def main():
         plan = read_plan(name, data=arguments.data, arms=arguments.arms)
         dataset = load_data(plan)
         widths = arm_widths(plan, dataset)
-        tasks = {arm: steps(arm, plan, dataset, widths[arm]) for arm in plan.arms}
+        timed = partial(training, plan=plan, dataset=dataset, whole_epoch=arguments.epochs)
+        tasks = {arm: timed(arm, widths=widths[arm]) for arm in plan.arms}
         if arguments.nodes:
-            tasks[f"two_arg_{arguments.nodes}"] = steps("two_arg", plan, dataset, widths["two_arg"], arguments.nodes)
-        times = timing.timed(tasks, arguments.rounds, lambda done: None, lambda arm: 5)
+            tasks[f"two_arg_{arguments.nodes}"] = timed("two_arg", widths=widths["two_arg"], nodes=arguments.nodes)
+        times = timing.timed(tasks, arguments.rounds, lambda done: None, lambda arm: 1 if arguments.epochs else 5)
         summaries = {arm: timing.summary(seconds) for arm, seconds in times.items()}
         fastest = min(each["median"] for each in summaries.values())
         for arm, each in summaries.items():
