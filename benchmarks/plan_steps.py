@@ -34,7 +34,8 @@ def training(arm, plan, dataset, widths, whole_epoch, nodes=None):
     optimizer = networks.make_optimizer(configuration, configuration.epochs, len(split.x_train))
     compile_network(model, optimizer, dataset.task)
     if whole_epoch:
-        data = batches.for_fit(split.x_train, split.y_train, configuration.batch_size)
+        part = slice(configuration.epoch_samples or len(split.x_train))
+        data = batches.for_fit(split.x_train[part], split.y_train[part], configuration.batch_size)
         return partial(model.fit, **data, verbose=0)
     rows = np.random.default_rng(0).permutation(len(dataset.x_train))[: configuration.batch_size]
     return partial(model.train_on_batch, datasets.scale(dataset.x_train[rows]), dataset.y_train[rows])

@@ -235,11 +235,11 @@ def step():
     for phrase, names in phrases.items():
         own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
         if "transformer" in names:
-            own.append(pays.timed_steps()["two_arg"]["median"] / pays.timed_steps()["gelu"]["median"])
+            own.append(pays.seconds_of(pays.TEXT, "two_arg") / pays.seconds_of(pays.TEXT, "gelu"))
         parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
-    small = [task for task in pays.NEW_TASKS if task.figure != "bits"]
+    small = [task for task in pays.TIMED if task.figure != "bits"]
     own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
-    return ", ".join([*parts, f"{min(own):.0f} to {max(own):.0f} in epochs of small perceptrons on one core"])
+    return ", ".join([*parts, f"{min(own):.1f} to {max(own):.1f} in small perceptrons"])
 
 
 @table("cost-epochs")
