@@ -189,7 +189,7 @@ def pays_cell():
 
 
 def ends_and_seconds(task):
-    """Return a row for each unit, of its runs that did not diverge: their ends, and what each had reached in seconds."""
+    """Return a row for each unit, of its runs that did not diverge: their ends, and at equal seconds."""
     steps = timed(task)
     medians = {arm: times["median"] for arm, times in steps.items()}
     fastest, two_arg = min(medians.values()), of(task, "two_arg", FIGURES[task.figure])
