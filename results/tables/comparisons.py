@@ -102,6 +102,10 @@ COMMANDS = {
         "twoarg reproduce lm-kjv-recurrent --first-seed 100",
         "packed with `--ends`",
     ),
+    "results/lm-kjv-recurrent-seconds": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 105 --arms ARM --epochs EPOCHS",
+        "EPOCHS 12 of two_arg and one_arg, 15 of gru, 18 of relu and tanh; packed with `--ends`",
+    ),
     "results/pilots/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
         "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",

@@ -26,6 +26,8 @@ PACKED = "results/tables"
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
 CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
+CELL_SECONDS = Task("the same, at equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
+"""Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -216,6 +218,23 @@ def ends_and_seconds(task):
         "seeds",
     )
     return markdown(columns, rows)
+
+
+@table("pays-cell-planned-seconds")
+def pays_cell_planned_seconds():
+    """The recurrent cell, each unit trained for the same seconds: how each ended, beside two_arg."""
+    rows, figure = [], FIGURES[CELL.figure]
+    two_arg = of(CELL_SECONDS, "two_arg", figure)
+    for arm in ("two_arg", "one_arg", "gru", "relu", "tanh"):
+        records, own = runs(CELL_SECONDS.folder, arm), of(CELL_SECONDS, arm, figure)
+        epochs, a_step = len(records[0].epochs), timed(CELL)[arm]["median"]
+        all_steps = epochs * records[0].settings["epoch_samples"] // records[0].settings["batch_size"]
+        validation = spread({r.seed: min(r.curve("val_loss")) / np.log(2) for r in records}, 3, "")
+        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[CELL.figure])
+        rows.append((
+            arm, str(epochs), f"{all_steps * a_step:.0f}", validation, f"{spread(own, 3, '')} ({each(own, 3)})", ahead,
+        ))  # fmt: skip
+    return markdown(("units", "epochs", "seconds of its steps", "validation", "test, bits", "two_arg minus it"), rows)
 
 
 @table("pays-second-text")
