@@ -209,7 +209,8 @@ def test_the_command_counts_changed_predictions_and_serve_check_does(folder):
     assert "agrees:" in said and "DIFFERS" not in said
     with np.load(folder / "served" / "recorded-model.tflite.npz") as record:
         arrays = dict(record)
-    np.savez(folder / "served" / "recorded-model.tflite.npz", **{**arrays, "outputs": np.roll(arrays["outputs"], 1, axis=-1)})
+    arrays["outputs"] = np.roll(arrays["outputs"], 1, axis=-1)
+    np.savez(folder / "served" / "recorded-model.tflite.npz", **arrays)
     assert "DIFFERS:" in run("serve-check", "served", status=1)
     assert "exists already" in run(*int8, "--out", "served/model.tflite", status=2)
 
