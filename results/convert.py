@@ -3,7 +3,7 @@
     python results/convert.py --data mnist.npz --out convert-mnist
     python results/convert.py --data fashion_mnist.npz --out convert-fashion
     python results/convert.py --network cnn --data fashion_mnist.npz --out convert-cnn         # an hour on one core
-    python results/convert.py --network mobilenet --data cifar10.npz --out convert-mobilenet   # four hours on one core
+    python results/convert.py --network mobilenet --data cifar10.npz --out convert-mobilenet   # hours on one core
     python results/convert.py --seeds 0 --before 2 --after 2 --out look                        # at 5,000 digits
     python results/convert.py --pack results/convert.json convert-fashion --to results/convert.json
 

@@ -71,7 +71,7 @@ def _populations():
 
 
 def _beyond_the_paper():
-    for task in pays.NEW_TASKS:
+    for task in (*pays.NEW_TASKS, pays.CELL_SECONDS):
         for arm in (pays.best_fixed(task), "one_arg"):
             figure = pays.FIGURES[task.figure]
             comparison = against(pays.of(task, "two_arg", figure), pays.of(task, arm, figure))

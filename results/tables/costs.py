@@ -236,10 +236,12 @@ def step():
         own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
         if "transformer" in names:
             own.append(pays.seconds_of(pays.TEXT, "two_arg") / pays.seconds_of(pays.TEXT, "gelu"))
+        if "recurrent" in names:
+            own.append(pays.seconds_of(pays.CELL, "two_arg") / pays.seconds_of(pays.CELL, "tanh"))
         parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
     small = [task for task in pays.TIMED if task.figure != "bits"]
     own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
-    return ", ".join([*parts, f"{min(own):.1f} to {max(own):.1f} in small perceptrons"])
+    return ", ".join([*parts, f"{min(own):.1f} to {max(own):.1f} in small perceptrons on one core"])
 
 
 @table("cost-epochs")

@@ -26,7 +26,7 @@ PACKED = "results/tables"
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
 CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
-CELL_SECONDS = Task("the same, at equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
+CELL_SECONDS = Task("next character, recurrent cell, equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
 """Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
@@ -283,6 +283,7 @@ def pays_tables_seconds():
 README_TASKS = (
     (TEXT, "Transformer, text: bits", ("", "one_arg")),
     (CELL, "RNN, text: bits", ("", "one_arg")),
+    (CELL_SECONDS, "RNN, equal seconds: bits", ("",)),
     (BICYCLES, "MLP, bicycles: RMSE", ("",)),
     (PARITY, "MLP, parity: steps", ("",)),
 )
@@ -298,5 +299,5 @@ def readme_rows():
             difference = against(of(task, "two_arg", figure), of(task, arm, figure))
             word = said(difference, task.figure).replace("does not", "does not pay")
             numbers = (str(difference.number), interval(difference, DIGITS[task.figure]), word)
-            rows.append(("new task", f"{arm}, {label}", *numbers))
+            rows.append(("new", f"{arm}, {label}", *numbers))
     return rows
