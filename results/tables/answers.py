@@ -41,7 +41,13 @@ def _perceptrons():
 def _networks_of_images():
     hours = "60 epochs of half the paper's width: 1.5 hours a run on one core, 25 runs for each data set"
     yield "a-CNN, b-CNN", "not run", hours
-    yield "CNN with a schedule", "begun", f"{_seeds(long.SCHEDULE)} of 5 seeds; half an hour a run on one core"
+    for arm in ("relu", "one_arg"):
+        faster, higher = (compared(arm, long.SCHEDULE) for compared in (long.faster, long.higher))
+        numbers = f"{interval(faster, 1)} epochs, {faster.number} seeds"
+        yield "a-CNN, with a schedule", verdict(faster, -1), f"CIFAR-10, two_arg minus {arm}: {numbers}"
+        numbers = f"{interval(higher)} points, {higher.number} seeds"
+        yield "b-CNN, with a schedule", verdict(higher), f"CIFAR-10, two_arg minus {arm}: {numbers}"
+    yield "the same", "not run", "swiglu and product, which were to follow as far as time goes: 10 runs of half an hour"
     yield "ab-tuned", "not run", "three searches of 40 trials for each of 4 arms; one of 16 trials is there for 2 arms"
     yield "d, e", "not run", "they need the networks of a-CNN; those after 8 epochs were measured"
     yield "stalls", *_stalls()

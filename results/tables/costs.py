@@ -228,7 +228,6 @@ def step():
     phrases = {
         "{} times ReLU's in CNNs and perceptrons": ("cnn32", "cnn32-half", "mlp28", "subclassed"),
         "{} times GELU's in Transformers": ("transformer",),
-        "{} in a converted MobileNetV3Small": ("mobilenet",),
         "{} in recurrent cells": ("recurrent",),
     }
     ratios, parts = _on_backends(), []

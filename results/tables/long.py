@@ -57,9 +57,10 @@ def long_seconds():
     )
 
 
-def faster(arm):
-    """Return two_arg's epochs to 95 % against another arm's."""
-    return against(*(epochs_to(runs(FOLDER, one), THRESHOLD) for one in ("two_arg", arm)))
+def faster(arm, folder=FOLDER):
+    """Return two_arg's epochs to a validation accuracy against another arm's."""
+    threshold = halfway() if folder == SCHEDULE else THRESHOLD
+    return against(*(epochs_to(runs(folder, one), threshold) for one in ("two_arg", arm)))
 
 
 def sooner(arm):
@@ -67,6 +68,6 @@ def sooner(arm):
     return against(*(seconds_to(runs(FOLDER, one), THRESHOLD) for one in ("two_arg", arm)))
 
 
-def higher(arm):
+def higher(arm, folder=FOLDER):
     """Return two_arg's test accuracy against another arm's."""
-    return against(*(accuracy(runs(FOLDER, one)) for one in ("two_arg", arm)))
+    return against(*(accuracy(runs(folder, one)) for one in ("two_arg", arm)))

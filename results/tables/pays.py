@@ -8,6 +8,7 @@ import numpy as np
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.models import ARMS
 from keras_twoarg.utils import files
+from results.tables import long
 from results.tables.networks import EARLY, FASHION, MNIST
 from results.tables.records import ROOT, against, each, interval, runs, spread, stored, table, verdict
 
@@ -46,6 +47,7 @@ TASKS = (
     *NEW_TASKS,
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
+    Task("CIFAR-10, CNN, 12 epochs with a schedule", long.SCHEDULE, "accuracy"),
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-fashion", "accuracy"),
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),

@@ -29,6 +29,7 @@ RANDOM = [
 """Runs whose phi started from random surfaces: label, comparison, and what their names begin with."""
 OTHERS = [
     ("Glorot: perceptron, MNIST, 10,000 images", "results/mlp-mnist-starts", "glorot/"),
+    ("Glorot: CNN, CIFAR-10, 12 epochs with a schedule", "results/cnn-cifar10-cosine", ""),
     ("Glorot: CNN, Fashion-MNIST, early training", f"{EARLY}/cnn-fashion-glorot", ""),
     ("Glorot: CNN, CIFAR-10, early training", f"{EARLY}/cnn-cifar10-glorot", ""),
     ("product: perceptron, MNIST, 10,000 images", "results/mlp-mnist-starts", "product/"),
