@@ -66,9 +66,7 @@ class PairActivation(PairingLayer):
 
     def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: object) -> None:
         super().__init__(pairing, axis, **kwargs)
-        if function not in FUNCTIONS:
-            raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
-        self.function = function
+        self.function = check_function(function)
 
     @property
     def arity(self) -> int:
@@ -86,6 +84,13 @@ class PairActivation(PairingLayer):
     def get_config(self) -> Config:
         """Return the constructor's arguments."""
         return {**super().get_config(), "function": self.function}
+
+
+def check_function(function: str) -> str:
+    """Return `function`, or raise a ValueError unless it is the name of a function of two arguments."""
+    if function not in FUNCTIONS:
+        raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
+    return function
 
 
 @cache

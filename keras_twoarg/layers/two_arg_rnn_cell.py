@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_twoarg.layers.block import Block, check_units, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell, check_arguments
 from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors, Variable
-
-ARGUMENTS = ("separate", "mixed")
+from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
+class TwoArgRNNCell(Block, ArgumentsCell):
     """Cell for `keras.layers.RNN` whose units take several arguments, `SimpleRNNCell` otherwise.
 
     With `arguments="separate"` the first (basal) argument is the input's projection and the second (apical) that of the
@@ -98,9 +96,7 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
             seed=seed,
             **kwargs,
         )
-        if arguments not in ARGUMENTS:
-            raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
-        self.arguments = arguments
+        self.arguments = check_arguments(arguments)
         settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.place = place_for(inner, evaluation=evaluation, name=self.name, **settings)
         if arguments == "separate" and self.arity != 2:
@@ -113,44 +109,19 @@ class TwoArgRNNCell(Block, keras.layers.SimpleRNNCell):
 
     def build(self, input_shape: Shape) -> None:
         """Create the kernels, the biases, and phi, unless another place has done so."""
-        width = self.units if self.arguments == "separate" else self.arity * self.units
-        self.kernel = self._add("kernel", (input_shape[-1], width))
-        self.recurrent_kernel = self._add("recurrent", (self.units, width), name="recurrent_kernel")
-        self.bias = self._add("bias", (self.arity * self.units,)) if self.use_bias else None
-        shape = (input_shape[0], self.units)
-        self.place.build([shape, shape] if self.arguments == "separate" else (input_shape[0], width))
+        super().build(input_shape)
+        shape, mixed = (input_shape[0], self.units), (input_shape[0], self.arity * self.units)
+        self.place.build([shape, shape] if self.arguments == "separate" else mixed)
 
-    def _add(self, kind: str, shape: Shape, name: str | None = None) -> Variable:
-        settings = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
-        return self.add_weight(name=name or kind, shape=shape, **settings)
-
-    def call(self, sequence: Tensor, states: Tensors, training: bool = False) -> tuple[Tensor, Tensors]:
-        """Compute one time step: the outputs, which are the new state, and the new state in a list."""
-        state = states[0] if isinstance(states, list | tuple) else states
-        input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
-        if training and input_mask is not None:
-            sequence = sequence * input_mask
-        if training and state_mask is not None:
-            state = state * state_mask
-        from_input, from_state = ops.matmul(sequence, self.kernel), ops.matmul(state, self.recurrent_kernel)
-        outputs = self.place(self._arguments(from_input, from_state), training=training)
-        return outputs, [outputs] if isinstance(states, list | tuple) else outputs
+    def activate(self, arguments: Tensors, training: bool) -> Tensor:
+        """Apply phi to each unit's arguments."""
+        return self.place(arguments, training=training)
 
     def get_dropout_mask(self, step_input: Tensor) -> Tensor | None:
         """Return the mask of the inputs. Keras asks for it before the loop: the time to make phi's table as well."""
         for place in self.places:
             place.enter_loop()
         return super().get_dropout_mask(step_input)
-
-    def _arguments(self, from_input: Tensor, from_state: Tensor) -> Tensors:
-        """Return the pre-activations as the place takes them."""
-        if self.arguments == "mixed":
-            mixed = from_input + from_state
-            return mixed if self.bias is None else mixed + self.bias
-        if self.bias is None:
-            return [from_input, from_state]
-        basal, apical = ops.split(ops.convert_to_tensor(self.bias), 2)
-        return [from_input + basal, from_state + apical]
 
     def get_build_config(self) -> None:
         """Return nothing: the recurrent layer builds its cell, and a config alone must not create weights."""

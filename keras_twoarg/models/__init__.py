@@ -2,6 +2,7 @@
 
 from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
 from keras_twoarg.layers.pair_activation import PairActivation
+from keras_twoarg.layers.pair_rnn_cell import PairRNNCell
 from keras_twoarg.models.blocks import ARMS, arity_of, check_arm, inner_for
 from keras_twoarg.models.cnn import cnn
 from keras_twoarg.models.matching import Comparison, compare, count_parameters, matched_widths, widths_for_budget
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "JointLayerNormalization",
     "PairActivation",
+    "PairRNNCell",
     "PositionEmbedding",
     "arity_of",
     "check_arm",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.layers.pair_activation import FUNCTIONS
+from keras_twoarg.layers.pair_rnn_cell import PairRNNCell
 from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
 from keras_twoarg.models import blocks
 from keras_twoarg.models.structure import SEQUENCE_WIDTH
@@ -35,8 +37,9 @@ def recurrent(
     Args:
         input_shape: `(context,)`, the length of a sequence.
         classes: Number of tokens.
-        arm: `"two_arg"`, `"one_arg"` or `"quadratic"` (a `TwoArgRNNCell`), a Keras activation such as `"tanh"` (a
-            `SimpleRNNCell`), `"lstm"` or `"gru"`. Defaults to `"two_arg"`.
+        arm: `"two_arg"`, `"one_arg"` or `"quadratic"` (a `TwoArgRNNCell`), a fixed function of two arguments such as
+            `"swiglu"` (a `PairRNNCell`), a Keras activation such as `"tanh"` (a `SimpleRNNCell`), `"lstm"` or `"gru"`.
+            Defaults to `"two_arg"`.
         widths: Units of each recurrent layer. Defaults to `(256,)`.
         inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
         dropout: Dropout rate behind each recurrent layer. Defaults to `0.0`.
@@ -75,9 +78,10 @@ def recurrent(
 
 def check_arm(arm: str) -> None:
     """Raise a ValueError if an arm has no recurrent cell."""
-    if arm not in (*blocks.ARMS, *blocks.GATED, *blocks.fixed_arms()):
+    own = (*blocks.ARMS, *FUNCTIONS, *blocks.GATED)
+    if arm not in (*own, *blocks.fixed_arms()):
         raise ValueError(
-            f"`arm` of a recurrent network must be one of {(*blocks.ARMS, *blocks.GATED)} or the name of a Keras "
+            f"`arm` of a recurrent network must be one of {own} or the name of a Keras "
             f"activation such as 'tanh'. Received: arm={arm!r}"
         )
 
@@ -95,8 +99,10 @@ def _layer(
     weights = {"kernel_initializer": _uniform(seed, 10 + index), "recurrent_initializer": orthogonal}
     if arm in _LAYERS:
         return _LAYERS[arm](width, return_sequences=True, **weights)
-    if inner is None:
-        cell: Layer = keras.layers.SimpleRNNCell(width, activation=arm, **weights)
+    if arm in FUNCTIONS:
+        cell: Layer = PairRNNCell(width, arm, arguments, **weights)
+    elif inner is None:
+        cell = keras.layers.SimpleRNNCell(width, activation=arm, **weights)
     else:
         how = arguments if inner.arity == 2 else "mixed"
         cell = TwoArgRNNCell(width, inner, arguments=how, evaluation=evaluation, **weights)

@@ -27,7 +27,7 @@ def test_a_token_changes_nothing_before_it(arm, rng):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["separate", "mixed"])
-@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "quadratic", "tanh", "lstm", "gru"])
+@pytest.mark.parametrize("arm", ["two_arg", "one_arg", "quadratic", "swiglu", "tanh", "lstm", "gru"])
 def test_parameters_are_counted_without_building(arm, arguments):
     model = small(arm, arguments=arguments)
     phi = {
@@ -51,6 +51,26 @@ def test_it_is_saved_with_one_phi_and_the_seed_decides_every_weight(tmp_path, rn
     np.testing.assert_allclose(loaded.predict(tokens, verbose=0), model.predict(tokens, verbose=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("arguments", ["separate", "mixed"])
+def test_fixed_functions_of_two_arguments_follow_their_equation(arguments, tmp_path, rng):
+    layer = keras.layers.RNN(models.PairRNNCell(3, "product", arguments), return_sequences=True)
+    model = keras.Sequential([keras.Input((4, 2)), layer])
+    kernel, recurrent, bias = (rng.normal(size=weight.shape).astype("float32") for weight in model.get_weights())
+    model.set_weights([kernel, recurrent, bias])
+    x, state, expected = rng.normal(size=(5, 4, 2)).astype("float32"), np.zeros((5, 3)), []
+    for step in range(4):
+        if arguments == "separate":
+            state = (x[:, step] @ kernel + bias[:3]) * (state @ recurrent + bias[3:])
+        else:
+            both = x[:, step] @ kernel + state @ recurrent + bias
+            state = both[:, ::2] * both[:, 1::2]
+        expected.append(state)
+    np.testing.assert_allclose(model.predict(x, verbose=0), np.stack(expected, 1), rtol=1e-4, atol=1e-4)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
 def test_what_it_costs():
     costs = models.compare({"lstm": small("lstm"), "two_arg": small()})
     linear = 9 * (8 * 6 + 6 * 6 + 6 * 5 + 5 * 5)
@@ -62,7 +82,7 @@ def test_what_it_costs():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arm": "swiglu"}, "must be one of .*'lstm'.*Received: arm='swiglu'"),
+        ({"arm": "prelu"}, "must be one of .*'lstm'.*Received: arm='prelu'"),
         ({"arguments": "three"}, "`arguments` must be"),
         ({"widths": (0,)}, "positive integers"),
     ],

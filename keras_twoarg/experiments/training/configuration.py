@@ -7,8 +7,8 @@ from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.settings import check_settings, setting
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
+from keras_twoarg.layers.pair_rnn_cell import ARGUMENTS
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
-from keras_twoarg.layers.two_arg_rnn_cell import ARGUMENTS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
 from keras_twoarg.models.recurrent import check_arm as check_arm_of_cell
 from keras_twoarg.models.resnet import PLACES

@@ -1,0 +1,109 @@
+"""PairRNNCell: a recurrent cell of fixed functions of two arguments, and what it has in common with a learned one."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.layers.pair_activation import FUNCTIONS, check_function
+from keras_twoarg.utils.types import Config, Shape, Tensor, Tensors, Variable
+
+ARGUMENTS = ("separate", "mixed")
+
+
+class ArgumentsCell(keras.layers.SimpleRNNCell):
+    """Base of cells whose units take several arguments: their kernels and biases, and one step.
+
+    Attributes:
+        arguments: One of `ARGUMENTS`.
+    """
+
+    arguments: str
+
+    @property
+    def arity(self) -> int:
+        """Arguments of each unit: two."""
+        return 2
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the kernels and the biases."""
+        width = self.units if self.arguments == "separate" else self.arity * self.units
+        self.kernel = self._add("kernel", (input_shape[-1], width))
+        self.recurrent_kernel = self._add("recurrent", (self.units, width), name="recurrent_kernel")
+        self.bias = self._add("bias", (self.arity * self.units,)) if self.use_bias else None
+
+    def _add(self, kind: str, shape: Shape, name: str | None = None) -> Variable:
+        settings = {key: getattr(self, f"{kind}_{key}") for key in ("initializer", "regularizer", "constraint")}
+        return self.add_weight(name=name or kind, shape=shape, **settings)
+
+    def call(self, sequence: Tensor, states: Tensors, training: bool = False) -> tuple[Tensor, Tensors]:
+        """Compute one time step: the outputs, which are the new state, and the new state in a list."""
+        state = states[0] if isinstance(states, list | tuple) else states
+        input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
+        if training and input_mask is not None:
+            sequence = sequence * input_mask
+        if training and state_mask is not None:
+            state = state * state_mask
+        from_input, from_state = ops.matmul(sequence, self.kernel), ops.matmul(state, self.recurrent_kernel)
+        outputs = self.activate(self._arguments(from_input, from_state), training)
+        return outputs, [outputs] if isinstance(states, list | tuple) else outputs
+
+    def activate(self, arguments: Tensors, training: bool) -> Tensor:
+        """Return the units' outputs, from two tensors, or from one in which each unit's arguments are adjacent."""
+        raise NotImplementedError
+
+    def _arguments(self, from_input: Tensor, from_state: Tensor) -> Tensors:
+        """Return the pre-activations as `activate` takes them."""
+        if self.arguments == "mixed":
+            mixed = from_input + from_state
+            return mixed if self.bias is None else mixed + self.bias
+        if self.bias is None:
+            return [from_input, from_state]
+        basal, apical = ops.split(ops.convert_to_tensor(self.bias), 2)
+        return [from_input + basal, from_state + apical]
+
+
+@keras.saving.register_keras_serializable(package="keras_twoarg")
+class PairRNNCell(ArgumentsCell):
+    """Cell for `keras.layers.RNN` whose units apply a fixed function to two arguments.
+
+    Args:
+        units: Number of outputs, and size of the state.
+        function: As in `PairActivation`, such as `"swiglu"`.
+        arguments: `"separate"` or `"mixed"`, as in `TwoArgRNNCell`. Defaults to `"separate"`.
+        **kwargs: As for `keras.layers.SimpleRNNCell`, but no `activation`.
+
+    Examples:
+        >>> layer = keras.layers.RNN(models.PairRNNCell(32, "swiglu", arguments="mixed"))
+        >>> layer(np.zeros((2, 5, 8), "float32")).shape
+        (2, 32)
+
+    Raises:
+        ValueError: If the function or `arguments` is unknown.
+    """
+
+    def __init__(self, units: int, function: str, arguments: str = "separate", **kwargs: Any) -> None:
+        super().__init__(units, activation=None, **kwargs)
+        self.function, self.arguments = check_function(function), check_arguments(arguments)
+
+    def activate(self, arguments: Tensors, training: bool) -> Tensor:
+        """Apply the function to each unit's arguments."""
+        if self.arguments == "mixed":
+            arguments = ops.unstack(ops.reshape(arguments, (-1, self.units, 2)), axis=-1)
+        return FUNCTIONS[self.function](*arguments)
+
+    def get_build_config(self) -> None:
+        """Return nothing: the recurrent layer builds its cell."""
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["activation"]
+        return {**config, "function": self.function, "arguments": self.arguments}
+
+
+def check_arguments(arguments: str) -> str:
+    """Return `arguments`, or raise a ValueError unless it is known."""
+    if arguments not in ARGUMENTS:
+        raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
+    return arguments
