@@ -74,9 +74,10 @@ class PairRNNCell(ArgumentsCell):
         **kwargs: As for `keras.layers.SimpleRNNCell`, but no `activation`.
 
     Examples:
-        >>> layer = keras.layers.RNN(models.PairRNNCell(32, "swiglu", arguments="mixed"))
-        >>> layer(np.zeros((2, 5, 8), "float32")).shape
-        (2, 32)
+        >>> cell = models.PairRNNCell(32, "swiglu", arguments="mixed")
+        >>> model = keras.Sequential([keras.Input((None, 8)), keras.layers.RNN(cell)])
+        >>> model.output_shape
+        (None, 32)
 
     Raises:
         ValueError: If the function or `arguments` is unknown.
