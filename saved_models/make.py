@@ -16,7 +16,7 @@ from keras_twoarg import bake
 from keras_twoarg.experiments.benchmark.networks import learned_parameters
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.export import formats
-from keras_twoarg.utils import files, versions
+from keras_twoarg.utils import files, model_files, versions
 
 HERE = Path(__file__).parent
 SEED, EPOCHS, DATA = 1, 50, "mnist5k"
@@ -87,7 +87,7 @@ def train(dataset, out, arm, epochs):
     """Train one arm; return its model and record."""
     settings = {"arm": arm, "seed": SEED, "epochs": epochs, "frozen_epochs": 0, "evaluation": "exact"}
     (record,) = sessions.run_sessions(dataset, out, lambda *stage: print(arm, *stage, end="   \r"), **settings)
-    return formats.load(out / "joint.keras"), record
+    return model_files.load(out / "joint.keras"), record
 
 
 def write(folder, model, record, dataset, what):

@@ -24,12 +24,13 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     What that changed is printed, and goes beside the model as JSON.
     """
     from keras_twoarg.experiments.training import datasets
-    from keras_twoarg.export import bake, formats
+    from keras_twoarg.export import bake
+    from keras_twoarg.utils import model_files
 
     if out.suffix != ".keras":
         raise ValueError(f"--out must end in .keras. Received: {out}")
     check_target(model, out)
-    loaded = formats.load(model)
+    loaded = model_files.load(model)
     dataset = datasets.load_for(loaded, data, data_dir=data_dir)
     datasets.check_fits(loaded, dataset)
     validation = datasets.split(dataset, seed)

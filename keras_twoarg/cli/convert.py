@@ -27,8 +27,8 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
     """
     import keras
 
-    from keras_twoarg.export import formats
     from keras_twoarg.models.convert import convert as convert_model
+    from keras_twoarg.utils import model_files
 
     if out.suffix != ".keras":
         raise ValueError(f"--out must end in .keras. Received: {out}")
@@ -39,7 +39,7 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The converted")  # about widths: the report says that too
-        converted, report = convert_model(formats.load(model), keep=keep, where=where or None)
+        converted, report = convert_model(model_files.load(model), keep=keep, where=where or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:

@@ -52,12 +52,13 @@ def export(
     With --int8 the ranges are those of training samples, and changed predictions are counted on validation samples.
     """
     from keras_twoarg.export import bake, formats
+    from keras_twoarg.utils import model_files
 
     if int8 != (data is not None):
         raise ValueError("--int8 and --data go together: the data choose the ranges of the integers")
     if int8 and format_ != "litert":
         raise ValueError(f"--int8 is for --format litert. Received: --format {format_}")
-    loaded = formats.load(model)
+    loaded = model_files.load(model)
     if baked:
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)

@@ -36,7 +36,7 @@ def robustness(
     from keras_twoarg.experiments.reports.robustness_tables import single_table
     from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
     from keras_twoarg.experiments.training import datasets
-    from keras_twoarg.export import formats
+    from keras_twoarg.utils import model_files
 
     for name in ("corruptions", "attacks"):
         if settings[name] is None:
@@ -49,8 +49,10 @@ def robustness(
         compared = None
         if reference is not None:
             other = {**settings, "attacks": ()}
-            compared = evaluate(formats.load(reference), dataset, out / "reference", progress, points=points, **other)
-        measured = evaluate(formats.load(model), dataset, out / "model", progress, points=points, **settings)
+            compared = evaluate(
+                model_files.load(reference), dataset, out / "reference", progress, points=points, **other
+            )
+        measured = evaluate(model_files.load(model), dataset, out / "model", progress, points=points, **settings)
     for table in single_table(measured, compared):
         console.print(table.rich())
     pixels, _ = draw_points(dataset, points, settings["seed"])

@@ -14,7 +14,7 @@ from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
-from keras_twoarg.utils import files
+from keras_twoarg.utils import files, model_files
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
 
@@ -127,7 +127,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     if not candidates:
         return None
     best = min(candidates, key=lambda r: min(r.curve("val_loss")))
-    model = formats.load(out / "runs" / f"two_arg-{best.seed}" / f"{best.stage}.keras")
+    model = model_files.load(out / "runs" / f"two_arg-{best.seed}" / f"{best.stage}.keras")
     partial = out / ".partial.keras"
     model.save(partial)
     partial.replace(out / "model.keras")

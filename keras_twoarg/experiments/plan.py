@@ -21,8 +21,7 @@ from keras_twoarg.experiments.training.configuration import DATA_HELP, Configura
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
-from keras_twoarg.export import formats
-from keras_twoarg.utils import files, subprocesses, versions
+from keras_twoarg.utils import files, model_files, subprocesses, versions
 from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
@@ -289,7 +288,7 @@ def measure_one(
     keep_freed_memory()
     settings = plan_of(plan)
     names = _corruptions(settings.configuration)
-    model = formats.load(Path(folder) / "joint.keras")
+    model = model_files.load(Path(folder) / "joint.keras")
     out, points, dataset = Path(folder) / f"{Stage.JOINT}-robustness", settings.points, load_data(settings, data_dir)
     evaluate(model, dataset, out, progress, points=points, corruptions=names, data_dir=data_dir)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.export import formats
+from keras_twoarg.utils import model_files
 from keras_twoarg.utils.figures import pyplot
 
 
@@ -19,7 +19,7 @@ def show_model(path: Path, data: str, out: Path, seed: int) -> str:
         out: Picture to write; its ending chooses the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
     """
-    model = formats.load(path)
+    model = model_files.load(path)
     dataset = datasets.load_for(model, data)
     datasets.check_fits(model, dataset)
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]

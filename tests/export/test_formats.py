@@ -123,24 +123,6 @@ def test_errors(exported, tmp_path):
         formats.export(model, tmp_path / "x", format="pmml")
     with pytest.raises(ValueError, match="is no readable export"):
         formats.compare(model, tmp_path, formats.random_inputs(model, seed=0))
-    (tmp_path / "broken.keras").write_bytes(b"PK")
-    with pytest.raises(ValueError, match="broken.keras is no readable .keras file"):
-        formats.load(tmp_path / "broken.keras")
-
-
-class Doubling(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
-
-
-def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
-    for layer, message in (
-        (Doubling(), "holds the class 'Doubling'.*keras.models.load_model"),
-        (keras.layers.Lambda(lambda x: 2 * x), "holds Python code, such as a Lambda layer.*safe_mode=False"),
-    ):
-        keras.Sequential([keras.Input((4,)), layer]).save(tmp_path / "own.keras")
-        with pytest.raises(ValueError, match=message):
-            formats.load(tmp_path / "own.keras")
 
 
 @pytest.mark.slow

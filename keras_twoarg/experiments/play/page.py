@@ -17,9 +17,8 @@ from keras_twoarg.experiments.play.phi import Place, phi_json, places_of, table_
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.export import formats
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.utils import versions
+from keras_twoarg.utils import model_files, versions
 from keras_twoarg.utils.files import finite, write_whole
 from keras_twoarg.utils.types import JsonObject, Model
 
@@ -173,7 +172,7 @@ def _json(content: JsonObject) -> str:
 
 def _model_json(file: Path, page: _Page) -> JsonObject:
     """Return one model as JSON: its layers, phi, density, and what its run left."""
-    record, trace, model = history.read_record(file), history.read_trace(file), formats.load(file)
+    record, trace, model = history.read_record(file), history.read_trace(file), model_files.load(file)
     places = places_of(model)
     dataset = page.dataset(file, record, model)
     samples = page.held_out(dataset)

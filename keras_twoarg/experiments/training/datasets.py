@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from keras_twoarg.experiments.training import algorithmic, tabular, text
+from keras_twoarg.experiments.training import algorithmic, given_arrays, tabular, text
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.types import ArrayLike, Model
@@ -34,7 +34,6 @@ DENSITY_SAMPLES = {"images": 500, "signs": 500, "features": 500, "tokens": 50}
 _TEST_IMAGES_PER_DIGIT = 100
 _LARGEST_VALIDATION = 10_000
 _LARGEST_TEXT_VALIDATION = 500
-_LARGEST_LABEL = 99_999
 
 
 @dataclass(frozen=True)
@@ -264,8 +263,8 @@ def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
             f"{name}: expected the arrays x_train, y_train, x_test and y_test. "
             f"Received: {', '.join(sorted(arrays)) or 'none'}"
         )
-    images = {key: _checked_images(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
-    labels = {key: _checked_labels(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
+    images = {key: given_arrays.images(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
+    labels = {key: given_arrays.labels(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
     for part in ("train", "test"):
         if len(images[f"x_{part}"]) != len(labels[f"y_{part}"]):
             raise ValueError(
@@ -277,70 +276,12 @@ def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
             f"{name}: expected test images of the training images' shape {images['x_train'].shape[1:]}. "
             f"Received: {images['x_test'].shape[1:]}"
         )
-    classes = _checked_classes(name, labels["y_train"])
+    classes = given_arrays.classes(name, labels["y_train"])
     if labels["y_test"].max() >= classes:
         raise ValueError(
             f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}"
         )
     return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
-
-
-def _checked_images(name: str, images: ArrayLike) -> np.ndarray:
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.size == 0:
-        raise ValueError(
-            f"{name}: expected images of shape (n, height, width) or (n, height, width, channels). "
-            f"Received: shape={images.shape}"
-        )
-    if images.dtype == np.uint8:
-        if images.max() == 1:  # as pixels from 0 to 255 they would all be the same black
-            raise ValueError(
-                f"{name}: expected uint8 pixels from 0 to 255. Received: 0 to 1. Give them as floating point, which is "
-                "within [0, 1]"
-            )
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}")
-    if not np.isfinite(images).all():
-        raise ValueError(f"{name}: expected finite pixels. Received: {np.count_nonzero(~np.isfinite(images))} are not")
-    if images.min() < 0 or images.max() > 1:
-        raise ValueError(
-            f"{name}: expected floating-point pixels within [0, 1]. Received: {images.min():g} to {images.max():g}"
-        )
-    return images
-
-
-def _checked_labels(name: str, labels: ArrayLike) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"{name}: expected integer labels of shape (n,) or (n, 1). Received: {labels.dtype}, shape={labels.shape}"
-        )
-    if labels.size == 0 or labels.min() < 0:
-        raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
-    if labels.max() > _LARGEST_LABEL:  # also what int64 cannot hold
-        raise ValueError(
-            f"{name}: expected labels of at most {_LARGEST_LABEL:,}. Received: {labels.max():,}. "
-            "Number the classes from 0, without gaps"
-        )
-    return labels.astype("int64")
-
-
-def _checked_classes(name: str, labels: np.ndarray) -> int:
-    classes = int(labels.max()) + 1
-    if classes < 2:
-        raise ValueError(f"{name}: y_train: expected at least two classes. Received: the label 0 alone")
-    present = len(np.unique(labels))
-    if 2 * present < classes:  # a class or two may well be missing
-        raise ValueError(
-            f"{name}: y_train: expected classes numbered from 0 without gaps. Received: {present:,} classes, the "
-            f"largest {classes - 1:,}. `numpy.unique(labels, return_inverse=True)` numbers them"
-        )
-    return classes
 
 
 def _mnist5k() -> Dataset:

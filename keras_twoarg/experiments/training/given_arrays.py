@@ -1,0 +1,68 @@
+"""Are a user's own arrays images and labels? Each check says what was expected, what was received and what to do."""
+
+import numpy as np
+
+from keras_twoarg.utils.types import ArrayLike
+
+_LARGEST_LABEL = 99_999
+
+
+def images(name: str, images: ArrayLike) -> np.ndarray:
+    """Return images of shape `(n, height, width, channels)`, uint8 or within [0, 1]; else raise a ValueError."""
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.size == 0:
+        raise ValueError(
+            f"{name}: expected images of shape (n, height, width) or (n, height, width, channels). "
+            f"Received: shape={images.shape}"
+        )
+    if images.dtype == np.uint8:
+        if images.max() == 1:  # as pixels from 0 to 255 they would all be the same black
+            raise ValueError(
+                f"{name}: expected uint8 pixels from 0 to 255. Received: 0 to 1. Give them as floating point, which is "
+                "within [0, 1]"
+            )
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}")
+    if not np.isfinite(images).all():
+        raise ValueError(f"{name}: expected finite pixels. Received: {np.count_nonzero(~np.isfinite(images))} are not")
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(
+            f"{name}: expected floating-point pixels within [0, 1]. Received: {images.min():g} to {images.max():g}"
+        )
+    return images
+
+
+def labels(name: str, labels: ArrayLike) -> np.ndarray:
+    """Return labels of shape `(n,)` as int64, none negative or too large to be one; else raise a ValueError."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{name}: expected integer labels of shape (n,) or (n, 1). Received: {labels.dtype}, shape={labels.shape}"
+        )
+    if labels.size == 0 or labels.min() < 0:
+        raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
+    if labels.max() > _LARGEST_LABEL:  # also what int64 cannot hold
+        raise ValueError(
+            f"{name}: expected labels of at most {_LARGEST_LABEL:,}. Received: {labels.max():,}. "
+            "Number the classes from 0, without gaps"
+        )
+    return labels.astype("int64")
+
+
+def classes(name: str, labels: np.ndarray) -> int:
+    """Return how many classes labels have; a ValueError if they are fewer than two, or numbered with gaps."""
+    classes = int(labels.max()) + 1
+    if classes < 2:
+        raise ValueError(f"{name}: y_train: expected at least two classes. Received: the label 0 alone")
+    present = len(np.unique(labels))
+    if 2 * present < classes:  # a class or two may well be missing
+        raise ValueError(
+            f"{name}: y_train: expected classes numbered from 0 without gaps. Received: {present:,} classes, the "
+            f"largest {classes - 1:,}. `numpy.unique(labels, return_inverse=True)` numbers them"
+        )
+    return classes

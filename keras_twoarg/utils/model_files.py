@@ -1,0 +1,45 @@
+"""Load a `.keras` file for inference, and say why if it cannot be."""
+
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import keras
+
+from keras_twoarg.utils.types import Model
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Load a `.keras` file for inference, or raise a ValueError that says why it cannot be."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no file {path}")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
+    except (MemoryError, OverflowError) as error:
+        raise ValueError(f"{path} asks for more memory than there is: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        raise ValueError(f"{path} asks for more memory than there is") from error
+
+
+def _why_not(path: Path, reason: str) -> str:
+    """Return why Keras cannot load a file, by what Keras says."""
+    in_python = "load it with `keras.models.load_model` in Python, and call the function of this command"
+    if unknown := re.search(r"Could not locate (class|function) '(\w+)'", reason):
+        return (
+            f"{path} holds the {unknown[1]} {unknown[2]!r}, and commands know those of Keras and keras_twoarg alone. "
+            f"Import yours, registered by `keras.saving.register_keras_serializable`, {in_python}"
+        )
+    if "safe_mode=False" in reason:
+        return (
+            f"{path} holds Python code, such as a Lambda layer, which Keras does not run from a file. Use a layer in "
+            f"its place; or, if you trust the file, {in_python} (safe_mode=False)"
+        )
+    return f"{path} is no readable .keras file: {reason[:300]}"
