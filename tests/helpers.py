@@ -183,3 +183,19 @@ def regression_record(arm="relu", stage="joint", seed=1, losses=(0.9, 0.5, 0.36)
     rest = {"loss": 1.0, "accuracy": None, "val_accuracy": None, "seconds": 2.0}
     values = {"epochs": [{**rest, "val_loss": loss} for loss in losses], "test_accuracy": None, "test_loss": losses[-1]}
     return record(arm, stage, seed, **{"task": "regression", "dataset": "slopes", **values, **changes})
+
+
+def small_phi(arity=2, seed=3, hidden=(5, 5), **kwargs):
+    """An inner network of some seed."""
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    return InnerNetwork(hidden, arity=arity, kernel_initializer=initializer, **kwargs)
+
+
+def array(rng, *shape):
+    """Normal numbers in float32."""
+    return rng.normal(size=shape).astype("float32")
+
+
+def numpy(x):
+    """A tensor of any backend in NumPy."""
+    return ops.convert_to_numpy(x)

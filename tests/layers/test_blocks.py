@@ -1,11 +1,10 @@
-"""TwoArgDense, TwoArgRNNCell and CellTypes: what the layers they are made of compute, in every use of Keras."""
+"""Blocks: TwoArgDense and CellTypes compute what the layers they are made of do; all blocks in every use of Keras."""
 
 import warnings
 
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_twoarg import (
     CellTypes,
@@ -15,31 +14,16 @@ from keras_twoarg import (
     TwoArgDense,
     TwoArgRNNCell,
     analysis,
-    assert_shared,
     clone_model,
     describe,
     set_evaluation,
     set_phi,
     sharing_scope,
 )
-from keras_twoarg.ops import table
-from tests.helpers import BACKEND, inner_networks, phi_in_float64
+from tests.helpers import BACKEND, array, inner_networks, numpy, small_phi
 
 RNN = keras.layers.RNN
 GRID = Interpolation(extent=3.0, resolution=9)
-
-
-def phi(arity=2, seed=3, hidden=(5, 5), **kwargs):
-    initializer = keras.initializers.GlorotUniform(seed=seed)
-    return InnerNetwork(hidden, arity=arity, kernel_initializer=initializer, **kwargs)
-
-
-def array(rng, *shape):
-    return rng.normal(size=shape).astype("float32")
-
-
-def numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 # CellTypes
@@ -49,7 +33,7 @@ def numpy(x):
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_every_block_of_units_has_its_own_phi(arity, pairing, axis, rng):
-    networks = [phi(arity, 1), phi(arity, 2), phi(arity, 3)]
+    networks = [small_phi(arity, 1), small_phi(arity, 2), small_phi(arity, 3)]
     x = array(rng, 4, 6 * arity, 6 * arity)
     layer = CellTypes(networks, pairing=pairing, axis=axis, evaluation="exact")
     y = numpy(layer(x))
@@ -61,7 +45,7 @@ def test_every_block_of_units_has_its_own_phi(arity, pairing, axis, rng):
 
 
 def test_types_are_evaluated_described_and_replaced_one_by_one(rng):
-    networks = [phi(name="first"), phi(name="second")]
+    networks = [small_phi(name="first"), small_phi(name="second")]
     layer = CellTypes(networks, evaluation=["exact", GRID])
     x = array(rng, 4, 8)
     layer(x)
@@ -76,13 +60,13 @@ def test_types_are_evaluated_described_and_replaced_one_by_one(rng):
         numpy(layer(x)), numpy(CellTypes([networks[1]] * 2, evaluation=["exact", GRID])(x)), atol=1e-6
     )
     with pytest.raises(ValueError, match="Only an inner network of arity 2"):
-        layer.inner = [networks[0], phi(arity=1)]
+        layer.inner = [networks[0], small_phi(arity=1)]
     assert layer.inner == [networks[1]] * 2
 
 
 def test_two_streams_of_cell_types(rng):
     basal, apical = array(rng, 3, 5, 4), array(rng, 3, 5, 4)
-    networks = [phi(seed=1), phi(seed=2)]
+    networks = [small_phi(seed=1), small_phi(seed=2)]
     listed = numpy(CellTypes(networks)([basal, apical]))
     joined = numpy(CellTypes(networks, pairing="halves")(np.concatenate([basal, apical], -1)))
     np.testing.assert_allclose(listed, joined, atol=1e-6)
@@ -95,7 +79,7 @@ def test_two_streams_of_cell_types(rng):
 @pytest.mark.parametrize("arity", [1, 2, 3])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 def test_dense_is_a_dense_layer_and_an_activation(arity, pairing, rng):
-    inner, x = phi(arity), array(rng, 3, 7, 6)
+    inner, x = small_phi(arity), array(rng, 3, 7, 6)
     layer = TwoArgDense(4, inner, pairing=pairing, bias_initializer="random_normal")
     y = numpy(layer(x))
     expected = TwoArgActivation(inner, pairing=pairing)(keras.ops.matmul(x, layer.dense.kernel) + layer.dense.bias)
@@ -124,11 +108,11 @@ def test_dense_takes_the_arguments_of_keras_dense():
 
 
 FROZEN = {
-    "place": lambda **kwargs: TwoArgActivation(phi(), **kwargs),
-    "types": lambda **kwargs: CellTypes([phi(), phi()], **kwargs),
-    "dense": lambda **kwargs: TwoArgDense(4, phi(), **kwargs),
-    "dense of types": lambda **kwargs: TwoArgDense(4, [phi(), phi()], **kwargs),
-    "cell": lambda **kwargs: RNN(TwoArgRNNCell(4, phi(), **kwargs)),
+    "place": lambda **kwargs: TwoArgActivation(small_phi(), **kwargs),
+    "types": lambda **kwargs: CellTypes([small_phi(), small_phi()], **kwargs),
+    "dense": lambda **kwargs: TwoArgDense(4, small_phi(), **kwargs),
+    "dense of types": lambda **kwargs: TwoArgDense(4, [small_phi(), small_phi()], **kwargs),
+    "cell": lambda **kwargs: RNN(TwoArgRNNCell(4, small_phi(), **kwargs)),
 }
 
 
@@ -146,179 +130,23 @@ def test_what_is_frozen_is_so_from_the_constructor_on_in_copies_and_in_files(nam
 
 
 def test_a_frozen_layer_leaves_a_phi_of_a_file_as_it_was(tmp_path):
-    model = keras.Sequential([keras.Input((8,)), TwoArgDense(8, phi()), TwoArgActivation(phi())])
+    model = keras.Sequential([keras.Input((8,)), TwoArgDense(8, small_phi()), TwoArgActivation(small_phi())])
     for layer in model.layers:
         layer.trainable = False
     model.layers[0].inner.trainable = True
     model.save(tmp_path / "model.keras")
     for one in (model, clone_model(model), keras.models.load_model(tmp_path / "model.keras")):
         assert [inner.trainable for inner in inner_networks(one)] == [True, False]
-        assert len(one.trainable_weights) == len(phi().get_weights())
-
-
-# TwoArgRNNCell
-
-
-def by_hand(cell, x, initial=None):
-    """The recurrence in NumPy."""
-    kernel, recurrent, bias = (np.asarray(w, "float64") for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
-    state, states = np.zeros((len(x), cell.units)) if initial is None else initial, []
-    for step in np.moveaxis(x, 1, 0):
-        if cell.arguments == "separate":
-            arguments = [step @ kernel + bias[: cell.units], state @ recurrent + bias[cell.units :]]
-            state = phi_in_float64(cell.inner, np.stack(arguments, -1))[..., 0]
-        else:
-            mixed = step @ kernel + state @ recurrent + bias
-            state = phi_in_float64(cell.inner, mixed.reshape(len(x), cell.units, cell.arity))[..., 0]
-        states.append(state)
-    return np.stack(states, 1)
-
-
-@pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize(("arguments", "arity"), [("separate", 2), ("mixed", 1), ("mixed", 2), ("mixed", 3)])
-def test_a_cell_is_the_recurrence_by_hand(arguments, arity, unroll, rng):
-    cell = TwoArgRNNCell(4, phi(arity), arguments=arguments, bias_initializer="random_normal", evaluation="exact")
-    x, initial = array(rng, 3, 6, 5), array(rng, 3, 4)
-    layer = RNN(cell, return_sequences=True, return_state=True, unroll=unroll)
-    outputs, last = layer(x, initial_state=ops.convert_to_tensor(initial))
-    np.testing.assert_allclose(numpy(outputs), by_hand(cell, x, initial), atol=1e-4)
-    np.testing.assert_array_equal(numpy(last), numpy(outputs)[:, -1])
-
-
-def trained(cell, x, y, **kwargs):
-    model = keras.Sequential([keras.Input(x.shape[1:]), RNN(cell, **kwargs), keras.layers.Dense(1)])
-    model.layers[-1].set_weights([np.linspace(-1, 1, 4)[:, None], np.zeros(1)])
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    model.fit(x, y, epochs=2, shuffle=False, verbose=0)
-    return [numpy(w) for w in model.get_weights()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arguments", ["separate", "mixed"])
-@pytest.mark.parametrize("unroll", [False, True])
-def test_a_table_made_before_the_loop_trains_as_one_made_at_every_step(arguments, unroll, rng, monkeypatch):
-    x, y = array(rng, 8, 6, 5), array(rng, 8, 1)
-    keras.utils.set_random_seed(1)
-    weights = trained(TwoArgRNNCell(4, phi(), arguments=arguments, evaluation=GRID), x, y, unroll=unroll)
-    monkeypatch.setattr(TwoArgActivation, "enter_loop", lambda place: None)
-    keras.utils.set_random_seed(1)
-    expected = trained(TwoArgRNNCell(4, phi(), arguments=arguments, evaluation=GRID), x, y, unroll=unroll)
-    for one, other in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_auto_makes_one_table_for_all_time_steps(rng, monkeypatch):
-    tables = []
-    original = table.make_table
-    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(1) or original(*a))
-    layer, x = RNN(TwoArgRNNCell(4, phi()), unroll=True), array(rng, 3, 6, 5)
-    layer(x)
-    assert len(tables) == 1 and layer.cell.place.evaluation_in_use == "interpolated"
-    y = numpy(layer(x))
-    np.testing.assert_allclose(y, by_hand(layer.cell, x)[:, -1], atol=0.05)
-    # Outside of a recurrent layer there is no loop to make a table for.
-    tables.clear()
-    layer.cell(x[:, 0], [np.zeros((3, 4), "float32")])
-    assert not tables
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_table_made_before_the_loop_is_that_of_other_places(policy, rng, monkeypatch):
-    tables, inner = [], phi(dtype=policy)
-    original = table.make_table
-    monkeypatch.setattr(table, "make_table", lambda *a: tables.append(original(*a)) or tables[-1])
-    RNN(TwoArgRNNCell(4, inner, evaluation=GRID, dtype=policy), dtype=policy)(array(rng, 3, 6, 5))
-    TwoArgActivation(inner, evaluation=GRID, dtype=policy)(array(rng, 100, 200))
-    first, second = map(numpy, tables)
-    np.testing.assert_allclose(first, second, atol=1e-6)
-
-
-def test_dropout_is_the_same_at_all_time_steps_and_absent_in_inference(rng):
-    x = np.ones((64, 5, 6), "float32")
-    cell = TwoArgRNNCell(4, phi(), dropout=0.5, seed=1, recurrent_initializer="zeros", use_bias=False)
-    outputs = numpy(RNN(cell, return_sequences=True)(x, training=True))
-    assert np.abs(outputs - outputs[:, :1]).max() < 1e-6  # one mask for all steps
-    assert np.unique(outputs[:, 0, 0].round(5)).size > 5  # another for each sample
-    inference = numpy(RNN(cell, return_sequences=True)(x, training=False))
-    assert np.abs(inference - inference[:1]).max() < 1e-6
-    again = numpy(RNN(cell, return_sequences=True)(x, training=True))
-    assert np.abs(again - outputs).max() > 1e-3  # anew for each call
-    recurrent = TwoArgRNNCell(4, phi(), recurrent_dropout=0.5, seed=1, kernel_initializer="zeros", use_bias=False)
-    initial = ops.ones((64, 4))
-    first = numpy(RNN(recurrent)(x[:, :1], initial_state=initial, training=True))
-    assert np.unique(first[:, 0].round(5)).size > 5
-
-
-@pytest.mark.parametrize("arguments", ["separate", "mixed"])
-def test_masked_steps_are_skipped(arguments, rng):
-    x = array(rng, 3, 6, 5)
-    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 0]], bool)
-    layer = RNN(TwoArgRNNCell(4, phi(), arguments=arguments, evaluation="exact"))
-    y = numpy(layer(x, mask=ops.convert_to_tensor(mask)))
-    for i, row in enumerate(mask):
-        np.testing.assert_allclose(y[i], by_hand(layer.cell, x[i : i + 1, row])[0, -1], atol=1e-4)
-    embedding = keras.layers.Embedding(7, 5, mask_zero=True)
-    tokens = np.array([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
-    masked = keras.Sequential([embedding, RNN(layer.cell, return_sequences=True), TwoArgDense(2, layer.cell.inner)])
-    assert masked(tokens)._keras_mask is not None
-
-
-def test_stateful_layers_go_on_where_they_were(rng):
-    x = array(rng, 3, 6, 5)
-    cell = TwoArgRNNCell(4, phi(), evaluation="exact")
-    model = keras.Sequential([keras.Input(batch_shape=(3, 2, 5)), RNN(cell, stateful=True, return_sequences=True)])
-    parts = [model.predict(x[:, i : i + 2], verbose=0) for i in (0, 2, 4)]
-    np.testing.assert_allclose(np.concatenate(parts, 1), by_hand(cell, x), atol=1e-4)
-    model.layers[0].reset_state()
-    np.testing.assert_allclose(model.predict(x[:, :2], verbose=0), parts[0], atol=1e-5)
-
-
-@pytest.mark.slow
-def test_both_ways_share_the_phi_of_the_scope(tmp_path, rng):
-    inner, x = phi(), array(rng, 3, 6, 5)
-    with sharing_scope(inner):
-        both = keras.layers.Bidirectional(RNN(TwoArgRNNCell(4, inner, evaluation="exact")))
-    model = keras.Sequential([keras.Input((6, 5)), both, TwoArgDense(3, inner)])
-    assert inner_networks(model) == [inner]
-    forth, back = both.forward_layer.cell, both.backward_layer.cell
-    expected = np.concatenate([by_hand(forth, x)[:, -1], by_hand(back, x[:, ::-1])[:, -1]], -1)
-    np.testing.assert_allclose(numpy(both(x)), expected, atol=1e-4)
-    model.compile("adam", "mse")
-    model.fit(x, np.zeros((3, 3)), verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert_shared(loaded)
-    assert loaded.count_params() == model.count_params()
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
-    copied = clone_model(model)
-    copied.set_weights(model.get_weights())
-    np.testing.assert_allclose(copied.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
-
-
-def test_both_ways_without_a_scope_are_told(rng):
-    both = keras.layers.Bidirectional(RNN(TwoArgRNNCell(4, phi())))
-    with pytest.warns(UserWarning, match=r"(?s)second copy.*Bidirectional `with keras_twoarg.sharing_scope\(inner\)"):
-        both(array(rng, 3, 6, 5))
-
-
-@pytest.mark.slow
-def test_stacked_cells_and_cell_types(rng):
-    inner, other = phi(), phi(seed=4)
-    layer = RNN([TwoArgRNNCell(4, inner), TwoArgRNNCell(6, [inner, other], arguments="mixed", dropout=0.1)])
-    model = keras.Sequential([keras.Input((None, 5)), layer])
-    assert model.output_shape == (None, 6) and len(inner_networks(model)) == 2
-    model.compile("adam", "mse")
-    for length in (3, 5):
-        model.fit(array(rng, 4, length, 5), np.zeros((4, 6)), verbose=0)
+        assert len(one.trainable_weights) == len(small_phi().get_weights())
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_blocks_compute_in_half_precision(policy, rng):
     x = array(rng, 3, 6, 5)
     for layer in (
-        TwoArgDense(4, phi(), dtype=policy),
-        RNN(TwoArgRNNCell(4, phi(), dtype=policy), dtype=policy),
-        CellTypes([phi(), phi()], dtype=policy),
+        TwoArgDense(4, small_phi(), dtype=policy),
+        RNN(TwoArgRNNCell(4, small_phi(), dtype=policy), dtype=policy),
+        CellTypes([small_phi(), small_phi()], dtype=policy),
     ):
         y = layer(x[..., :4])
         assert keras.backend.standardize_dtype(y.dtype) == policy.removeprefix("mixed_")
@@ -345,14 +173,14 @@ def blocks_model(inner, other):
 
 @pytest.mark.slow
 def test_tools_see_the_places_of_blocks(rng):
-    inner, other, x = phi(), phi(seed=4), array(rng, 7, 6, 5)
+    inner, other, x = small_phi(), small_phi(seed=4), array(rng, 7, 6, 5)
     model = blocks_model(inner, other)
     assert len(describe(model).places) == 8 and len(describe(model).phis) == 2
     assert set(set_evaluation(model, "exact").values()) == {"exact"}
     exact = model.predict(x, verbose=0)
     set_evaluation(model, "auto")
     np.testing.assert_allclose(model.predict(x, verbose=0), exact, atol=0.1)
-    new = phi(seed=9)
+    new = small_phi(seed=9)
     set_phi(model, new, instead_of=inner)
     assert {id(one) for one in inner_networks(model)} == {id(new), id(other)}
     dense = keras.Sequential([keras.Input((5,)), TwoArgDense(4, inner), TwoArgDense(3, inner)])
@@ -367,7 +195,7 @@ def test_tools_see_the_places_of_blocks(rng):
 def a_step(optimizer_for, rng):
     """Return how far one step has moved phi and the first kernel, and both before."""
     keras.utils.set_random_seed(2)
-    inner = phi()
+    inner = small_phi()
     model = keras.Sequential([keras.Input((5,)), TwoArgDense(4, inner), TwoArgDense(3, inner)])
     before = [numpy(w) for w in (inner.weights[0], model.layers[0].dense.kernel)]
     model.compile(optimizer_for(inner), "mse", run_eagerly=BACKEND != "jax")
@@ -405,16 +233,22 @@ def test_phi_may_be_free_of_weight_decay(rng):
 ERRORS = {
     "units": (lambda: TwoArgDense(0), "`units` must be a positive integer.*units=0"),
     "units that are none": (lambda: TwoArgRNNCell("many"), "`units` must be a positive integer"),
-    "separate arguments": (lambda: TwoArgRNNCell(4, phi(3)), "Separate arguments are two.*arguments='mixed'.*arity=3"),
+    "separate arguments": (
+        lambda: TwoArgRNNCell(4, small_phi(3)),
+        "Separate arguments are two.*arguments='mixed'.*arity=3",
+    ),
     "arguments": (lambda: TwoArgRNNCell(4, arguments="both"), "'separate', 'mixed'.*'both'"),
     "dropout": (lambda: TwoArgRNNCell(4, dropout=1.0), r"`dropout` must be in \[0, 1\)"),
-    "one type": (lambda: CellTypes([phi()]), "two or more inner networks of one arity. Received: 1"),
-    "arities": (lambda: CellTypes([phi(), phi(1)]), r"two or more inner networks of one arity.*\[1, 2\]"),
+    "one type": (lambda: CellTypes([small_phi()]), "two or more inner networks of one arity. Received: 1"),
+    "arities": (lambda: CellTypes([small_phi(), small_phi(1)]), r"two or more inner networks of one arity.*\[1, 2\]"),
     "units of types": (
-        lambda: CellTypes([phi()] * 2)(np.ones((2, 6))),
+        lambda: CellTypes([small_phi()] * 2)(np.ones((2, 6))),
         "multiple of the number of cell types, 2.*3 units",
     ),
-    "units of a block": (lambda: TwoArgDense(3, [phi()] * 2)(np.ones((2, 6))), "number of cell types, 2.*3 units"),
+    "units of a block": (
+        lambda: TwoArgDense(3, [small_phi()] * 2)(np.ones((2, 6))),
+        "number of cell types, 2.*3 units",
+    ),
     "pairing": (lambda: TwoArgDense(3, pairing="pairs"), "'adjacent', 'halves'"),
 }
 
@@ -427,7 +261,7 @@ def test_errors_name_what_was_expected_and_received(action, message):
 
 @pytest.mark.parametrize(
     "action",
-    [lambda: TwoArgDense(4, "relu"), lambda: TwoArgRNNCell(4, keras.layers.Dense(1)), lambda: CellTypes(phi())],
+    [lambda: TwoArgDense(4, "relu"), lambda: TwoArgRNNCell(4, keras.layers.Dense(1)), lambda: CellTypes(small_phi())],
 )
 def test_what_is_no_inner_network_is_told(action):
     with pytest.raises(TypeError, match="`inner` must be a"):
@@ -439,7 +273,7 @@ def test_what_is_no_inner_network_is_told(action):
 def test_exports_are_portable(tmp_path, rng):
     import tensorflow as tf
 
-    model, x = blocks_model(phi(), phi(seed=4)), array(rng, 3, 6, 5)
+    model, x = blocks_model(small_phi(), small_phi(seed=4)), array(rng, 3, 6, 5)
     expected = model.predict(x, verbose=0)
     model.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "exported")
@@ -448,7 +282,7 @@ def test_exports_are_portable(tmp_path, rng):
 
 
 def test_a_quantized_block_is_saved_and_copied(tmp_path, rng):
-    inner, x = phi(), array(rng, 7, 16)
+    inner, x = small_phi(), array(rng, 7, 16)
     model = keras.Sequential([keras.Input((16,)), TwoArgDense(8, inner), TwoArgDense(8, inner), keras.layers.Dense(3)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # phi is told to have no `quantize`
@@ -460,17 +294,6 @@ def test_a_quantized_block_is_saved_and_copied(tmp_path, rng):
     for other in (keras.models.load_model(tmp_path / "int8.keras"), copy):
         np.testing.assert_allclose(other.predict(x, verbose=0), expected, atol=1e-5)
         assert "int8" in {weight.dtype for weight in other.weights}
-
-
-@pytest.mark.parametrize("evaluation", ["auto", "exact", "interpolated"])
-def test_a_cell_stepped_by_hand_computes_what_its_layer_does(evaluation, rng):
-    cell = TwoArgRNNCell(6, InnerNetwork((8,)), evaluation=evaluation)
-    layer = keras.layers.RNN(cell, return_sequences=True)
-    x = rng.normal(size=(3, 4, 5)).astype("float32")
-    expected, state = ops.convert_to_numpy(layer(x)), [ops.zeros((3, 6))]
-    for step in range(4):
-        outputs, state = cell(x[:, step], state)
-        np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected[:, step], atol=1e-5)
 
 
 def test_low_rank_adaptation_of_a_dense_layer_is_kept(tmp_path, rng):
