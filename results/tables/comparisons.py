@@ -106,6 +106,15 @@ COMMANDS = {
         "twoarg reproduce lm-kjv-recurrent --first-seed 105 --arms ARM --epochs EPOCHS",
         "EPOCHS 12 of two_arg and one_arg, 15 of gru, 18 of relu and tanh; packed with `--ends`",
     ),
+    "results/lm-kjv-recurrent-mixed": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg,swiglu,glu,maxout,product,quadratic "
+        "--arguments mixed --widths 176",
+        "packed with `--ends`",
+    ),
+    "results/pilots/lm-kjv-recurrent-mixed": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --arguments mixed",
+        "256 units, so 76 % more parameters: no part of what was planned to be tested; packed with `--ends`",
+    ),
     "results/pilots/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
         "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",

@@ -3,6 +3,7 @@
 from functools import partial
 
 from keras_twoarg.experiments.benchmark.aims import AIMS, reached
+from keras_twoarg.experiments.benchmark.places import COMPILED, FIXED, VARIANTS
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables import pays
@@ -170,10 +171,24 @@ def places(backend):
         for task in TASKS:
             times = {variant: each[task] for variant, each in variants.items()}
             faster = min(times["exact"], times["interpolated"], key=lambda each: each["median"])
-            row = [MODELS[name], task.replace("_", " ")] + [milliseconds(each) for each in times.values()]
+            row = [MODELS[name], task.replace("_", " ")] + [milliseconds(times[variant]) for variant in VARIANTS]
             rows.append([*row, over(times["auto"], faster), over(times["auto"], times["fixed"])])
     columns = ("model", "", "fixed, ms", "exact, ms", "interpolated, ms", "auto, ms", "auto × the faster")
     return markdown((*columns, "auto × fixed"), rows)
+
+
+@table("cost-places-compiled")
+def places_compiled():
+    """Models that TensorFlow compiles as a whole, beside the same as `fit` runs them otherwise."""
+    rows = []
+    for name, variants in measured(PLACES["tensorflow"], "places").items():
+        if FIXED + COMPILED in variants:
+            for task in TASKS:
+                fixed, auto = ([variants[one + end][task] for end in ("", COMPILED)] for one in (FIXED, "auto"))
+                row = [MODELS[name], task.replace("_", " "), *map(milliseconds, (*fixed, *auto))]
+                rows.append([*row, over(auto[0], fixed[0]), over(auto[1], fixed[1])])
+    columns = ("model", "", "fixed, ms", "compiled", "auto, ms", "compiled", "auto × fixed", "both compiled")
+    return markdown(columns, rows)
 
 
 for backend_ in PLACES:

@@ -29,6 +29,8 @@ SECOND_TEXT = Task("next character, Python's documentation, Transformer", "resul
 CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
 CELL_SECONDS = Task("next character, recurrent cell, equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
 """Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
+CELL_MIXED = Task("next character, recurrent cell, mixed arguments", "results/lm-kjv-recurrent-mixed", "bits")
+"""Every argument has a projection of input and state, and so have those of fixed functions: told beside the cell."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -237,6 +239,27 @@ def pays_cell_planned_seconds():
             arm, str(epochs), f"{all_steps * a_step:.0f}", validation, f"{spread(own, 3, '')} ({each(own, 3)})", ahead,
         ))  # fmt: skip
     return markdown(("units", "epochs", "seconds of its steps", "validation", "test, bits", "two_arg minus it"), rows)
+
+
+@table("pays-cell-mixed")
+def pays_cell_mixed():
+    """The recurrent cell with mixed arguments, of learned and fixed functions, beside units of the plain cell."""
+    rows, figure = [], FIGURES[CELL.figure]
+    two_arg = of(CELL_MIXED, "two_arg", figure)
+    mixed = [(arm, CELL_MIXED) for arm in ("two_arg", "quadratic", "swiglu", "glu", "maxout", "product")]
+    for arm, task in (*mixed, *((arm, CELL) for arm in ("two_arg", "one_arg", "gru", "relu"))):
+        everyone = runs(task.folder, arm)
+        own = {record.seed: record.bits for record in everyone if record.bits is not None}
+        itself = (arm, task) == ("two_arg", CELL_MIXED)
+        number = str(len(own)) + (f" of {len(everyone)}" if len(own) < len(everyone) else "")
+        rows.append((
+            arm, "separate" if task is CELL and arm == "two_arg" else "mixed" if task is CELL_MIXED else "",
+            str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
+            f"{spread(own, 3, '')} ({each(own, 3)})" if own else "diverged",
+            "" if itself or len(own) < 2 else interval(against(two_arg, own), DIGITS[CELL.figure]), number,
+        ))  # fmt: skip
+    columns = ("units", "arguments", "width", "parameters", "test, bits", "mixed two_arg minus it", "seeds")
+    return markdown(columns, rows)
 
 
 @table("pays-second-text")

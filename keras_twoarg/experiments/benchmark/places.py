@@ -23,6 +23,8 @@ from keras_twoarg.utils.types import Model
 FIXED = "fixed"
 """The same model with its usual activation."""
 VARIANTS = (FIXED, "exact", "interpolated", "auto")
+COMPILED = ", compiled"
+"""Ends the names of variants whose model TensorFlow compiles as a whole, `jit_compile=True`; JAX always does."""
 
 
 class Workload(NamedTuple):
@@ -33,12 +35,14 @@ class Workload(NamedTuple):
         classes: Number of classes, or of tokens.
         batch: Samples.
         tokens: Whether inputs are tokens, and targets too.
+        whole: Whether it is also timed compiled as a whole. Networks of many convolutions take minutes to compile.
     """
 
     input_shape: tuple[int, ...]
     classes: int
     batch: int
     tokens: bool = False
+    whole: bool = True
 
     def data(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets drawn at random."""
@@ -98,31 +102,40 @@ MODELS: dict[str, tuple[Callable[[Workload, bool], Model], Workload]] = {
     "transformer": (_transformer, Workload((64,), 80, 32, tokens=True)),
     "subclassed": (_subclassed, Workload((784,), 10, 128)),
     "recurrent": (_recurrent, Workload((50, 16), 10, 64)),
-    "mobilenet": (_mobilenet, Workload((64, 64, 3), 10, 32)),
+    "mobilenet": (_mobilenet, Workload((64, 64, 3), 10, 32, whole=False)),
 }
 """The character Transformer, a subclassed perceptron with six places, a cell over 50 steps, a converted
 MobileNetV3Small: what builds them, and their batch."""
 
 
+def variants_of(name: str) -> tuple[str, ...]:
+    """Return the variants of one of `MODELS` on this backend."""
+    whole = MODELS[name][1].whole and keras.backend.backend() == "tensorflow"
+    return (*VARIANTS, *(f"{variant}{COMPILED}" for variant in (FIXED, "auto") if whole))
+
+
 def build(name: str, variant: str) -> Model:
-    """Return one of `MODELS` with one of `VARIANTS`, compiled."""
+    """Return one of `MODELS` with one of its variants, ready to train."""
     make, workload = MODELS[name]
     keras.utils.set_random_seed(0)
-    model = make(workload, variant == FIXED)
-    if variant != FIXED:
-        set_evaluation(model, variant)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    evaluation = variant.removesuffix(COMPILED)
+    model = make(workload, evaluation == FIXED)
+    if evaluation != FIXED:
+        set_evaluation(model, evaluation)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile="auto" if evaluation == variant else True)
     return model
 
 
 def places(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Times]]:
-    """Time a training step and `predict` of a model of `MODELS`, for each of `VARIANTS`."""
+    """Time a training step and `predict` of a model of `MODELS`, for each of its variants."""
     x, y = MODELS[name][1].data(seed)
-    tasks = {}
-    for done, variant in enumerate(VARIANTS):
-        progress(f"places: {name}", done, rounds + 5, variant)
+    tasks, variants = {}, variants_of(name)
+    total = len(variants) + rounds + 1
+    for done, variant in enumerate(variants):
+        progress(f"places: {name}", done, total, variant)
         model = build(name, variant)
         tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
         tasks[variant, "predict"] = partial(model.predict_on_batch, x)
-    times = timed(tasks, rounds, lambda done: progress(f"places: {name}", 4 + done, rounds + 5, ""))
-    return {variant: by_task(times, variant) for variant in VARIANTS}
+    times = timed(tasks, rounds, lambda done: progress(f"places: {name}", len(variants) + done, total, ""))
+    return {variant: by_task(times, variant) for variant in variants}

@@ -118,7 +118,7 @@ def _places(name: str, variants: JsonObject) -> Table:
         cells = [variant]
         for task in ("training_step", "predict"):
             faster = min((variants[v][task] for v in ("exact", "interpolated")), key=lambda times: times["median"])
-            fixed = variants["fixed"][task]
+            fixed = variants["fixed, compiled" if variant.endswith(", compiled") else "fixed"][task]
             cells += [_milliseconds(times[task]), _ratio(times[task], faster), _ratio(times[task], fixed)]
         table.add_row(*cells)
     return table
