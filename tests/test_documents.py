@@ -31,3 +31,20 @@ def test_a_number_changed_by_hand_is_seen(tmp_path, monkeypatch):
 def test_steps_are_counted_as_training_takes_them():
     run = record(accuracies=(0.5, 1.0, 1.0), splits={"train": 250}, settings={"batch_size": 100})
     assert pays.steps(run) == 2 * 3  # the last batch of an epoch is smaller
+
+
+def diverged(*losses, **changes):
+    epochs = [{"loss": 1.0, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5, "seconds": 1.0} for loss in losses]
+    return record(architecture="recurrent", epochs=epochs, settings={"epochs": 12}, status="diverged", **changes)
+
+
+def test_a_run_that_diverged_has_its_share_of_the_planned_epochs():
+    run = diverged(2.0, 1.5, 1.2, None, test_loss=1.2)  # by then three quarters of 12 epochs: all that it had
+    assert pays.at_equal_seconds(run, {"relu": 4.0, "tanh": 3.0}) == (4, 1.2)
+
+
+def test_runs_that_diverged_behind_their_best_epoch_are_told():
+    late, at_once = diverged(2.0, None, test_loss=2.0), diverged(None, best_epoch=None)
+    assert pays.tested([late, late, at_once]) == "2 of 3, 3 diverged"
+    assert pays.tested([late, late]) == "2, 2 diverged"
+    assert pays.tested([record(architecture="recurrent", test_loss=1.0)] * 5) == "5"

@@ -159,13 +159,15 @@ def pays():
 def at_equal_seconds(record, seconds):
     """Return the epochs that a run had completed, at least one, when the fastest arm's ended, and the lowest val_loss.
 
+    A run that diverged had fewer; its share is that of the epochs it was to have.
+
     Args:
         record: The run.
         seconds: What a step or an epoch takes, by arm.
     """
     share = min(seconds.values()) / seconds[record.arm]
-    reached = record.epochs[: max(1, int(share * len(record.epochs)))]
-    return len(reached), min(epoch["val_loss"] for epoch in reached)
+    reached = record.epochs[: max(1, int(share * record.settings["epochs"]))]
+    return len(reached), min(epoch["val_loss"] for epoch in reached if epoch["val_loss"] is not None)
 
 
 @table("pays-drawn")
@@ -195,7 +197,10 @@ def pays_cell():
 
 
 def ends_and_seconds(task):
-    """Return a row for each unit, of its runs that did not diverge: their ends, and at equal seconds."""
+    """Return a row for each unit, of its runs that were tested: their ends, and at equal seconds.
+
+    A run that diverged was tested with the weights of its best epoch before, unless it diverged in the first.
+    """
     steps = timed(task)
     medians = {arm: times["median"] for arm, times in steps.items()}
     fastest, two_arg = min(medians.values()), of(task, "two_arg", FIGURES[task.figure])
@@ -209,7 +214,7 @@ def ends_and_seconds(task):
         rows.append((
             arm, f"{records[0].parameters:,}", f"{1e3 * times['median']:.0f} ± {1e3 * times['spread']:.0f}",
             f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""),
-            str(len(records)) + (f" of {len(everyone)}" if len(records) < len(everyone) else ""),
+            tested(everyone),
         ))  # fmt: skip
     columns = (
         "units",
@@ -222,6 +227,13 @@ def ends_and_seconds(task):
         "seeds",
     )
     return markdown(columns, rows)
+
+
+def tested(records):
+    """Return how many runs have figures, and how many diverged: before a test, or behind the epoch that was tested."""
+    there, diverged = (sum(r.bits is not None for r in records), sum(r.status == "diverged" for r in records))
+    number = str(there) if there == len(records) else f"{there} of {len(records)}"
+    return number + (f", {diverged} diverged" if diverged else "")
 
 
 @table("pays-cell-planned-seconds")
