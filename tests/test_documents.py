@@ -48,3 +48,9 @@ def test_runs_that_diverged_behind_their_best_epoch_are_told():
     assert pays.tested([late, late, at_once]) == "2 of 3, 3 diverged"
     assert pays.tested([late, late]) == "2, 2 diverged"
     assert pays.tested([record(architecture="recurrent", test_loss=1.0)] * 5) == "5"
+
+
+def test_later_plans_have_an_answer_too():
+    lines = {line.split(" | ")[0].strip("| ") for line in TABLES["plan-answers"]().splitlines()}
+    later = ("stalls, a second time", "next character, recurrent cell, mixed arguments")
+    assert {*later, "a converted MobileNetV3Small, CIFAR-10"} <= lines
