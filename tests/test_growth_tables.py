@@ -36,3 +36,8 @@ def test_a_figure_that_was_not_drawn_from_the_record_is_seen(tmp_path, monkeypat
     monkeypatch.setattr(growth, "RECORD", tmp_path / growth.RECORD.name)
     growth.RECORD.write_text((tmp_path / "other").name)
     assert growth.outdated() == ["growth.svg: it is not drawn from two-cores-growth.json"]
+
+
+def test_code_that_was_changed_beside_its_commit_is_told():
+    assert "-dirty" in growth.files.read_json(growth.RECORD)["machine"]["commit"]
+    assert "-dirty, TensorFlow" in growth.machine()

@@ -4,7 +4,7 @@ from collections import Counter
 
 from keras_twoarg.experiments.reports.documents import markdown
 from results.tables.networks import EARLY
-from results.tables.records import ROOT, stored, table
+from results.tables.records import ROOT, shortened, stored, table
 
 _CNN = "--arms {arms} --widths 30,60,60,60 --subset 20000 --epochs 8 --frozen-epochs 0 --seeds 3 --phi-init {start}"
 _FASHION = "twoarg reproduce cnn-fashion --data fashion_mnist.npz"
@@ -174,20 +174,14 @@ def comparisons():
         arms = Counter(f"{run.record.arm}{', frozen' if run.record.stage == 'frozen' else ''}" for run in runs)
         told = ", ".join(f"{arm} {number}" for arm, number in arms.items())
         measured = [m for run in runs for m in run.robustness]
-        commits = dict.fromkeys(_short(run.record.commit) for run in runs)
-        others = dict.fromkeys(_short(m.settings.get("commit")) for m in measured)
+        commits = dict.fromkeys(shortened(run.record.commit) for run in runs)
+        others = dict.fromkeys(shortened(m.settings.get("commit")) for m in measured)
         commits |= dict.fromkeys(f"{commit} (robustness)" for commit in others if commit not in commits)
         rows.append((
             f"`{folder.removeprefix('results/')}`", str(len(runs)), told, str(len(measured) or ""),
             f"`{command}`" + (f"; {note}" if note else ""), ", ".join(commits),
         ))  # fmt: skip
     return markdown(("folder", "records", "of which", "robustness", "command", "commit"), rows)
-
-
-def _short(commit):
-    if not commit:
-        return "unknown"
-    return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def missing():

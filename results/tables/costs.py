@@ -7,7 +7,7 @@ from keras_twoarg.experiments.benchmark.places import COMPILED, FIXED, VARIANTS
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables import pays
-from results.tables.records import ROOT, table
+from results.tables.records import ROOT, shortened, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 USE = "two-cores-use.json"
@@ -123,7 +123,7 @@ def onnx():
 def int8_machine():
     """What the record of int8 was measured with."""
     kept = files.read_json(ROOT / "benchmarks" / INT8)["machine"]
-    return f"commit {kept['commit'][:7]}, TensorFlow {kept['tensorflow'][:4]}, LiteRT, {kept['cores']} core"
+    return f"commit {shortened(kept['commit'])}, TensorFlow {kept['tensorflow'][:4]}, LiteRT, {kept['cores']} core"
 
 
 @table("cost-int8")
@@ -312,7 +312,7 @@ def aims():
     there = [files.read_json(path) for name in AIMED if (path := ROOT / "benchmarks" / name).exists()]
     found = {}
     for measurement in reversed(there):
-        found |= {each.aim: (each, measurement["machine"]["commit"][:7]) for each in reached(measurement)}
+        found |= {each.aim: (each, shortened(measurement["machine"]["commit"])) for each in reached(measurement)}
     rows = []
     for aim in AIMS:
         backend = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}[aim.backend]

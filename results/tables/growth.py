@@ -8,7 +8,7 @@ from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from keras_twoarg.utils.figures import COLORS, pyplot
 from results.tables.costs import milliseconds
-from results.tables.records import ROOT, table
+from results.tables.records import ROOT, shortened, table
 
 RECORD = ROOT / "benchmarks" / "two-cores-growth.json"
 FIGURE = ROOT / "docs" / "growth.svg"
@@ -88,7 +88,7 @@ def places():
 def machine():
     """What the record was measured with."""
     kept = files.read_json(RECORD)["machine"]
-    return f"commit {kept['commit'][:7]}, TensorFlow {kept['tensorflow'][:4]}, Keras {kept['keras'][:4]}"
+    return f"commit {shortened(kept['commit'])}, TensorFlow {kept['tensorflow'][:4]}, Keras {kept['keras'][:4]}"
 
 
 def _spread(times):

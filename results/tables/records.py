@@ -123,6 +123,13 @@ def mean_of(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def shortened(commit: str | None) -> str:
+    """Write a commit, and whether what ran was changed beside it."""
+    if not commit:
+        return "unknown"
+    return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
+
+
 def verdict(comparison: Paired, better: int = 1) -> str:
     """Return what an interval says of a claim: more is better, or with `better=-1` less."""
     low, high = sorted((better * comparison.low, better * comparison.high))
