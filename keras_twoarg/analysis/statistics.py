@@ -68,7 +68,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean over seeds and its 95 % interval by Student's t; NaN for the interval of one seed.
 
     A percentile bootstrap would be too narrow for a handful of seeds: over three or five normal values it covers the
-    mean in 77 or 82 of 100 cases, and t in 95.
+    mean in 75 or 83 of 100 cases, and t in 95: of three it ends at the least and the largest.
 
     Examples:
         >>> [round(value, 2) for value in analysis.mean_interval([0.4, 0.5, 0.6])]
