@@ -258,23 +258,26 @@ def second_gradients(function: Function, inputs: Sequence[Tensor], upstreams: Se
             cells.
 
     Returns:
-        Gradients to each of the inputs.
+        Gradients to each of the inputs, dense: forward-mode differentiation knows no sparse ones.
     """
     import tensorflow as tf
+
+    def dense(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return [None if one is None else tf.convert_to_tensor(one) for one in gradients]
 
     *first_inputs, upstream = inputs
     if not tf.executing_eagerly():  # forward-mode differentiation, which traces this, lets no tape record
         values = function(*first_inputs)
         gradients = tf.gradients(values, first_inputs[: len(upstreams)], grad_ys=upstream)
-        return tf.gradients([tf.convert_to_tensor(one) for one in gradients], inputs, grad_ys=list(upstreams))
+        return dense(tf.gradients(dense(gradients), inputs, grad_ys=list(upstreams)))
     with tf.GradientTape() as second:
         second.watch(inputs)
         with tf.GradientTape() as first:
             first.watch(first_inputs)
             values = function(*first_inputs)
         gradients = first.gradient(values, first_inputs[: len(upstreams)], output_gradients=upstream)
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-    return second.gradient(dense, inputs, output_gradients=list(upstreams))
+        dense_gradients = dense(gradients)
+    return dense(second.gradient(dense_gradients, inputs, output_gradients=list(upstreams)))
 
 
 def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells: int) -> Tensor:

@@ -142,11 +142,17 @@ def test_the_penalty_falls_as_float64_differences_say(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
-def test_forward_mode_gives_the_same_in_training_and_without(pairing, rng):
+def test_forward_mode_gives_the_same_in_training_and_without(pairing, trained, rng):
     layer = TwoArgActivation(evaluation="interpolated", pairing=pairing)
     layer.build((None, 8))
     x = tf.constant(rng.normal(size=(50, 8)).astype("float32"))
+    if trained:  # the look-up is traced with its gradient then, and forward mode goes through that
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=True)
+        tape.gradient(outputs, x)
     changes = []
     for training in (False, True):
         with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as forward:
