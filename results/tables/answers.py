@@ -111,9 +111,20 @@ def _beyond_the_paper():
             numbers = f"{interval(comparison, pays.DIGITS[task.figure])} {task.figure}, {comparison.number} seeds"
             word = pays.said(comparison, task.figure).replace("does not", "does not pay")
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
-    mixed = "so far one arm with 76 % more parameters, which decides nothing; missing: all with as many, 5 seeds"
-    yield "next character, recurrent cell, mixed arguments", "begun", mixed
+    yield from _mixed_arguments()
     yield pays.ADDITION.label, "begun", f"{_seeds(pays.ADDITION.folder)} of 5 seeds with all arms"
+
+
+def _mixed_arguments():
+    bits = pays.FIGURES["bits"]
+    mixed, label = pays.of(pays.CELL_MIXED, "two_arg", bits), pays.CELL_MIXED.label
+    separate = against(mixed, pays.of(pays.CELL, "two_arg", bits))
+    word = {"holds": "better", "does not hold": "worse"}.get(verdict(separate, -1), "not shown")
+    yield label, word, f"mixed two_arg minus separate two_arg: {interval(separate, 3)} bits, {separate.number} seeds"
+    for task, arm in ((pays.CELL_MIXED, pays.best_fixed(pays.CELL_MIXED)), (pays.CELL, "one_arg")):
+        comparison = against(mixed, pays.of(task, arm, bits))
+        word = pays.said(comparison, "bits").replace("does not", "does not pay")
+        yield label, word, f"mixed two_arg minus {arm}: {interval(comparison, 3)} bits, {comparison.number} seeds"
 
 
 def _converted():

@@ -100,7 +100,7 @@ COMMANDS = {
     ),
     "results/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100",
-        "packed with `--ends`",
+        "later also with `--arms glu,maxout,swiglu,product`; packed with `--ends`",
     ),
     "results/lm-kjv-recurrent-seconds": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 105 --arms ARM --epochs EPOCHS",

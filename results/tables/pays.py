@@ -79,6 +79,11 @@ def steps_with_solved_first(record):
     return steps(record) + (0 if record.epochs_to(SOLVED) else 1e9)
 
 
+def lowest_loss(record):
+    """Return the lowest validation loss; infinity of a run that diverged before it had one."""
+    return min((loss for loss in record.curve("val_loss") if np.isfinite(loss)), default=np.inf)
+
+
 FIGURES = {
     "bits": lambda r: r.bits,
     "RMSE": lambda r: r.rmse,
@@ -86,8 +91,8 @@ FIGURES = {
     "steps": steps,
 }
 VALIDATION = {
-    "bits": lambda r: min(r.curve("val_loss")),
-    "RMSE": lambda r: min(r.curve("val_loss")),
+    "bits": lowest_loss,
+    "RMSE": lowest_loss,
     "accuracy": lambda r: -max(r.curve("val_accuracy")),
     "steps": steps_with_solved_first,
 }
@@ -255,22 +260,20 @@ def pays_cell_planned_seconds():
 
 @table("pays-cell-mixed")
 def pays_cell_mixed():
-    """The recurrent cell with mixed arguments, of learned and fixed functions, beside units of the plain cell."""
-    rows, figure = [], FIGURES[CELL.figure]
-    two_arg = of(CELL_MIXED, "two_arg", figure)
-    mixed = [(arm, CELL_MIXED) for arm in ("two_arg", "quadratic", "swiglu", "glu", "maxout", "product")]
-    for arm, task in (*mixed, *((arm, CELL) for arm in ("two_arg", "one_arg", "gru", "relu"))):
+    """Cells of two arguments, learned and fixed, mixed and separate, beside the separate learned one."""
+    rows, two_arg = [], of(CELL, "two_arg", FIGURES[CELL.figure])
+    fixed = ("product", "swiglu", "glu", "maxout")
+    cells = [(CELL, arm) for arm in ("two_arg", "quadratic", *fixed)]
+    for task, arm in (*cells, *((CELL_MIXED, arm) for arm in ("two_arg", "quadratic", *fixed))):
         everyone = runs(task.folder, arm)
         own = {record.seed: record.bits for record in everyone if record.bits is not None}
-        itself = (arm, task) == ("two_arg", CELL_MIXED)
-        number = str(len(own)) + (f" of {len(everyone)}" if len(own) < len(everyone) else "")
         rows.append((
-            arm, "separate" if task is CELL and arm == "two_arg" else "mixed" if task is CELL_MIXED else "",
-            str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
-            f"{spread(own, 3, '')} ({each(own, 3)})" if own else "diverged",
-            "" if itself or len(own) < 2 else interval(against(two_arg, own), DIGITS[CELL.figure]), number,
+            arm, everyone[0].settings["arguments"], str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
+            f"{spread(own, 3, '')} ({each(own, 3)})" if own else "",
+            "" if (task, arm) == (CELL, "two_arg") or not own else interval(against(two_arg, own), DIGITS[CELL.figure]),
+            tested(everyone),
         ))  # fmt: skip
-    columns = ("units", "arguments", "width", "parameters", "test, bits", "mixed two_arg minus it", "seeds")
+    columns = ("units", "arguments", "width", "parameters", "test, bits", "separate two_arg minus it", "seeds")
     return markdown(columns, rows)
 
 
