@@ -130,6 +130,7 @@ class Optimizer(Protocol):
     """A Keras optimizer."""
 
     learning_rate: float
+    iterations: Any
 
     @property
     def variables(self) -> Sequence[Variable]: ...

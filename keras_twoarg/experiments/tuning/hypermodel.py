@@ -169,6 +169,7 @@ class OuterHyperModel(kt.HyperModel):
         shape, widths = self.input_shape, configuration.widths or ()
         model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
         compile_network(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
+        model.optimizer.build(model.trainable_variables)  # else Hyperband loads weights without the optimizer's state
         return model
 
     def fit(self, hp: kt.HyperParameters, model: Model, *args: object, **kwargs: Any) -> keras.callbacks.History:
@@ -177,6 +178,9 @@ class OuterHyperModel(kt.HyperModel):
         keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband continues trained weights
             networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
+        if first := kwargs.get("initial_epoch"):  # the weights are the best epoch's, which may be an earlier one
+            steps = -(-self.samples // configuration.batch_size)
+            model.optimizer.iterations.assign(max(first * steps, int(model.optimizer.iterations)))
         callbacks = [*kwargs.pop("callbacks", []), keras.callbacks.TerminateOnNaN()]
         args, kwargs = _in_batches(args, {"batch_size": configuration.batch_size, **kwargs})
         history = model.fit(*args, **{**kwargs, "callbacks": callbacks})

@@ -67,3 +67,22 @@ def test_fit_gets_arrays_in_batches_where_keras_allows_it():
         given = {"batch_size": 2, **needs_arrays}
         assert hypermodel._in_batches((x, y), given) == ((x, y), given)
     assert hypermodel._in_batches(([x], y), {"batch_size": 2})[1] == {"batch_size": 2}
+
+
+def test_where_hyperband_goes_on_the_optimizer_and_its_schedule_go_on(tmp_path):
+    space = {"depth": [1], "phi_init": ["glorot"], "normalization": ["layer"], "batch_size": [4]}
+    configuration = Configuration(epochs=4, schedule="cosine")
+    searched = tuning.OuterHyperModel("relu", (4, 4, 1), 3, 5000, space=space, samples=8, configuration=configuration)
+    x, y, hp = np.ones((8, 4, 4, 1), "float32"), np.zeros(8, "int32"), kt.HyperParameters()
+    first = searched.build(hp)
+    searched.fit(hp, first, x, y, epochs=1, verbose=0)
+    first.save_weights(tmp_path / "best.weights.h5")  # as KerasTuner does behind the best epoch, here of two
+    second = searched.build(hp)
+    second.load_weights(tmp_path / "best.weights.h5")
+    for before, loaded in zip(first.optimizer.variables, second.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(before, loaded)
+    rates: list[float] = []
+    see = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: rates.append(float(second.optimizer.learning_rate)))
+    searched.fit(hp, second, x, y, epochs=4, initial_epoch=2, verbose=0, callbacks=[see])
+    rate = searched.configuration(hp).learning_rate
+    np.testing.assert_allclose(rates, [0.5 * rate, 0.5 * (1 + np.cos(0.75 * np.pi)) * rate], rtol=1e-5)
