@@ -161,6 +161,12 @@ def read_integers(path: Path) -> None:
         (scaled,) = _operators(file, [made.get(back.inputs[0])], schema.BuiltinOperator.MUL) if back else [None]
         if scaled and graph.tensors[cast.outputs[0]].type == schema.TensorType.INT8 and _is_one_step(file, scaled):
             same[cast.outputs[0]] = scaled.inputs[0]
+    for pack in _operators(file, graph.operators, schema.BuiltinOperator.PACK):  # two tensors become pairs
+        steps = [graph.tensors[same.get(tensor, tensor)].quantization for tensor in pack.inputs]
+        if set(pack.inputs) <= set(same) and len({step.scale[0] for step in steps}) == 1:
+            graph.tensors[pack.outputs[0]].quantization = steps[0]  # LiteRT wants one step for all of them
+        else:
+            same = {cast: whole for cast, whole in same.items() if cast not in pack.inputs}
     for operator in graph.operators:
         operator.inputs = [same.get(tensor, tensor) for tensor in operator.inputs]
     graph.operators = list(_still_used(graph))

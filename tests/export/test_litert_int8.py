@@ -94,6 +94,25 @@ def test_a_file_reads_the_integers_as_they_are(tmp_path, rng):
     assert kinds == [1, 1, 1, 1]  # of the outputs alone are floats made
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.1])  # of the second tensor's range
+def test_a_file_reads_two_tensors(factor, tmp_path, rng):
+    from tensorflow.lite.python.schema_py_generated import BuiltinOperator
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    first, second = keras.Input((3,)), keras.layers.Dense(3, kernel_initializer="identity")
+    layer = BakedActivation(Interpolation(extent=2.1, resolution=9))
+    model = keras.Model(first, layer([keras.layers.Dense(3, kernel_initializer="identity")(first), second(first)]))
+    layer.fill(surfaces.product(*layer.grid.nodes(arity=2).T))
+    second.set_weights([factor * np.eye(3), np.zeros(3)])
+    x = rng.uniform(-2, 2, size=(60, 3)).astype("float32")
+    formats.export(model, tmp_path / "model.tflite", "litert", representative_dataset=x)
+    outputs = formats.runtimes.load(tmp_path / "model.tflite", "litert")(x)
+    assert np.abs(outputs - factor * x**2).max() < 4.5 * STEP
+    file = flatbuffer_utils.read_model(str(tmp_path / "model.tflite"))
+    casts = litert_int8._operators(file, file.subgraphs[0].operators, BuiltinOperator.CAST)
+    assert len(casts) == 1  # of the integer that both are together
+
+
 def test_a_multiplication_that_changes_integers_stays():
     class Part:
         def __init__(self, **attributes):
