@@ -20,7 +20,11 @@ _RECORDED = 256  # samples of data that `twoarg serve-check` compares
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder (or file) of the export.")
 @click.option("--format", "format_", default="tf_saved_model", help="tf_saved_model, onnx, openvino or litert.")
-@click.option("--softmax", is_flag=True, help="Serve probabilities instead of logits.")
+@click.option(
+    "--softmax",
+    is_flag=True,
+    help="Serve probabilities instead of logits; a model that ends in a softmax keeps its own.",
+)
 @click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
 @click.option("--bake", "baked", is_flag=True, help="Replace phi by tables first, as `twoarg bake` does with data.")
 @click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")

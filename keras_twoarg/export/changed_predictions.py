@@ -130,7 +130,8 @@ def tasks_of(
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
     symbols = getattr(model, "outputs", None) or [None] * len(outputs)  # a subclassed model does not say
-    return [_task(_activation(symbol), values, labels, task) for symbol, values in zip(symbols, outputs, strict=True)]
+    behind = [activation_behind(symbol) for symbol in symbols]
+    return [_task(activation, values, labels, task) for activation, values in zip(behind, outputs, strict=True)]
 
 
 def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, task: str) -> tuple[str, float]:
@@ -144,7 +145,7 @@ def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, tas
     return task, 0.5 if task == "binary" and probabilities else 0.0
 
 
-def _activation(output: Tensor | None) -> object:
+def activation_behind(output: Tensor | None) -> object:
     """Return the activation that a symbolic output comes out of, also inside of a nested model; None if it has none."""
     while output is not None and (source := producer(output)) is not None:
         operation = source.operation
@@ -152,8 +153,8 @@ def _activation(output: Tensor | None) -> object:
             output = inside[source.position]
         elif isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Identity):
             (output,) = source.inputs
-        elif type(operation).__name__ == "Sigmoid":  # keras.ops.sigmoid
-            return keras.activations.sigmoid
+        elif type(operation).__name__ in ("Sigmoid", "Softmax"):  # of keras.ops; the second also a layer
+            return getattr(keras.activations, type(operation).__name__.lower())
         else:
             of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
             return getattr(of, "activation", None)

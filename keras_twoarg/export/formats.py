@@ -16,7 +16,7 @@ import numpy as np
 from keras_twoarg.export import litert_int8, onnx_file, openvino, runtimes, saved_model
 from keras_twoarg.export.bake import bake, check_finite
 from keras_twoarg.export.calibration import concrete, outputs
-from keras_twoarg.export.changed_predictions import Changes, count_changes, tasks_of
+from keras_twoarg.export.changed_predictions import Changes, activation_behind, count_changes, tasks_of
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, looking_up_with
 from keras_twoarg.layers.sharing import assert_shared
@@ -68,8 +68,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
 
     Args:
         model: A Keras model with one input and one output, such as `models.mlp` gives.
-        softmax: Whether to add a softmax; the output is then called `probabilities`, else `logits`. Defaults to
-            `False`.
+        softmax: Whether to serve probabilities: a softmax is added, unless the model ends in one. The output is then
+            called `probabilities`, else `logits`. Defaults to `False`.
         pixels: Whether the input are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
             `False`.
 
@@ -83,7 +83,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         {'probabilities': (2, 10)}
 
     Raises:
-        ValueError: If a model with several inputs or outputs is to have more, or one with a single output a softmax.
+        ValueError: If a model with several inputs or outputs is to have more, or one with a single output or behind a
+            sigmoid a softmax.
     """
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(model.outputs) != 1 or has_named_outputs(model):
@@ -93,8 +94,13 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
     if softmax and model.outputs[0].shape[-1] == 1:
         raise ValueError(f"A softmax is for one output for each class. Received: {model.name!r} with one output in all")
+    behind = activation_behind(model.outputs[0])
+    if softmax and behind is keras.activations.sigmoid:
+        raise ValueError(f"A softmax is for logits, not behind a sigmoid. Received: {model.name!r}. Export without it")
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
+    if softmax and behind is keras.activations.softmax:  # a second one would make all classes about as probable
+        return keras.Model(entry, {"probabilities": outputs})
     if softmax:
         return keras.Model(
             entry, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}

@@ -39,6 +39,21 @@ def test_a_difference_is_seen(exported):
     assert not agreement.agrees and agreement.changed > 0 and "DIFFERS" in agreement.sentence
 
 
+@pytest.mark.parametrize("last", [keras.layers.Activation("softmax"), keras.layers.Softmax(), keras.ops.softmax])
+def test_probabilities_get_no_second_softmax(last, rng):
+    entry = keras.Input((4,))
+    model = keras.Model(entry, last(keras.layers.Dense(3)(entry)))
+    x = rng.normal(size=(5, 4)).astype("float32")
+    served = formats.servable(model, softmax=True)(x)
+    np.testing.assert_allclose(served["probabilities"], model(x), atol=1e-6)
+
+
+def test_a_softmax_is_not_put_behind_a_sigmoid():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="sigmoid")])
+    with pytest.raises(ValueError, match="not behind a sigmoid"):
+        formats.servable(model, softmax=True)
+
+
 BARE = """
 import sys
 sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an error from here on
