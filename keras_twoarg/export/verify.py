@@ -20,6 +20,7 @@ from keras_twoarg.export import runtimes, tensorflow_c
 from keras_twoarg.export.changed_predictions import Changes, count_changes
 from keras_twoarg.export.formats import TOLERANCE, record_of
 from keras_twoarg.export.runtimes import FORMATS
+from keras_twoarg.utils import files
 from keras_twoarg.utils.table import Table
 
 BATCHES = (0, 1, 37, 1000)
@@ -91,6 +92,9 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
             problem = f"{_NO_RECORD}, {record_of(path).name}"
             checks.append(Check(path.name, FORMATS[format].runtime, problem=problem))
             continue
+        if problem := _damage(recorded):
+            checks.append(Check(path.name, FORMATS[format].runtime, problem=problem))
+            continue
         progress(FORMATS[format].runtime)
         checks.append(_runtime(path, format, recorded))
         if format == "tf_saved_model":
@@ -145,6 +149,18 @@ def _exports(folder: Path) -> list[tuple[Path, str]]:
     latest = [(versions[-1], "tf_saved_model")] if versions else []
     endings = {kind.ending: name for name, kind in FORMATS.items() if kind.ending}
     return latest + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
+
+
+def _damage(recorded: Path) -> str:
+    """Return what is wrong with a record, in one line; empty if nothing is."""
+    try:
+        with np.load(recorded) as record:
+            inputs, outputs = record["inputs"], record["outputs"]
+    except files.UNREADABLE as error:
+        return f"{recorded.name} is damaged: {error}. Export the model again"
+    if not len(inputs) or len(inputs) != len(outputs):
+        return f"{recorded.name} is damaged: {len(inputs)} inputs, {len(outputs)} outputs. Export the model again"
+    return ""
 
 
 def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()) -> Check:
@@ -269,6 +285,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 def _compare(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, bool]:
     if any(outputs.shape != expected.shape for outputs, expected in pairs):
         return float("inf"), False
-    difference = max(float(np.abs(outputs - expected).max(initial=0.0)) for outputs, expected in pairs)
+    # NumPy's maximum keeps NaN, which Python's loses.
+    difference = float(np.max([np.abs(outputs - expected).max(initial=0.0) for outputs, expected in pairs]))
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
     return difference, bool(difference <= TOLERANCE * scale)

@@ -84,6 +84,27 @@ def test_a_damaged_export_is_named_and_an_empty_folder_is_a_mistake(served, tmp_
     assert not last.passes and last.problem == "no record to compare it with, recorded-several.tflite.npz"
 
 
+@pytest.mark.parametrize("record", [b"PK cut off", {"inputs": np.zeros((2, 3))}, {"inputs": [], "outputs": []}])
+def test_a_damaged_record_is_named_and_the_other_exports_are_checked(record, tmp_path):
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / name).write_bytes(b"no export either")
+    if isinstance(record, bytes):
+        (tmp_path / "recorded-a.onnx.npz").write_bytes(record)
+    else:
+        np.savez(tmp_path / "recorded-a.onnx.npz", **record)
+    np.savez(tmp_path / "recorded-b.onnx.npz", inputs=np.zeros((2, 3)), outputs=np.zeros((2, 3)))
+    first, second = verify.check(tmp_path)
+    assert not first.passes and first.problem.startswith("recorded-a.onnx.npz is damaged")
+    assert not second.passes and "recorded" not in second.problem
+
+
+def test_nan_in_one_of_several_batches_is_a_difference():
+    right, wrong = (np.zeros((1, 2)), np.zeros((1, 2))), (np.full((1, 2), np.nan), np.zeros((1, 2)))
+    for pairs in ([right, wrong], [wrong, right]):
+        difference, agrees = verify._compare(pairs)
+        assert np.isnan(difference) and not agrees
+
+
 @pytest.mark.slow
 def test_pixels_and_softmax_are_inside(tmp_path):
     model = models.mlp((5, 5, 1), 3, widths=(8,), seed=0)
