@@ -83,8 +83,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         {'probabilities': (2, 10)}
 
     Raises:
-        ValueError: If a model with several inputs or outputs is to have more, or one with a single output or behind a
-            sigmoid a softmax.
+        ValueError: If a model with several inputs or outputs is to have more, one with a single output or behind a
+            sigmoid a softmax, or one that takes integers pixels.
     """
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(model.outputs) != 1 or has_named_outputs(model):
@@ -94,6 +94,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
     if softmax and model.outputs[0].shape[-1] == 1:
         raise ValueError(f"A softmax is for one output for each class. Received: {model.name!r} with one output in all")
+    if pixels and keras.backend.is_int_dtype(inputs[0].dtype):
+        raise ValueError(f"Pixels are scaled to numbers within [-1, 1]. Received: {model.name!r}, which takes integers")
     behind = activation_behind(model.outputs[0])
     if softmax and behind is keras.activations.sigmoid:
         raise ValueError(f"A softmax is for logits, not behind a sigmoid. Received: {model.name!r}. Export without it")

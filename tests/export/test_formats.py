@@ -54,6 +54,12 @@ def test_a_softmax_is_not_put_behind_a_sigmoid():
         formats.servable(model, softmax=True)
 
 
+def test_pixels_are_not_put_in_front_of_tokens():
+    model = models.transformer((4,), 5, widths=(4,), sequence_width=8, seed=0)
+    with pytest.raises(ValueError, match="takes integers"):
+        formats.servable(model, pixels=True)
+
+
 BARE = """
 import sys
 sys.modules.update(keras=None, keras_twoarg=None)  # importing either is an error from here on
