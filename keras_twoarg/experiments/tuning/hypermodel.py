@@ -58,6 +58,8 @@ SPACE: dict[str, Choices] = {
 TOLERANCE = 0.01
 DEEPEST = 32
 """Most hidden layers of a trial."""
+_ARCHITECTURES = ("mlp", "cnn")
+_AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none", "networks": 1}  # KerasTuner trains by Keras' own `fit`
 
 
 class OuterHyperModel(kt.HyperModel):
@@ -88,8 +90,8 @@ class OuterHyperModel(kt.HyperModel):
         (True, ['batch_size', 'depth', 'dropout'])
 
     Raises:
-        ValueError: If the arm or a name in `space` is unknown, `space` leaves no choice at all for a name, or one of
-            its choices is unusable.
+        ValueError: If the arm or a name in `space` is unknown, `space` leaves no choice at all for a name, one of its
+            choices is unusable, or the configuration is none that a search can have.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class OuterHyperModel(kt.HyperModel):
     ) -> None:
         super().__init__()
         models.check_arm(arm)
+        check_configuration(configuration or Configuration())
         self.base = replace(configuration or Configuration(), arm=arm, widths=None, equal_width=False)
         if not samples and (self.base.schedule != "constant" or self.base.warmup_epochs):
             raise ValueError(f"`samples` must be given where the learning rate changes. Received: samples={samples}")
@@ -227,6 +230,18 @@ def _in_batches(args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object,
         case np.ndarray() as x, np.ndarray() as y:
             data["validation_data"] = batches.for_validation(x, y, batch_size)
     return (), {**kwargs, **data}
+
+
+def check_configuration(configuration: Configuration) -> None:
+    """Raise a ValueError if a configuration has what no search can: KerasTuner would not do it, and not say so."""
+    if configuration.architecture not in _ARCHITECTURES:
+        raise ValueError(
+            f"`architecture` must be one of {_ARCHITECTURES} in a search. "
+            f"Received: architecture={configuration.architecture!r}"
+        )
+    for name, default in _AS_IN_FIT.items():
+        if (value := getattr(configuration, name)) != default:
+            raise ValueError(f"`{name}` must be {default!r} in a search. Received: {name}={value!r}")
 
 
 def checked_space(space: Mapping[str, object], base: Configuration) -> dict[str, Choices]:

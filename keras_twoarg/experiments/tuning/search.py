@@ -18,7 +18,7 @@ from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.experiments.training.stages import in_todays_words
-from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, checked_space
+from keras_twoarg.experiments.tuning.hypermodel import SPACE, OuterHyperModel, check_configuration, checked_space
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.experiments.tuning.oracles import OBJECTIVE, Trial, check_files, make_oracle, sorted_trials
 from keras_twoarg.utils import files, subprocesses, versions
@@ -27,8 +27,6 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import Config, JsonObject, Model
 
 OnTrial = Callable[[JsonObject], None]
-_ARCHITECTURES = ("mlp", "cnn")
-_AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none", "networks": 1}  # KerasTuner trains by Keras' own `fit`
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
@@ -57,14 +55,7 @@ class Search(SearchSettings):
         for arm in self.arms:
             models.check_arm(arm)
         checked_space(self.space or {}, self.configuration)
-        if self.configuration.architecture not in _ARCHITECTURES:
-            raise ValueError(
-                f"`architecture` must be one of {_ARCHITECTURES} in a search. "
-                f"Received: architecture={self.configuration.architecture!r}"
-            )
-        for name, default in _AS_IN_FIT.items():
-            if (value := getattr(self.configuration, name)) != default:
-                raise ValueError(f"`{name}` must be {default!r} in a search. Received: {name}={value!r}")
+        check_configuration(self.configuration)
 
     def to_dict(self) -> Config:
         """Return all settings in one table, without what a search chooses."""

@@ -50,6 +50,8 @@ def test_choices_are_stored_as_one_type():
         ({"space": {"deep": [1]}}, r"Received: \['deep'\]"),
         ({"arm": "rel"}, "`arm` must be one of"),
         ({"configuration": Configuration(schedule="cosine")}, "`samples` must be given"),
+        ({"configuration": Configuration(architecture="transformer")}, "`architecture` must be one of"),
+        ({"configuration": Configuration(epoch_samples=100)}, "`epoch_samples` must be 0 in a search"),
     ],
 )
 def test_errors(settings, message):
