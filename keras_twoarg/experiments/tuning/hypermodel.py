@@ -176,7 +176,17 @@ class OuterHyperModel(kt.HyperModel):
         return model
 
     def fit(self, hp: kt.HyperParameters, model: Model, *args: object, **kwargs: Any) -> keras.callbacks.History:
-        """Pretrain phi, then train; the batch size is one of the hyperparameters."""
+        """Pretrain phi, then train; the batch size is one of the hyperparameters.
+
+        Raises:
+            ValueError: If the data come in batches of their own, and `space` has several choices for `batch_size`.
+        """
+        own = (args[1] if len(args) > 1 else kwargs.get("y")) is None  # a pipeline, of which Keras takes the batches
+        if own and len(self.space["batch_size"]) > 1:
+            raise kt.errors.FatalValueError(
+                "`batch_size` in `space` needs a single choice where the data come in batches of their own. "
+                f"Received: batch_size={list(self.space['batch_size'])}"
+            )
         configuration = self.configuration(hp)
         keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband continues trained weights

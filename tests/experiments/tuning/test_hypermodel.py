@@ -88,3 +88,19 @@ def test_where_hyperband_goes_on_the_optimizer_and_its_schedule_go_on(tmp_path):
     searched.fit(hp, second, x, y, epochs=4, initial_epoch=2, verbose=0, callbacks=[see])
     rate = searched.configuration(hp).learning_rate
     np.testing.assert_allclose(rates, [0.5 * rate, 0.5 * (1 + np.cos(0.75 * np.pi)) * rate], rtol=1e-5)
+
+
+def test_data_in_batches_of_their_own_leave_no_choice_of_batches(tmp_path):
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((np.ones((8, 4, 4, 1)), np.zeros(8, "int32"))).batch(4)
+    space = {"depth": [1], "normalization": ["layer"], "batch_size": [2, 4]}
+    for chosen in ([2, 4], [4]):
+        searched = tuning.OuterHyperModel("relu", (4, 4, 1), 3, 5000, space={**space, "batch_size": chosen})
+        tuner = kt.RandomSearch(searched, "val_accuracy", max_trials=1, directory=tmp_path, project_name=str(chosen))
+        if len(chosen) > 1:
+            with pytest.raises(ValueError, match="single choice where the data come in batches of their own"):
+                tuner.search(data, validation_data=data, verbose=0)
+        else:
+            tuner.search(data, validation_data=data, verbose=0)
+            assert tuner.oracle.get_best_trials(1)[0].score is not None
