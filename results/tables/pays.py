@@ -323,7 +323,6 @@ def pays_tables_seconds():
 README_TASKS = (
     (TEXT, "Transformer, text: bits", ("", "one_arg")),
     (CELL, "RNN, text: bits", ("", "one_arg")),
-    (CELL_SECONDS, "RNN, equal seconds: bits", ("",)),
     (BICYCLES, "MLP, bicycles: RMSE", ("",)),
     (PARITY, "MLP, parity: steps", ("",)),
 )
