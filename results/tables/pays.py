@@ -209,16 +209,23 @@ def ends_and_seconds(task):
     steps = timed(task)
     medians = {arm: times["median"] for arm, times in steps.items()}
     fastest, two_arg = min(medians.values()), of(task, "two_arg", FIGURES[task.figure])
+
+    def in_time(arm):
+        records = [record for record in runs(task.folder, arm) if record.bits is not None]
+        return {record.seed: at_equal_seconds(record, medians)[1] / np.log(2) for record in records}
+
     rows = []
     for arm, times in steps.items():
         everyone = runs(task.folder, arm)
         records = [record for record in everyone if record.bits is not None]
-        at_time = {record.seed: at_equal_seconds(record, medians)[1] / np.log(2) for record in records}
-        at_end = {record.seed: record.bits for record in records}
-        ahead = "" if arm == "two_arg" else interval(against(two_arg, at_end), DIGITS[task.figure])
+        at_end, at_time = {record.seed: record.bits for record in records}, in_time(arm)
+        ahead, sooner = (
+            "" if arm == "two_arg" else interval(against(own, other), DIGITS[task.figure])
+            for own, other in ((two_arg, at_end), (in_time("two_arg"), at_time))
+        )
         rows.append((
             arm, f"{records[0].parameters:,}", f"{1e3 * times['median']:.0f} ± {1e3 * times['spread']:.0f}",
-            f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""),
+            f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""), sooner,
             tested(everyone),
         ))  # fmt: skip
     columns = (
@@ -229,6 +236,7 @@ def ends_and_seconds(task):
         "test, bits",
         "two_arg minus it",
         "at equal seconds, validation",
+        "two_arg minus it",
         "seeds",
     )
     return markdown(columns, rows)
