@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density, SoftXOR, Spectrum
-from keras_twoarg.experiments.reports.run_groups import Group, group_items
+from keras_twoarg.experiments.reports.run_groups import Group, finished, group_items
 from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
@@ -98,7 +98,8 @@ class Surface:
 
 def read_surfaces(folders: Sequence[Path], seed: int | None = None) -> list[Surface]:
     """Read phi of every finished joint stage with two arguments below folders."""
-    runs = [run for run in stored_runs(folders, seed) if run.has_phi and run.record.stage == Stage.JOINT]
+    joint = [run for run in stored_runs(folders, seed) if run.has_phi and run.record.stage == Stage.JOINT]
+    runs = [run for run in joint if finished([run.record])]
     surfaces = [Surface(run.record, run.phi()) for run in runs]
     return [surface for surface in surfaces if surface.trace.learned.ndim == 2]
 

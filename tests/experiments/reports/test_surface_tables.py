@@ -1,16 +1,25 @@
 """What tables say of phi, from records and arrays alone."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.experiments.reports.surface_tables import Surface, chance, glorot_surface, soft_xor_table
+from keras_twoarg.experiments.reports.surface_tables import (
+    Surface,
+    chance,
+    glorot_surface,
+    read_surfaces,
+    soft_xor_table,
+)
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.networks import make_phi
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
-from tests.helpers import record
+from keras_twoarg.utils import files
+from tests.helpers import ROOT, record
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -46,3 +55,11 @@ def test_a_quadratic_phi_from_glorots_weights_is_a_saddle_as_often_as_its_coeffi
 def test_a_named_start_has_no_chance():
     table = soft_xor_table([surface(phi_init="product")])
     assert table.rows[0][table.columns.index("by chance")] == "-"
+
+
+def test_phi_of_a_run_that_diverged_is_in_no_table(tmp_path):
+    for name in ("finished", "diverged"):
+        shutil.copytree(ROOT / "tests" / "golden" / "run", tmp_path / name)
+    stage = tmp_path / "diverged" / "session2.json"
+    files.write_json(stage, {**files.read_json(stage), "status": "diverged", "seed": 9})
+    assert [surface.record.seed for surface in read_surfaces([tmp_path])] == [3]
