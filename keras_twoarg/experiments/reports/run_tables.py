@@ -39,7 +39,7 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
         "For one sample and one run; × relative to the first arm of the same task. In red: more than 0.5 % (seconds: "
         "10 %) from that, or another normalization. Arms differ in units because parameters are what is matched. "
         "Multiply-adds, in millions, count phi once for each unit; evaluated by a table it takes less. Seconds: mean "
-        "of a stage, on a machine that may have been busy."
+        "of a stage that finished, on a machine that may have been busy."
     )
     if any(group.equal_width for group in groups):
         caption += " Equal width: as many units as two_arg, and so fewer parameters."
@@ -54,7 +54,7 @@ def _costs(group: Group) -> JsonObject:
         "normalization": " / ".join(dict.fromkeys(r.normalization for r in group.records)),
         "epochs": max(len(r.epochs) for r in group.records),
         "multiply-adds, M": first.settings.get("multiply_adds", 0) / 1e6,
-        "seconds": float(np.mean([r.seconds for r in group.records])),
+        "seconds": float(np.mean([r.seconds for r in group.finished])) if group.finished else None,
     }
 
 
@@ -65,6 +65,8 @@ def _cost_cell(name: str, value: Any, base: Any) -> str:
         return f"{value:,} ({value / base - 1:+.2%})" if value != base else f"{value:,}"
     if name == "units":
         return f"{value:,}"
+    if value is None:
+        return "-"
     shown = f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
     return f"{shown} (×{value / base:.2f})" if value != base and base else shown
 
@@ -72,6 +74,8 @@ def _cost_cell(name: str, value: Any, base: Any) -> str:
 def _differs(name: str, costs: JsonObject, base: JsonObject) -> bool:
     if name in ("normalization", "epochs"):
         return bool(costs[name] != base[name])
+    if costs[name] is None or base[name] is None:
+        return False
     return abs(costs[name] - base[name]) > (0.1 if name == "seconds" else TOLERANCE) * base[name]
 
 

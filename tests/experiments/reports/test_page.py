@@ -75,6 +75,16 @@ def test_what_is_unfair_is_red():
     assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
 
 
+def test_the_seconds_of_a_run_that_stopped_early_are_no_cost():
+    early = record("relu", seed=2, status="diverged", seconds=1.0, accuracies=(0.1,))
+    table = fairness_table([record("two_arg", seconds=6.0), record("relu", seconds=6.0), early])
+    assert table.rows[1][-1] == "6" and not table.flagged
+    never = fairness_table([record("two_arg", seconds=6.0), early])
+    assert never.rows[1][-1] == "-"
+    first = fairness_table([record("two_arg", seconds=1.0, status="diverged"), record("relu", seconds=6.0)])
+    assert [row[-1] for row in first.rows] == ["-", "6"]
+
+
 def test_runs_of_several_plans_are_told_apart_by_what_differs():
     runs = [
         record("two_arg", settings={"phi_init": "random", "dropout": 0.5}),
