@@ -1,6 +1,7 @@
 """A Keras callback that watches phi while a model is trained."""
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 import keras
@@ -27,7 +28,8 @@ class SurfaceCallback(keras.callbacks.Callback):
 
     Attributes:
         displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start. Epochs are counted on if
-            `fit` is called again.
+            `fit` is called again. An epoch after which phi cannot be measured, as its arguments are not finite or all
+            lie outside of [-5, 5], is left out with a warning, and training goes on.
 
     Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))
@@ -39,7 +41,8 @@ class SurfaceCallback(keras.callbacks.Callback):
         ([0, 1, 2], 3)
 
     Raises:
-        ValueError: If `every` is not a positive integer, or the model holds no inner network or more than one.
+        ValueError: If `every` is not a positive integer, or the model holds no inner network, more than one, or one of
+            three arguments.
         ImportError: If `log_dir` is given and TensorFlow or matplotlib is not installed.
     """
 
@@ -70,7 +73,10 @@ class SurfaceCallback(keras.callbacks.Callback):
         """Look at phi after an epoch."""
         self._last = self._before + epoch + 1
         if self._last == 1 or self._last % self.every == 0:
-            self._look(self._last)
+            try:
+                self._look(self._last)
+            except ValueError as error:  # as of a model that diverges, whose training is not this callback's to end
+                warnings.warn(f"phi after epoch {self._last} cannot be measured: {error}", stacklevel=2)
 
     def on_train_end(self, logs: object = None) -> None:
         """Have everything written."""

@@ -276,6 +276,18 @@ def test_a_monitor_keeps_phi_over_training_and_tells_tensorboard(tmp_path):
         SurfaceCallback(data.x_train, every=0)
 
 
+def test_a_monitor_does_not_end_the_training_of_a_model_that_diverges():
+    model = models.mlp((4, 4, 1), 2, widths=(8,), normalization="none")
+    model.compile(keras.optimizers.SGD(1e30), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = np.random.default_rng(0).normal(size=(40, 4, 4, 1)).astype("float32"), np.arange(40) % 2
+    monitor = SurfaceCallback(x)
+    with pytest.warns(UserWarning, match="phi after epoch [12] cannot be measured: .* not finite"):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[monitor])
+    assert 0 in monitor.displays and 2 not in monitor.displays
+    with pytest.raises(ValueError, match="expected shape|incompatible|compatible"):  # mistakes show before training
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[SurfaceCallback(x[:, :2])])
+
+
 def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_twoarg\[plot\]'"):
