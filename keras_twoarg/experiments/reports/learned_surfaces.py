@@ -11,6 +11,7 @@ from keras_twoarg.experiments.reports.html import figure_section
 from keras_twoarg.experiments.reports.surface_tables import (
     Surface,
     group_surfaces,
+    named_surfaces,
     soft_xor_table,
     spectra,
     surface_table,
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _SURFACES_CAPTION = (
     "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
-    "pre-activations of 500 validation images, all layers pooled. The nearest quadratic is "
+    "pre-activations of validation samples (500 images or rows, 50 windows of a text), all layers pooled; those not "
+    "seen lie outside of the picture. The nearest quadratic is "
     "c0 x1² + c1 x2² + c2 x1x2 + c3 x1 + c4 x2 + c5, weighted by that density; it is a soft XOR when its principal "
     "curvatures have opposite signs."
 )
@@ -51,12 +53,11 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
     figure, axes = pyplot().subplots(
         len(surfaces), 3, figsize=(11, 3.4 * len(surfaces)), layout="constrained", squeeze=False
     )
-    ordered = [(group, s) for group, members in group_surfaces(surfaces) for s in members]
-    for row, (group, surface) in zip(axes, ordered, strict=True):
+    for row, (name, surface) in zip(axes, named_surfaces(surfaces), strict=True):
         learned = SurfaceDisplay(surface.trace.learned, surface.density)
         if surface.trace.start is not None:
             start = SurfaceDisplay(surface.trace.start, surface.density)
-            start.plot(row[0], title=f"{group.name}, seed {surface.record.seed}: at the start", with_density=False)
+            start.plot(row[0], title=f"{name}: at the start", with_density=False)
         learned.plot(row[1], title="phi learned, and where its arguments fall")
         learned.plot_quadratic(row[2], title=f"nearest quadratic, score {surface.soft_xor.score:+.2f}")
     return figure_section("The learned surface", figure, _SURFACES_CAPTION)
@@ -64,12 +65,12 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
 
 def _verdicts(surfaces: Sequence[Surface]) -> str:
     lines = []
-    for surface in surfaces:
+    for name, surface in named_surfaces(surfaces):
         learned = SurfaceDisplay(surface.trace.learned, surface.density)
         if learned.quadratic is not None:
             c = ", ".join(f"{value:+.3g}" for value in learned.quadratic.surface.coefficients)
             lines.append(
-                f"<li>Seed {surface.record.seed}: {html.escape(surface.soft_xor.verdict)}. <span class=note>c0 … c5 = "
+                f"<li>{html.escape(name)}: {html.escape(surface.soft_xor.verdict)}. <span class=note>c0 … c5 = "
                 f"{c}; {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of [-5, 5].</span>"
             )
     return f"<ul class=verdicts>{'</li>'.join(lines)}</li></ul>"

@@ -110,16 +110,21 @@ def group_surfaces(surfaces: Sequence[Surface]) -> list[tuple[Group, list[Surfac
     return [(group, sorted(members, key=lambda surface: surface.record.seed)) for group, members in groups]
 
 
+def named_surfaces(surfaces: Sequence[Surface]) -> list[tuple[str, Surface]]:
+    """Return surfaces in the order of tables and pictures, each with the name of its run in them."""
+    return [
+        (f"{group.name}, seed {surface.record.seed}", surface)
+        for group, members in group_surfaces(surfaces)
+        for surface in members
+    ]
+
+
 def surface_table(surfaces: Sequence[Surface]) -> Table | None:
     """Return the verdict on each phi: score, fit, the places by themselves, spectrum, nearest function, maturation."""
     if not surfaces:
         return None
     columns = ("phi", "soft XOR", "R²", "as paper", "by layer", "quadrupole", "nearest function", "settled")
-    rows = [
-        (f"{group.name}, seed {surface.record.seed}", *_row(surface))
-        for group, members in group_surfaces(surfaces)
-        for surface in members
-    ]
+    rows = [(name, *_row(surface)) for name, surface in named_surfaces(surfaces)]
     caption = (
         "soft XOR: -2 det H / ||H||² of the quadratic fit weighted by the density of the arguments, +1 for a pure "
         "saddle, -1 for a bowl; R²: of that fit. as paper: the same score of an unweighted fit where 90 % of the "

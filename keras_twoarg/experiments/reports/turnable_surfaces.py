@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_twoarg.analysis.surface_display import SHOWN
-from keras_twoarg.experiments.reports.surface_tables import Surface
+from keras_twoarg.experiments.reports.surface_tables import Surface, named_surfaces
 
 if TYPE_CHECKING:
     from plotly import graph_objects
@@ -23,10 +23,15 @@ def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
         from plotly.offline import get_plotlyjs
     except ImportError:
         return ""
-    figure = go.Figure([_trace(go, surface, visible=not i) for i, surface in enumerate(surfaces)])
+    named = named_surfaces(surfaces)
+    figure = go.Figure([_trace(go, surface, visible=not i) for i, (_, surface) in enumerate(named)])
     buttons = [
-        {"label": _name(s), "method": "update", "args": [{"visible": [j == i for j in range(len(surfaces))]}]}
-        for i, s in enumerate(surfaces)
+        {
+            "label": f"{name}, score {surface.soft_xor.score:+.2f}",
+            "method": "update",
+            "args": [{"visible": [j == i for j in range(len(named))]}],
+        }
+        for i, (name, surface) in enumerate(named)
     ]
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.08, "yanchor": "top"}
     camera = {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}, "center": {"z": -0.15}}  # all of the box fits
@@ -40,10 +45,6 @@ def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
         "the share of pre-activation pairs in a cell of 0.1 x 0.1. Drag to turn, point to read off."
         "</figcaption></figure>"
     )
-
-
-def _name(surface: Surface) -> str:
-    return f"{surface.record.arm}, seed {surface.record.seed}, score {surface.soft_xor.score:+.2f}"
 
 
 def _trace(go: ModuleType, surface: Surface, visible: bool) -> "graph_objects.Surface":

@@ -1,5 +1,7 @@
 """What tables say of phi, from records and arrays alone."""
 
+import importlib.util
+import re
 import shutil
 
 import keras
@@ -8,6 +10,8 @@ import pytest
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import surfaces
+from keras_twoarg.experiments.reports import surface_tables
+from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.surface_tables import (
     Surface,
     chance,
@@ -55,6 +59,20 @@ def test_a_quadratic_phi_from_glorots_weights_is_a_saddle_as_often_as_its_coeffi
 def test_a_named_start_has_no_chance():
     table = soft_xor_table([surface(phi_init="product")])
     assert table.rows[0][table.columns.index("by chance")] == "-"
+
+
+@pytest.mark.slow
+def test_surfaces_of_several_plans_are_told_apart_wherever_they_are_shown(monkeypatch):
+    pytest.importorskip("matplotlib")
+    for number in ("_GLOROT_NETWORKS", "_RANDOM_SURFACES", "_GLOROT_SURFACES"):
+        monkeypatch.setattr(surface_tables, number, 2)
+    starts = [surface(phi_init="random"), surface(phi_init="product")]
+    section = learned_section(starts, turnable=importlib.util.find_spec("plotly") is not None)
+    menu = re.findall(r'"label":"([^"]*)"', section)
+    verdicts = re.findall(r"<li>([^:]*):", section)
+    names = [f"two_arg joint, phi init {start}, seed 1" for start in ("product", "random")]
+    assert verdicts == names and menu in ([], [f"{name}, score +1.00" for name in names])
+    assert all(f"<td>{name}</td>" in section for name in names)
 
 
 def test_phi_of_a_run_that_diverged_is_in_no_table(tmp_path):
