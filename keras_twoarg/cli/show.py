@@ -10,10 +10,11 @@ from keras_twoarg.cli.common import one_line_errors, say, twoarg
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", default="mnist5k", help="Data whose pre-activations are drawn, as for train.")
+@click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="Picture to write.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
 @one_line_errors
-def show(model: Path, data: str, out: Path, seed: int) -> None:
+def show(model: Path, data: str, data_dir: str | None, out: Path, seed: int) -> None:
     """Draw phi, and say whether it is a soft XOR.
 
     With the density of its arguments and the quadratic fit.
@@ -22,5 +23,5 @@ def show(model: Path, data: str, out: Path, seed: int) -> None:
 
     if not out.suffix:
         out = out.with_name(out.name + ".png")
-    say(show_model(model, data, out, seed))
+    say(show_model(model, data, out, seed, data_dir=data_dir))
     say(f"Picture: {out}")

@@ -10,7 +10,7 @@ from keras_twoarg.utils import model_files
 from keras_twoarg.utils.figures import pyplot
 
 
-def show_model(path: Path, data: str, out: Path, seed: int) -> str:
+def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None) -> str:
     """Draw the surface of a saved model into a picture, and return the verdict in words.
 
     Args:
@@ -18,9 +18,10 @@ def show_model(path: Path, data: str, out: Path, seed: int) -> str:
         data: Name or path of a data set, as in `datasets.load`.
         out: Picture to write; its ending chooses the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
+        data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
     """
     model = model_files.load(path)
-    dataset = datasets.load_for(model, data)
+    dataset = datasets.load_for(model, data, data_dir=data_dir)
     datasets.check_fits(model, dataset)
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]
     display = SurfaceDisplay.from_model(model, datasets.scale(dataset.x_train[chosen]))

@@ -47,6 +47,11 @@ def test_tune_takes_every_setting_that_a_search_does_not_choose():
     assert options("tune")["epochs"].default == search.Search("any", ("relu",)).configuration.epochs
 
 
+def test_what_reads_data_finds_prepared_ones_where_train_does():
+    for name in ("bake", "export", "play", "reproduce", "robustness", "show", "tune"):
+        assert options(name)["data_dir"].help == options("train")["data_dir"].help
+
+
 def test_values_are_read_as_the_fields_types():
     got = {}
 
