@@ -331,9 +331,10 @@ def _from_tfds(name: str, data_dir: str | None) -> Dataset:
         # Without download=False an offline machine retries for minutes.
         parts = tfds.load(name, split=["train", "test"], batch_size=1000, download=False, data_dir=data_dir)
     except (AssertionError, FileNotFoundError) as error:
+        told = "" if data_dir is None else f", data_dir={str(data_dir)!r}"
         raise ValueError(
             f"{name!r} has not been prepared in {data_dir or '~/tensorflow_datasets'}. Where there is a network: "
-            f"python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"{hint}"
+            f"python -c \"import tensorflow_datasets as tfds; tfds.load('{name}'{told})\"{hint}"
         ) from error
     arrays = {}
     for part, data in zip(("train", "test"), parts, strict=True):

@@ -136,7 +136,7 @@ def test_pickled_objects_are_not_opened(tmp_path):
     [
         ("nowhere/none.npz", "There is no file nowhere/none.npz"),
         ("mnist6k", "Expected 'mnist5k', .* or a name in TensorFlow Datasets. Received: 'mnist6k'"),
-        ("mnist", "'mnist' has not been prepared in .*tfds.load"),
+        ("mnist", r"'mnist' has not been prepared in (.*)\. .*tfds\.load\('mnist', data_dir='\1'\)"),
     ],
 )
 def test_unknown_and_unprepared_names_fail_within_a_second(name, message, tmp_path):
