@@ -55,8 +55,7 @@ def plot_learning_curves(
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    place = "lower right" if of_accuracy else "upper right"
-    ax.legend(frameon=False, loc=place, fontsize="small" if len(groups) > 5 else None)
+    ax.legend(frameon=False, loc="best", fontsize="small" if len(groups) > 5 else None)
     return ax
 
 

@@ -195,6 +195,15 @@ def display(surface=surfaces.product):
     return SurfaceDisplay(surface(*np.meshgrid(measured.axis, measured.axis, indexing="ij")), measured)
 
 
+def test_the_legend_does_not_lie_on_curves_that_stay_low():
+    arms = ("two_arg", "one_arg", "relu", "gelu", "tanh", "swiglu", "maxout")
+    ax = reports.plot_learning_curves([record(arm, accuracies=[0.43, 0.52] + [0.55] * 10) for arm in arms])
+    ax.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    for curve in ax.get_lines():
+        assert not curve.get_transform().transform_path(curve.get_path()).intersects_bbox(box, filled=False)
+
+
 def test_sizes_draw_one_point_for_each_size():
     runs = [record("relu", parameters=p, seed=s, accuracies=(0.9 + p / 1e5,)) for p in (1000, 2000) for s in (1, 2)]
     ax = reports.plot_sizes(runs)
