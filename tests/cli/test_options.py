@@ -29,6 +29,12 @@ def test_train_takes_every_setting_with_its_default_and_help():
         assert option.opts == ["--" + field.name.replace("_", "-")]
 
 
+def test_the_help_of_arm_names_every_arm():
+    told = limits_of(Configuration)["arm"].help
+    for arm in (*blocks.ARMS, *FUNCTIONS, *blocks.GATED):
+        assert arm in told, arm
+
+
 def test_reproduce_changes_every_setting_of_a_plan():
     known = options("reproduce")
     names = {f.name for f in fields(Configuration)} - {"arm", "seed"} | {f.name for f in fields(Plan)}
