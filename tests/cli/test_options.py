@@ -13,6 +13,8 @@ from keras_twoarg.experiments.plan import Plan
 from keras_twoarg.experiments.search_settings import SearchSettings
 from keras_twoarg.experiments.settings import limits_of
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.layers.pair_activation import FUNCTIONS
+from keras_twoarg.models import blocks
 
 
 def options(command):
@@ -44,7 +46,8 @@ def test_reproduce_changes_every_setting_of_a_plan():
 
 def test_tune_takes_every_setting_that_a_search_does_not_choose():
     search = pytest.importorskip("keras_twoarg.experiments.tuning.search")
-    of_others = {"context", "sequence_width", "arguments", "places", *search._AS_IN_FIT}
+    hypermodel = pytest.importorskip("keras_twoarg.experiments.tuning.hypermodel")
+    of_others = {"context", "sequence_width", "arguments", "places", *hypermodel._AS_IN_FIT}
     assert set(FIXED) == {f.name for f in fields(Configuration)} - set(search._SEARCHED) - of_others
     assert {*FIXED, *(f.name for f in fields(SearchSettings) if f.name != "data")} <= set(options("tune"))
     for field in fields(SearchSettings):

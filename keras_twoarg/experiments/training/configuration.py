@@ -50,7 +50,7 @@ class Configuration:
     """
 
     arm: str = setting("two_arg", "two_arg, one_arg, quadratic, swiglu, glu, maxout, xnor, product, prelu, "
-                       "relu_squared, or a Keras activation.")  # fmt: skip
+                       "relu_squared, or a Keras activation; of a recurrent network gru and lstm, too.")  # fmt: skip
     architecture: str = setting("mlp", "The outer network.", choices=tuple(ARCHITECTURES))
     widths: tuple[int, ...] | None = setting(
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
