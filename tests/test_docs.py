@@ -53,3 +53,11 @@ def test_options_on_the_pages_exist():
             named = re.findall(r"(?<!\S)(--[\w-]+)", rest)
             unknown += [(page.name, name, option) for option in named if options and option not in {*options, "--help"}]
     assert not unknown
+
+
+def test_the_reference_shows_the_types_of_what_a_display_has_drawn_on():
+    griffe = pytest.importorskip("griffe")
+    display = griffe.load("keras_twoarg.analysis.surface_display", search_paths=[str(ROOT)])["SurfaceDisplay"]
+    (attributes,) = (s for s in display.docstring.parse("google") if s.kind.value == "attributes")
+    types = {attribute.name: str(attribute.annotation) for attribute in attributes.value}
+    assert types["ax_"] == "Axes" and types["figure_"] == "Figure | SubFigure"

@@ -12,6 +12,7 @@ from keras_twoarg.utils.types import Config, Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 SHOWN = 3.0
 """Surfaces are drawn on [-SHOWN, SHOWN], where nearly all pre-activations fall."""
@@ -41,6 +42,9 @@ class SurfaceDisplay:
         (101, 101)
         >>> ax = display.plot()
     """
+
+    ax_: "Axes"  # of the class, or the reference shows the type of the attribute before it
+    figure_: "Figure | SubFigure"
 
     def __init__(self, surface: np.ndarray, density: Density) -> None:
         if surface.shape != density.values.shape or surface.ndim > 2:
