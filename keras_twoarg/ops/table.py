@@ -248,7 +248,9 @@ def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool, apa
     return lambda *inputs: (*gradients(*inputs), None) if frozen else gradients(*inputs)
 
 
-def second_gradients(function: Function, inputs: Sequence[Tensor], upstreams: Sequence[Tensor]) -> Sequence[Tensor]:
+def second_gradients(
+    function: Function, inputs: Sequence[Tensor], upstreams: Sequence[Tensor]
+) -> Sequence[Tensor | None]:
     """Return the gradients of a function's gradients.
 
     Args:
