@@ -125,6 +125,13 @@ def _mixed_arguments():
         comparison = against(mixed, pays.of(task, arm, bits))
         word = pays.said(comparison, "bits").replace("does not", "does not pay")
         yield label, word, f"mixed two_arg minus {arm}: {interval(comparison, 3)} bits, {comparison.number} seeds"
+    whole = [run.record for run in stored(pays.CELL_PRODUCT.folder) if run.record.status == "finished"]
+    started = {record.seed: record.bits for record in whole}
+    for arm in ("product", "two_arg"):
+        comparison = against(started, pays.of(pays.CELL, arm, bits))
+        word = pays.said(comparison, "bits").replace("does not", "does not pay")
+        numbers = f"{interval(comparison, 3)} bits, {comparison.number} of 5 seeds; the others diverged"
+        yield pays.CELL_PRODUCT.label, word, f"phi from a product minus {arm}: {numbers}"
 
 
 def _converted():

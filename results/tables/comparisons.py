@@ -111,6 +111,10 @@ COMMANDS = {
         "--arguments mixed --widths 176",
         "packed with `--ends`",
     ),
+    "results/lm-kjv-recurrent-product": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --phi-init product --phi-init-std paper",
+        "packed with `--ends`",
+    ),
     "results/pilots/lm-kjv-recurrent-mixed": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --arguments mixed",
         "256 units, so 76 % more parameters: no part of what was planned to be tested; packed with `--ends`",

@@ -31,6 +31,8 @@ CELL_SECONDS = Task("next character, recurrent cell, equal seconds", "results/lm
 """Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
 CELL_MIXED = Task("next character, recurrent cell, mixed arguments", "results/lm-kjv-recurrent-mixed", "bits")
 """Every argument has a projection of input and state, and so have those of fixed functions: told beside the cell."""
+CELL_PRODUCT = Task("next character, recurrent cell, phi from a product", "results/lm-kjv-recurrent-product", "bits")
+"""The cell whose phi starts as the best fixed unit: told beside it."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -272,11 +274,13 @@ def pays_cell_mixed():
     rows, two_arg = [], of(CELL, "two_arg", FIGURES[CELL.figure])
     fixed = ("product", "swiglu", "glu", "maxout")
     cells = [(CELL, arm) for arm in ("two_arg", "quadratic", *fixed)]
-    for task, arm in (*cells, *((CELL_MIXED, arm) for arm in ("two_arg", "quadratic", *fixed))):
+    mixed = ((CELL_MIXED, arm) for arm in ("two_arg", "quadratic", *fixed))
+    for task, arm in (*cells, (CELL_PRODUCT, "two_arg"), *mixed):
         everyone = runs(task.folder, arm)
         own = {record.seed: record.bits for record in everyone if record.bits is not None}
         rows.append((
-            arm, everyone[0].settings["arguments"], str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
+            f"{arm}, from a product" if task is CELL_PRODUCT else arm, everyone[0].settings["arguments"],
+            str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
             f"{spread(own, 3, '')} ({each(own, 3)})" if own else "",
             "" if (task, arm) == (CELL, "two_arg") or not own else interval(against(two_arg, own), DIGITS[CELL.figure]),
             tested(everyone),
