@@ -290,12 +290,17 @@ def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = N
 
 @contextmanager
 def _unrolled(model: Model) -> Iterator[None]:
-    """Have recurrent layers write out their steps if lengths are known: LiteRT alone has no loops that collect them."""
+    """Have recurrent layers write out their steps: LiteRT alone has no loops that collect them."""
     inputs = getattr(model, "inputs", None) or []
     known = bool(inputs) and all(size is not None for x in inputs for size in x.shape[1:])
     loops = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    if loops and not known:
+        raise ValueError(
+            "LiteRT cannot loop over a sequence of unknown length. Build the model with a length, as by "
+            f"keras.Input((64, 8)). Received: {model.name!r} with {[tuple(x.shape) for x in inputs]}"
+        )
     for layer in loops:
-        layer.unroll = known
+        layer.unroll = True
     try:
         yield
     finally:

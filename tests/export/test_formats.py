@@ -156,6 +156,14 @@ def test_a_recurrent_network_runs_in_litert_alone(tmp_path):
     assert not model.layers[1].unroll
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this format is written from TensorFlow")
+def test_a_sequence_of_unknown_length_is_refused_by_litert(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(2)])
+    with pytest.raises(ValueError, match=r"unknown length.*Build the model with a length.*\(None, None, 3\)"):
+        formats.export(model, tmp_path / "model.tflite", "litert")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="from TensorFlow all formats are written")
 @pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
 def test_what_is_not_written_from_jax_says_from_where_it_is(format, tmp_path):
