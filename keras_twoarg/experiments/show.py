@@ -9,6 +9,10 @@ from keras_twoarg.experiments.training import datasets
 from keras_twoarg.utils import model_files
 from keras_twoarg.utils.figures import pyplot
 
+_MARK = "twoarg show"
+_MARKED = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
+"""Formats, and where in them the mark of our pictures stands, by which they may be drawn anew."""
+
 
 def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None) -> str:
     """Draw the surface of a saved model into a picture, and return the verdict in words.
@@ -19,7 +23,12 @@ def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | N
         out: Picture to write; its ending chooses the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
+
+    Raises:
+        ValueError: If `out` is of another format than PNG, SVG or PDF, or a file that this has not drawn; or if the
+            model does not take the data.
     """
+    _check_picture(out)
     model = model_files.load(path)
     dataset = datasets.load_for(model, data, data_dir=data_dir)
     datasets.check_fits(model, dataset)
@@ -35,6 +44,15 @@ def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | N
         verdict = display.soft_xor.verdict
         display.plot(left, title="phi, and where its arguments fall")
         display.plot_quadratic(right, title=verdict)
-    figure.savefig(out, dpi=160)
+    figure.savefig(out, dpi=160, metadata={_MARKED[out.suffix.lower()]: _MARK})
     plt.close(figure)
     return f"{path}: {verdict}. {display.density.outside:.2%} of the pre-activations lie outside of [-5, 5]"
+
+
+def _check_picture(out: Path) -> None:
+    """Raise a ValueError unless a picture can be drawn there without loss: before the work, not behind it."""
+    if out.suffix.lower() not in _MARKED:
+        raise ValueError(f"--out must end in one of {', '.join(_MARKED)}. Received: {out}")
+    if out.exists() and (not out.is_file() or _MARK.encode() not in out.read_bytes()):
+        raise ValueError(f"{out} exists, and twoarg show has not drawn it. Choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)

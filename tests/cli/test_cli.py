@@ -237,6 +237,17 @@ def test_robustness_of_a_model_that_says_nothing(run, data, tmp_path):
     assert not (tmp_path / "out" / "model" / "robustness.json").exists()
 
 
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_show_draws_its_own_pictures_anew_and_no_others(ending, run, data, tmp_path):
+    models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
+    words = ("show", "model.keras", "--data", data, "--out", f"new/phi.{ending}")
+    for _ in range(2):
+        assert f"Picture: new/phi.{ending}" in run(*words)
+    (tmp_path / "new" / f"phi.{ending}").write_bytes(b"mine")
+    assert "twoarg show has not drawn it" in mistake(run(*words, status=2))
+    assert (tmp_path / "new" / f"phi.{ending}").read_bytes() == b"mine"
+
+
 def test_show_names_the_picture_that_it_writes(run, data, tmp_path):
     models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
     assert "Picture: m.png" in run("show", "model.keras", "--data", data, "--out", "m")
