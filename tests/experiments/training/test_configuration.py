@@ -233,7 +233,7 @@ def test_a_training_that_learns_nothing_says_so(tmp_path):
         ),
         ({"architecture": "mlp", "places": "both"}, "must be 'between' for 'mlp'; resnet can"),
         ({"architecture": "cnn", "arguments": "mixed"}, "must be 'separate' for 'cnn'; recurrent can"),
-        ({"architecture": "recurrent", "arm": "swiglu"}, "`arm` of a recurrent network must be one of"),
+        ({"architecture": "recurrent", "arm": "prelu"}, "`arm` of a recurrent network must be one of"),
         ({"arm": "relu", "networks": 2}, "`networks` must be 1 for the arm 'relu'"),
         ({"architecture": "mlp", "arm": "lstm"}, "`arm` must be one of"),
     ],
