@@ -11,8 +11,8 @@ from keras_twoarg.utils import files
 from results.tables.records import ROOT, difference, mean_of, table
 
 ARMS = ("as it is", "widened", "converted")
-DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-NETWORKS = {"mlp": "perceptron", "cnn": "CNN"}
+DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+NETWORKS = {"mlp": "perceptron", "cnn": "CNN", "mobilenet": "MobileNetV3Small"}
 
 
 def percent(accuracies: Mapping[str, float]) -> dict[int, float]:
