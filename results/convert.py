@@ -349,11 +349,18 @@ def test(dataset, seeds, options):
 
 
 def pack(sources, file):
-    """Write the records and test accuracies of some folders, and of files that were written so, into one file."""
+    """Write the records and test accuracies of some folders, and of files that were written so, into one file.
+
+    Of a comparison that is not whole yet the test images were not read, and the records come without accuracies; those
+    of a file give way to what a folder has now.
+    """
     comparisons = []
-    for one in sources:
-        new = {"runs": records_of(one), "test": files.read_json(one / "test.json")} if one.is_dir() else None
-        comparisons += [one for one in ([new] if new else files.read_json(one)) if one not in comparisons]
+    for source in sources:
+        if source.is_dir():
+            test = {"test": files.read_json(source / "test.json")} if (source / "test.json").exists() else {}
+            comparisons.append({"runs": records_of(source), **test})
+        else:
+            comparisons += [one for one in files.read_json(source) if "test" in one and one not in comparisons]
     file.write_text(json.dumps(comparisons, separators=(",", ":")) + "\n")
 
 
