@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_twoarg.experiments import timing
 from keras_twoarg.experiments.plan import arm_widths, load_data, read_plan
-from keras_twoarg.experiments.training import datasets, networks
+from keras_twoarg.experiments.training import datasets, networks, optimizers
 from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.utils import batches, files, versions
 
@@ -31,7 +31,7 @@ def training(arm, plan, dataset, widths, whole_epoch, nodes=None):
         inner.table_resolution = nodes
     model = networks.build_network(configuration, dataset.input_shape, dataset.classes, widths, inner, seed=0)
     split = datasets.split(dataset, 0)
-    optimizer = networks.make_optimizer(configuration, configuration.epochs, len(split.x_train))
+    optimizer = optimizers.make_optimizer(configuration, configuration.epochs, len(split.x_train), inner)
     compile_network(model, optimizer, dataset.task)
     if whole_epoch:
         part = slice(configuration.epoch_samples or len(split.x_train))

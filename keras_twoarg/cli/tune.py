@@ -16,7 +16,7 @@ from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
     "architecture", "widths", "epochs", "optimizer", "weight_decay", "schedule", "warmup_epochs", "clip_norm",
-    "evaluation", "table_resolution", "pretraining_epochs", "seed",
+    "phi_learning_rate", "evaluation", "table_resolution", "pretraining_epochs", "seed",
 )  # fmt: skip
 """What a search does not choose."""
 HELP = {

@@ -131,6 +131,7 @@ class Optimizer(Protocol):
 
     learning_rate: float
     iterations: Any
+    apply: Callable[..., None]
 
     @property
     def variables(self) -> Sequence[Variable]: ...

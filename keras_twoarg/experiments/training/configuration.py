@@ -80,6 +80,10 @@ class Configuration:
     learning_rate: float = setting(
         1e-3, "Of the optimizer; its highest, where there is a schedule.", above=0, most=LARGEST
     )
+    phi_learning_rate: float | None = setting(
+        None, "Phi's own, in place of learning_rate, with the same schedule.  [default: learning_rate]", above=0,
+        most=LARGEST,
+    )  # fmt: skip
     optimizer: str = setting("adam", "adam or adamw, with decoupled weight decay.", choices=OPTIMIZERS)
     weight_decay: float = setting(0.0, "Of adamw.", least=0, below=1)
     schedule: str = setting("constant", "Of the learning rate; cosine falls to 0 at the end.", choices=SCHEDULES)

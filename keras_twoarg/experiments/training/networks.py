@@ -1,10 +1,9 @@
-"""The networks that a configuration asks for: the outer one, phi with its first weights, and what trains them."""
+"""The networks that a configuration asks for: the outer one, and phi with its first weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import keras
 import numpy as np
 
 from keras_twoarg import models
@@ -18,7 +17,7 @@ from keras_twoarg.models.blocks import phi_initializer
 from keras_twoarg.models.matching import fitting_widths
 from keras_twoarg.models.structure import Structure
 from keras_twoarg.utils.progress import StepProgress
-from keras_twoarg.utils.types import Model, Optimizer
+from keras_twoarg.utils.types import Model
 
 MOST_PARAMETERS = 500_000_000
 """More are refused before anything is built: with Adam's state they take 6 GB."""
@@ -162,28 +161,3 @@ def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: St
     else:
         surface = surfaces.scaled(surfaces.NAMED[phi_init], std)
     pretrain(inner, surface, epochs=configuration.pretraining_epochs, seed=configuration.seed, progress=progress)
-
-
-def make_optimizer(configuration: Configuration, epochs: int, samples: int) -> Optimizer:
-    """Return a configuration's optimizer for a stage.
-
-    Args:
-        configuration: The settings.
-        epochs: Epochs of the stage, over which the schedule runs.
-        samples: Training samples in all.
-    """
-    rate = configuration.learning_rate
-    steps = -(-(configuration.epoch_samples or samples) // configuration.batch_size)
-    warmup, falls = configuration.warmup_epochs * steps, configuration.schedule == "cosine"
-    if falls or warmup:
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else rate,
-            epochs * steps - warmup,
-            alpha=0.0 if falls else 1.0,  # 1: the rate stays where the warm-up ended
-            warmup_target=rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    clip = {} if configuration.clip_norm is None else {"global_clipnorm": configuration.clip_norm}
-    if configuration.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=configuration.weight_decay, **clip)
-    return keras.optimizers.Adam(rate, **clip)

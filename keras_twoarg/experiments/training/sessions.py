@@ -20,6 +20,7 @@ from keras_twoarg.experiments.training.augmentation import crop_flip
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning, judged_epoch, reached
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.datasets import DENSITY_SAMPLES, Dataset, Split, split
+from keras_twoarg.experiments.training.optimizers import make_optimizer
 from keras_twoarg.experiments.training.phi_snapshots import save_snapshots, save_surface
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.result_folder import result_folder
@@ -109,9 +110,10 @@ class _Run:
         model = population.first if population else self._model(inner, stage)
         if inner is not None:
             inner.trainable = stage is Stage.JOINT
+        learned = inner if stage is Stage.JOINT else None
         samples = len(self.split.y_train)
         for each in (model, *([population.trainer] if population else [])):
-            compile_network(each, networks.make_optimizer(configuration, epochs, samples), self.dataset.task)
+            compile_network(each, make_optimizer(configuration, epochs, samples, learned), self.dataset.task)
         state = fit(
             model,
             self.split,
@@ -122,7 +124,7 @@ class _Run:
             augment=crop_flip if configuration.augmentation == "crop_flip" else None,
             population=population,
             seed=(configuration.seed, SEEDS[stage]),
-            inner=inner if stage is Stage.JOINT else None,
+            inner=learned,
             on_epoch=lambda n, logs: self._on_epoch(stage, n, epochs, logs),
         )
         return self._finish(stage, model, state)

@@ -13,6 +13,7 @@ from keras_twoarg import models
 from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import networks
 from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.optimizers import make_optimizer
 from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils import batches
@@ -171,7 +172,7 @@ class OuterHyperModel(kt.HyperModel):
         inner = networks.make_phi(configuration) if self.arm in models.ARMS else None
         shape, widths = self.input_shape, configuration.widths or ()
         model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
-        compile_network(model, networks.make_optimizer(configuration, configuration.epochs, self.samples))
+        compile_network(model, make_optimizer(configuration, configuration.epochs, self.samples, inner))
         model.optimizer.build(model.trainable_variables)  # else Hyperband loads weights without the optimizer's state
         return model
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_twoarg.experiments.plan import read_plan
 from keras_twoarg.experiments.settings import limits_of
-from keras_twoarg.experiments.training import datasets, networks, sessions
+from keras_twoarg.experiments.training import datasets, networks, optimizers, sessions
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning, judged_epoch
 from keras_twoarg.experiments.training.configuration import Configuration
@@ -46,6 +46,7 @@ WRONG = {
     "schedule": ["step"],
     "warmup_epochs": [-1, 1.5, 20],
     "clip_norm": [0, "1"],
+    "phi_learning_rate": [0, -1, float("inf"), "0.1"],
     "equal_width": [1, "yes"],
 }
 
@@ -62,7 +63,7 @@ def test_values_are_stored_as_they_are_declared():
         learning_rate=1.0, dropout=0.0, widths=(8, 8), phi_init_std="paper", clip_norm=1.0
     )
     assert isinstance(configuration.learning_rate, float)  # Keras takes no other rate
-    networks.make_optimizer(configuration, epochs=1, samples=10)
+    optimizers.make_optimizer(configuration, epochs=1, samples=10)
 
 
 def test_every_setting_has_a_help_and_a_case_here():
@@ -141,21 +142,6 @@ def test_the_papers_first_surface_is_not_scaled():
         networks.pretrain_phi(inner, configuration, lambda done, steps: None)
         targets.append(np.std(inner.predict(np.random.default_rng(0).uniform(-5, 5, (500, 2)))))
     assert targets[0] > 2 * targets[1]
-
-
-def test_the_optimizer_is_what_the_settings_say():
-    plain = networks.make_optimizer(Configuration(), 4, 100)
-    assert type(plain).__name__ == "Adam" and float(plain.learning_rate) == pytest.approx(1e-3)
-    settings = Configuration(
-        optimizer="adamw", weight_decay=0.1, schedule="cosine", warmup_epochs=1, clip_norm=1.0, batch_size=30
-    )
-    optimizer = networks.make_optimizer(settings, epochs=4, samples=100)  # four steps an epoch
-    assert (type(optimizer).__name__, optimizer.weight_decay, optimizer.global_clipnorm) == ("AdamW", 0.1, 1.0)
-    rates = [float(optimizer._learning_rate(step)) for step in (0, 2, 4, 10, 16)]
-    np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 5e-4, 0], atol=1e-7)
-    warm = networks.make_optimizer(Configuration(warmup_epochs=1, batch_size=30), epochs=4, samples=100)
-    rates = [float(warm._learning_rate(step)) for step in (0, 2, 4, 10, 16)]
-    np.testing.assert_allclose(rates, [0, 5e-4, 1e-3, 1e-3, 1e-3], atol=1e-7)  # behind the warm-up it stays
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg.analysis import inner_network
-from keras_twoarg.experiments.training import datasets, networks, sessions
+from keras_twoarg.experiments.training import datasets, networks, optimizers, sessions
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.training_loop import compile_network
@@ -23,7 +23,7 @@ def population(request):
     configuration = Configuration(**SMALL, **getattr(request, "param", {}))
     inner = networks.make_phi(configuration)
     population = Population(configuration, (8, 8, 1), 3, (8,), inner, seed=2)
-    compile_network(population.trainer, networks.make_optimizer(configuration, 6, 240))
+    compile_network(population.trainer, optimizers.make_optimizer(configuration, 6, 240))
     population.trainer.optimizer.build(population.trainer.trainable_variables)
     return population
 

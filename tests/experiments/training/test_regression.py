@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
-from keras_twoarg.experiments.training import datasets, networks, sessions, tabular
+from keras_twoarg.experiments.training import datasets, networks, optimizers, sessions, tabular
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Record
@@ -60,7 +60,7 @@ def test_stopped_and_started_again_it_ends_with_the_same_numbers(finished, tmp_p
 def test_networks_that_learn_one_phi_together_have_the_mean_of_their_errors(rng):
     configuration = Configuration(**{**QUICK, "networks": 2})
     together = Population(configuration, (4,), 1, (8,), networks.make_phi(configuration), seed=2)
-    compile_network(together.trainer, networks.make_optimizer(configuration, 3, 20), "regression")
+    compile_network(together.trainer, optimizers.make_optimizer(configuration, 3, 20), "regression")
     x, y = [rng.normal(size=(20, 4)).astype("float32") for _ in range(2)], rng.normal(size=(20, 2)).astype("float32")
     outputs = [network.predict(one, verbose=0)[:, 0] for network, one in zip(together.networks, x, strict=True)]
     error = np.mean((np.stack(outputs, axis=-1) - y) ** 2)

@@ -1,0 +1,73 @@
+"""What trains a network: the optimizer and schedule of a configuration, and phi's own learning rate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils.types import Optimizer, Variable
+
+
+def make_optimizer(
+    configuration: Configuration, epochs: int, samples: int, inner: InnerNetwork | None = None
+) -> Optimizer:
+    """Return a configuration's optimizer for a stage.
+
+    Args:
+        configuration: The settings.
+        epochs: Epochs of the stage, over which the schedule runs.
+        samples: Training samples in all.
+        inner: phi, for which `phi_learning_rate` is. Defaults to none.
+    """
+    rate = configuration.learning_rate
+    steps = -(-(configuration.epoch_samples or samples) // configuration.batch_size)
+    warmup, falls = configuration.warmup_epochs * steps, configuration.schedule == "cosine"
+    if falls or warmup:
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate,
+            epochs * steps - warmup,
+            alpha=0.0 if falls else 1.0,  # 1: the rate stays where the warm-up ended
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    clip = {} if configuration.clip_norm is None else {"global_clipnorm": configuration.clip_norm}
+    if configuration.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=configuration.weight_decay, **clip)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **clip)
+    if inner is not None and configuration.phi_learning_rate is not None:
+        scale_steps(optimizer, inner.variables, configuration.phi_learning_rate / configuration.learning_rate)
+    return optimizer
+
+
+def scale_steps(optimizer: Optimizer, variables: Sequence[Variable], factor: float) -> None:
+    """Let an optimizer take steps of some variables that are so many times as long: a learning rate of their own.
+
+    The optimizer stays of its class, so that a model that is saved with it is loaded without this package. (Keras' own
+    `MultiOptimizer` needs Keras 3.15, and clips the gradients of each part by itself.)
+
+    Args:
+        optimizer: An optimizer that was not used yet.
+        variables: The variables.
+        factor: Their learning rate, as a multiple of the optimizer's.
+
+    Examples:
+        >>> one, other = keras.Variable(0.0), keras.Variable(0.0)
+        >>> optimizer = keras.optimizers.SGD(1.0)
+        >>> optimizers.scale_steps(optimizer, [other], 0.1)
+        >>> optimizer.apply([keras.ops.ones(()), keras.ops.ones(())], [one, other])
+        >>> float(one.value), round(float(other.value), 6)
+        (-1.0, -0.1)
+    """
+    whole_step = optimizer.apply
+
+    def apply(*args: Any, **kwargs: Any) -> None:
+        before = [ops.copy(variable.value) for variable in variables]
+        whole_step(*args, **kwargs)
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(old + factor * (variable.value - old))
+
+    optimizer.apply = apply
