@@ -19,7 +19,7 @@ from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments import pretraining, reports, robustness, tuning
 from keras_twoarg.experiments.reports import documents
-from keras_twoarg.experiments.training import algorithmic, datasets, networks, sessions, tabular, text
+from keras_twoarg.experiments.training import algorithmic, datasets, networks, optimizers, sessions, tabular, text
 from keras_twoarg.export import formats
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ NAMES = {
     "keras": keras, "np": np, "os": os, "analysis": analysis, "models": models, "reports": reports,
     "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
     "datasets": datasets, "documents": documents, "sessions": sessions, "text": text, "algorithmic": algorithmic,
-    "tabular": tabular, "networks": networks, "Configuration": networks.Configuration,
+    "tabular": tabular, "networks": networks, "optimizers": optimizers, "Configuration": networks.Configuration,
     "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 
