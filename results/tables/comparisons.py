@@ -123,6 +123,17 @@ COMMANDS = {
         "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
         "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",
     ),
+    "results/pilots/lm-kjv-recurrent-smooth": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 90 --seeds 1 --arms two_arg --phi-learning-rate RATE",
+        "RATE `1e-2`, `3e-3`, `1e-3`; with `--phi-init product --phi-init-std paper`: `1e-3`, `1e-4`, and with "
+        "`--inner-activation silu` besides: `1e-2`, `1e-3`, `1e-4`; product; what was looked at before a smooth phi "
+        "was planned; packed with `--ends`",
+    ),
+    "results/lm-kjv-seed-0-two-jobs": (
+        "twoarg reproduce lm-kjv --seeds 1 --jobs 2",
+        "the same on another machine, by a later version, in which phi draws other first weights; 6 minutes and 40 "
+        "seconds; packed with `--ends`",
+    ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",
         "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",
