@@ -13,6 +13,7 @@ from keras_twoarg.experiments.reports.documents import blocks, fill
 from results.tables import (  # noqa: F401
     accuracy,
     answers,
+    cell,
     comparisons,
     convert,
     costs,

@@ -25,14 +25,10 @@ class Task(NamedTuple):
 PACKED = "results/tables"
 """Start of the names of the folders with tables."""
 TEXT = Task("next character, King James text, Transformer", "results/lm-kjv", "bits")
+TEXT_AGAIN = Task("the same, fresh seeds", "results/lm-kjv-again", "bits")
+"""The first text a second time: told beside it."""
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
 CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
-CELL_SECONDS = Task("next character, recurrent cell, equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
-"""Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
-CELL_MIXED = Task("next character, recurrent cell, mixed arguments", "results/lm-kjv-recurrent-mixed", "bits")
-"""Every argument has a projection of input and state, and so have those of fixed functions: told beside the cell."""
-CELL_PRODUCT = Task("next character, recurrent cell, phi from a product", "results/lm-kjv-recurrent-product", "bits")
-"""The cell whose phi starts as the best fixed unit: told beside it."""
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
@@ -251,42 +247,16 @@ def tested(records):
     return number + (f", {diverged} diverged" if diverged else "")
 
 
-@table("pays-cell-planned-seconds")
-def pays_cell_planned_seconds():
-    """The recurrent cell, each unit trained for the same seconds: how each ended, beside two_arg."""
-    rows, figure = [], FIGURES[CELL.figure]
-    two_arg = of(CELL_SECONDS, "two_arg", figure)
-    for arm in ("two_arg", "one_arg", "gru", "relu", "tanh"):
-        records, own = runs(CELL_SECONDS.folder, arm), of(CELL_SECONDS, arm, figure)
-        epochs, a_step = len(records[0].epochs), timed(CELL)[arm]["median"]
-        all_steps = epochs * records[0].settings["epoch_samples"] // records[0].settings["batch_size"]
-        validation = spread({r.seed: min(r.curve("val_loss")) / np.log(2) for r in records}, 3, "")
-        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[CELL.figure])
-        rows.append((
-            arm, str(epochs), f"{all_steps * a_step:.0f}", validation, f"{spread(own, 3, '')} ({each(own, 3)})", ahead,
-        ))  # fmt: skip
-    return markdown(("units", "epochs", "seconds of its steps", "validation", "test, bits", "two_arg minus it"), rows)
-
-
-@table("pays-cell-mixed")
-def pays_cell_mixed():
-    """Cells of two arguments, learned and fixed, mixed and separate, beside the separate learned one."""
-    rows, two_arg = [], of(CELL, "two_arg", FIGURES[CELL.figure])
-    fixed = ("product", "swiglu", "glu", "maxout")
-    cells = [(CELL, arm) for arm in ("two_arg", "quadratic", *fixed)]
-    mixed = ((CELL_MIXED, arm) for arm in ("two_arg", "quadratic", *fixed))
-    for task, arm in (*cells, (CELL_PRODUCT, "two_arg"), *mixed):
-        everyone = runs(task.folder, arm)
-        own = {record.seed: record.bits for record in everyone if record.bits is not None}
-        rows.append((
-            f"{arm}, from a product" if task is CELL_PRODUCT else arm, everyone[0].settings["arguments"],
-            str(everyone[0].widths[0]), f"{everyone[0].parameters:,}",
-            f"{spread(own, 3, '')} ({each(own, 3)})" if own else "",
-            "" if (task, arm) == (CELL, "two_arg") or not own else interval(against(two_arg, own), DIGITS[CELL.figure]),
-            tested(everyone),
-        ))  # fmt: skip
-    columns = ("units", "arguments", "width", "parameters", "test, bits", "separate two_arg minus it", "seeds")
-    return markdown(columns, rows)
+@table("pays-text-again")
+def pays_text_again():
+    """The first text, fresh seeds: how each unit ended, beside two_arg."""
+    rows, figure = [], FIGURES[TEXT_AGAIN.figure]
+    two_arg = of(TEXT_AGAIN, "two_arg", figure)
+    for arm in sorted({run.record.arm for run in stored(TEXT_AGAIN.folder)}, reverse=True):
+        own = of(TEXT_AGAIN, arm, figure)
+        ahead = "" if arm == "two_arg" else interval(against(two_arg, own), DIGITS[TEXT_AGAIN.figure])
+        rows.append((arm, f"{spread(own, 3, '')} ({each(own, 3)})", ahead, str(len(own))))
+    return markdown(("units", "test, bits", "two_arg minus it", "seeds"), rows)
 
 
 @table("pays-second-text")
