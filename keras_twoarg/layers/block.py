@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from keras_twoarg.layers import sharing
 from keras_twoarg.layers.cell_types import CellTypes
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import renew_parameters
+from keras_twoarg.utils.types import Tensor
 
 
 class Block:
@@ -40,6 +42,12 @@ class Block:
     def places(self) -> list[TwoArgActivation]:
         """The place, or those of the cell types."""
         return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
+
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
+        """Call the layer, after making sure that a rebuilt graph still shares one phi: the place sees no graph."""
+        for place in self.places:
+            sharing.check_graph(place.inner, (args, kwargs))
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; `inner` is that of the place."""

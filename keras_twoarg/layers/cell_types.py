@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.layers.serialization import phi_config, revive
@@ -96,6 +97,12 @@ class CellTypes(PairingLayer):
     def evaluation(self) -> list[str | Interpolation]:
         """How the phis are to be evaluated, block by block. Set it at `layer.places[k]`, or by `set_evaluation`."""
         return [place.evaluation for place in self.places]
+
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
+        """Call the layer, after making sure that a rebuilt graph still shares its phis: the places see no graph."""
+        for inner in self.inner:
+            sharing.check_graph(inner, (args, kwargs))
+        return super().__call__(*args, **kwargs)
 
     def build(self, input_shape: Shapes) -> None:
         """Build the blocks' places."""

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 import keras_twoarg
-from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, clone_model, sharing_scope
+from keras_twoarg import (
+    CellTypes,
+    InnerNetwork,
+    TwoArgActivation,
+    TwoArgDense,
+    assert_shared,
+    clone_model,
+    sharing_scope,
+)
 from keras_twoarg.layers import sharing
 from tests.helpers import CLASSES, FEATURES, WIDTH, Block, Subclassed, dense, inner_networks
 
@@ -241,6 +249,16 @@ def test_unsharing_by_keras_is_an_error_that_names_the_remedy_once(build, carele
         with pytest.raises(ValueError, match=r"(?s)each has a copy.*keras_twoarg.clone_model.*sharing_scope") as told:
             careless(build(InnerNetwork(hidden_units=(5, 5))))
     assert str(told.value).count("keras_twoarg.clone_model") == 1
+
+
+@pytest.mark.parametrize("last", ["block", "cell types"])
+def test_unsharing_in_front_of_a_layer_that_holds_its_place_is_an_error(last):
+    inner = InnerNetwork((4,))
+    layer = TwoArgDense(3, inner) if last == "block" else CellTypes([InnerNetwork((4,)), inner])
+    model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), layer])
+    with pytest.raises(ValueError, match="each has a copy"):
+        keras.models.clone_model(model)
+    assert_shared(clone_model(model))
 
 
 @pytest.mark.parametrize("build", [nested, subclassed], ids=lambda build: build.__name__)
