@@ -66,7 +66,7 @@ def load_text(name: str) -> Text:
         'lambda'
 
     Raises:
-        ValueError: If there is no such text on this machine, or it is too short.
+        ValueError: If there is no such text on this machine, or it is too short, or one character repeated.
         ImportError: If the package that holds it is not installed.
     """
     if name == "pydocs":
@@ -111,6 +111,8 @@ def _parts(name: str, text: str) -> Text:
     if len(text) < _FEWEST:
         raise ValueError(f"The text {name!r} is too short: expected {_FEWEST:,} characters. Received: {len(text):,}")
     characters = "".join(sorted(set(text)))
+    if len(characters) < 2:
+        raise ValueError(f"The text {name!r} repeats one character, {characters!r}. Expected at least two kinds")
     place = {character: i for i, character in enumerate(characters)}
     numbers = np.fromiter((place[character] for character in text), "int32", len(text))
     test = round(len(text) * _PARTS["test"])

@@ -42,7 +42,11 @@ def test_the_king_james_text_is_the_one_that_records_name():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"too short", "too short: expected 10,000"), (b"\xff" * 20_000, "no text in UTF-8")],
+    [
+        (b"too short", "too short: expected 10,000"),
+        (b"\xff" * 20_000, "no text in UTF-8"),
+        (b"a" * 20_000, "'a.txt' repeats one character, 'a'. Expected at least two"),
+    ],
 )
 def test_what_is_no_text_is_told(tmp_path, content, message):
     (tmp_path / "a.txt").write_bytes(content)
