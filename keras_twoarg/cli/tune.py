@@ -68,6 +68,8 @@ def tune(
     from keras_twoarg.experiments.tuning import tune as job
 
     if worker_of is not None:
+        if chief_at is not None:
+            raise ValueError("--chief and --worker are two processes. Give each command one of them")
         keep_freed_memory()
         name = name or f"{platform.node()}-{os.getpid()}"
         say(f"{name}: trials of the chief at {worker_of}, for which it waits up to {chief_timeout:.0f} s at a time")

@@ -63,6 +63,11 @@ def test_a_space_of_brackets_is_one_line(run, data):
     assert "this is no JSON" in mistake(said) and len(said) < 2000
 
 
+def test_one_process_is_not_chief_and_worker(run):
+    both = ("--chief", "127.0.0.1:1", "--worker", "127.0.0.1:1", "--chief-timeout", "1")
+    assert "Give each command one of them" in mistake(run("tune", "--out", "x", *both, status=2))
+
+
 @pytest.mark.slow
 def test_a_path_may_look_like_markup(run, data, tmp_path):
     said = run("train", "--data", data, "--arm", "relu", "--out", "a[/red]", *QUICK)
