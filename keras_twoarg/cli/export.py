@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from keras_twoarg.cli.common import console, one_line_errors, say, twoarg
+from keras_twoarg.utils import files
 from keras_twoarg.utils.types import Model
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def export(
         console.print(str(report), highlight=False, soft_wrap=True)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
     formats.check_target(out, format_)
+    _check_record(formats.record_of(out))
     if data is not None:
         _in_int8(loaded, out, _split(loaded, data, data_dir, seed), pixels, most_changed)
         return
@@ -100,6 +103,19 @@ def export(
             formats.remove(out, format_)
             raise SystemExit(1)
     console.print(f"Export: {out}")
+
+
+def _check_record(path: Path) -> None:
+    """Raise a ValueError if the record of an export would replace another file than an earlier record."""
+    if not path.exists():
+        return
+    try:
+        with np.load(path) as record:
+            ours = {"inputs", "outputs"} <= set(record.files)
+    except files.UNREADABLE:
+        ours = False
+    if not ours:
+        raise ValueError(f"{path} exists, and is not what `twoarg export` recorded. Give another --out")
 
 
 def _write(model: Model, out: Path, format_: str) -> None:

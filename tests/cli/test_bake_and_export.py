@@ -40,6 +40,16 @@ def test_bake_overwrites_only_what_it_made(folder, out):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("content", [b"mine", None])
+def test_export_replaces_no_other_file_by_its_record(folder, content):
+    record = folder / "recorded-1.npz"
+    record.write_bytes(content or (folder / "blobs.npz").read_bytes())
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    said = run("export", "model.keras", "--out", "1", status=2)
+    assert "recorded-1.npz exists, and is not what `twoarg export` recorded. Give another --out" in said
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.slow
 def test_bake_may_be_given_again(folder):
     for _ in range(2):
