@@ -46,7 +46,7 @@ def bench(
     before = files.read_json(out) if out.exists() else {"machine": {}}
     if not isinstance(before, dict) or not isinstance(before.get("machine"), dict):
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    files.check_writable(out)
     with show_progress() as progress:
         times = run(names, variants or VARIANTS, rounds, parts, out, progress, seed)
     for table in tables(times):

@@ -43,7 +43,8 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:
-        converted.save(partial)
+        with files.saving(out):
+            converted.save(partial)
         files.write_json(report_file, report.to_dict())
         os.replace(partial, out)
     except BaseException:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from keras_twoarg.cli.common import one_line_errors, print_findings, say, twoarg
+from keras_twoarg.utils import files
 
 
 @twoarg.command()
@@ -17,7 +18,11 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
 
     From the records in FOLDERS alone, without training; several folders are compared.
     """
+    from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.experiments.reports.page import write_report
 
+    page = (out or folders[0]) / "report.html"
+    check_target(page)  # the tables take some seconds to minutes
+    files.check_writable(page)
     print_findings(*folders, seed=seed)
     say(f"Report: {write_report(folders, out or folders[0], seed=seed)}")

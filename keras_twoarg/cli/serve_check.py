@@ -23,6 +23,7 @@ def serve_check(folder: Path, out: Path | None) -> None:
 
     if out is not None:
         check_target(out)
+        files.check_writable(out)
     with console.status("") as status:
         checks = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
     console.print(job.checks_table(checks).rich())

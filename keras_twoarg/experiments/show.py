@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.utils import model_files
+from keras_twoarg.utils import files, model_files
 from keras_twoarg.utils.figures import pyplot
 
 _MARK = "twoarg show"
@@ -44,8 +44,10 @@ def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | N
         verdict = display.soft_xor.verdict
         display.plot(left, title="phi, and where its arguments fall")
         display.plot_quadratic(right, title=verdict)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160, metadata={_MARKED[out.suffix.lower()]: _MARK})
+    ending = out.suffix.lower()
+    files.write_whole(
+        out, lambda file: figure.savefig(file, format=ending[1:], dpi=160, metadata={_MARKED[ending]: _MARK})
+    )
     plt.close(figure)
     return f"{path}: {verdict}. {display.density.outside:.2%} of the pre-activations lie outside of [-5, 5]"
 
@@ -56,3 +58,4 @@ def _check_picture(out: Path) -> None:
         raise ValueError(f"--out must end in one of {', '.join(_MARKED)}. Received: {out}")
     if out.exists() and (not out.is_file() or _MARK.encode() not in out.read_bytes()):
         raise ValueError(f"{out} exists, and twoarg show has not drawn it. Choose another --out")
+    files.check_writable(out)

@@ -50,6 +50,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(partial.name, path)
 
 
+def check_writable(path: Path) -> None:
+    """Raise an OSError unless a file can be written there: before long work, whose results would be lost."""
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(4096))
+
+
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
     """Make errors of a full disk name the file: writing raises them without one, and h5py without a number."""

@@ -270,3 +270,40 @@ def test_records_nested_beyond_reading_are_named(run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "joint.json").write_text("[" * 100_000)
     assert "joint.json is damaged" in mistake(run("report", "run", status=2))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bench", "--out", "file/a.json"),
+        ("serve-check", "exports", "--out", "file/a.json"),
+        ("report", "runs", "--out", "file/page"),
+        ("show", "model.keras", "--out", "file/a.png"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_out_that_cannot_be_written_is_told_before_the_work(words, run, tmp_path, monkeypatch):
+    for name in ("file", "model.keras"):
+        (tmp_path / name).touch()
+    for name in ("exports", "runs"):
+        (tmp_path / name).mkdir()
+    said = mistake(run(*words, status=2))
+    assert "'file" in said
+
+
+def test_a_picture_that_the_disk_has_no_room_for_leaves_the_one_before(run, data, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
+    words = ("show", "model.keras", "--data", data, "--out", "phi.png")
+    run(*words)
+    before = (tmp_path / "phi.png").read_bytes()
+
+    def full(_figure, file, **_):
+        with open(file, "wb") if isinstance(file, os.PathLike) else file as opened:
+            opened.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    assert "The disk is full: phi.png" in mistake(run(*words, status=2))
+    assert (tmp_path / "phi.png").read_bytes() == before

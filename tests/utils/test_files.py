@@ -35,3 +35,18 @@ def test_saving_leaves_other_errors_as_they_are(tmp_path):
     with pytest.raises(PermissionError, match="not allowed"):
         with files.saving(tmp_path / "model.keras"):
             raise PermissionError(errno.EACCES, "not allowed")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    files.check_writable(tmp_path / "new" / "a.json")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        files.check_writable(tmp_path / "file" / "a.json")
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'"):
+        files.check_writable(tmp_path / "a.json")
