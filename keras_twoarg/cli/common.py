@@ -24,6 +24,13 @@ R = TypeVar("R")
 
 console = Console(markup=False)  # paths and messages are no markup
 _LONGEST = 600  # characters of an error
+_OF_PATHS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Give a path that you may use"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "A file stands where a folder is needed. Give another path"),
+    errno.EISDIR: "A folder stands where a file is needed. Give another path",
+    errno.ENAMETOOLONG: "Give a shorter name",
+}
+"""What to do about the errors of a path."""
 
 
 class UserMistake(click.ClickException):
@@ -78,6 +85,8 @@ def _in_one_line(error: Exception) -> str:
         text = f"There is not enough memory: {text}. Use smaller sizes"
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         text = f"The disk is full: {error.filename or text}. Make room and give the same command again to resume"
+    elif isinstance(error, OSError) and error.filename and error.errno in _OF_PATHS:
+        text = f"{error.strerror}: {error.filename!r}. {_OF_PATHS[error.errno]}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (TWOARG_DEBUG=1 shows all)"
 
 

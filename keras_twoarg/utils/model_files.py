@@ -18,7 +18,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
     try:
-        return keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
     except (MemoryError, OverflowError) as error:
@@ -27,6 +27,12 @@ def load(path: str | os.PathLike[str]) -> Model:
         if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
         raise ValueError(f"{path} asks for more memory than there is") from error
+    if not model.built:
+        raise ValueError(
+            f"The model in {path} was saved before it was built, without weights. Begin it with keras.Input(...), or "
+            "call it once, and save it again"
+        )
+    return model
 
 
 def _why_not(path: Path, reason: str) -> str:

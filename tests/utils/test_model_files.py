@@ -29,3 +29,10 @@ def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
         keras.Sequential([keras.Input((4,)), layer]).save(tmp_path / "own.keras")
         with pytest.raises(ValueError, match=message):
             model_files.load(tmp_path / "own.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_a_model_without_weights_says_what_to_do(tmp_path):
+    keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")
+    with pytest.raises(ValueError, match=r"unbuilt.keras was saved before it was built.*keras.Input"):
+        model_files.load(tmp_path / "unbuilt.keras")
