@@ -64,4 +64,4 @@ def _largest_index(model: Model) -> int:
     """Return a number below which every whole number is an index of each `Embedding`."""
     layers = [call.operation for graph in graphs(model) for call in calls(graph)]
     sizes = [layer.input_dim for layer in layers if isinstance(layer, keras.layers.Embedding)]
-    return min([2, *sizes]) if not sizes else min(sizes)
+    return min(sizes, default=2)

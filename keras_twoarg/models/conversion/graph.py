@@ -71,7 +71,7 @@ def structure(model: Model, which: str) -> Outputs:
     return model.input if which == "inputs" else model.output
 
 
-def graphs(model: Model) -> Iterator[keras.KerasTensor]:
+def graphs(model: Model) -> Iterator[Model]:
     """Yield a model and the models nested in its graph, each once."""
     waiting, seen = [model], set()
     while waiting:

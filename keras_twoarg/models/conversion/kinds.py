@@ -31,8 +31,7 @@ def one_phi(places: list[Place], inner: InnerNetwork | None) -> dict[int, Phi]:
     """Return one phi for all places, by the place's identity, whatever the activations were."""
     if inner is None:
         inner = InnerNetwork(name="phi", dtype=places[0].policy)
-    if not inner.built:
-        inner.build((None, inner.arity))
+    inner.ensure_built()
     return {id(place): Phi(inner) for place in places}
 
 
@@ -122,7 +121,6 @@ def _written(inner: InnerNetwork, function: ArrayFunction) -> Phi:
 
 def _users_own(inner: InnerNetwork, kind: _Kind) -> Phi:
     if not inner.built:
-        phi.check_can_hold(inner)
         return _written(inner, kind.function)
     error = max(phi.error(inner, kind.function), phi.far_error(inner, kind.function))
     if not error <= phi.LARGEST_ERROR:

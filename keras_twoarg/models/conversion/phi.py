@@ -147,8 +147,6 @@ def write(inner: InnerNetwork, function: ArrayFunction) -> ReluSum:
         The sum of ReLUs that phi is then.
     """
     check_can_hold(inner)
-    if not inner.built:
-        inner.build((None, inner.arity))
     total = relu_sum(function, inner.hidden_units[0] // 2)
     number = len(total.slopes)
     weights = inner.get_weights()
