@@ -17,7 +17,7 @@ from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
 _BATCH = 250
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth of their own
 class Density:
     """The distribution of argument tuples over the grid of pretraining: 101 nodes on [-5, 5] along each argument.
 
@@ -102,11 +102,18 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         >>> model = models.mlp((28, 28, 1), classes=10)
         >>> [places.shape for places in analysis.pre_activations(model, np.zeros((5, 28, 28, 1))).values()]
         [(320, 2), (320, 2), (320, 2)]
+
+    Raises:
+        TypeError: If `model` is no Keras model or layer.
+        ValueError: If the model holds no `TwoArgActivation`, or there are no samples.
     """
     layers = places_of(model, "to measure")
+    samples = len(keras.tree.flatten(x)[0])
+    if not samples:
+        raise ValueError("Expected at least one sample to measure pre-activations on. Received: none")
     tuples: dict[str, list[np.ndarray]] = {}
     with _recording(layers, tuples):
-        for start in range(0, len(keras.tree.flatten(x)[0]), _BATCH):
+        for start in range(0, samples, _BATCH):
             model(keras.tree.map_structure(itemgetter(slice(start, start + _BATCH)), x), training=False)
     return {name: np.concatenate(parts) for name, parts in tuples.items()}
 

@@ -122,11 +122,10 @@ class SurfaceDisplay:
             "vmin": centre - span,
             "vmax": centre + span,
             "shading": "gouraud",
+            "rasterized": True,
             **kwargs,
         }
-        mesh = ax.pcolormesh(
-            axis[shown], axis[shown], values.T[shown][:, shown], rasterized=True, **{**options, **kwargs}
-        )
+        mesh = ax.pcolormesh(axis[shown], axis[shown], values.T[shown][:, shown], **options)
         if with_colorbar:
             ax.figure.colorbar(mesh, ax=ax, fraction=0.046, pad=0.03)
         if with_density:

@@ -62,10 +62,19 @@ def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Ar
     Examples:
         >>> float(surfaces.scaled(surfaces.product, 0.01)(5.0, 5.0)) < 0.05
         True
+
+    Raises:
+        ValueError: If the surface is constant or not finite on the grid: no factor gives it this deviation.
     """
+    if std is None:
+        return surface
     axis = np.linspace(-EXTENT, EXTENT, NODES)
-    deviation = np.std(surface(axis[:, None], axis[None, :]))
-    factor = 1.0 if std is None else float(std / deviation)
+    deviation = float(np.std(surface(axis[:, None], axis[None, :])))
+    if not 0 < deviation < np.inf:
+        raise ValueError(
+            f"Expected a finite surface that is not constant. Received: a standard deviation of {deviation}"
+        )
+    factor = std / deviation
     return lambda x1, x2: np.asarray(factor * surface(x1, x2))
 
 
@@ -94,7 +103,7 @@ def quadratic(
     return Quadratic((c0, c1, c2, c3, c4, c5))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth of their own
 class GridSurface:
     """A surface given on the nodes of the grid of pretraining, multilinear between them and constant outside.
 
@@ -138,7 +147,9 @@ def gaussian(blur: float) -> Array:
     """Return the matrix that convolves values on the grid with a Gaussian, `(101, 101)`."""
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
-    return np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row holds the whole Gaussian
+    matrix = np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row holds the whole Gaussian
+    matrix.flags.writeable = False  # all callers are given the same one
+    return matrix
 
 
 def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, std: float | None = None) -> GridSurface:

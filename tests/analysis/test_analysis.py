@@ -264,3 +264,27 @@ def test_recording_leaves_the_model_as_it_was(rng):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         action()
+
+
+def test_no_samples_are_no_measurement():
+    with pytest.raises(ValueError, match="at least one sample"):
+        pre_activations(shared_mlp(), np.zeros((0, 6), "float32"))
+
+
+def test_densities_and_surfaces_can_be_compared_and_kept_in_sets():
+    measured, field = density(np.zeros((1, 2))), surfaces.random_field(0)
+    assert measured != density(np.zeros((1, 2))) and field != surfaces.random_field(0)
+    assert {measured, field} == {field, measured}
+
+
+def test_what_callers_share_cannot_be_changed():
+    with pytest.raises(ValueError, match="read-only"):
+        surfaces.gaussian(1 / 3)[0, 0] = 1.0
+
+
+def test_a_display_takes_every_option_of_matplotlib():
+    pytest.importorskip("matplotlib")
+    measured = density(gaussian(200))
+    display = analysis.SurfaceDisplay(np.outer(measured.axis, measured.axis), measured)
+    ax = display.plot(rasterized=False, cmap="viridis", with_colorbar=False)
+    assert not ax.collections[0].get_rasterized() and ax.collections[0].get_cmap().name == "viridis"

@@ -63,3 +63,11 @@ def test_between_nodes_a_field_is_multilinear(arity, rng):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=message):
         action()
+
+
+@pytest.mark.parametrize("surface", [surfaces.quadratic(c5=1.0), lambda x1, x2: x1 * x2 / 0.0])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_surface_without_a_deviation_is_not_scaled(surface):
+    with pytest.raises(ValueError, match="not constant. Received: a standard deviation of"):
+        surfaces.scaled(surface, 0.01)
+    assert surfaces.scaled(surface, None) is surface
