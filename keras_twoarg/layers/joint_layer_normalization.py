@@ -32,9 +32,17 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         >>> normed = ops.convert_to_numpy(models.JointLayerNormalization()(images))
         >>> np.allclose(normed.reshape(2, -1).std(axis=1), 1, atol=1e-3)
         True
+
+    Raises:
+        ValueError: If there is an `axis`: it would say nothing.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: object) -> None:
+        if "axis" in kwargs:
+            raise ValueError(
+                "JointLayerNormalization normalizes over all axes of a sample. Use keras.layers.LayerNormalization for "
+                f"others. Received: axis={kwargs['axis']!r}"
+            )
         super().__init__(epsilon=epsilon, center=False, scale=False, **kwargs)
 
     def build(self, input_shape: Shape) -> None:

@@ -117,3 +117,8 @@ def test_saved_and_copied(tmp_path, rng):
     loaded = keras.models.load_model(tmp_path / "normed.keras")
     assert loaded.get_layer("normed").epsilon == 0.5
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_an_axis_of_ones_own_is_refused():
+    with pytest.raises(ValueError, match="over all axes.*Received: axis=-1"):
+        models.JointLayerNormalization(axis=-1)
