@@ -123,8 +123,12 @@ def check_finite(model: Model) -> None:
 def _places(model: Model) -> list[TwoArgActivation]:
     """Return the places of a model that can be baked."""
     places = places_of(model, "to bake")
-    if any(place.arity > 2 for place in places):
-        raise ValueError("A table takes one or two arguments. Received: an inner network of arity 3 or more")
+    for place in places:
+        if place.arity > 2:
+            raise ValueError(
+                f"A table takes one or two arguments, so the model cannot be baked. Received: {place.name!r} with an "
+                f"inner network of arity {place.arity}. Export the model as it is"
+            )
     return places
 
 

@@ -171,6 +171,7 @@ def export(
             than the format's, or holds what runtimes take for a pattern (`[]*?`); if the model holds copies of one
             inner network; if there is a representative dataset for another format, of another shape than the inputs, or
             not finite.
+        ArithmeticError: If a weight is not finite.
         ImportError: If a package that writes the format is missing.
 
     Warns:

@@ -72,6 +72,10 @@ class BakedActivation(PairingLayer):
         >>> layer.fill(surfaces.product(*grid.nodes(arity=2).T))
         >>> float(layer(np.array([[2.0, -3.0]], "float32"))[0, 0])
         -6.0
+
+    Raises:
+        ValueError: If `arity` is neither 1 nor 2, or `pool_size` not one or two positive integers; for `pairing`,
+            `axis` and inputs as in `TwoArgActivation`.
     """
 
     def __init__(
@@ -104,6 +108,11 @@ class BakedActivation(PairingLayer):
 
     def fill(self, values: ArrayLike) -> None:
         """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
+        expected = self.grid.resolution**self.arity
+        if np.size(values) != expected:
+            raise ValueError(
+                f"Expected a value for each of the grid's {expected:,} nodes. Received: {np.size(values):,}"
+            )
         nodes = ops.convert_to_tensor(np.asarray(values, "float32"))
         self.cells.assign(make_cells(nodes, self.grid.resolution, self.arity))
 

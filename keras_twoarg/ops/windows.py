@@ -14,7 +14,7 @@ Size = tuple[int, int]
 def check_pool_size(pool_size: object) -> Size:
     """Return rows and columns, or raise a ValueError unless they are one or two positive integers."""
     size = tuple(pool_size) if isinstance(pool_size, list | tuple) else (pool_size, pool_size)
-    if len(size) != 2 or any(not isinstance(number, int) or number < 1 for number in size):
+    if len(size) != 2 or any(type(number) is not int or number < 1 for number in size):
         raise ValueError(f"`pool_size` must be one or two positive integers. Received: pool_size={pool_size!r}")
     return size
 

@@ -360,11 +360,17 @@ class Subclassed(keras.Model):
         return self.unit(x)
 
 
+def filled(values):
+    layer = BakedActivation(Interpolation(resolution=3))
+    layer.build((None, 2))
+    layer.fill(values)
+
+
 @pytest.mark.parametrize(
     ("action", "message"),
     [
         (lambda: bake(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])), "holds no TwoArgActivation"),
-        (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "one or two arguments"),
+        (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "with an inner network of arity 3. Export the model as it"),
         (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` is a share of phi"),
         (lambda: bake(shared_mlp(), tolerance=1e-9), "meets the tolerance.*Use a larger"),
         (lambda: bake(shared_mlp(), np.zeros((0, 6))), "no samples"),
@@ -374,6 +380,7 @@ class Subclassed(keras.Model):
         (lambda: bake(shared_mlp(), ([x, 0] for x in np.zeros((5, 6)))), "must be arrays. Received: generator"),
         (lambda: bake(shared_mlp(), np.ones((5, 6)), labels=np.eye(5)), "integer label for each of 5.*not one-hot"),
         (lambda: BakedActivation(Interpolation(), arity=3), "one or two arguments"),
+        (lambda: filled(np.zeros(16)), "each of the grid's 9 nodes. Received: 16"),
     ],
 )
 def test_errors(action, message):

@@ -229,7 +229,7 @@ def test_an_export_is_portable(tmp_path, rng):
     assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
 
 
-@pytest.mark.parametrize("pool_size", [0, (2,), (2, -1), "2", 1.5])
+@pytest.mark.parametrize("pool_size", [True, 0, (2,), (2, -1), "2", 1.5])
 def test_a_wrong_pool_size_is_named(pool_size):
     with pytest.raises(ValueError, match="pool_size"):
         TwoArgMaxPooling2D(pool_size=pool_size)
