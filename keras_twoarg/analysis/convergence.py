@@ -21,7 +21,15 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
         >>> final = surfaces.product(density.axis[:, None], density.axis[None, :])
         >>> round(analysis.distance(3 * final + 1, final, density), 9) + 0.0
         0.0
+
+    Raises:
+        ValueError: If the surfaces are not of the density's shape.
     """
+    if not surface.shape == final.shape == density.values.shape:
+        raise ValueError(
+            f"Expected surfaces on the density's nodes, {density.values.shape}. Received: {surface.shape} and "
+            f"{final.shape}"
+        )
     weights = density.values / density.values.sum()
     first, second = (values - (weights * values).sum() for values in (surface, final))
     variances = (weights * first**2).sum() * (weights * second**2).sum()
@@ -36,6 +44,12 @@ def settled(distances: Mapping[int, float], limit: float = SETTLED) -> int:
     Examples:
         >>> analysis.settled({0: 1.0, 1: 0.05, 2: 0.2, 3: 0.09, 4: 0.0})
         3
+
+    Raises:
+        ValueError: If there is no such epoch: no distance, or the last one is above the limit.
     """
     above = [epoch for epoch, value in distances.items() if value > limit]
-    return min(epoch for epoch in distances if not above or epoch > max(above))
+    below = [epoch for epoch in distances if not above or epoch > max(above)]
+    if not below:
+        raise ValueError(f"Expected distances that end at or below {limit:g}. Received: {dict(distances)}")
+    return min(below)

@@ -66,7 +66,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
         surface: Values on the nodes of the grid of pretraining, `(101, 101)` or `(101,)`.
         density: Where the arguments fall.
         seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes they seek on. Defaults to `0`.
-        starts: Starts of each fit; fewer take less time and miss more. Defaults to `8`.
+        starts: Starts of each fit, 1 to 8; fewer take less time and miss more. Defaults to `8`.
 
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
@@ -76,9 +76,12 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
         ('maxout', 1.0)
 
     Raises:
-        ValueError: If the surface is not one of one or two arguments on the density's nodes, or is flat.
+        ValueError: If the surface is not one of one or two arguments on the density's nodes, or is flat; if `starts` is
+            out of range.
         ImportError: If SciPy is not installed.
     """
+    if not 1 <= starts <= STARTS:
+        raise ValueError(f"`starts` must be from 1 to {STARTS}. Received: starts={starts!r}")
     if surface.ndim not in (1, 2) or surface.shape != density.values.shape:
         raise ValueError(f"Expected phi of one or two arguments on the density's nodes. Received: {surface.shape}")
     rng = np.random.default_rng(seed)

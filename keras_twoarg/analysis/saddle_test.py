@@ -97,8 +97,13 @@ def null_share(
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(1_000, 2)))
         >>> 0.5 < analysis.null_share(density, 100) < 0.8
         True
+
+    Raises:
+        ValueError: If there is no density, or no surface.
     """
     some = [densities] if isinstance(densities, Density) else list(densities)
+    if not some or number < 1:
+        raise ValueError(f"Expected a density and a surface or more. Received: {len(some)} densities, number={number}")
     solvers = [least_squares(density, mass=mass, weighted=weighted) for density in some]
     negative = 0
     for i in range(number):

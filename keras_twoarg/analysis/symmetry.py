@@ -39,7 +39,7 @@ def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Den
     Raises:
         ValueError: If a surface is not one of two arguments on the grid's nodes.
     """
-    if not surface.shape == other.shape == density.values.shape:
+    if surface.ndim != 2 or not surface.shape == other.shape == density.values.shape:
         raise ValueError(
             f"Expected surfaces of two arguments on the density's nodes, {density.values.shape}. "
             f"Received: {surface.shape} and {other.shape}"

@@ -44,7 +44,8 @@ class CellTypes(PairingLayer):
 
     Raises:
         TypeError: If `inner` is no list of `InnerNetwork`s.
-        ValueError: If there are fewer than two, they differ in arity, or the units cannot be divided among them.
+        ValueError: If there are fewer than two, they differ in arity, or the units cannot be divided among them; if a
+            list of evaluations is not as long.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class CellTypes(PairingLayer):
             raise TypeError(f"`inner` must be a list of InnerNetworks. Received: inner={inner!r} of type {type(inner)}")
         of_places: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
         evaluations = evaluation if isinstance(evaluation, list | tuple) else [evaluation] * len(inner)
+        _check_number("evaluation", evaluations, len(inner))
         self.places = [
             TwoArgActivation(one, evaluation=how, axis=axis, name=f"{self.name}_{i}", **of_places)
             for i, (one, how) in enumerate(zip(inner, evaluations, strict=True), start=1)
@@ -87,6 +89,7 @@ class CellTypes(PairingLayer):
         if name != "inner":
             super().__setattr__(name, value)
             return
+        _check_number("inner", value, len(self.places))
         networks = dict(zip(self.places, value, strict=True))
         for place, network in networks.items():
             place.check_inner(network)
@@ -144,3 +147,10 @@ class CellTypes(PairingLayer):
     def from_config(cls, config: Config) -> "CellTypes":
         """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`)."""
         return revive(cls, config)
+
+
+def _check_number(name: str, values: object, types: int) -> None:
+    if not isinstance(values, list | tuple) or len(values) != types:
+        raise ValueError(
+            f"`{name}` must be a list with one for each of {types} cell types. Received: {name}={values!r}"
+        )

@@ -288,3 +288,23 @@ def test_a_display_takes_every_option_of_matplotlib():
     display = analysis.SurfaceDisplay(np.outer(measured.axis, measured.axis), measured)
     ax = display.plot(rasterized=False, cmap="viridis", with_colorbar=False)
     assert not ax.collections[0].get_rasterized() and ax.collections[0].get_cmap().name == "viridis"
+
+
+MEASURED = density(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda: analysis.distance(np.zeros(101), np.zeros((101, 101)), MEASURED), "surfaces on the density's nodes"),
+        (lambda: analysis.distance_up_to_symmetry(*[np.zeros(101)] * 2, density(np.zeros((1, 1)))), "two arguments"),
+        (lambda: analysis.settled({}), "end at or below 0.1"),
+        (lambda: analysis.settled({0: 0.0, 1: 0.5}), "end at or below 0.1. Received: .0: 0.0, 1: 0.5"),
+        (lambda: analysis.nearest(np.zeros((101, 101)), MEASURED, starts=9), "`starts` must be from 1 to 8"),
+        (lambda: analysis.null_share([]), "0 densities"),
+        (lambda: analysis.null_share(MEASURED, number=0), "number=0"),
+    ],
+)
+def test_what_would_be_silent_or_obscure_is_told(action, message):
+    with pytest.raises(ValueError, match=message):
+        action()

@@ -241,6 +241,14 @@ ERRORS = {
     "dropout": (lambda: TwoArgRNNCell(4, dropout=1.0), r"`dropout` must be in \[0, 1\)"),
     "one type": (lambda: CellTypes([small_phi()]), "two or more inner networks of one arity. Received: 1"),
     "arities": (lambda: CellTypes([small_phi(), small_phi(1)]), r"two or more inner networks of one arity.*\[1, 2\]"),
+    "evaluations": (
+        lambda: CellTypes([small_phi()] * 2, evaluation=["exact"]),
+        "`evaluation` must be a list with one for each of 2 cell types. Received: evaluation=..exact",
+    ),
+    "networks of types": (
+        lambda: setattr(CellTypes([small_phi()] * 2), "inner", [small_phi()]),
+        "`inner` must be a list with one for each of 2 cell types",
+    ),
     "units of types": (
         lambda: CellTypes([small_phi()] * 2)(np.ones((2, 6))),
         "multiple of the number of cell types, 2.*3 units",
