@@ -118,8 +118,6 @@ def fitting_widths(
     """
     inner_parameters = 0
     if network := blocks.inner_for(arm, inner, seed=None):
-        if not network.built:
-            network.build((None, network.arity))
         inner_parameters = network.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:
@@ -131,7 +129,7 @@ def fitting_widths(
         raise ValueError(
             f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.2%}. "
             f"The nearest found are {widths} with {parameters(widths):,} ({difference:+.2%}). "
-            "Use a larger reference, or a larger tolerance."
+            "Use a larger reference, of a command wider --widths, or a larger tolerance."
         )
     return widths
 

@@ -217,7 +217,7 @@ ERRORS = [
     ),
     (
         lambda: models.matched_widths("one_arg", models.mlp((4,), 2, "relu", (9,))),
-        "No widths give the arm 'one_arg' 65",
+        "No widths give the arm 'one_arg' 65.*wider --widths",
     ),
 ]
 
