@@ -17,7 +17,7 @@ from keras_twoarg.utils.progress import Progress
 
 _PROGRESS, _RESULT = "progress ", "result "
 _children: set[subprocess.Popen[str]] = set()
-_SERVE = "import sys; from keras_twoarg.utils import subprocesses; subprocesses.serve(sys.argv[1])"
+_SERVE = "import sys; from keras_twoarg.utils import subprocesses; subprocesses.serve(sys.argv[1], int(sys.argv[2]))"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def call(function: str, progress: Progress, *arguments: object) -> Outcome:
         progress: Called here with what the child reports.
         *arguments: Plain values for JSON.
     """
-    command = [sys.executable, "-c", _SERVE, function]
+    command = [sys.executable, "-c", _SERVE, function, str(os.getpid())]
     pipe = subprocess.PIPE
     output: deque[str] = deque(maxlen=20)
     result = None
@@ -92,8 +92,10 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def serve(function: str) -> None:
-    """Be the child: call the function, report progress and the result. It ends soon after its parent."""
+def serve(function: str, parent: int) -> None:
+    """Be the child of a process: call the function, report progress and the result. It ends soon after its parent."""
+    if os.name == "posix" and os.getppid() != parent:  # on Windows an environment's launcher stands in between
+        os._exit(1)  # killed while this process was importing: another one may work in its folder by now
 
     def report(*progress: object) -> None:
         print(_PROGRESS + json.dumps(progress), flush=True)

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import keras
 import pytest
 
 from keras_twoarg.utils import subprocesses
+from tests.helpers import ROOT
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -40,3 +43,14 @@ def test_failures_say_why():
     ended = subprocesses.call(f"{__name__}:fail", print)
     assert ended.status == 1 and ended.result is None and ended.reason == "ValueError: no such luck"
     assert subprocesses.call(f"{__name__}:die", print).reason == "killed by signal 9 (out of memory?)"
+
+
+@pytest.mark.slow
+def test_a_child_whose_parent_is_gone_before_it_begins_does_nothing():
+    def child(parent):
+        command = [sys.executable, "-c", subprocesses._SERVE, "builtins:repr", str(parent)]
+        return subprocess.run(command, input="[]", capture_output=True, text=True, cwd=ROOT)
+
+    gone = child(os.getpid() + 1)
+    assert gone.returncode == 1 and not gone.stdout
+    assert child(os.getpid()).stdout.startswith("result ")
