@@ -53,4 +53,5 @@ def test_runs_that_diverged_behind_their_best_epoch_are_told():
 def test_later_plans_have_an_answer_too():
     lines = {line.split(" | ")[0].strip("| ") for line in TABLES["plan-answers"]().splitlines()}
     later = ("stalls, a second time", "next character, recurrent cell, mixed arguments")
+    later += ("a smooth phi that starts as a product", "King James text, a second time")
     assert {*later, "a converted MobileNetV3Small, CIFAR-10"} <= lines

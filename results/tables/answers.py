@@ -4,7 +4,7 @@ from collections import Counter
 
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
-from results.tables import convert, long, pays, population, soft_xor
+from results.tables import cell, convert, long, pays, population, soft_xor
 from results.tables.records import ROOT, against, interval, stored, table, verdict
 
 STALLED = 0.12
@@ -106,34 +106,55 @@ def _populations():
 
 
 def _beyond_the_paper():
-    for task in (*pays.NEW_TASKS, pays.CELL_SECONDS):
+    for task in (*pays.NEW_TASKS, cell.CELL_SECONDS):
         for arm in (pays.best_fixed(task), "one_arg"):
             figure = pays.FIGURES[task.figure]
             comparison = against(pays.of(task, "two_arg", figure), pays.of(task, arm, figure))
             numbers = f"{interval(comparison, pays.DIGITS[task.figure])} {task.figure}, {comparison.number} seeds"
             word = pays.said(comparison, task.figure).replace("does not", "does not pay")
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
+    yield from _text_again()
     yield from _mixed_arguments()
+    yield from _smooth()
     yield pays.ADDITION.label, "begun", f"{_seeds(pays.ADDITION.folder)} of 5 seeds with all arms"
+
+
+def _text_again():
+    bits, task = pays.FIGURES["bits"], pays.TEXT_AGAIN
+    for arm in sorted({run.record.arm for run in stored(task.folder)} - {"two_arg"}, reverse=True):
+        comparison = against(pays.of(task, "two_arg", bits), pays.of(task, arm, bits))
+        word = pays.said(comparison, "bits").replace("does not", "does not pay")
+        numbers = f"{interval(comparison, 3)} bits, {comparison.number} seeds"
+        yield "King James text, a second time", word, f"two_arg minus {arm}: {numbers}"
 
 
 def _mixed_arguments():
     bits = pays.FIGURES["bits"]
-    mixed, label = pays.of(pays.CELL_MIXED, "two_arg", bits), pays.CELL_MIXED.label
+    mixed, label = pays.of(cell.CELL_MIXED, "two_arg", bits), cell.CELL_MIXED.label
     separate = against(mixed, pays.of(pays.CELL, "two_arg", bits))
     word = {"holds": "better", "does not hold": "worse"}.get(verdict(separate, -1), "not shown")
     yield label, word, f"mixed two_arg minus separate two_arg: {interval(separate, 3)} bits, {separate.number} seeds"
-    for task, arm in ((pays.CELL_MIXED, pays.best_fixed(pays.CELL_MIXED)), (pays.CELL, "one_arg")):
+    for task, arm in ((cell.CELL_MIXED, pays.best_fixed(cell.CELL_MIXED)), (pays.CELL, "one_arg")):
         comparison = against(mixed, pays.of(task, arm, bits))
         word = pays.said(comparison, "bits").replace("does not", "does not pay")
         yield label, word, f"mixed two_arg minus {arm}: {interval(comparison, 3)} bits, {comparison.number} seeds"
-    whole = [run.record for run in stored(pays.CELL_PRODUCT.folder) if run.record.status == "finished"]
+    whole = [run.record for run in stored(cell.CELL_PRODUCT.folder) if run.record.status == "finished"]
     started = {record.seed: record.bits for record in whole}
     for arm in ("product", "two_arg"):
         comparison = against(started, pays.of(pays.CELL, arm, bits))
         word = pays.said(comparison, "bits").replace("does not", "does not pay")
         numbers = f"{interval(comparison, 3)} bits, {comparison.number} of 5 seeds; the others diverged"
-        yield pays.CELL_PRODUCT.label, word, f"phi from a product minus {arm}: {numbers}"
+        yield cell.CELL_PRODUCT.label, word, f"phi from a product minus {arm}: {numbers}"
+
+
+def _smooth():
+    cells = {name: {r.seed: r.bits for r in records} for name, records in cell.smooth_cells().items()}
+    first, *others = cells
+    for other in others:
+        comparison = against(cells[first], cells[other])
+        word = {"holds": "better", "does not hold": "worse"}.get(verdict(comparison, -1), "not shown")
+        numbers = f"{interval(comparison, 3)} bits, {comparison.number} seeds"
+        yield "a smooth phi that starts as a product", word, f"{first} minus {other}: {numbers}"
 
 
 def _converted():

@@ -54,14 +54,19 @@ def pays_cell_mixed():
     return markdown(columns, rows)
 
 
-@table("pays-cell-smooth")
-def pays_cell_smooth():
-    """A smooth phi that starts as a product, beside the product and phi as it is."""
-    cells = {
+def smooth_cells():
+    """Return the records of a smooth phi that starts as a product, then those of what it is compared with."""
+    return {
         "two_arg, SiLU inside, from a product": runs(SMOOTH, "two_arg", inner_activation="silu"),
         "product": runs(SMOOTH, "product"),
         "two_arg, as it is": runs(SMOOTH, "two_arg", inner_activation="relu"),
     }
+
+
+@table("pays-cell-smooth")
+def pays_cell_smooth():
+    """A smooth phi that starts as a product, beside the product and phi as it is."""
+    cells = smooth_cells()
     rows, smooth = [], {r.seed: r.bits for r in next(iter(cells.values()))}
     for name, records in cells.items():
         own = {record.seed: record.bits for record in records}

@@ -115,6 +115,14 @@ COMMANDS = {
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --phi-init product --phi-init-std paper",
         "packed with `--ends`",
     ),
+    "results/lm-kjv-recurrent-smooth": (
+        "twoarg reproduce lm-kjv-recurrent --first-seed 110 --arms product,two_arg",
+        "and `--arms two_arg --inner-activation silu --phi-init product --phi-init-std paper`; packed with `--ends`",
+    ),
+    "results/lm-kjv-again": (
+        "twoarg reproduce lm-kjv --first-seed 105 --arms two_arg,swiglu --seeds 10",
+        "seed by seed; packed with `--ends`",
+    ),
     "results/pilots/lm-kjv-recurrent-mixed": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --arguments mixed",
         "256 units, so 76 % more parameters: no part of what was planned to be tested; packed with `--ends`",
@@ -122,6 +130,11 @@ COMMANDS = {
     "results/pilots/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
         "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",
+    ),
+    "results/pilots/lm-kjv": (
+        "twoarg reproduce lm-kjv --first-seed 90 --seeds 1 --arms two_arg --phi-learning-rate RATE",
+        "RATE `3e-3`, `1e-3`, `3e-4`; with `--inner-activation silu --phi-init swiglu --phi-init-std paper`: `3e-3`, "
+        "`3e-4`; swiglu; looked at before the text's second time, which changed none of it; packed with `--ends`",
     ),
     "results/pilots/lm-kjv-recurrent-smooth": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 90 --seeds 1 --arms two_arg --phi-learning-rate RATE",
