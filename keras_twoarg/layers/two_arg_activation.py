@@ -15,7 +15,6 @@ from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import units_shape
-from keras_twoarg.ops.shared_table import Shared
 from keras_twoarg.utils.keras_internals import (
     call_under_way,
     flatten_layers,
@@ -28,7 +27,7 @@ from keras_twoarg.utils.types import Config, Layer, Model, Shape, Shapes, Tensor
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 # Of each call of a recurrent layer that is under way: the tables that were made before its loop.
-_tables_of_loops: WeakKeyDictionary[object, WeakKeyDictionary[Layer, Shared]] = WeakKeyDictionary()
+_tables_of_loops: WeakKeyDictionary[object, WeakKeyDictionary[Layer, Tensor]] = WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -221,7 +220,7 @@ class TwoArgActivation(PairingLayer):
             ownership.note_training(self.inner, self)
         return self._outputs(inputs, self._table(inputs, bool(training)), bool(training))
 
-    def _table(self, inputs: Tensors, training: bool) -> Shared | None:
+    def _table(self, inputs: Tensors, training: bool) -> Tensor | None:
         """Return the table to look arguments up in, shared with other places where that is certain, or None."""
         self._was_run = True
         grid, before_loop = self.grid, self._table_of_loop()
@@ -233,19 +232,19 @@ class TwoArgActivation(PairingLayer):
         if self._without_table(sizes, training):
             return None
         step, key = shared_table.step(self.inner, self, inputs), (grid, training)
-        shared = step.find(key)
-        if shared is not None:
-            return shared
+        cells = step.find(key)
+        if cells is not None:
+            return cells
         if self._evaluation == "auto" and not auto_evaluation.own_table_pays(step, sizes, grid.resolution**self.arity):
             return None
         return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
-    def _outputs(self, inputs: Tensors, shared: Shared | None, training: bool) -> Tensor:
+    def _outputs(self, inputs: Tensors, cells: Tensor | None, training: bool) -> Tensor:
         """Evaluate phi at each unit's arguments, in a table if there is one: `(..., n)`."""
         grid = self.grid
-        if shared is not None and grid is not None:
+        if cells is not None and grid is not None:
             frozen = not self.inner.trainable_weights
-            values = table.evaluate(self.flat_arguments(inputs), shared.cells, grid, training, frozen)
+            values = table.evaluate(self.flat_arguments(inputs), cells, grid, training, frozen)
         elif grid is not None and self._without_table(self.units_sizes(inputs), training):
             flat = ops.reshape(self.tuples(inputs), (-1, self.arity))
             values = table.evaluate_at_corners(flat, uncast_values(self.inner.weights), self.inner.evaluate, grid)
@@ -266,9 +265,9 @@ class TwoArgActivation(PairingLayer):
         call, grid = call_under_way(), self.grid
         if call is not None and grid is not None:
             cells = table.make_table(uncast_values(self.inner.weights), self.inner.evaluate, grid, self.arity, False)
-            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = Shared(cells)
+            _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = cells
 
-    def _table_of_loop(self) -> Shared | None:
+    def _table_of_loop(self) -> Tensor | None:
         call = call_under_way() if self.in_loop else None
         return None if call is None else _tables_of_loops.get(call, {}).get(self)
 

@@ -72,13 +72,13 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         """Apply phi to each unit's arguments, and take the largest output of each window."""
         if training:
             ownership.note_training(self.inner, self)
-        shared, sizes = self._table(inputs, bool(training)), self.units_sizes(inputs)
+        cells, sizes = self._table(inputs, bool(training)), self.units_sizes(inputs)
         in_one = training and keras.backend.backend() in pooled_table.BACKENDS and None not in sizes[1:]
-        if not in_one or self.grid is None or shared is None:
-            return max_pool(self._outputs(inputs, shared, bool(training)), self.pool_size, self.axis)
+        if not in_one or self.grid is None or cells is None:
+            return max_pool(self._outputs(inputs, cells, bool(training)), self.pool_size, self.axis)
         tuples, frozen = ops.cast(self.tuples(inputs), "float32"), not self.inner.trainable_weights
         images = tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
-        values = pooled_table.evaluate(images, shared.cells, self.grid, self.pool_size, frozen)
+        values = pooled_table.evaluate(images, cells, self.grid, self.pool_size, frozen)
         values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)
         return ops.cast(values, self.compute_dtype)
 

@@ -35,21 +35,11 @@ _ATTRIBUTE = "_keras_twoarg_tables"
 _tables: WeakKeyDictionary[object, dict[Hashable, "_Entry"]] = WeakKeyDictionary()
 
 
-class Shared(NamedTuple):
-    """A table that can be used.
-
-    Attributes:
-        cells: The table.
-    """
-
-    cells: Tensor
-
-
 class _Entry(NamedTuple):
     """A table, and what it was made from."""
 
     origin: Any  # each backend's own
-    shared: Shared
+    cells: Tensor
 
 
 class Step:
@@ -68,16 +58,15 @@ class Step:
     def __init__(self, inner: Layer) -> None:
         self._inner, self.values = id(inner), keras_internals.uncast_values(inner.weights)
 
-    def find(self, key: Hashable) -> Shared | None:
+    def find(self, key: Hashable) -> Tensor | None:
         """Return the table that was kept with this key if it can be used here, or None."""
         entry = self._shelf.get((self._inner, key))
-        return entry.shared if entry is not None and self._is_valid(entry) else None
+        return entry.cells if entry is not None and self._is_valid(entry) else None
 
-    def keep(self, key: Hashable, cells: Tensor) -> Shared:
+    def keep(self, key: Hashable, cells: Tensor) -> Tensor:
         """Keep a table for places that follow, and return it."""
-        shared = Shared(cells)
-        self._shelf[self._inner, key] = _Entry(self._origin, shared)
-        return shared
+        self._shelf[self._inner, key] = _Entry(self._origin, cells)
+        return cells
 
     def _is_valid(self, entry: _Entry) -> bool:
         raise NotImplementedError
@@ -101,7 +90,7 @@ class _TensorFlowStep(Step):
 
         super().__init__(inner)
         self.values = [tf.convert_to_tensor(value) for value in self.values]
-        self._recorders = _recorders(self.values)
+        self._recorders = keras_internals.recorders(self.values)
         self.may_share = self._recorders <= 1
         if tf.executing_eagerly():
             self._shelf, self._origin = _tables.setdefault(inner, {}), self.values
@@ -119,7 +108,7 @@ class _TensorFlowStep(Step):
             same = all(map(_are_equal, entry.origin, self._origin))
         else:
             same = entry.origin == self._origin
-        return same and self._recorders <= 1 and _recorders([entry.shared.cells]) == self._recorders
+        return same and self._recorders <= 1 and keras_internals.recorders([entry.cells]) == self._recorders
 
 
 def _are_equal(a: Tensor, b: Tensor) -> bool:
@@ -139,29 +128,19 @@ def _source(value: "tf.Tensor", graph: object) -> Hashable:
     return str(handle.name), sum(consumer.type != "ReadVariableOp" for consumer in handle.consumers())
 
 
-def _recorders(tensors: list[Tensor]) -> int:
-    """Return how many gradient tapes and forward accumulators record what is done with tensors: 0, 1 or 2 for more."""
-    try:
-        from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
-    except ImportError:
-        return 2  # nothing is certain
-    return int(PossibleTapeGradientTypes(tensors))
-
-
 class _JaxStep(Step):
     def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
         import jax
-        from jax.extend import core
 
         super().__init__(inner)
-        self._trace = getattr(core, "get_opaque_trace_state", object)()
+        self._trace = keras_internals.trace_state()
         scope, mapped = keras_internals.stateless_scope(), keras_internals.stateless_values() or []
         traced = any(isinstance(one, jax.core.Tracer) for one in (*keras.tree.flatten(inputs), *self.values))
         self._origin = (self._trace, self.values)
         if scope is not None:
             self._shelf = _tables.setdefault(scope, {})
             # The variables of a step are of the trace that the step is, and not of a loop or branch within it.
-            self.may_share = not traced or any(_is_of(value, self._trace) for value in mapped)
+            self.may_share = not traced or any(keras_internals.is_of_trace(value, self._trace) for value in mapped)
         else:
             self._shelf = {} if traced else _tables.setdefault(inner, {})
             self.may_share = not traced
@@ -169,12 +148,6 @@ class _JaxStep(Step):
     def _is_valid(self, entry: _Entry) -> bool:
         trace, values = entry.origin
         return trace == self._trace and all(a is b for a, b in zip(values, self.values, strict=True))
-
-
-def _is_of(value: object, trace: object) -> bool:
-    """Return whether a value of JAX was made by a trace, given by its opaque state; in doubt it was not."""
-    own, wanted = getattr(value, "_trace", None), getattr(trace, "_trace_ref", None)
-    return own is not None and wanted is not None and own is wanted()
 
 
 class _TorchStep(Step):

@@ -1,4 +1,4 @@
-"""Every private name of Keras that the package uses, each behind a function that says what it is for."""
+"""Every private name of Keras and of backends that the package uses, each behind a function that says what for."""
 
 import gc
 import inspect
@@ -262,6 +262,28 @@ def torch_is_transforming() -> bool:
 
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
     return peek is not None and peek() is not None
+
+
+def recorders(tensors: list[Tensor]) -> int:
+    """Return how many of TensorFlow's tapes and forward accumulators record what is done with tensors, 2 for more."""
+    try:
+        from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
+    except ImportError:
+        return 2  # nothing is certain
+    return int(PossibleTapeGradientTypes(tensors))
+
+
+def trace_state() -> object:
+    """Return what identifies the trace of JAX that runs now; where that cannot be told, an object of its own."""
+    from jax.extend import core
+
+    return getattr(core, "get_opaque_trace_state", object)()
+
+
+def is_of_trace(value: object, trace: object) -> bool:
+    """Return whether a value of JAX was made by a trace, given by its state; in doubt it was not."""
+    own, wanted = getattr(value, "_trace", None), getattr(trace, "_trace_ref", None)
+    return own is not None and wanted is not None and own is wanted()
 
 
 def lambda_arguments(layer: Any) -> dict[str, Any]:

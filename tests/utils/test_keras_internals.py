@@ -289,6 +289,43 @@ def test_torch_lists_the_parameters_anew_and_says_when_it_transforms():
     assert seen == [True]
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's tapes")
+def test_what_tapes_record():
+    """Without `PossibleTapeGradientTypes`: places share no table in eager calls, and in graphs none either."""
+    import tensorflow as tf
+
+    x = tf.constant(2.0)  # of a variable TensorFlow cannot tell, behind some of its gradients
+    assert keras_internals.recorders([x]) == 0
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        assert keras_internals.recorders([x]) == 1
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            assert keras_internals.recorders([x]) == 2
+            y = x**3
+        slope = inner.gradient(y, x)
+    assert float(outer.gradient(slope, x)) == 12.0
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX' traces")
+def test_which_trace_made_a_value():
+    """Without `get_opaque_trace_state`, `_trace` and `_trace_ref`: places share no table in a step of `fit`."""
+    import jax
+
+    seen = []
+
+    def ask(x):
+        seen.append((keras_internals.trace_state(), keras_internals.is_of_trace(x, keras_internals.trace_state())))
+        return x
+
+    outside = keras_internals.trace_state()
+    assert outside == keras_internals.trace_state() and not keras_internals.is_of_trace(X, outside)
+    jax.jit(lambda x: ask(jax.lax.cond(x > 0, ask, lambda y: y, x)))(1.0)
+    (in_branch, of_branch), (in_step, of_step) = seen
+    assert of_branch and of_step and len({id(in_branch), id(in_step)}) == 2
+    assert in_branch != in_step != outside
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's strategies")
 def test_the_scope_of_a_models_strategy():
     import tensorflow as tf
