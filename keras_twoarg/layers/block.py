@@ -59,13 +59,6 @@ class Block:
             super().__setattr__(name, value)
 
 
-def check_units(units: int) -> int:
-    """Return `units`, or raise a ValueError unless it is a positive integer."""
-    if isinstance(units, bool) or not isinstance(units, int) or units < 1:
-        raise ValueError(f"`units` must be a positive integer: the number of outputs. Received: units={units!r}")
-    return units
-
-
 def place_for(inner: InnerNetwork | Sequence[InnerNetwork] | None, **kwargs: Any) -> TwoArgActivation | CellTypes:
     """Return the layer that applies one inner network, or several to equal blocks of units."""
     if isinstance(inner, list | tuple):

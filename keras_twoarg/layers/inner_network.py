@@ -16,6 +16,7 @@ from keras import ops
 from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.interpolation import check_resolution
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
@@ -97,8 +98,9 @@ class InnerNetwork(keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.hidden_units = tuple(_positive("hidden_units", units) for units in _sequence(hidden_units))
-        self.arity = _positive("arity", arity)
+        layers = hidden_units if isinstance(hidden_units, list | tuple) else (hidden_units,)
+        self.hidden_units = tuple(positive_integer("hidden_units", units, ", or several") for units in layers)
+        self.arity = positive_integer("arity", arity)
         self.activation = _without_weights(keras.activations.get(activation))
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -296,18 +298,6 @@ def _keras_file(path: str | Path) -> Path:
     if Path(path).suffix != ".keras":
         raise ValueError(f"The name of the file must end in '.keras'. Received: path={str(path)!r}")
     return Path(path)
-
-
-def _sequence(hidden_units: int | Sequence[int]) -> Sequence[int]:
-    return hidden_units if isinstance(hidden_units, list | tuple) else (hidden_units,)
-
-
-def _positive(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`{name}` must be a positive integer, or several for hidden units. Received: {name}={value!r}"
-        )
-    return value
 
 
 def _without_weights(activation: Function) -> Function:

@@ -5,10 +5,11 @@ from typing import Any
 
 import keras
 
-from keras_twoarg.layers.block import Block, check_units, place_for
+from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.keras_internals import replace_layer
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
@@ -102,11 +103,11 @@ class TwoArgDense(Block, keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = check_units(units)
+        self.units = positive_integer("units", units, ": the number of outputs")
         settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.place = place_for(inner, pairing=pairing, evaluation=evaluation, name=self.name, **settings)
         self.dense = keras.layers.Dense(
-            self.arity * units,
+            self.arity * self.units,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,

@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 
-from keras_twoarg.layers.block import Block, check_units, place_for
+from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell, check_arguments
 from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
 
@@ -85,7 +86,7 @@ class TwoArgRNNCell(Block, ArgumentsCell):
             if not 0 <= rate < 1:
                 raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
         super().__init__(
-            check_units(units),
+            positive_integer("units", units, ": the number of outputs"),
             activation=None,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
