@@ -120,7 +120,7 @@ COMMANDS = {
         "and `--arms two_arg --inner-activation silu --phi-init product --phi-init-std paper`; packed with `--ends`",
     ),
     "results/lm-kjv-again": (
-        "twoarg reproduce lm-kjv --first-seed 105 --arms two_arg,swiglu --seeds 10",
+        "twoarg reproduce lm-kjv --first-seed 105 --arms two_arg,swiglu,one_arg --seeds 10",
         "seed by seed; packed with `--ends`",
     ),
     "results/pilots/lm-kjv-recurrent-mixed": (
