@@ -76,12 +76,39 @@ def network(name):
 for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
     table(f"cost-{name_}")(partial(network, name_))
 
+LATER = "two-cores-use-later.json"
+"""Of another machine."""
+
 
 @table("cost-backends")
 def backends():
     """A training step and `predict` on each backend, against relu's."""
+    return _on_each(BACKENDS)
+
+
+@table("cost-later")
+def later():
+    """The same on TensorFlow, on another machine."""
+    return _on_each({"TensorFlow": LATER})
+
+
+@table("cost-later-sample")
+def later_sample():
+    """One sample of the perceptron there, by "auto" over exact."""
+    times = measured(LATER, "one_sample")["mlp28"]
+    return over(times["auto"]["predict"], times["exact"]["predict"])
+
+
+@table("cost-later-first")
+def later_first():
+    """The first step of the paper's CNN there, over ReLU's."""
+    times = measured(LATER, "first_step")["cnn32"]
+    return over(times["auto"]["first_step"], times["relu"]["first_step"])
+
+
+def _on_each(records):
     rows = []
-    for backend, file in BACKENDS.items():
+    for backend, file in records.items():
         for name, variants in measured(file, "networks").items():
             row = [backend, SHORT[name]]
             for task in TASKS:
