@@ -27,6 +27,10 @@ class TwoArgRNNCell(Block, ArgumentsCell):
     Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells are those of `keras.layers.RNN`.
     `keras.layers.Bidirectional` rebuilds the layer that it is given: use `with sharing_scope(inner):` around it.
 
+    On text a smooth phi that starts as a product, `InnerNetwork(activation="silu")` fitted to
+    `analysis.surfaces.product`, did better than a new one, and as well as `PairRNNCell(units, "product")`, which takes
+    less time (docs/where-phi-pays.md).
+
     Args:
         units: Number of outputs, and size of the state.
         inner: The `InnerNetwork` phi; or a list of them, for equal blocks of units (see `CellTypes`). Two arguments if
