@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.optional import optional
 
@@ -48,9 +49,7 @@ class SurfaceCallback(keras.callbacks.Callback):
 
     def __init__(self, data: np.ndarray, log_dir: str | None = None, every: int = 1) -> None:
         super().__init__()
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(f"`every` must be a positive integer. Received: every={every!r}")
-        self.data, self.every = data, every
+        self.data, self.every = data, positive_integer("every", every)
         self.displays: dict[int, SurfaceDisplay] = {}
         self._last = self._before = 0  # epochs that were trained, and those of earlier calls of `fit`
         self._writer = _writer(log_dir) if log_dir else None

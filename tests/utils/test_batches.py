@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_twoarg.utils.batches import for_evaluate, for_fit
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(21, 3)), RNG.integers(0, 4, 21)  # the last batch is smaller
 
