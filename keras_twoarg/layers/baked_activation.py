@@ -11,9 +11,9 @@ from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import fastest_look_up, look_up_by_numbers
+from keras_twoarg.ops.look_up import look_up_by_numbers
 from keras_twoarg.ops.pairing import to_arguments
-from keras_twoarg.ops.table import compiled_look_up, make_cells
+from keras_twoarg.ops.table import compiled_look_up, fastest_look_up, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors

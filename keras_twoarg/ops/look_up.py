@@ -20,17 +20,6 @@ PART, MANY = 65_536, 1_000_000
 _AT_ONCE = 16
 
 
-def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do as `look_up` does, by torch's own operation where there is one."""
-    if keras.backend.backend() == "torch":
-        from keras_twoarg.ops import grid_sample
-
-        tuples = ops.stack(arguments, axis=-1) if isinstance(arguments, list | tuple) else arguments
-        if grid_sample.applies(tuples):
-            return grid_sample.sample(tuples, cells, grid)
-    return look_up(arguments, cells, grid)
-
-
 def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Evaluate the piecewise function: arguments and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
 

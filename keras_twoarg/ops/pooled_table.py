@@ -15,8 +15,8 @@ import keras
 from keras import ops
 
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import fastest_look_up, look_up
-from keras_twoarg.ops.table import compiled_gradients, compiled_look_up, second_gradients
+from keras_twoarg.ops.look_up import look_up
+from keras_twoarg.ops.table import compiled_gradients, compiled_look_up, fastest_look_up, second_gradients
 from keras_twoarg.ops.windows import Size, entries, is_larger, max_pool
 from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor

@@ -23,7 +23,7 @@ from keras import ops
 
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import fastest_look_up, look_up, look_up_by_numbers, row_and_positions, vectors
+from keras_twoarg.ops.look_up import look_up, look_up_by_numbers, row_and_positions, vectors
 from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.types import Function, Tensor, Tensors
 
@@ -51,6 +51,17 @@ def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: b
         # Rows would be kept until the polynomial reads them, in memory that is asked for anew at each call.
         return look_up_by_numbers(arguments, cells, grid)
     return fastest_look_up(arguments, cells, grid)
+
+
+def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
+    """Do as `look_up` does, by torch's own operation where there is one."""
+    if keras.backend.backend() == "torch":
+        from keras_twoarg.ops import grid_sample
+
+        tuples = ops.stack(arguments, axis=-1) if isinstance(arguments, list | tuple) else arguments
+        if grid_sample.applies(tuples):
+            return grid_sample.sample(tuples, cells, grid)
+    return look_up(arguments, cells, grid)
 
 
 def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:

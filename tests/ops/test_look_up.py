@@ -49,7 +49,7 @@ def test_numbers_one_by_one_are_the_same_function(arity, rng):
     np.testing.assert_allclose(ops.convert_to_numpy(values), ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-5)
 
 
-WAYS = [ways.fastest_look_up, look_up, look_up_by_columns, look_up_by_numbers]
+WAYS = [table.fastest_look_up, look_up, look_up_by_columns, look_up_by_numbers]
 
 
 @pytest.mark.parametrize(
