@@ -39,7 +39,7 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
 
 
 def settled(distances: Mapping[int, float], limit: float = SETTLED) -> int:
-    """Return the first epoch from which on no distance is above the limit.
+    """Return the first epoch from which on every distance is at or below the limit; NaN is not.
 
     Examples:
         >>> analysis.settled({0: 1.0, 1: 0.05, 2: 0.2, 3: 0.09, 4: 0.0})
@@ -48,7 +48,7 @@ def settled(distances: Mapping[int, float], limit: float = SETTLED) -> int:
     Raises:
         ValueError: If there is no such epoch: no distance, or the last one is above the limit.
     """
-    above = [epoch for epoch, value in distances.items() if value > limit]
+    above = [epoch for epoch, value in distances.items() if not value <= limit]  # NaN, too
     below = [epoch for epoch in distances if not above or epoch > max(above)]
     if not below:
         raise ValueError(f"Expected distances that end at or below {limit:g}. Received: {dict(distances)}")

@@ -300,6 +300,7 @@ MEASURED = density(np.zeros((1, 2)))
         (lambda: analysis.distance_up_to_symmetry(*[np.zeros(101)] * 2, density(np.zeros((1, 1)))), "two arguments"),
         (lambda: analysis.settled({}), "end at or below 0.1"),
         (lambda: analysis.settled({0: 0.0, 1: 0.5}), "end at or below 0.1. Received: .0: 0.0, 1: 0.5"),
+        (lambda: analysis.settled({0: 0.0, 1: float("nan")}), "end at or below 0.1. Received: .0: 0.0, 1: nan"),
         (lambda: analysis.nearest(np.zeros((101, 101)), MEASURED, starts=9), "`starts` must be from 1 to 8"),
         (lambda: analysis.null_share([]), "0 densities"),
         (lambda: analysis.null_share(MEASURED, number=0), "number=0"),
