@@ -37,9 +37,10 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
     baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(out.with_suffix(".json"), report.to_dict())  # first: it says that the model is ours
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as folder:
         baked.save(Path(folder) / out.name)
+        # The report is there before the model, since it says that the model is ours, and not before it is written.
+        files.write_json(out.with_suffix(".json"), report.to_dict())
         os.replace(Path(folder) / out.name, out)
     console.print(str(report), highlight=False, soft_wrap=True)
     console.print(f"Baked model: {out}")

@@ -1,5 +1,6 @@
 """`twoarg bake` and `twoarg export` overwrite and leave nothing that they should not."""
 
+import errno
 import json
 import shutil
 
@@ -56,6 +57,19 @@ def test_bake_may_be_given_again(folder):
         run("bake", "model.keras", "--data", "blobs.npz", "--out", "baked.keras")
     assert sorted(path.name for path in folder.glob("*baked*")) == ["baked.json", "baked.keras"]
     assert not list(folder.glob(".bake*"))
+
+
+def test_a_model_that_cannot_be_written_leaves_no_report_and_no_other_one(folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Sequential, "save", full)
+    monkeypatch.setattr(keras.Model, "save", full)
+    (folder / "before.json").write_text('{"places": [], "tolerance": 0.1}')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for out in ("new.keras", "before.keras"):
+        assert "No space left" in run("bake", "model.keras", "--data", "blobs.npz", "--out", out, status=2)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.slow
