@@ -34,6 +34,9 @@ UNREADABLE = (
 """What reading an .npz raises that is not one: empty, cut off, changed, another kind of file, encrypted, compressed in
 a way that Python does not know, without an array, with one that claims more than the memory."""
 
+ANEW = "Move it away; the command that wrote it makes it anew"
+"""What to do with a file that cannot be read. Not to delete it: of this name, it may be another program's."""
+
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that a reader, or a start after a kill, finds all of it or the previous one."""
@@ -92,7 +95,7 @@ def read_json_lines(path: Path) -> list[Any]:
     return lines
 
 
-def read_json(path: Path, remedy: str = "Delete it to make it anew") -> Any:
+def read_json(path: Path, remedy: str = ANEW) -> Any:
     """Read JSON, or raise a ValueError that names the file and says what to do."""
     try:
         return json.loads(path.read_text())
@@ -116,8 +119,9 @@ def parse_as(
     where: str,
     what: str,
     translate: Callable[[JsonObject], JsonObject] = lambda data: data,
+    remedy: str = ANEW,
 ) -> T:
-    """Return a dataclass from what JSON holds, as `read_as` does; `where` names the place in the error."""
+    """Return a dataclass from what JSON holds, as `read_as` does; the error names the place, `where`, and `remedy`."""
     wanted = get_type_hints(kind)
     data = translate(data) if isinstance(data, dict) else data
     problem = f"expected an object. Received: {type(data).__name__}"
@@ -126,7 +130,7 @@ def parse_as(
         problem = f"it lacks {', '.join(missing)}" if (missing := sorted(set(wanted) - set(data))) else ""
         problem = problem or "; ".join(f"its `{key}` is {str(data[key])[:60]!r}" for key in wrong)
     if problem:
-        raise ValueError(f"{where} is no {what}, or of another version: {problem}. Delete it to make it anew")
+        raise ValueError(f"{where} is no {what}, or of another version: {problem}. {remedy}")
     return kind(**{key: data[key] for key in wanted})
 
 

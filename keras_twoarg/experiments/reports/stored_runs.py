@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RUNS, ARRAYS, ROBUSTNESS = "runs.jsonl", "arrays.npz", "robustness.jsonl"
 
+_PACK_AGAIN = "Pack the runs again"
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -118,11 +120,11 @@ def packed_runs(folder: Path) -> list[StoredRun]:
     folder = folder.resolve()
     measured: dict[str, list[Robustness]] = {}
     for name, data, where in _lines(folder / ROBUSTNESS):
-        measured.setdefault(name, []).append(Robustness.parse(data, where))
+        measured.setdefault(name, []).append(Robustness.parse(data, where, _PACK_AGAIN))
     with_phi = _runs_with_phi(folder / ARRAYS)
     runs = []
     for name, data, where in _lines(folder / RUNS):
-        record = Record.parse(data, where)
+        record = Record.parse(data, where, _PACK_AGAIN)
         prefix = f"{name}/{record.stage}/"
         read_phi = partial(_packed_phi, folder / ARRAYS, prefix, record.best_epoch)
         runs.append(
@@ -146,7 +148,7 @@ def _lines(file: Path) -> list[tuple[str, JsonObject, str]]:
     for number, data in enumerate(files.read_json_lines(file), start=1):
         where = f"{file}, line {number},"
         if not isinstance(data, dict) or not isinstance(data.get("run"), str):
-            raise ValueError(f"{where} names no run. Pack the runs again")
+            raise ValueError(f"{where} names no run. {_PACK_AGAIN}")
         lines.append((data["run"], data, where))
     return lines
 
@@ -170,4 +172,4 @@ def _opened(file: Path, read: "Callable[[NpzFile], T]") -> T:
         with np.load(file) as arrays:
             return read(arrays)
     except files.UNREADABLE as error:
-        raise ValueError(f"{file} is damaged ({error}). Pack the runs again") from error
+        raise ValueError(f"{file} is damaged ({error}). {_PACK_AGAIN}") from error

@@ -60,9 +60,9 @@ class Robustness:
         return files.read_as(cls, file, _WHAT, _in_todays_words)
 
     @classmethod
-    def parse(cls, data: object, where: str) -> "Robustness":
-        """Return what JSON holds of one model, or raise a ValueError that names where it was."""
-        return files.parse_as(cls, data, where, _WHAT, _in_todays_words)
+    def parse(cls, data: object, where: str, remedy: str = files.ANEW) -> "Robustness":
+        """Return what JSON holds of one model, or raise a ValueError that names where it was and what to do."""
+        return files.parse_as(cls, data, where, _WHAT, _in_todays_words, remedy)
 
 
 def evaluate(
@@ -237,7 +237,7 @@ def _attacks(
             with np.load(adversarial) as arrays:
                 before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
         except files.UNREADABLE as error:
-            raise ValueError(f"{adversarial} is damaged ({error}). Delete its folder to measure this anew") from error
+            raise ValueError(f"{adversarial} is damaged ({error}). Move its folder away to measure anew") from error
         before.accuracy, before.seconds, before.warnings = record.attacked, record.seconds, record.warnings
     attack(
         model, pixels, labels, settings["eps"], names, p_norm=settings["p_norm"], bounds=tuple(settings["bounds"]),

@@ -61,7 +61,7 @@ class Trace:
             return cls.from_arrays(arrays)
         except UNREADABLE as error:
             raise ValueError(
-                f"{read} is damaged or of an older version ({error}). Delete its folder to run this anew"
+                f"{read} is damaged or of an older version ({error}). Move its folder away to run this anew"
             ) from error
 
     @classmethod

@@ -9,6 +9,8 @@ from keras_twoarg.utils import files
 from keras_twoarg.utils.locks import only_process
 from keras_twoarg.utils.types import JsonObject
 
+_ELSEWHERE = "Use another folder"
+
 
 @contextmanager
 def result_folder(
@@ -28,7 +30,7 @@ def result_folder(
         name: The file in the folder that says so.
         defaults: What a folder of an older version meant where it does not say.
         translate: Gives the entries of older versions today's names.
-        upgrade: Called with the folder first, to bring files of older versions up to date.
+        upgrade: Called with a folder of this configuration's results, to bring files of older versions up to date.
 
     Raises:
         ValueError: If the folder holds another configuration's results or other files, or another process works in it.
@@ -38,9 +40,9 @@ def result_folder(
         raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
     out.mkdir(parents=True, exist_ok=True)
     with only_process(out):  # first: two processes that begin at once must not both find it empty
-        upgrade(out)
         if (out / name).exists():
             _compare(out / name, settings, defaults or {}, translate)
+            upgrade(out)  # behind the comparison: what is not ours stays as it is
         elif not all(file.name.startswith(f".{name}-") for file in out.iterdir()):  # what a kill left of it
             raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
         else:
@@ -55,14 +57,14 @@ def _compare(
     translate: Callable[[JsonObject], JsonObject],
 ) -> None:
     """Raise a ValueError if a folder holds the results of other settings."""
-    stored = files.read_json(file)
+    stored = files.read_json(file, _ELSEWHERE)
     if not isinstance(stored, dict):
-        raise ValueError(f"{file} is damaged: expected an object. Received: {type(stored).__name__}")
+        raise ValueError(f"{file} is damaged: expected an object. Received: {type(stored).__name__}. {_ELSEWHERE}")
     here = _as_in_json(settings)
     there = {key: value for key, value in _as_in_json(defaults).items() if key in here} | translate(stored)
     if different := sorted(key for key in {*there, *here} if there.get(key) != here.get(key)):
         changes = ", ".join(f"{key}={there.get(key)!r} there, {here.get(key)!r} here" for key in different)
-        raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. Use another folder")
+        raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. {_ELSEWHERE}")
 
 
 def _as_in_json(settings: Mapping[str, object]) -> JsonObject:

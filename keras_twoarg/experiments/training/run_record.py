@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from keras_twoarg.experiments.training.stages import in_todays_words
-from keras_twoarg.utils.files import parse_as, read_json, write_json
+from keras_twoarg.utils.files import ANEW, parse_as, read_json, write_json
 from keras_twoarg.utils.types import JsonObject
 
 Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
@@ -104,11 +104,11 @@ class Record:
         return cls.parse(read_json(path), str(path))
 
     @classmethod
-    def parse(cls, data: object, where: str) -> "Record":
-        """Return a record from what JSON holds, or raise a ValueError that names where it was."""
-        record = parse_as(cls, data, where, "record of a run", in_todays_words)
+    def parse(cls, data: object, where: str, remedy: str = ANEW) -> "Record":
+        """Return a record from what JSON holds, or raise a ValueError that names where it was and what to do."""
+        record = parse_as(cls, data, where, "record of a run", in_todays_words, remedy)
         if problem := record.problem():
-            raise ValueError(f"{where} is no record of a run: {problem}. Delete it to make it anew")
+            raise ValueError(f"{where} is no record of a run: {problem}. {remedy}")
         return record
 
     def problem(self) -> str:

@@ -143,9 +143,10 @@ def test_what_packing_did_not_write_stays(runs, tmp_path):
     np.savez(tmp_path / "other" / ARRAYS, mine=np.zeros(3))
     with pytest.raises(ValueError, match="twoarg pack did not write it"):
         pack([runs], tmp_path / "other")
-    (tmp_path / "other" / RUNS).write_text('{"mine": 1}\n')
-    with pytest.raises(ValueError, match=r"runs.jsonl, line 1, names no run"):
-        pack([runs], tmp_path / "other")
+    for line, message in (('{"mine": 1}', "names no run"), ('{"run": "mine"}', "is no record .*Pack the runs again")):
+        (tmp_path / "other" / RUNS).write_text(line + "\n")
+        with pytest.raises(ValueError, match=f"runs.jsonl, line 1, {message}"):
+            pack([runs], tmp_path / "other")
     with np.load(tmp_path / "other" / ARRAYS) as arrays:
         assert arrays.files == ["mine"]
     with pytest.raises(ValueError, match="which is a file"):

@@ -180,13 +180,27 @@ def test_folders_of_others_are_left_alone(finished, tmp_path):
     assert [f.name for f in (tmp_path / "letters").iterdir()] == ["dear.txt"]
 
 
-@pytest.mark.parametrize("name", ["run.json", "joint.json"])
-def test_damaged_json_is_named(name, tmp_path):
-    (tmp_path / "run.json").write_text("{")
-    (tmp_path / "joint.json").write_text("[1]")
-    action = sessions.run_sessions if name == "run.json" else None
-    with pytest.raises(ValueError, match=name):
-        action(blobs(), tmp_path, **QUICK) if action else Record.read(tmp_path / name)
+@pytest.mark.parametrize("run", [None, '{"epochs": 7, "seed": 3}'])
+def test_a_folder_with_other_files_is_left_as_it_is(run, tmp_path):
+    (tmp_path / "session2.json").write_text('{"stage": "session2"}')
+    if run:
+        (tmp_path / "run.json").write_text(run)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="Use an(other| empty or new) folder"):
+        sessions.run_sessions(blobs(), tmp_path, **QUICK)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"name": "another program"}'])
+def test_what_is_no_record_is_named_and_nobody_is_told_to_delete_it(content, tmp_path):
+    for name, action, remedy in (
+        ("run.json", lambda: sessions.run_sessions(blobs(), tmp_path, **QUICK), "Use another folder"),
+        ("joint.json", lambda: Record.read(tmp_path / "joint.json"), "Move it away"),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=remedy) as raised:
+            action()
+        assert str(tmp_path) in str(raised.value) and "elete" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
