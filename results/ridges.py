@@ -148,8 +148,10 @@ def with_ridges(network, fits, number):
 
 def with_table(network, nodes, arguments):
     """Return a copy of a network with a table of so many nodes at each place."""
-    grids = {name: Interpolation(1.05 * float(one.largest), nodes) for name, one in arguments.items()}
-    return bake._rebuild(network, grids)
+    places = [layer for layer in network.layers if isinstance(layer, TwoArgActivation)]
+    return bake.with_tables(
+        network, {place: Interpolation(1.05 * float(arguments[place.name].largest), nodes) for place in places}
+    )
 
 
 def distilled(student, logits, x, epochs):
@@ -190,7 +192,7 @@ def measure(name, data, options):
         errors = []
         for place in places:
             points, layer = arguments[place.name].tuples[:POINTS], table.get_layer(place.name)
-            values = bake._look_up(layer.grid, place.inner.predict(layer.grid.nodes(2)), points)
+            values = bake.look_up(layer.grid, place.inner.predict(layer.grid.nodes(2)), points)
             difference = np.ravel(values) - np.ravel(place.inner.predict(points))
             errors.append(float(difference.std() / deviations[place.name]))
         rows.append(row("table", nodes, table, errors))

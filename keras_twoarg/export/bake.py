@@ -91,7 +91,8 @@ def bake(
     arguments = data.arguments(model, places, samples)
     grids = {place: _grid(place, arguments[name], tolerance) for place, name in names_of(places).items()}
     if samples is None:
-        return _rebuild(model, grids), BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
+        report = BakingReport(_report_places(places, grids, arguments), tolerance, most_changed)
+        return with_tables(model, grids), report
     baked, grids, measured = _hold(model, places, grids, samples, labels, task, most_changed, tolerance)
     _, before = data.seconds(model, samples)
     timed, after = data.seconds(baked, samples)
@@ -142,7 +143,7 @@ def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) 
     for resolution in RESOLUTIONS:
         grid = Interpolation(extent, resolution)
         values = place.inner.predict(grid.nodes(place.arity))
-        error = float(np.sqrt(np.mean((_look_up(grid, values, arguments.tuples) - exact) ** 2)))
+        error = float(np.sqrt(np.mean((look_up(grid, values, arguments.tuples) - exact) ** 2)))
         if error <= allowed:
             return grid
     raise ValueError(
@@ -171,7 +172,7 @@ def _hold(
     if labels is not None:
         measured["accuracy_before"] = _accuracy(before, labels, tasks)
     while True:
-        baked = _rebuild(model, grids)
+        baked = with_tables(model, grids)
         after = data.outputs(baked, samples)
         changes = count_changes(before, after, tasks)
         if changes.within(most_changed, tolerance):
@@ -241,7 +242,7 @@ def _report_place(place: TwoArgActivation, name: str, grid: Interpolation, tuple
 
     def error(points: np.ndarray) -> np.ndarray:
         # A place that was interpolated keeps its function; what is reported then is its distance from phi.
-        return np.abs(_look_up(grid, values, points) - place.inner.predict(points))
+        return np.abs(look_up(grid, values, points) - place.inner.predict(points))
 
     on_data, on_plane = error(tuples), error(plane)
     return Place(
@@ -260,15 +261,16 @@ def _report_place(place: TwoArgActivation, name: str, grid: Interpolation, tuple
     )
 
 
-def _look_up(grid: Interpolation, values: np.ndarray, tuples: np.ndarray) -> np.ndarray:
+def look_up(grid: Interpolation, values: np.ndarray, tuples: np.ndarray) -> np.ndarray:
+    """Return what a table of values at a grid's nodes gives at argument tuples `(N, arity)`."""
     layer = BakedActivation(grid, tuples.shape[-1])
     layer.build((None, tuples.shape[-1]))
     layer.fill(values)
     return np.asarray(keras.ops.convert_to_numpy(layer(tuples)))
 
 
-def _rebuild(model: Model, grids: Grids) -> Model:
-    """Copy a model with other activation layers and the same weights."""
+def with_tables(model: Model, grids: Grids) -> Model:
+    """Copy a model with a table of phi at each place and the same weights; `grids` has the nodes of every place."""
     copies: list[tuple[Layer, Layer]] = []
 
     def copy(layer: Layer) -> Layer:
