@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from keras_twoarg import __version__
 from keras_twoarg.utils.progress import WARNING
 from keras_twoarg.utils.types import JsonObject
+
+if TYPE_CHECKING:
+    from keras_twoarg.experiments.reports.surface_tables import Surface
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,8 +142,8 @@ def print_report(*folders: Path, seed: int | None = None) -> None:
             console.print(table.rich())
 
 
-def print_findings(*folders: Path, seed: int | None = None) -> None:
-    """Print all tables: also what takes some seconds to compute."""
+def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
+    """Print all tables, also what takes some seconds to minutes; return phi of each run, with what was computed."""
     from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
     from keras_twoarg.experiments.reports.run_groups import read_runs
     from keras_twoarg.experiments.reports.run_tables import fairness_table
@@ -154,6 +157,7 @@ def print_findings(*folders: Path, seed: int | None = None) -> None:
     for table in (surface_table(surfaces), soft_xor_table(surfaces), robust):
         if table is not None:
             console.print(table.rich())
+    return surfaces
 
 
 @contextmanager

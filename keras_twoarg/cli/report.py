@@ -24,5 +24,5 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
     page = (out or folders[0]) / "report.html"
     check_target(page)  # the tables take some seconds to minutes
     files.check_writable(page)
-    print_findings(*folders, seed=seed)
-    say(f"Report: {write_report(folders, out or folders[0], seed=seed)}")
+    surfaces = print_findings(*folders, seed=seed)
+    say(f"Report: {write_report(folders, out or folders[0], seed=seed, surfaces=surfaces)}")

@@ -41,10 +41,10 @@ def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | Non
         )
     with show_progress() as progress:
         folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
-    print_findings(out, seed=report_seed)
+    surfaces = print_findings(out, seed=report_seed)
     if chosen.configuration.architecture in ("transformer", "recurrent"):
         print_samples(chosen, folders)
-    say(f"Report: {write_report([out], out, seed=report_seed)}")
+    say(f"Report: {write_report([out], out, seed=report_seed, surfaces=surfaces)}")
     if failed := job.failed_runs(folders):
         say(f"Failed: {', '.join(failed)}. The same command tries them again")
         raise SystemExit(1)

@@ -14,7 +14,7 @@ from keras_twoarg.experiments.reports.robustness_tables import read_robustness, 
 from keras_twoarg.experiments.reports.run_figures import Figure, figures_in
 from keras_twoarg.experiments.reports.run_groups import finished, group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
-from keras_twoarg.experiments.reports.surface_tables import read_surfaces
+from keras_twoarg.experiments.reports.surface_tables import Surface, read_surfaces
 from keras_twoarg.experiments.training.run_record import Record
 
 
@@ -23,6 +23,7 @@ def write_report(
     out: Path,
     *,
     seed: int | None = None,
+    surfaces: Sequence[Surface] | None = None,
     command: str | None = None,
     agreement: str | None = None,
     play: Path | None = None,
@@ -35,6 +36,8 @@ def write_report(
         folders: Folders with finished runs, at any depth.
         out: Folder of the report.
         seed: Report this seed alone. Defaults to `None`, all.
+        surfaces: phi of each run, where `read_surfaces` has read it: what was computed of it need not be computed
+            again. Defaults to `None`.
         command: The command that made the runs, for the reader. Defaults to `None`.
         agreement: What comparing the served model with the model gave. Defaults to `None`.
         play: A page to play with these networks, beside the report, to link to; surfaces are turned there. Defaults to
@@ -47,7 +50,7 @@ def write_report(
         ValueError: If there are no records in the folders.
     """
     runs = read_runs(folders, seed=seed)
-    surfaces = read_surfaces(folders, seed)
+    surfaces = read_surfaces(folders, seed) if surfaces is None else surfaces
     tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
     parts = [_play_link(play)] if play else []
     parts += [table.html() for table in tables if table is not None]
