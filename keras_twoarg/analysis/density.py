@@ -1,7 +1,7 @@
 """Where pre-activations fall on the plane of phi's arguments."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -11,8 +11,8 @@ import numpy as np
 from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, places_of
-from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
-from keras_twoarg.utils.types import Model, Samples, Tensor, Tensors
+from keras_twoarg.utils.keras_internals import flatten_layers, watched_calls
+from keras_twoarg.utils.types import Model, Samples, Tensors
 
 _BATCH = 250
 
@@ -108,11 +108,17 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         ValueError: If the model holds no `TwoArgActivation`, or there are no samples.
     """
     layers = places_of(model, "to measure")
+    names = names_of(layers)
     samples = len(keras.tree.flatten(x)[0])
     if not samples:
         raise ValueError("Expected at least one sample to measure pre-activations on. Received: none")
     tuples: dict[str, list[np.ndarray]] = {}
-    with _recording(layers, tuples):
+
+    def record(layer: TwoArgActivation, inputs: Tensors) -> None:
+        array = keras.ops.convert_to_numpy(keras.ops.cast(layer.tuples(inputs), "float32"))
+        tuples.setdefault(names[layer], []).append(array.reshape(-1, layer.arity))
+
+    with _step_by_step(layers), watched_calls(layers, record):
         for start in range(0, samples, _BATCH):
             model(keras.tree.map_structure(itemgetter(slice(start, start + _BATCH)), x), training=False)
     return {name: np.concatenate(parts) for name, parts in tuples.items()}
@@ -126,30 +132,9 @@ def inner_network(model: Model) -> InnerNetwork:
     return networks[0]
 
 
-@contextmanager
-def _recording(layers: list[TwoArgActivation], tuples: dict[str, list[np.ndarray]]) -> Iterator[None]:
-    """Keep what the layers' `call` receives, while the model runs eagerly."""
-    names = names_of(layers)
-
-    def recorder(layer: TwoArgActivation, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def record(inputs: Tensors, **kwargs: object) -> Tensor:
-            array = keras.ops.convert_to_numpy(keras.ops.cast(layer.tuples(inputs), "float32"))
-            tuples.setdefault(names[layer], []).append(array.reshape(-1, layer.arity))
-            return call(inputs, **kwargs)
-
-        return record
-
-    with ExitStack() as stack:
-        if any(layer.in_loop for layer in layers):
-            stack.enter_context(_step_by_step())
-        for layer in layers:
-            stack.enter_context(replaced_call(layer, recorder(layer, layer.call)))
-        yield
-
-
-def _step_by_step() -> AbstractContextManager[object]:
+def _step_by_step(layers: Sequence[TwoArgActivation]) -> AbstractContextManager[object]:
     """Have JAX run loops step by step: within a scan there are no values to keep."""
-    if keras.backend.backend() != "jax":
+    if keras.backend.backend() != "jax" or not any(layer.in_loop for layer in layers):
         return nullcontext()
     import jax
 

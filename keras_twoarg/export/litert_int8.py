@@ -22,8 +22,8 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.look_up import look_up
 from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.ops.windows import max_pool
-from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call
-from keras_twoarg.utils.types import Function, Model, Tensor, Tensors
+from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call, watched_calls
+from keras_twoarg.utils.types import Model, Tensor, Tensors
 
 Place = TwoArgActivation | BakedActivation
 
@@ -82,17 +82,11 @@ def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict
     """Return the largest absolute argument that reaches each place which the model calls."""
     seen: dict[Place, list[float]] = {}
 
-    def recorder(place: Place, call: Function) -> Function:
-        def record(inputs: Tensors, **kwargs: object) -> Tensor:
-            sizes = [ops.max(ops.abs(ops.cast(one, "float32"))) for one in keras.tree.flatten(inputs)]
-            seen.setdefault(place, []).extend(float(size) for size in sizes)
-            return call(inputs, **kwargs)
+    def record(place: Place, inputs: Tensors) -> None:
+        sizes = [ops.max(ops.abs(ops.cast(one, "float32"))) for one in keras.tree.flatten(inputs)]
+        seen.setdefault(place, []).extend(float(size) for size in sizes)
 
-        return record
-
-    with ExitStack() as stack:
-        for place in places:
-            stack.enter_context(replaced_call(place, recorder(place, place.call)))
+    with watched_calls(places, record):
         for start in range(0, len(samples), _BATCH):
             model(samples[start : start + _BATCH], training=False)
     for place, sizes in seen.items():

@@ -2,13 +2,13 @@
 
 import gc
 import inspect
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import keras
 
-from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Variable
+from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Tensors, Variable
 
 
 class Producer(NamedTuple):
@@ -237,6 +237,23 @@ def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
         yield
     finally:
         del layer.__dict__["call"]
+
+
+@contextmanager
+def watched_calls(layers: Sequence[Any], watch: Callable[[Any, Tensors], object]) -> Iterator[None]:
+    """Call a function with each of some layers and its inputs before the layer's `call`; for a model run eagerly."""
+
+    def watched(layer: Any, call: Function) -> Function:
+        def watch_and_call(inputs: Tensors, **kwargs: object) -> Tensor:
+            watch(layer, inputs)
+            return call(inputs, **kwargs)
+
+        return watch_and_call
+
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced_call(layer, watched(layer, layer.call)))
+        yield
 
 
 def has_named_outputs(model: Model) -> bool:

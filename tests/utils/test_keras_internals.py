@@ -252,7 +252,7 @@ def test_calls_that_are_forgotten():
 
 
 def test_a_replaced_call_is_run_and_the_layers_own_comes_back():
-    """Else baking could not see the arguments of phi, and blocks could not be looked into."""
+    """Else LiteRT in int8 would interpolate phi operation by operation."""
     dense = keras.layers.Dense(2)
     x = np.ones((1, 3), "float32")
     before = keras.ops.convert_to_numpy(dense(x))
@@ -260,6 +260,17 @@ def test_a_replaced_call_is_run_and_the_layers_own_comes_back():
         assert (keras.ops.convert_to_numpy(dense(x)) == 2).all()
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(dense(x)), before)
     assert "call" not in vars(dense)
+
+
+def test_watched_calls_see_each_layers_inputs_and_change_nothing():
+    """Else baking could not see the arguments of phi."""
+    first, second = layers = [keras.layers.Dense(2), keras.layers.Dense(2)]
+    x, seen = np.ones((1, 3), "float32"), []
+    expected = keras.ops.convert_to_numpy(second(first(x)))
+    with keras_internals.watched_calls(layers, lambda layer, inputs: seen.append((layer, tuple(inputs.shape)))):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(second(first(x))), expected)
+    first(x)
+    assert seen == [(first, (1, 3)), (second, (1, 2))]
 
 
 def test_what_an_exported_function_takes():
