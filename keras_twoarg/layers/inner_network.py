@@ -1,7 +1,6 @@
 """InnerNetwork: phi, its weights, its identity, and its file."""
 
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from keras import ops
 from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.interpolation import check_resolution
+from keras_twoarg.utils import model_files
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
@@ -219,18 +219,14 @@ class InnerNetwork(keras.layers.Layer):
             it was saved, it is frozen.
 
         Raises:
-            ValueError: If there is no such file, Keras cannot read it, or it does not hold one network of this class.
+            ValueError: If there is no such file, Keras cannot load it, it was saved before it had weights, or it does
+                not hold one network of this class.
         """
         path = _keras_file(path)
-        if not path.is_file():
-            raise ValueError(f"There is no file {path}")
         from keras_twoarg.layers.sharing import out_of_scope  # which imports this module
 
-        try:
-            with out_of_scope():
-                model = keras.models.load_model(path, compile=False)
-        except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"Keras cannot load {path}: {error}") from error
+        with out_of_scope():
+            model = model_files.load(path)
         networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
         if len(networks) != 1 or not isinstance(networks[0], cls):
             names = ", ".join(type(network).__name__ for network in networks) or "none"

@@ -37,15 +37,16 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def _why_not(path: Path, reason: str) -> str:
     """Return why Keras cannot load a file, by what Keras says."""
-    in_python = "load it with `keras.models.load_model` in Python, and call the function of this command"
     if unknown := re.search(r"Could not locate (class|function) '(\w+)'", reason):
         return (
-            f"{path} holds the {unknown[1]} {unknown[2]!r}, and commands know those of Keras and keras_twoarg alone. "
-            f"Import yours, registered by `keras.saving.register_keras_serializable`, {in_python}"
+            f"{path} holds the {unknown[1]} {unknown[2]!r}, of which only the name is in the file. In Python, import "
+            "yours first, registered by `keras.saving.register_keras_serializable`. Commands know those of Keras and "
+            "keras_twoarg alone: load the file with `keras.models.load_model`, and call the command's function"
         )
     if "safe_mode=False" in reason:
         return (
             f"{path} holds Python code, such as a Lambda layer, which Keras does not run from a file. Use a layer in "
-            f"its place; or, if you trust the file, {in_python} (safe_mode=False)"
+            "its place; or, if you trust the file, load it with `keras.models.load_model` in Python, with "
+            "safe_mode=False, and use the model that it returns"
         )
     return f"{path} is no readable .keras file: {reason[:300]}"

@@ -109,6 +109,21 @@ def damaged(folder):
     return InnerNetwork.load(folder / "damaged.keras")
 
 
+class Doubling(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def of_ones_own(folder):
+    keras.Sequential([keras.Input((4,)), TwoArgActivation(), Doubling()]).save(folder / "own.keras")
+    return InnerNetwork.load(folder / "own.keras")
+
+
+def unbuilt(folder):
+    keras.Sequential([TwoArgActivation()]).save(folder / "unbuilt.keras")
+    return InnerNetwork.load(folder / "unbuilt.keras")
+
+
 def several(folder):
     keras.Sequential([keras.Input((4,)), TwoArgActivation(), TwoArgActivation(InnerNetwork(arity=1))]).save(
         folder / "two.keras"
@@ -132,13 +147,16 @@ ERRORS = {
     "saved nowhere": (lambda folder: InnerNetwork().save(folder / "no" / "phi.keras"), "folder .*no does not exist"),
     "loaded from nowhere": (lambda folder: InnerNetwork.load(folder / "phi.keras"), "There is no file"),
     "loaded from a wrong ending": (lambda folder: InnerNetwork.load(folder / "phi.npz"), "end in '.keras'"),
-    "damaged": (damaged, "Keras cannot load .*damaged.keras"),
+    "damaged": (damaged, "damaged.keras is no readable .keras file"),
+    "code of one's own": (of_ones_own, "own.keras holds the class 'Doubling'.*In Python, import yours first"),
+    "without weights": (unbuilt, "unbuilt.keras was saved before it was built"),
     "several networks": (several, "one InnerNetwork. Received: .*two.keras, with InnerNetwork, InnerNetwork"),
     "another class": (of_another_class, "one QuadraticNetwork. Received: .*with InnerNetwork"),
     "none": (without, "with none"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 @pytest.mark.parametrize(("action", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors_name_the_file_and_what_is_wrong(action, message, tmp_path):
     with pytest.raises(ValueError, match=f"(?s){message}"):
