@@ -169,14 +169,19 @@ def check_graph(inner: InnerNetwork, inputs: object) -> None:
     for layer in _upstream_layers(inputs):
         if isinstance(layer, InnerNetwork) and layer is not inner and layer.copy_of == inner.copy_of:
             raise ValueError(f"This model's layers shared one inner network, and now each has a copy. {_REMEDY}")
+    _note_use(inner, inner.copy_of)
+
+
+def _note_use(inner: InnerNetwork, original: str) -> None:
+    """Warn if another copy of the original network is in use; forget originals whose copies are all gone."""
     for key in [key for key, copies in _copies.items() if not copies]:
         del _copies[key]
-    used = _copies.setdefault(inner.copy_of, WeakSet())
+    used = _copies.setdefault(original, WeakSet())
     if len(used) and inner not in used:
         warnings.warn(
             "A second copy of one inner network is used that was made from a config. If both belong to one model, it "
             f"no longer shares one phi. {_REMEDY}",
-            stacklevel=2,
+            stacklevel=3,
         )
     used.add(inner)
 
