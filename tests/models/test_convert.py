@@ -10,7 +10,7 @@ from keras import layers, ops
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, bake, convert, models
 from keras_twoarg.export import formats
 from keras_twoarg.layers.pair_activation import PairActivation
-from keras_twoarg.models.conversion.compare import outputs, random_inputs
+from keras_twoarg.models.conversion.compare import outputs, random_arrays
 from tests.helpers import BACKEND
 from tests.models.conversion.networks import (
     NETWORKS,
@@ -56,7 +56,7 @@ def test_a_converted_model_is_saved_and_loaded(name, tmp_path):
 def test_a_converted_model_is_trained_on(name):
     model = RELU_MODELS[name]()
     converted, _ = convert(model)
-    inputs = random_inputs(model)
+    inputs = random_arrays(model)
     targets = keras.tree.map_structure(lambda x: np.ones((8, *x.shape[1:]), "float32"), converted.output)
     converted.compile("adam", "mse")
     converted.fit(inputs if len(inputs) > 1 else inputs[0], targets, epochs=2, verbose=0)
@@ -85,7 +85,7 @@ def test_piecewise_linear_layers_are_exact_also_far_out(layer):
 
 
 def baked(converted):
-    inputs = random_inputs(converted)
+    inputs = random_arrays(converted)
     return bake(converted, inputs if len(inputs) > 1 else inputs[0], most_changed=0.2)[0]
 
 
@@ -94,7 +94,7 @@ def served(converted, path, export):
     import tensorflow as tf
 
     export(converted, path)
-    inputs, loaded = random_inputs(converted, seed=3), tf.saved_model.load(path)
+    inputs, loaded = random_arrays(converted, seed=3), tf.saved_model.load(path)
     returned = loaded.serve(*([inputs] if len(inputs) > 1 else inputs))
     return [np.asarray(value) for value in keras.tree.flatten(returned)]
 
@@ -114,7 +114,7 @@ def test_a_converted_model_is_baked(name, tmp_path):
 @pytest.mark.parametrize("name", RELU_MODELS)
 def test_a_converted_model_is_exported_and_run(name, tmp_path):
     converted, _ = convert(settle(RELU_MODELS[name]()))
-    expected = outputs(converted, random_inputs(converted, seed=3))
+    expected = outputs(converted, random_arrays(converted, seed=3))
     exports = [formats.export, *[lambda model, path: model.export(path, verbose=False)] * (name == "mlp")]
     for export in exports:
         for value, own in zip(served(converted, tmp_path / "served", export), expected, strict=True):
@@ -135,7 +135,7 @@ def test_keras_applications(application, tmp_path):
     assert difference(converted, loaded) < 1e-6
     assert difference(converted, baked(converted)) < 5e-3
     if BACKEND == "tensorflow":
-        expected = outputs(converted, random_inputs(converted, seed=3))
+        expected = outputs(converted, random_arrays(converted, seed=3))
         np.testing.assert_allclose(served(converted, tmp_path / "served", formats.export), expected, atol=1e-4)
     _, report = convert(model, keep="parameters")
     assert abs(report.parameters / report.parameters_before - 1) <= 0.005

@@ -10,7 +10,7 @@ _SAMPLES = 8
 _OPEN_SIZE = 32  # of an axis whose size is open, such as time
 
 
-def random_inputs(model: Model, seed: int = 0) -> list[np.ndarray] | None:
+def random_arrays(model: Model, seed: int = 0) -> list[np.ndarray] | None:
     """Return one array for each input: normally distributed, or whole numbers that an `Embedding` takes.
 
     Returns:
@@ -48,7 +48,7 @@ def compare(model: Model, converted: Model) -> tuple[float, float] | None:
     Returns:
         Both, or `None` where the first model has no random inputs, or does not run on them.
     """
-    inputs = random_inputs(model)
+    inputs = random_arrays(model)
     if inputs is None:
         return None
     try:

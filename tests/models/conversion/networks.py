@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_twoarg import TwoArgActivation, models
-from keras_twoarg.models.conversion.compare import outputs, random_inputs
+from keras_twoarg.models.conversion.compare import outputs, random_arrays
 from keras_twoarg.models.conversion.graph import graphs
 from keras_twoarg.utils.keras_internals import flatten_layers
 from tests.helpers import BACKEND
@@ -27,7 +27,7 @@ def settle(model, seed=0):
 
 
 def difference(model, converted):
-    inputs = random_inputs(model, seed=3)
+    inputs = random_arrays(model, seed=3)
     pairs = zip(outputs(model, inputs), outputs(converted, inputs), strict=True)
     return max(np.abs(a - b).max() for a, b in pairs)
 

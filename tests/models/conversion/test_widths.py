@@ -5,7 +5,7 @@ import pytest
 from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
-from keras_twoarg.models.conversion.compare import outputs, random_inputs
+from keras_twoarg.models.conversion.compare import outputs, random_arrays
 from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet
 
 pytestmark = pytest.mark.jax
@@ -84,7 +84,7 @@ def test_the_same_number_of_parameters_within_half_a_percent(name):
     assert converted.output_shape == model.output_shape
     assert any(place.units < place.units_before for place in report.places)
     assert all(place.units <= place.units_before for place in report.places)
-    outputs(converted, random_inputs(model))
+    outputs(converted, random_arrays(model))
 
 
 def test_widths_that_a_residual_sum_fixes_stay():
