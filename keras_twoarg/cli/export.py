@@ -64,34 +64,38 @@ def export(
         raise ValueError("--int8 and --data go together: the data choose the ranges of the integers")
     if int8 and format_ != "litert":
         raise ValueError(f"--int8 is for --format litert. Received: --format {format_}")
+    formats.check_target(out, format_)
+    _check_record(formats.record_of(out))
     loaded = model_files.load(model)
     if baked:
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
-    formats.check_target(out, format_)
-    _check_record(formats.record_of(out))
     if data is not None:
         _in_int8(loaded, out, _split(loaded, data, data_dir, seed), pixels, most_changed)
-        return
-    if not formats.comparable(loaded):
+    elif formats.comparable(loaded):
+        inputs = formats.random_inputs(loaded, seed)
+        _compared(loaded, out, format_, 127.5 * (inputs + 1) if pixels else inputs)
+    else:
         _write(loaded, out, format_)
         console.print(
             "Not compared, neither here nor by `twoarg serve-check`, which run models with one input and one output"
         )
-        console.print(f"Export: {out}")
-        return
-    inputs = formats.random_inputs(loaded, seed)
-    if pixels:
-        inputs = 127.5 * (inputs + 1)
+    console.print(f"Export: {out}")
+
+
+def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None:
+    """Export a model with a record of its outputs, and compare; an export that does not agree is not left."""
+    from keras_twoarg.export import formats
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         recorded = Path(folder) / "recorded.npz"
-        formats.record(loaded, recorded, inputs)
-        _write(loaded, out, format_)
+        formats.record(model, recorded, inputs)
+        _write(model, out, format_)
         recorded.replace(formats.record_of(out))  # of the export that is there, if two are made at once
     try:
-        agreement = formats.compare(loaded, out, inputs, format_)
+        agreement = formats.compare(model, out, inputs, format_)
     except ImportError as error:
         console.print(f"Not compared. {error}")
     except BaseException:
@@ -102,7 +106,6 @@ def export(
         if not agreement.agrees:
             formats.remove(out, format_)
             raise SystemExit(1)
-    console.print(f"Export: {out}")
 
 
 def _check_record(path: Path) -> None:
@@ -163,4 +166,3 @@ def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed
             formats.remove(out, "litert")
             say("Too many: the export is removed. --most-changed allows more")
             raise SystemExit(1)
-    console.print(f"Export: {out}")

@@ -98,6 +98,12 @@ def test_paths_that_runtimes_do_not_read_are_refused_and_leave_nothing(folder, o
     assert sorted(folder.rglob("*")) == before
 
 
+def test_an_export_that_is_there_is_told_before_a_model_is_loaded_and_baked(folder):
+    (folder / "1").mkdir()
+    (folder / "model.keras").write_bytes(b"not looked at")
+    assert "exists already" in run("export", "model.keras", "--bake", "--out", "1", status=2)
+
+
 def test_of_two_exports_to_one_path_the_first_keeps_its_record(folder, monkeypatch):
     pytest.importorskip("onnx")
     check, written = formats.check_target, []
