@@ -61,7 +61,8 @@ def test_saved_and_loaded_by_itself(make, tmp_path, rng):
     first.set_weights([w + 1 for w in first.get_weights()])
     np.testing.assert_array_equal(second.predict(x), network.predict(x))
     assert len({network.share_key, first.share_key, second.share_key}) == 3
-    np.testing.assert_allclose(keras.models.load_model(tmp_path / "phi.keras").predict(x, verbose=0), second.predict(x))
+    compiled = keras.models.load_model(tmp_path / "phi.keras").predict(x, verbose=0)
+    np.testing.assert_allclose(compiled, second.predict(x), rtol=1e-5)
 
 
 def test_what_was_frozen_is_frozen_and_the_policy_stays(tmp_path):
