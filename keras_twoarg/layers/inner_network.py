@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.layers import ownership
+from keras_twoarg.layers import ownership, scope
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils import model_files
@@ -223,9 +223,7 @@ class InnerNetwork(keras.layers.Layer):
                 not hold one network of this class.
         """
         path = _keras_file(path)
-        from keras_twoarg.layers.sharing import out_of_scope  # which imports this module
-
-        with out_of_scope():
+        with scope.opened(None):  # a network of its own, wherever it is loaded
             model = model_files.load(path)
         networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
         if len(networks) != 1 or not isinstance(networks[0], cls):

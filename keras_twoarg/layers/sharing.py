@@ -21,11 +21,11 @@ Forgotten, there is an error where the copies meet in one graph, and elsewhere a
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from weakref import WeakSet
 
 import keras
 
+from keras_twoarg.layers import scope
 from keras_twoarg.layers.inner_network import InnerNetwork, owner_of
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
 from keras_twoarg.utils.types import Config, Layer, Model
@@ -36,8 +36,6 @@ _REMEDY = (
     "load_model of an HDF5 file; around keras.layers.Bidirectional `with keras_twoarg.sharing_scope(inner):`."
 )
 
-# config key -> network, within the innermost sharing_scope
-_scope: ContextVar[dict[str, InnerNetwork] | None] = ContextVar("keras_twoarg_sharing_scope", default=None)
 # networks rebuilt outside any scope that a place uses, by the key of the network that they copy
 _copies: dict[str, "WeakSet[InnerNetwork]"] = {}
 
@@ -61,26 +59,13 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
         >>> with sharing_scope(phi):
         ...     both_ways = keras.layers.Bidirectional(keras.layers.RNN(TwoArgRNNCell(8, phi)))
     """
-    networks = _scope.get()
+    as_they_are, networks = {one.share_key: one for one in inner}, scope.networks.get()
     if networks is not None:
-        networks.update({one.share_key: one for one in inner})
+        networks.update(as_they_are)
         yield
         return
-    token = _scope.set({one.share_key: one for one in inner})
-    try:
+    with scope.opened(as_they_are):
         yield
-    finally:
-        _scope.reset(token)
-
-
-@contextmanager
-def out_of_scope() -> Iterator[None]:
-    """Rebuild what is rebuilt within as if no `sharing_scope` were open around it."""
-    token = _scope.set(None)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
 
 
 def clone_model(model: Model, **kwargs: object) -> Model:
@@ -142,7 +127,7 @@ def serialize_inner(inner: InnerNetwork) -> Config:
 
 def revive_inner(config: Config) -> InnerNetwork:
     """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
-    key, networks, loaded = config["config"]["share_key"], _scope.get(), loaded_so_far()
+    key, networks, loaded = config["config"]["share_key"], scope.networks.get(), loaded_so_far()
     owner = owner_of(key)
     # Bidirectional writes a network that it has just rebuilt into a config again, under a key that it has got by now.
     known = [*(loaded or ()), *(networks or {}).values()]
