@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.analysis.density import Density
-from keras_twoarg.analysis.quadratic_fit import features
+from keras_twoarg.analysis.quadratic_fit import features, variance
 from keras_twoarg.analysis.statistics import scipy_optimize
 
 Named: TypeAlias = Callable[..., np.ndarray]
@@ -89,7 +89,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     weights = density.values.ravel()[occupied]
     weights = weights / weights.sum()
     nodes, values = density.nodes[occupied], surface.ravel()[occupied]
-    deviation = np.sqrt(weights @ (values - weights @ values) ** 2)
+    deviation = np.sqrt(variance(values, weights))
     if not deviation > 0:
         raise ValueError("A flat surface is near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))

@@ -9,6 +9,9 @@ from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.surfaces import Quadratic
 from keras_twoarg.utils.types import ArrayLike
 
+ROUNDING = 1e-26
+"""A variance that is a smaller share of the mean square is rounding: steps of float32 leave far more."""
+
 
 @dataclass(frozen=True)
 class QuadraticFit:
@@ -16,7 +19,7 @@ class QuadraticFit:
 
     Attributes:
         surface: The polynomial, as a function of two arrays.
-        r2: Share of phi's variance over the weights that it explains.
+        r2: Share of phi's variance over the weights that it explains; NaN where phi is constant.
     """
 
     surface: Quadratic
@@ -32,6 +35,12 @@ class QuadraticFit:
 def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     """Return what the six coefficients multiply, `(..., 6)`."""
     return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
+
+
+def variance(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the variance of values under weights that sum to one; 0 of a constant, whatever rounding leaves of it."""
+    found = float(weights @ (values - weights @ values) ** 2)
+    return found if found > ROUNDING * float(weights @ values**2) else 0.0
 
 
 def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True) -> Callable[[np.ndarray], np.ndarray]:
@@ -84,7 +93,7 @@ def fit_quadratic(
     columns, root = features(x1, x2), np.sqrt(weights)
     coefficients, *_ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
     residual = weights @ (values - columns @ coefficients) ** 2
-    variance = weights @ (values - weights @ values) ** 2
+    total = variance(values, weights)
     c0, c1, c2, c3, c4, c5 = (float(c) for c in coefficients)
-    r2 = float(1 - residual / variance) if variance > 0 else float("nan")
+    r2 = float(1 - residual / total) if total > 0 else float("nan")
     return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_twoarg.analysis.density import Density
+from keras_twoarg.analysis.quadratic_fit import ROUNDING
 from keras_twoarg.analysis.surfaces import EXTENT, GridSurface
 
 ORDERS = 7
@@ -29,8 +30,9 @@ class Spectrum:
 
     @property
     def shares(self) -> np.ndarray:
-        """Share of the orders 1 to 6 in the angular power."""
-        return np.asarray(self.power[1:] / self.angular) if self.angular > 0 else np.full(ORDERS - 1, np.nan)
+        """Share of the orders 1 to 6 in the angular power; NaN where there is none, as of a constant."""
+        flat = self.angular <= ROUNDING * self.power[0]
+        return np.full(ORDERS - 1, np.nan) if flat else np.asarray(self.power[1:] / self.angular)
 
     @property
     def quadrupole(self) -> float:

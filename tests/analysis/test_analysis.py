@@ -103,6 +103,24 @@ def test_a_plane_has_no_curvature():
     assert np.isnan(fitted.score) and fitted.verdict.startswith("flat")
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, -2.0, 1e8])
+def test_a_constant_phi_has_nothing_to_explain(value):
+    # Rounding leaves a variance of some 1e-32 times the square, which no share may be taken of.
+    measured = density(gaussian())
+    flat = np.full(measured.values.shape, value)
+    fit = fit_quadratic(lambda tuples: np.full(len(tuples), value), measured)
+    assert np.isnan(fit.r2) and soft_xor(fit).verdict.startswith("flat")
+    assert np.isnan(analysis.spectrum(flat, measured).shares).all()
+    with pytest.raises(ValueError, match="flat surface"):
+        analysis.nearest(flat, measured)
+
+
+def test_a_small_surface_on_a_large_offset_is_not_constant():
+    measured = density(gaussian())
+    fit = fit_quadratic(lambda tuples: 1e6 + 1e-3 * tuples[:, 0].astype("float64") * tuples[:, 1], measured)
+    np.testing.assert_allclose([fit.r2, soft_xor(fit).score], 1, atol=1e-3)
+
+
 def test_a_poor_fit_is_said_to_be_poor():
     ripples = soft_xor(fit_quadratic(lambda t: np.cos(9 * t[:, 0]), density(gaussian())))
     assert ripples.r2 < 0.1 and "poorly" in ripples.verdict

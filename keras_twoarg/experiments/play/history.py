@@ -9,6 +9,7 @@ import numpy as np
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density
 from keras_twoarg.analysis.nearest_function import STARTS
+from keras_twoarg.analysis.quadratic_fit import variance
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
@@ -114,8 +115,8 @@ def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
 def _curve_json(curve: np.ndarray, density: Density) -> JsonObject:
     """Return the shares of the variance that the nearest line and parabola explain, and which way the latter opens."""
     weights = density.values / density.values.sum()
-    variance = float(weights @ (curve - weights @ curve) ** 2)
+    total = variance(curve, weights)
     fits = [np.polynomial.Polynomial.fit(density.axis, curve, degree, w=np.sqrt(weights)) for degree in (1, 2)]
     rest = [float(weights @ (curve - fit(density.axis)) ** 2) for fit in fits]
-    line, parabola = (1 - part / variance if variance > 0 else float("nan") for part in rest)
+    line, parabola = (1 - part / total if total > 0 else float("nan") for part in rest)
     return {"line": line, "r2": parabola, "bend": float(fits[1].convert().coef[2:].sum())}
