@@ -107,13 +107,18 @@ def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) ->
 
 def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
     """Return the soft-XOR score, the quadratic's share of the variance, and the quadrupole's share."""
-    fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+    try:
+        fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+    except ValueError:  # too few arguments are on the grid
+        return {"score": None, "r2": None, "quadrupole": None}
     orders = analysis.spectrum(surface, density)
     return {"score": analysis.soft_xor(fit).score, "r2": fit.r2, "quadrupole": orders.quadrupole}
 
 
 def _curve_json(curve: np.ndarray, density: Density) -> JsonObject:
     """Return the shares of the variance that the nearest line and parabola explain, and which way the latter opens."""
+    if not density.values.any():  # no argument is on the grid
+        return {"line": None, "r2": None, "bend": None}
     weights = density.values / density.values.sum()
     total = variance(curve, weights)
     fits = [np.polynomial.Polynomial.fit(density.axis, curve, degree, w=np.sqrt(weights)) for degree in (1, 2)]

@@ -12,6 +12,7 @@ from keras_twoarg.experiments.reports.surface_tables import (
     Surface,
     group_surfaces,
     named_surfaces,
+    shown,
     soft_xor_table,
     spectra,
     surface_table,
@@ -41,12 +42,13 @@ def learned_section(surfaces: Sequence[Surface], *, turnable: bool = True) -> st
     if not surfaces:
         return ""
     tables = "".join(table.html() for table in (soft_xor_table(surfaces), surface_table(surfaces)) if table is not None)
-    networks = [s for s in surfaces if s.record.arm == "two_arg"]
+    measurable = [s for s in surfaces if s.measurable]
+    networks = [s for s in measurable if s.record.arm == "two_arg"]
     figures = ""
     if networks:
         turned = turnable_surfaces(networks) if turnable else ""
         figures = _surface_figure(networks) + turned + _verdicts(networks)
-    return tables + figures + _maturation(surfaces) + _spectrum(surfaces)
+    return tables + figures + _outside(surfaces) + _maturation(measurable) + _spectrum(measurable)
 
 
 def _surface_figure(surfaces: Sequence[Surface]) -> str:
@@ -59,7 +61,7 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
             start = SurfaceDisplay(surface.trace.start, surface.density)
             start.plot(row[0], title=f"{name}: at the start", with_density=False)
         learned.plot(row[1], title="phi learned, and where its arguments fall")
-        learned.plot_quadratic(row[2], title=f"nearest quadratic, score {surface.soft_xor.score:+.2f}")
+        learned.plot_quadratic(row[2], title=f"nearest quadratic, score {shown(surface.soft_xor.score, '+.2f')}")
     return figure_section("The learned surface", figure, _SURFACES_CAPTION)
 
 
@@ -74,6 +76,16 @@ def _verdicts(surfaces: Sequence[Surface]) -> str:
                 f"{c}; {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of [-5, 5].</span>"
             )
     return f"<ul class=verdicts>{'</li>'.join(lines)}</li></ul>"
+
+
+def _outside(surfaces: Sequence[Surface]) -> str:
+    lines = "".join(
+        f"<li>{html.escape(name)}: {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of "
+        "[-5, 5], and too few cells within hold one to say what the network sees of phi.</li>"
+        for name, surface in named_surfaces(surfaces)
+        if not surface.measurable
+    )
+    return lines and f"<ul class=verdicts>{lines}</ul>"
 
 
 def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
@@ -112,8 +124,8 @@ def _maturation(surfaces: Sequence[Surface]) -> str:
         "the start. Dotted: 0.1, below which it counts as settled. The paper saw it settle after 1 to 5 epochs."
     )
     section = figure_section("Maturation of phi", plot_maturation(surfaces).figure, caption)
-    shown = next((s for s in surfaces if s.record.arm == "two_arg" and s.trace.weights), None)
-    return section + (_film(shown) if shown else "")
+    filmed = next((s for s in surfaces if s.record.arm == "two_arg" and s.trace.weights), None)
+    return section + (_film(filmed) if filmed else "")
 
 
 def _film(surface: Surface) -> str:
@@ -141,10 +153,10 @@ def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "
         The axes.
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
-    shown = {name: shares for name, shares in spectra(surfaces).items() if len(shares)}
-    orders, width = np.arange(1, 7), 0.8 / len(shown)
-    for i, ((name, shares), color) in enumerate(zip(shown.items(), COLORS[::2], strict=False)):
-        places = orders + (i - (len(shown) - 1) / 2) * width
+    drawn = {name: shares for name, shares in spectra(surfaces).items() if len(shares)}
+    orders, width = np.arange(1, 7), 0.8 / len(drawn)
+    for i, ((name, shares), color) in enumerate(zip(drawn.items(), COLORS[::2], strict=False)):
+        places = orders + (i - (len(drawn) - 1) / 2) * width
         ax.bar(places, shares.mean(0), width * 0.92, color=color, label=f"{name} ({len(shares)})")
         spread = np.std(shares, axis=0, ddof=1) if len(shares) > 1 else np.zeros(6)
         ax.errorbar(places, shares.mean(0), spread, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)

@@ -44,6 +44,15 @@ class Surface:
         return self.trace.density
 
     @cached_property
+    def measurable(self) -> bool:
+        """Whether enough of phi's arguments fall on the grid for a quadratic; those of unnormalized units may not."""
+        try:
+            analysis.fit_quadratic(lambda tuples: tuples[:, 0], self.density)
+        except ValueError:
+            return False
+        return True
+
+    @cached_property
     def soft_xor(self) -> SoftXOR:
         """The verdict on the fit weighted by the density."""
         return self.verdict(self.trace.learned, self.density)
@@ -69,19 +78,19 @@ class Surface:
         return {name: self.verdict(self.trace.learned, density) for name, density in self.trace.places.items()}
 
     @cached_property
-    def spectrum(self) -> Spectrum:
-        """The angular power spectrum."""
-        return analysis.spectrum(self.trace.learned, self.density)
+    def spectrum(self) -> Spectrum | None:
+        """The angular power spectrum; None where too few arguments are on the grid."""
+        return analysis.spectrum(self.trace.learned, self.density) if self.measurable else None
 
     @cached_property
-    def nearest(self) -> analysis.Nearest:
-        """The named functions that describe it."""
-        return analysis.nearest(self.trace.learned, self.density)
+    def nearest(self) -> analysis.Nearest | None:
+        """The named functions that describe it; None of a flat phi, and where too few arguments are on the grid."""
+        return analysis.nearest(self.trace.learned, self.density) if np.isfinite(self.soft_xor.r2) else None
 
     @cached_property
     def distances(self) -> dict[int, float]:
-        """How far phi was from its shape of the best epoch, for each epoch; empty where its weights were not kept."""
-        if 1 not in self.trace.weights:
+        """How far phi was from its shape of the best epoch, for each epoch; empty where it is flat or not known."""
+        if 1 not in self.trace.weights or not np.isfinite(self.soft_xor.r2):
             return {}
         return {
             epoch: analysis.distance(self.trace.at(epoch), self.trace.learned, self.density)
@@ -90,9 +99,12 @@ class Surface:
         }
 
     def verdict(self, surface: np.ndarray, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
-        """Fit a quadratic to a surface over a density and judge it."""
+        """Fit a quadratic to a surface over a density and judge it; NaN where too few arguments are on the grid."""
         used = density.support(mass) & (density.values > 0)
-        fit = analysis.fit_quadratic(lambda _: surface[used], density, mass=mass, weighted=weighted)
+        try:
+            fit = analysis.fit_quadratic(lambda _: surface[used], density, mass=mass, weighted=weighted)
+        except ValueError:
+            return SoftXOR(np.nan, np.nan)
         return analysis.soft_xor(fit)
 
 
@@ -138,14 +150,19 @@ def surface_table(surfaces: Sequence[Surface]) -> Table | None:
 def _row(surface: Surface) -> tuple[str, ...]:
     best = surface.nearest
     return (
-        f"{surface.soft_xor.score:+.2f}",
-        f"{surface.soft_xor.r2:.2f}",
-        f"{surface.paper.score:+.2f}",
-        " ".join(f"{verdict.score:+.2f}" for verdict in surface.places.values()),
-        f"{surface.spectrum.quadrupole:.0%}",
-        f"{best.name} {best.r2[best.name]:.2f}",
+        shown(surface.soft_xor.score, "+.2f"),
+        shown(surface.soft_xor.r2, ".2f"),
+        shown(surface.paper.score, "+.2f"),
+        " ".join(shown(verdict.score, "+.2f") for verdict in surface.places.values()),
+        "-" if surface.spectrum is None else shown(surface.spectrum.quadrupole, ".0%"),
+        "-" if best is None else f"{best.name} {best.r2[best.name]:.2f}",
         f"{analysis.settled(surface.distances)}" if surface.distances else "-",
     )
+
+
+def shown(number: float, form: str) -> str:
+    """Return a number as text, or a dash where there is none: a flat phi has no score."""
+    return format(number, form) if np.isfinite(number) else "-"
 
 
 def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
@@ -169,6 +186,7 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
 
 
 def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
+    members = [surface for surface in members if surface.measurable]
     scores = [surface.soft_xor.score for surface in members if np.isfinite(surface.soft_xor.score)]
     if not scores:
         return name, *["-"] * 11
@@ -216,16 +234,20 @@ def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool
 
 
 def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
-    """Return the shares of the angular orders 1 to 6, one row for each surface: learned, at the start, and Glorot's."""
+    """Return the shares of the angular orders 1 to 6, one row for each surface: learned, at the start, and Glorot's.
+
+    A flat surface has no row.
+    """
     pooled = analysis.pool([surface.density for surface in members])
+    learned = [(surface.trace.learned, surface.density) for surface in members]
     starts = [(s.trace.start, s.density) for s in members if s.trace.start is not None]
-    return {
-        "learned": np.array([surface.spectrum.shares for surface in members]),
-        "after pretraining": np.array([analysis.spectrum(start, density).shares for start, density in starts]),
-        "Glorot's weights": np.array(
-            [analysis.spectrum(glorot_surface(i, pooled, members[0]), pooled).shares for i in range(_GLOROT_NETWORKS)]
-        ),
-    }
+    glorot = [(glorot_surface(i, pooled, members[0]), pooled) for i in range(_GLOROT_NETWORKS)]
+    return {"learned": _shares(learned), "after pretraining": _shares(starts), "Glorot's weights": _shares(glorot)}
+
+
+def _shares(drawn: Sequence[tuple[np.ndarray, Density]]) -> np.ndarray:
+    shares = np.array([analysis.spectrum(surface, density).shares for surface, density in drawn])
+    return shares[np.isfinite(shares).all(axis=1)] if len(shares) else shares
 
 
 def glorot_surface(seed: int, density: Density, like: Surface) -> np.ndarray:

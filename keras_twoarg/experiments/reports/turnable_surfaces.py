@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_twoarg.analysis.surface_display import SHOWN
-from keras_twoarg.experiments.reports.surface_tables import Surface, named_surfaces
+from keras_twoarg.experiments.reports.surface_tables import Surface, named_surfaces, shown
 
 if TYPE_CHECKING:
     from plotly import graph_objects
@@ -27,7 +27,7 @@ def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
     figure = go.Figure([_trace(go, surface, visible=not i) for i, (_, surface) in enumerate(named)])
     buttons = [
         {
-            "label": f"{name}, score {surface.soft_xor.score:+.2f}",
+            "label": f"{name}, score {shown(surface.soft_xor.score, '+.2f')}",
             "method": "update",
             "args": [{"visible": [j == i for j in range(len(named))]}],
         }
@@ -49,13 +49,13 @@ def turnable_surfaces(surfaces: Sequence[Surface]) -> str:
 
 def _trace(go: ModuleType, surface: Surface, visible: bool) -> "graph_objects.Surface":
     axis = surface.density.axis
-    shown = np.abs(axis) <= SHOWN
-    values = surface.trace.learned[shown][:, shown].T.astype("float32")
-    share = surface.density.blurred(0.1).values[shown][:, shown].T
+    inside = np.abs(axis) <= SHOWN
+    values = surface.trace.learned[inside][:, inside].T.astype("float32")
+    share = surface.density.blurred(0.1).values[inside][:, inside].T
     hover = "x1 %{x:.1f}, x2 %{y:.1f}<br>phi %{z:.4g}<br>share of pairs %{customdata:.2g}<extra></extra>"
     return go.Surface(
-        x=axis[shown].round(1),
-        y=axis[shown].round(1),
+        x=axis[inside].round(1),
+        y=axis[inside].round(1),
         z=values,
         surfacecolor=np.log10(np.maximum(share, 1e-6)).astype("float32"),
         customdata=share.astype("float32"),

@@ -18,6 +18,7 @@ from keras_twoarg.experiments.reports.surface_tables import (
     glorot_surface,
     read_surfaces,
     soft_xor_table,
+    surface_table,
 )
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.networks import make_phi
@@ -73,6 +74,35 @@ def test_surfaces_of_several_plans_are_told_apart_wherever_they_are_shown(monkey
     names = [f"two_arg joint, phi init {start}, seed 1" for start in ("product", "random")]
     assert verdicts == names and menu in ([], [f"{name}, score +1.00" for name in names])
     assert all(f"<td>{name}</td>" in section for name in names)
+
+
+OUTSIDE = analysis.density(np.full((500, 2), 9.0))
+TWO_CELLS = analysis.density(np.array([[0.0, 0.0], [1.0, 1.0]] * 50 + [[9.0, 9.0]] * 400))
+UNMEASURED = {
+    "flat": (np.full(DENSITY.values.shape, 0.1), DENSITY, "flat: no curvature"),
+    "outside": (surface().trace.learned, OUTSIDE, "100.00% of 500 pairs lie outside"),
+    "in two cells": (surface().trace.learned, TWO_CELLS, "80.00% of 500 pairs lie outside"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(("learned", "density", "said"), UNMEASURED.values(), ids=UNMEASURED)
+def test_a_phi_of_which_nothing_can_be_said_leaves_the_report_of_the_others(learned, density, said, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for number in ("_GLOROT_NETWORKS", "_RANDOM_SURFACES", "_GLOROT_SURFACES"):
+        monkeypatch.setattr(surface_tables, number, 2)
+    weights = {epoch: make_phi(Configuration()).get_weights() for epoch in (0, 1)}
+    lost = Surface(record("two_arg", seed=5), Trace(learned, {"layer_0": density}, learned, weights))
+    rows = {row[0]: row[1:] for row in surface_table([lost, surface()]).rows}
+    assert rows["two_arg joint, seed 1"][:3] == ("+1.00", "1.00", "+1.00")
+    assert rows["two_arg joint, seed 5"][:6] == ("-",) * 6
+    assert soft_xor_table([lost]).rows[0][1:3] == ("-", "-")
+    assert soft_xor_table([lost, surface()]).rows[0][1] == "+1.00"
+    section = learned_section([lost, surface()], turnable=importlib.util.find_spec("plotly") is not None)
+    text = re.sub(r"<(svg|script)\b.*?</\1>|<[^>]*>", " ", section, flags=re.S)
+    assert said in text and not re.search(r"\bnan\b", text)
+    assert said in learned_section([lost], turnable=False)
 
 
 def test_phi_of_a_run_that_diverged_is_in_no_table(tmp_path):
