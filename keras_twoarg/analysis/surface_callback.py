@@ -29,8 +29,8 @@ class SurfaceCallback(keras.callbacks.Callback):
 
     Attributes:
         displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start. Epochs are counted on if
-            `fit` is called again. An epoch after which phi cannot be measured, as its arguments are not finite or all
-            lie outside of [-5, 5], is left out with a warning, and training goes on.
+            `fit` is called again, with `initial_epoch` or without. An epoch after which phi cannot be measured, as its
+            arguments are not finite or all lie outside of [-5, 5], is left out with a warning, and training goes on.
 
     Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))
@@ -51,7 +51,8 @@ class SurfaceCallback(keras.callbacks.Callback):
         super().__init__()
         self.data, self.every = data, positive_integer("every", every)
         self.displays: dict[int, SurfaceDisplay] = {}
-        self._last = self._before = 0  # epochs that were trained, and those of earlier calls of `fit`
+        self._last = 0  # epochs that were trained
+        self._before: int | None = None  # those of them that this call of `fit` does not count
         self._writer = _writer(log_dir) if log_dir else None
 
     def scores(self) -> dict[int, float]:
@@ -60,17 +61,18 @@ class SurfaceCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: object = None) -> None:
         """Look at phi before the first step."""
+        self._before = None  # known with the first epoch's number
         if not self.displays:
             self._look(0)
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        """Count on where `fit` is called again."""
-        if epoch == 0:
-            self._before = self._last
+        """Count on where `fit` is called again; its `initial_epoch` may count the earlier epochs already."""
+        if self._before is None:
+            self._before = max(0, self._last - epoch)
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Look at phi after an epoch."""
-        self._last = self._before + epoch + 1
+        self._last = (self._before or 0) + epoch + 1
         if self._last == 1 or self._last % self.every == 0:
             try:
                 self._look(self._last)

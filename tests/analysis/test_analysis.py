@@ -327,3 +327,22 @@ MEASURED = density(np.zeros((1, 2)))
 def test_what_would_be_silent_or_obscure_is_told(action, message):
     with pytest.raises(ValueError, match=message):
         action()
+
+
+@pytest.mark.parametrize(
+    ("calls", "epochs"),
+    [
+        ([{"epochs": 2}, {"epochs": 2}], [0, 1, 2, 3, 4]),
+        ([{"epochs": 2}, {"initial_epoch": 2, "epochs": 4}], [0, 1, 2, 3, 4]),
+        ([{"epochs": 2}, {"epochs": 2}, {"initial_epoch": 4, "epochs": 5}], [0, 1, 2, 3, 4, 5]),
+        ([{"initial_epoch": 3, "epochs": 4}], [0, 4]),
+    ],
+)
+def test_the_callback_counts_epochs_on_however_fit_is_called_again(calls, epochs, rng):
+    model = shared_mlp()
+    model.compile("sgd", "mse")
+    x, y = rng.normal(size=(40, 6)).astype("float32"), np.zeros((40, *model.output_shape[1:]), "float32")
+    monitor = analysis.SurfaceCallback(x)
+    for call in calls:
+        model.fit(x, y, verbose=0, callbacks=[monitor], **call)
+    assert list(monitor.displays) == epochs
