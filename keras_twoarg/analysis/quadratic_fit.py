@@ -20,10 +20,13 @@ class QuadraticFit:
     Attributes:
         surface: The polynomial, as a function of two arrays.
         r2: Share of phi's variance over the weights that it explains; NaN where phi is constant.
+        determined: Whether no other quadratic fits as well. Of arguments on one line or conic, as where both are equal
+            or one never changes, there are many, and this is the one with the smallest coefficients.
     """
 
     surface: Quadratic
     r2: float
+    determined: bool = True
 
     @property
     def hessian(self) -> np.ndarray:
@@ -91,9 +94,9 @@ def fit_quadratic(
     weights = weights / weights.sum()
     x1, x2 = nodes.T
     columns, root = features(x1, x2), np.sqrt(weights)
-    coefficients, *_ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
+    coefficients, _, rank, _ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
     residual = weights @ (values - columns @ coefficients) ** 2
     total = variance(values, weights)
     c0, c1, c2, c3, c4, c5 = (float(c) for c in coefficients)
     r2 = float(1 - residual / total) if total > 0 else float("nan")
-    return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2)
+    return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2, bool(rank == columns.shape[1]))

@@ -17,11 +17,14 @@ class SoftXOR:
     Attributes:
         score: `-2 det(H) / ||H||_F^2` for the Hessian H of the quadratic fit, within [-1, 1]: +1 for a pure saddle, the
             soft XOR; 0 for a ridge; -1 for a bowl. It does not change when the arguments are rotated or swapped.
+            NaN where there is no curvature, or it is not determined.
         r2: Share of phi's variance that the quadratic explains.
+        determined: Whether the arguments tell the curvature: on one line or conic they leave it open.
     """
 
     score: float
     r2: float
+    determined: bool = True
 
     @property
     def negative_curvature(self) -> bool:
@@ -31,6 +34,8 @@ class SoftXOR:
     @property
     def verdict(self) -> str:
         """The verdict in words."""
+        if not self.determined:
+            return "open: the arguments fall on a line or conic, which leaves the curvature beside it open"
         if not np.isfinite(self.score):
             return "flat: no curvature"
         shape = "soft XOR" if self.negative_curvature else "no soft XOR"
@@ -47,6 +52,8 @@ def soft_xor(fit: QuadraticFit) -> SoftXOR:
         >>> analysis.soft_xor(fit).verdict
         'soft XOR (score +1.00, quadratic R² 1.00)'
     """
+    if not fit.determined:
+        return SoftXOR(float("nan"), fit.r2, determined=False)
     norm = float((fit.hessian**2).sum())
     # Curvature that is rounding noise beside the surface's slope and offset is none.
     if norm <= 1e-20 * max(1e-300, float(np.square(fit.surface.coefficients).sum())):

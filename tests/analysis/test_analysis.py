@@ -121,6 +121,16 @@ def test_a_small_surface_on_a_large_offset_is_not_constant():
     np.testing.assert_allclose([fit.r2, soft_xor(fit).score], 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("arguments", [gaussian()[:, [0, 0]], gaussian() * [1, 0]], ids=["equal", "second is 0"])
+def test_arguments_on_a_line_say_nothing_of_the_curvature_beside_it(arguments):
+    # A product is a saddle; on the line x1 = x2 it cannot be told from a bowl, which was the verdict.
+    fit = fit_quadratic(on(lambda a, b: a * b + a**2), density(arguments))
+    verdict = soft_xor(fit)
+    assert fit.r2 == pytest.approx(1) and not fit.determined
+    assert np.isnan(verdict.score) and verdict.verdict.startswith("open: ") and not verdict.negative_curvature
+    assert fit_quadratic(on(surfaces.product), density(gaussian())).determined
+
+
 def test_a_poor_fit_is_said_to_be_poor():
     ripples = soft_xor(fit_quadratic(lambda t: np.cos(9 * t[:, 0]), density(gaussian())))
     assert ripples.r2 < 0.1 and "poorly" in ripples.verdict

@@ -81,7 +81,7 @@ def _verdicts(surfaces: Sequence[Surface]) -> str:
 def _outside(surfaces: Sequence[Surface]) -> str:
     lines = "".join(
         f"<li>{html.escape(name)}: {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of "
-        "[-5, 5], and too few cells within hold one to say what the network sees of phi.</li>"
+        "[-5, 5], and the others in too few cells, or on one line or conic, to say what the network sees of phi.</li>"
         for name, surface in named_surfaces(surfaces)
         if not surface.measurable
     )

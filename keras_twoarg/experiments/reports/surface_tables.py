@@ -47,10 +47,9 @@ class Surface:
     def measurable(self) -> bool:
         """Whether enough of phi's arguments fall on the grid for a quadratic; those of unnormalized units may not."""
         try:
-            analysis.fit_quadratic(lambda tuples: tuples[:, 0], self.density)
+            return analysis.fit_quadratic(lambda tuples: tuples[:, 0], self.density).determined
         except ValueError:
             return False
-        return True
 
     @cached_property
     def soft_xor(self) -> SoftXOR:
@@ -85,12 +84,13 @@ class Surface:
     @cached_property
     def nearest(self) -> analysis.Nearest | None:
         """The named functions that describe it; None of a flat phi, and where too few arguments are on the grid."""
-        return analysis.nearest(self.trace.learned, self.density) if np.isfinite(self.soft_xor.r2) else None
+        flat = not np.isfinite(self.soft_xor.r2)
+        return None if flat or not self.measurable else analysis.nearest(self.trace.learned, self.density)
 
     @cached_property
     def distances(self) -> dict[int, float]:
         """How far phi was from its shape of the best epoch, for each epoch; empty where it is flat or not known."""
-        if 1 not in self.trace.weights or not np.isfinite(self.soft_xor.r2):
+        if 1 not in self.trace.weights or not self.measurable or not np.isfinite(self.soft_xor.r2):
             return {}
         return {
             epoch: analysis.distance(self.trace.at(epoch), self.trace.learned, self.density)
