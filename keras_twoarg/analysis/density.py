@@ -80,7 +80,13 @@ def density(tuples: np.ndarray) -> Density:
 
 
 def pool(parts: Sequence[Density]) -> Density:
-    """Return the density of all tuples together, from the densities of some of them each."""
+    """Return the density of all tuples together, from the densities of some of them each.
+
+    Raises:
+        ValueError: If there is no density, or they are not of one arity.
+    """
+    if len({part.values.shape for part in parts}) != 1:
+        raise ValueError(f"Expected densities of one arity. Received: {[part.values.ndim for part in parts]}")
     number = sum(part.number for part in parts)
     values = np.sum([part.values * part.number for part in parts], axis=0) / number
     return Density(values, float(sum(part.outside * part.number for part in parts) / number), number)
@@ -104,11 +110,15 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         [(320, 2), (320, 2), (320, 2)]
 
     Raises:
-        TypeError: If `model` is no Keras model or layer.
+        TypeError: If `model` is no Keras model or layer, or `x` holds something else than arrays.
         ValueError: If the model holds no `TwoArgActivation`, or there are no samples.
     """
     layers = places_of(model, "to measure")
     names = names_of(layers)
+    if others := {type(part).__name__ for part in keras.tree.flatten(x) if not hasattr(part, "shape")}:
+        raise TypeError(
+            f"`x` must be an array, or several in a list or dict, not batches of them. Received: {', '.join(others)}"
+        )
     samples = len(keras.tree.flatten(x)[0])
     if not samples:
         raise ValueError("Expected at least one sample to measure pre-activations on. Received: none")

@@ -62,8 +62,12 @@ class SurfaceDisplay:
     @classmethod
     def from_model(cls, model: Model, data: np.ndarray) -> "SurfaceDisplay":
         """Compute phi on the grid and, from inputs of the model, where its arguments fall, all places pooled."""
-        measured = density(np.concatenate(list(pre_activations(model, data).values())))
-        surface = inner_network(model).predict(measured.nodes.astype("float32")).reshape(measured.values.shape)
+        arguments = np.concatenate(list(pre_activations(model, data).values()))
+        inner = inner_network(model)
+        if inner.arity > 2:  # the grid of four has 10^8 nodes
+            raise ValueError(f"A display needs phi of one or two arguments. Received: {inner.name!r} of {inner.arity}")
+        measured = density(arguments)
+        surface = inner.predict(measured.nodes.astype("float32")).reshape(measured.values.shape)
         return cls(surface, measured)
 
     def plot(

@@ -269,6 +269,10 @@ def test_recording_leaves_the_model_as_it_was(rng):
     np.testing.assert_array_equal(model.predict(x, verbose=0), before)
 
 
+def three_arguments():
+    return keras.Sequential([keras.Input((6,)), TwoArgActivation(InnerNetwork((4,), arity=3))])
+
+
 @pytest.mark.parametrize(
     ("action", "message"),
     [
@@ -277,6 +281,9 @@ def test_recording_leaves_the_model_as_it_was(rng):
         (lambda: density(gaussian()).support(0), "`mass` must be in"),
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 2)))), "at least 6 occupied cells.* 1"),
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 3)))), "two arguments.*of 3"),
+        (lambda: analysis.SurfaceDisplay.from_model(three_arguments(), np.ones((9, 6))), "one or two arguments.*of 3"),
+        (lambda: analysis.pool([]), "one arity. Received: ..$"),
+        (lambda: analysis.pool([density(gaussian()), density(np.zeros((9, 1)))]), r"one arity. Received: .2, 1.$"),
         (lambda: analysis.spectrum(np.zeros(101), density(gaussian())), "two arguments"),
         (
             lambda: analysis.distance_up_to_symmetry(np.eye(101), np.zeros(101), density(gaussian())),
@@ -292,6 +299,12 @@ def test_recording_leaves_the_model_as_it_was(rng):
 def test_errors(action, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         action()
+
+
+@pytest.mark.parametrize("x", [[[0.0] * 6] * 4, ([np.zeros((4, 6))] for _ in range(2)), None])
+def test_samples_that_are_no_arrays_are_told(x):
+    with pytest.raises(TypeError, match="`x` must be an array, or several in a list or dict.*Received: "):
+        pre_activations(shared_mlp(), x)
 
 
 def test_no_samples_are_no_measurement():
