@@ -1,6 +1,7 @@
 """The part of a report that shows phi: surfaces, verdicts, maturation, spectrum."""
 
 import html
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_OF_A_TITLE = 45
+"""Characters of one line of a title."""
 _SURFACES_CAPTION = (
     "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
     "pre-activations of validation samples (500 images or rows, 50 windows of a text), all layers pooled; those not "
@@ -59,7 +62,7 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
         learned = SurfaceDisplay(surface.trace.learned, surface.density)
         if surface.trace.start is not None:
             start = SurfaceDisplay(surface.trace.start, surface.density)
-            start.plot(row[0], title=f"{name}: at the start", with_density=False)
+            start.plot(row[0], title=textwrap.fill(f"{name}: at the start", _OF_A_TITLE), with_density=False)
         learned.plot(row[1], title="phi learned, and where its arguments fall")
         learned.plot_quadratic(row[2], title=f"nearest quadratic, score {shown(surface.soft_xor.score, '+.2f')}")
     return figure_section("The learned surface", figure, _SURFACES_CAPTION)
@@ -106,7 +109,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) ->
             ax.plot(list(surface.distances), list(surface.distances.values()), color=color, alpha=0.3, linewidth=0.8)
         shared = sorted(set.intersection(*(set(s.distances) for s in members)))
         mean = [np.mean([s.distances[epoch] for s in members]) for epoch in shared]
-        label = f"{group.name} ({len(members)} seeds)"
+        label = textwrap.fill(f"{group.name} ({len(members)} seeds)", 2 * _OF_A_TITLE)
         ax.plot(shared, mean, color=color, linestyle=style, linewidth=2, label=label)
     ax.axhline(0.1, color="k", linewidth=0.6, linestyle=":")
     ax.set(xlabel="epoch of the joint stage", ylabel="share of the final surface not yet there", ylim=(0, 1.02))

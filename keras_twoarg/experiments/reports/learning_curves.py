@@ -1,5 +1,6 @@
 """Learning curves."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,13 @@ from keras_twoarg.utils.figures import line_styles, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LONGEST_NAME = 45
+"""Characters of a name that stands in a legend within the axes."""
+_CHARACTERS_AN_INCH = 11
+_LINE = 0.2
+"""Height of a legend's line, in inches."""
 
 
 def plot_learning_curves(
@@ -65,12 +73,27 @@ def curves_section(records: Sequence[Record]) -> str:
     figure, axes = pyplot().subplots(1, len(keys), figsize=(5.5 * len(keys), 4), layout="constrained", squeeze=False)
     for ax, key in zip(axes[0], keys, strict=True):
         plot_learning_curves(records, key=key, ax=ax)
+    _move_long_legends(figure, axes[0])
     right = axes[0][-1]
     right.set_yscale("log")
     for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
         axis_format(lambda value, _: f"{value:g}")
     caption = "Mean over seeds, and the range from the lowest to the highest seed."
     return figure_section("Learning curves", figure, caption)
+
+
+def _move_long_legends(figure: "Figure", axes: Sequence["Axes"]) -> None:
+    """Put one legend below all axes where a name is long, as of folders with several settings: it would cover them."""
+    handles, names = axes[0].get_legend_handles_labels()
+    if max(map(len, names), default=0) <= _LONGEST_NAME:
+        return
+    for ax in axes:
+        if (legend := ax.get_legend()) is not None:
+            legend.remove()
+    width, height = figure.get_size_inches()
+    lines = [textwrap.fill(name, int(_CHARACTERS_AN_INCH * width)) for name in names]
+    figure.set_size_inches(width, height + _LINE * sum(line.count("\n") + 1 for line in lines))
+    figure.legend(handles, lines, loc="outside lower left", frameon=False, fontsize="small")
 
 
 def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes":

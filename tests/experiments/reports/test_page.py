@@ -13,6 +13,7 @@ from keras_twoarg.analysis import surfaces
 from keras_twoarg.analysis.surface_callback import SurfaceCallback
 from keras_twoarg.analysis.surface_display import SHOWN, SurfaceDisplay
 from keras_twoarg.experiments import reports
+from keras_twoarg.experiments.reports import learning_curves
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_groups import common_threshold, group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
@@ -179,6 +180,20 @@ def test_one_wrong_value_in_a_record_is_an_error_that_names_file_and_key(whole, 
         files.write_json(tmp_path / "kept.json", data)
         with pytest.raises(ValueError, match=f"kept.json is no record.*{key}"):
             type(whole).read(tmp_path / "kept.json")
+
+
+def test_curves_of_folders_with_many_settings_keep_their_room(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(learning_curves, "figure_section", lambda _title, figure, _caption: drawn.append(figure) or "")
+    common = {"inner_units": [64, 64], "phi_init": "random", "batch_size": 100, "learning_rate": 0.001}
+    other = {"inner_units": [8], "phi_init": "glorot", "batch_size": 5, "learning_rate": 0.5}
+    learning_curves.curves_section([record("two_arg", settings=common), record("two_arg", settings=other)])
+    figure = drawn[0]
+    figure.canvas.draw()
+    assert all(ax.get_window_extent().width > 0.3 * figure.bbox.width for ax in figure.axes)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 2 and not any(ax.get_legend() for ax in figure.axes)
+    assert legend.get_window_extent().y1 < min(ax.get_window_extent().y0 for ax in figure.axes)
 
 
 def test_learning_curves_draw_means_and_bands():
