@@ -87,7 +87,11 @@ def fit_quadratic(
         raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
     used = (density.support(mass) & (density.values > 0)).ravel()
     if np.count_nonzero(used) < 6:
-        raise ValueError(f"A quadratic needs at least 6 occupied cells. Received: {np.count_nonzero(used)}")
+        raise ValueError(
+            f"A quadratic needs at least 6 occupied cells within [-5, 5]. Received: {np.count_nonzero(used)}, and "
+            f"{density.outside:.2%} of the arguments lie outside. More samples fill more cells; normalization in front "
+            "of the units brings arguments within"
+        )
     nodes = density.nodes[used]
     values = np.asarray(phi(nodes.astype("float32")), "float64").reshape(-1)
     weights = density.values.ravel()[used] if weighted else np.ones(len(nodes))

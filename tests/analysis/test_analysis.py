@@ -279,7 +279,10 @@ def three_arguments():
         (lambda: density(np.full((3, 2), np.nan)), "finite argument tuples.*6 of the values not finite"),
         (lambda: density(np.zeros((0, 2))), r"shape=\(0, 2\)"),
         (lambda: density(gaussian()).support(0), "`mass` must be in"),
-        (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 2)))), "at least 6 occupied cells.* 1"),
+        (
+            lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 2)))),
+            "at least 6 occupied cells.* 1, and 0.00% of",
+        ),
         (lambda: fit_quadratic(on(surfaces.product), density(np.zeros((9, 3)))), "two arguments.*of 3"),
         (lambda: analysis.SurfaceDisplay.from_model(three_arguments(), np.ones((9, 6))), "one or two arguments.*of 3"),
         (lambda: analysis.pool([]), "one arity. Received: ..$"),
