@@ -77,7 +77,7 @@ def load_text(name: str) -> Text:
     if path.suffix != ".txt" or not path.is_file():
         raise ValueError(f"Expected 'pydocs', 'kjv' or the path of a .txt file. Received: {name!r}")
     try:
-        return _parts(path.name, path.read_text("utf-8"))
+        return _parts(path.name, path.read_text("utf-8-sig"))  # a byte-order mark is no character of the text
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}") from error
 

@@ -54,6 +54,11 @@ def test_what_is_no_text_is_told(tmp_path, content, message):
         text.load_text(str(tmp_path / "a.txt"))
 
 
+def test_a_file_of_windows_has_the_characters_of_its_text_alone(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"hello\r\n" * 2_000)  # Notepad's mark and line ends
+    assert text.load_text(str(tmp_path / "a.txt")).characters == "\nehlo"
+
+
 def test_names_and_characters_that_are_not_there(letters):
     with pytest.raises(ValueError, match="Expected 'pydocs', 'kjv' or the path"):
         text.load_text("pydoc")
