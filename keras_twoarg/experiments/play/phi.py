@@ -53,6 +53,11 @@ def places_of(model: Model) -> list[Place]:
         raise ValueError(
             f"The page needs a phi of one or two arguments. Received: {model.name!r}, whose phi has {arity}"
         )
+    if isinstance(places[0], PairActivation) and _name(places[0]) not in surfaces.NAMED:
+        raise ValueError(
+            f"The page knows the functions {', '.join(surfaces.NAMED)}. Received: {model.name!r} with "
+            f"{_name(places[0])}. Add it to NAMED of analysis/surfaces.py and to NAMED_FUNCTIONS of functions.js"
+        )
     if isinstance(places[0], keras.layers.Activation) and _name(places[0]) not in ACTIVATIONS:
         raise ValueError(
             f"The page knows the activations {', '.join(ACTIVATIONS)}. Received: {model.name!r} with {_name(places[0])}"

@@ -7,6 +7,7 @@ from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.settings import check_settings, setting
 from keras_twoarg.experiments.training.architectures import ARCHITECTURES
+from keras_twoarg.layers.pair_activation import FUNCTIONS
 from keras_twoarg.layers.pair_rnn_cell import ARGUMENTS
 from keras_twoarg.layers.two_arg_activation import EVALUATIONS
 from keras_twoarg.models.blocks import NORMALIZATIONS, fixed_arms
@@ -49,8 +50,11 @@ class Configuration:
             field, what was expected and what was received.
     """
 
-    arm: str = setting("two_arg", "two_arg, one_arg, quadratic, swiglu, glu, maxout, xnor, product, prelu, "
-                       "relu_squared, or a Keras activation; of a recurrent network gru and lstm, too.")  # fmt: skip
+    arm: str = setting(
+        "two_arg",
+        f"two_arg, one_arg, quadratic, {', '.join(FUNCTIONS)}, prelu, relu_squared, or a Keras activation; of a "
+        "recurrent network gru and lstm, too.",
+    )
     architecture: str = setting("mlp", "The outer network.", choices=tuple(ARCHITECTURES))
     widths: tuple[int, ...] | None = setting(
         None, "Units of each hidden layer, such as 64,64,64.  [default: matched]", least=1, most=WIDEST
@@ -102,7 +106,7 @@ class Configuration:
     )
     phi_init: str = setting(
         "random",
-        "What phi is fitted to first: random, product, xnor, maxout, swiglu, glu; glorot: nothing.",
+        f"What phi is fitted to first: random, {', '.join(surfaces.NAMED)}; glorot: nothing.",
         choices=PHI_INITS,
     )
     pretraining_epochs: int | None = setting(

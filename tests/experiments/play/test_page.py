@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
+from keras_twoarg.analysis import surfaces
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
 from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
@@ -19,6 +21,7 @@ from keras_twoarg.experiments.play.phi import phi_json, places_of
 from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.layers import pair_activation
 from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, save_npz
 
 SHAPE = (SIZE, SIZE, 1)
@@ -109,6 +112,15 @@ def test_arms_of_one_argument_and_fixed_ones_fit(arm, arity):
         assert values == pytest.approx(expected, abs=1e-5)
     units = [layer for layer in network_layers(model) if layer["type"] == "units"]
     assert [layer["arity"] for layer in units] == [arity] * 2
+
+
+def test_a_new_fixed_function_is_told_where_the_page_takes_it_from(monkeypatch):
+    monkeypatch.setitem(pair_activation.FUNCTIONS, "sum", lambda x1, x2: x1 + x2)
+    with pytest.raises(ValueError, match="knows the functions product, .* with sum. Add it to NAMED of analysis/surf"):
+        places_of(models.mlp(SHAPE, 3, "sum", widths=(4,)))
+    script = (Path(page.__file__).parent / "page" / "functions.js").read_text("utf-8")
+    known = re.search(r"NAMED_FUNCTIONS = {(.*?)\n};", script, re.S)[1]
+    assert set(surfaces.NAMED) <= set(re.findall(r"^  (\w+): ", known, re.M))
 
 
 def test_without_models_the_digits_are_trained_first(tmp_path, monkeypatch):
