@@ -63,10 +63,15 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Make errors of a full disk name the file: writing raises them without one, and h5py without a number."""
+    """Make errors name the file.
+
+    Those of a full disk have none, and from h5py no number; others name the temporary file beside it.
+    """
     try:
         yield
     except OSError as error:
+        if isinstance(error.filename, str) and error.errno and Path(error.filename).parent == path.parent.absolute():
+            raise OSError(error.errno, error.strerror, str(path)) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) and "No space left on device" not in str(error):
             raise
         raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error

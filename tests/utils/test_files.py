@@ -50,3 +50,14 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkey
     monkeypatch.setattr(files.tempfile, "TemporaryFile", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'"):
         files.check_writable(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("write", [files.check_writable, lambda path: files.write_json(path, {})])
+def test_a_folder_that_may_only_be_read_is_told_by_the_name_that_was_asked_for(write, tmp_path, monkeypatch):
+    def forbidden(**_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "tmptcv59lk8"))
+
+    for kind in ("TemporaryFile", "NamedTemporaryFile"):
+        monkeypatch.setattr(files.tempfile, kind, forbidden)
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*/report\.html'"):
+        write(tmp_path / "report.html")
