@@ -98,7 +98,8 @@ class InnerNetwork(keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        layers = hidden_units if isinstance(hidden_units, list | tuple) else (hidden_units,)
+        given = hidden_units.tolist() if isinstance(hidden_units, np.ndarray) else hidden_units
+        layers = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
         self.hidden_units = tuple(positive_integer("hidden_units", units, ", or several") for units in layers)
         self.arity = positive_integer("arity", arity)
         self.activation = _without_weights(keras.activations.get(activation))

@@ -192,3 +192,14 @@ def test_a_layer_without_a_config_may_be_the_activation():
 
     for activation in (keras.layers.Lambda(lambda x: 2 * x), Unknown(2.0)):
         assert InnerNetwork((3,), activation).predict(np.ones((4, 2), "float32")).shape == (4, 1)
+
+
+@pytest.mark.parametrize("given", [[3, 4], (3, 4), range(3, 5), np.array([3, 4])])
+def test_hidden_units_may_be_any_sequence(given):
+    assert InnerNetwork(given).hidden_units == (3, 4)
+
+
+@pytest.mark.parametrize("given", ["34", np.array([3.0]), [3, True], None, 0])
+def test_other_hidden_units_are_told(given):
+    with pytest.raises(ValueError, match="`hidden_units` must be a positive integer, or several"):
+        InnerNetwork(given)
