@@ -47,7 +47,8 @@ class Nearest:
         r2: For each function, the share of the surface's variance over the density that
             `a f(A x + b) + c` explains, with the best A (2x2, or a number), b, a and c found; the simpler functions
             come first. The quadratic has its coefficients and no maps beside: it holds the product, and every bowl
-            and ridge.
+            and ridge. With such maps the product holds every ridge x^2 too, and comes as near as one likes to a
+            plane: whether phi bends at all is for `soft_xor` and `spectrum` to say.
     """
 
     r2: dict[str, float]
