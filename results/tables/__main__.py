@@ -15,6 +15,7 @@ from results.tables import (  # noqa: F401
     answers,
     cell,
     comparisons,
+    converged,
     convert,
     costs,
     growth,

@@ -33,6 +33,11 @@ COMMANDS = {
         "--frozen-epochs 0 --first-seed 100",
         "one_arg later; packed with `--ends`",
     ),
+    "results/mlp-fashion-200": (
+        "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,one_arg --phi-init glorot "
+        "--epochs 200 --frozen-epochs 0 --first-seed 100",
+        "packed with `--ends`",
+    ),
     **{
         f"results/population-{start}-{networks}": (
             f"twoarg reproduce mlp-mnist --data mnist.npz --subset 10000 --arms two_arg --networks {networks} "
@@ -182,6 +187,13 @@ COMMANDS = {
         "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms relu --widths 30,60,60,60 --epochs 12 "
         "--frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 90 --seeds 1",
         "what was looked at before dropout and epochs were fixed; packed with `--ends`",
+    ),
+    "results/pilots/addition": (
+        "twoarg reproduce addition --arms relu --first-seed 90 --learning-rate RATE --weight-decay DECAY "
+        "--schedule SCHEDULE --epochs EPOCHS",
+        "RATE `3e-3` (DECAY `0.3`, `0.03`, and `0.1` with a cosine, without, and with `--data addition-31`), `1e-3` "
+        "(DECAY `0.3` and `0.9`; with a cosine `0.3` and `0.6`); some with `KERAS_BACKEND=jax`; what looks for a "
+        "difficulty at which ReLU solves about half of its seeds; packed with `--ends`",
     ),
     "results/pilots/parity": (
         "twoarg reproduce parity --data parity-40-K --arms relu --first-seed 90 --epochs 40",

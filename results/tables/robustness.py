@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
+from results.tables import long
 from results.tables.networks import EARLY, FASHION, MNIST
 from results.tables.records import ROOT, attacked, clean, corrupted, difference, each, robustness, spread, table
 
@@ -96,6 +97,13 @@ def attacks_perceptrons():
     return markdown(columns, rows)
 
 
+@table("attacks-long")
+def attacks_long():
+    """AutoAttack on the perceptrons of Fashion-MNIST that were trained for 200 epochs."""
+    folder = long.PERCEPTRONS["Fashion-MNIST"]
+    return _attacks(folder, [arm for arm in ARMS if attacked(folder, arm)])
+
+
 @table("attacks-fashion")
 def attacks_fashion():
     """AutoAttack on the CNNs of Fashion-MNIST."""
@@ -108,9 +116,9 @@ def attacks_cifar10():
     return _attacks(CIFAR_CNN)
 
 
-def _attacks(folder):
+def _attacks(folder, arms=ARMS):
     rows, two_arg = [], attacked(folder, "two_arg")
-    for arm in ARMS:
+    for arm in arms:
         own = attacked(folder, arm)
         minus = "" if arm == "two_arg" else difference(two_arg, own, 1)
         rows.append((bold(arm), each(clean(folder, arm), 1), each(own, 1), spread(own, 1), minus))

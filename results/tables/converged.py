@@ -1,0 +1,92 @@
+"""Claims d and e for CNNs with a schedule: what corruptions and attacks leave, also at equal clean accuracy."""
+
+import numpy as np
+
+from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
+from keras_twoarg.experiments.robustness.corruptions import NAMES
+from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.utils import files
+from results.tables.records import ROOT, against, difference, each, interval, spread, table
+
+FILE = ROOT / "results" / "converged.json"
+NETWORKS = {
+    "two_arg": "**two_arg**",
+    "two_arg-at-equal-accuracy": "two_arg, where it is as accurate",
+    "relu": "**relu**",
+}
+"""As results/converged.py names them, and as the tables do."""
+
+
+def measured(network):
+    """Return what was measured on a network, by seed."""
+    return {
+        one["seed"]: Robustness.parse(one["robustness"], str(FILE))
+        for one in files.read_json(FILE)
+        if one["network"] == network
+    }
+
+
+def epochs(network):
+    """Return the epoch at which a network was measured, by seed."""
+    return {one["seed"]: one["epoch"] for one in files.read_json(FILE) if one["network"] == network}
+
+
+def clean(network):
+    """Return the accuracies on the images as they are, in percent, by seed."""
+    return {seed: 100 * one.clean for seed, one in measured(network).items()}
+
+
+def corrupted(network):
+    """Return the mean accuracies over all corruptions and severities, in percent, by seed."""
+    return {seed: 100 * float(np.mean([one.corrupted[n] for n in NAMES])) for seed, one in measured(network).items()}
+
+
+def attacked(network):
+    """Return the accuracies after the whole AutoAttack, in percent, by seed."""
+    return {seed: 100 * min(one.attacked[name] for name in AUTOATTACK) for seed, one in measured(network).items()}
+
+
+def errors(network):
+    """Return the errors under corruption against relu's of the same seed, by seed."""
+    relu = measured("relu")
+    return {seed: own.against(relu[seed]) for seed, own in measured(network).items() if seed in relu}
+
+
+def mce(network):
+    """Return by how much mCE differs from relu's, which is 100 %."""
+    own = {seed: 100 * one.mce for seed, one in errors(network).items()}
+    return against(own, dict.fromkeys(own, 100.0))
+
+
+def more_robust(network):
+    """Return a network's accuracy after AutoAttack against relu's."""
+    return against(attacked(network), attacked("relu"))
+
+
+@table("corruptions-schedule")
+def corruptions_schedule():
+    """The 15 corruptions of CIFAR-10-C."""
+    rows = []
+    for network, label in NETWORKS.items():
+        own, itself = errors(network), network == "relu"
+        rows.append((
+            label, each(epochs(network), 0), spread(clean(network), 1), spread(corrupted(network), 1),
+            "" if itself else difference(corrupted(network), corrupted("relu"), 1),
+            spread({seed: 100 * one.mce for seed, one in own.items()}, 1),
+            "" if itself else interval(mce(network), 1),
+            spread({seed: 100 * one.relative_drop for seed, one in own.items()}, 0),
+        ))  # fmt: skip
+    columns = ("network", "epoch", "clean", "corrupted", "minus relu", "mCE", "minus 100 %", "relative drop")
+    return markdown(columns, rows)
+
+
+@table("attacks-schedule")
+def attacks_schedule():
+    """AutoAttack at 8/255."""
+    rows = []
+    for network, label in NETWORKS.items():
+        minus = "" if network == "relu" else interval(more_robust(network), 1)
+        own = attacked(network)
+        rows.append((label, each(epochs(network), 0), each(clean(network), 1), each(own, 1), spread(own, 1), minus))
+    return markdown(("network", "epoch", "clean, each seed", "attacked, each seed", "attacked", "minus relu"), rows)
