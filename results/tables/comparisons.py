@@ -63,9 +63,9 @@ COMMANDS = {
         "START `random`, `glorot`; SEED from 100; packed with `--ends`",
     ),
     "results/cnn-cifar10-cosine": (
-        "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg --widths 30,60,60,60 "
+        "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu --widths 30,60,60,60 "
         "--phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
-        "the first runs of those that are planned; packed with `--ends`",
+        "the first runs of those that are planned, one of swiglu; packed with `--ends`",
     ),
     f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
