@@ -109,6 +109,8 @@ def main():
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="instead of a run: gather the records")
     parser.add_argument("--to", type=Path, metavar="FILE")
     options = parser.parse_args()
+    if not ((options.pack and options.to) or (options.data and options.out)):
+        parser.error("expected --data and --out, or --pack and --to")
     if options.pack:
         files.write_json(options.to, pack(options.pack))
         return

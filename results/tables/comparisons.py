@@ -36,7 +36,7 @@ COMMANDS = {
     "results/mlp-fashion-200": (
         "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,one_arg --phi-init glorot "
         "--epochs 200 --frozen-epochs 0 --first-seed 100",
-        "packed with `--ends`",
+        "then again with `--robustness --points 1000`; packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (

@@ -1,13 +1,20 @@
 """Claims d and e for CNNs with a schedule: what corruptions and attacks leave, also at equal clean accuracy."""
 
-import numpy as np
-
 from keras_twoarg.experiments.reports.documents import markdown
-from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
-from keras_twoarg.experiments.robustness.corruptions import NAMES
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
-from results.tables.records import ROOT, against, difference, each, interval, spread, table
+from results.tables.records import (
+    ROOT,
+    after_attack,
+    against,
+    difference,
+    each,
+    interval,
+    spread,
+    table,
+    uncorrupted,
+    under_corruption,
+)
 
 FILE = ROOT / "results" / "converged.json"
 NETWORKS = {
@@ -32,21 +39,6 @@ def epochs(network):
     return {one["seed"]: one["epoch"] for one in files.read_json(FILE) if one["network"] == network}
 
 
-def clean(network):
-    """Return the accuracies on the images as they are, in percent, by seed."""
-    return {seed: 100 * one.clean for seed, one in measured(network).items()}
-
-
-def corrupted(network):
-    """Return the mean accuracies over all corruptions and severities, in percent, by seed."""
-    return {seed: 100 * float(np.mean([one.corrupted[n] for n in NAMES])) for seed, one in measured(network).items()}
-
-
-def attacked(network):
-    """Return the accuracies after the whole AutoAttack, in percent, by seed."""
-    return {seed: 100 * min(one.attacked[name] for name in AUTOATTACK) for seed, one in measured(network).items()}
-
-
 def errors(network):
     """Return the errors under corruption against relu's of the same seed, by seed."""
     relu = measured("relu")
@@ -61,7 +53,7 @@ def mce(network):
 
 def more_robust(network):
     """Return a network's accuracy after AutoAttack against relu's."""
-    return against(attacked(network), attacked("relu"))
+    return against(after_attack(measured(network)), after_attack(measured("relu")))
 
 
 @table("corruptions-schedule")
@@ -69,10 +61,10 @@ def corruptions_schedule():
     """The 15 corruptions of CIFAR-10-C."""
     rows = []
     for network, label in NETWORKS.items():
-        own, itself = errors(network), network == "relu"
+        own, itself, all_corrupted = errors(network), network == "relu", under_corruption(measured(network))
         rows.append((
-            label, each(epochs(network), 0), spread(clean(network), 1), spread(corrupted(network), 1),
-            "" if itself else difference(corrupted(network), corrupted("relu"), 1),
+            label, each(epochs(network), 0), spread(uncorrupted(measured(network)), 1), spread(all_corrupted, 1),
+            "" if itself else difference(all_corrupted, under_corruption(measured("relu")), 1),
             spread({seed: 100 * one.mce for seed, one in own.items()}, 1),
             "" if itself else interval(mce(network), 1),
             spread({seed: 100 * one.relative_drop for seed, one in own.items()}, 0),
@@ -87,6 +79,15 @@ def attacks_schedule():
     rows = []
     for network, label in NETWORKS.items():
         minus = "" if network == "relu" else interval(more_robust(network), 1)
-        own = attacked(network)
-        rows.append((label, each(epochs(network), 0), each(clean(network), 1), each(own, 1), spread(own, 1), minus))
+        own = after_attack(measured(network))
+        rows.append(
+            (
+                label,
+                each(epochs(network), 0),
+                each(uncorrupted(measured(network)), 1),
+                each(own, 1),
+                spread(own, 1),
+                minus,
+            )
+        )
     return markdown(("network", "epoch", "clean, each seed", "attacked, each seed", "attacked", "minus relu"), rows)

@@ -63,19 +63,34 @@ def robustness(folder: str, arm: str) -> dict[int, Robustness]:
     return {run.record.seed: run.robustness[0] for run in runs}
 
 
-def attacked(folder: str, arm: str) -> BySeed:
+def after_attack(measured: Mapping[int, Robustness]) -> BySeed:
     """Return the accuracies after the whole AutoAttack, in percent."""
-    return {s: 100 * min(r.attacked[name] for name in AUTOATTACK) for s, r in robustness(folder, arm).items()}
+    return {s: 100 * min(r.attacked[name] for name in AUTOATTACK) for s, r in measured.items()}
+
+
+def uncorrupted(measured: Mapping[int, Robustness]) -> BySeed:
+    """Return the accuracies on the same images as they are, in percent."""
+    return {s: 100 * (r.clean or 0.0) for s, r in measured.items()}
+
+
+def under_corruption(measured: Mapping[int, Robustness]) -> BySeed:
+    """Return the mean accuracies over all corruptions and severities, in percent."""
+    return {s: 100 * float(np.mean([r.corrupted[n] for n in NAMES])) for s, r in measured.items()}
+
+
+def attacked(folder: str, arm: str) -> BySeed:
+    """Return an arm's accuracies after the whole AutoAttack, in percent."""
+    return after_attack(robustness(folder, arm))
 
 
 def clean(folder: str, arm: str) -> BySeed:
-    """Return the accuracies on the same images as they are, in percent."""
-    return {s: 100 * (r.clean or 0.0) for s, r in robustness(folder, arm).items()}
+    """Return an arm's accuracies on the same images as they are, in percent."""
+    return uncorrupted(robustness(folder, arm))
 
 
 def corrupted(folder: str, arm: str) -> BySeed:
-    """Return the mean accuracies over all corruptions and severities, in percent."""
-    return {s: 100 * float(np.mean([r.corrupted[n] for n in NAMES])) for s, r in robustness(folder, arm).items()}
+    """Return an arm's mean accuracies over all corruptions and severities, in percent."""
+    return under_corruption(robustness(folder, arm))
 
 
 def against(first: BySeed, second: BySeed) -> Paired:
