@@ -15,8 +15,8 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
-    "architecture", "widths", "epochs", "optimizer", "weight_decay", "schedule", "warmup_epochs", "clip_norm",
-    "phi_learning_rate", "evaluation", "table_resolution", "pretraining_epochs", "seed",
+    "architecture", "widths", "epochs", "optimizer", "weight_decay", "phi_without_decay", "schedule", "warmup_epochs",
+    "clip_norm", "phi_learning_rate", "evaluation", "table_resolution", "pretraining_epochs", "seed",
 )  # fmt: skip
 """What a search does not choose."""
 HELP = {

@@ -90,6 +90,7 @@ class Configuration:
     )  # fmt: skip
     optimizer: str = setting("adam", "adam or adamw, with decoupled weight decay.", choices=OPTIMIZERS)
     weight_decay: float = setting(0.0, "Of adamw.", least=0, below=1)
+    phi_without_decay: bool = setting(False, "No weight decay for phi.")
     schedule: str = setting("constant", "Of the learning rate; cosine falls to 0 at the end.", choices=SCHEDULES)
     warmup_epochs: int = setting(0, "Epochs over which the learning rate rises from 0.", least=0, most=1_000_000)
     clip_norm: float | None = setting(

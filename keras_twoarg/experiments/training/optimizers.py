@@ -1,4 +1,4 @@
-"""What trains a network: the optimizer and schedule of a configuration, and phi's own learning rate."""
+"""What trains a network: the optimizer and schedule of a configuration, and what is phi's own of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def make_optimizer(
         configuration: The settings.
         epochs: Epochs of the stage, over which the schedule runs.
         samples: Training samples in all.
-        inner: phi, for which `phi_learning_rate` is. Defaults to none.
+        inner: phi, for which `phi_learning_rate` and `phi_without_decay` are. Defaults to none.
     """
     rate = configuration.learning_rate
     steps = -(-(configuration.epoch_samples or samples) // configuration.batch_size)
@@ -36,6 +36,8 @@ def make_optimizer(
     clip = {} if configuration.clip_norm is None else {"global_clipnorm": configuration.clip_norm}
     if configuration.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(rate, weight_decay=configuration.weight_decay, **clip)
+        if inner is not None and configuration.phi_without_decay:
+            optimizer.exclude_from_weight_decay(var_list=inner.variables)
     else:
         optimizer = keras.optimizers.Adam(rate, **clip)
     if inner is not None and configuration.phi_learning_rate is not None:

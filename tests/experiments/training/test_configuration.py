@@ -43,6 +43,7 @@ WRONG = {
     "inner_activation": ["softmax", 3],
     "optimizer": ["sgd"],
     "weight_decay": [-1, 1, 0.1],
+    "phi_without_decay": [1, "no"],
     "schedule": ["step"],
     "warmup_epochs": [-1, 1.5, 20],
     "clip_norm": [0, "1"],

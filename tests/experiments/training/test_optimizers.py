@@ -58,6 +58,16 @@ def test_phi_takes_steps_of_its_own_length(optimizer):
     assert np.abs(phi).max() > 0.009
 
 
+def test_weight_decay_spares_phi_where_it_is_told_to():
+    settings = {"optimizer": "adamw", "learning_rate": 0.01}
+    plain, others_plain = after_one_step(**settings)
+    decayed, others = after_one_step(**settings, weight_decay=0.5)
+    spared, same_others = after_one_step(**settings, weight_decay=0.5, phi_without_decay=True)
+    np.testing.assert_allclose(spared, plain, atol=1e-7)
+    np.testing.assert_allclose(same_others, others, atol=1e-7)
+    assert np.abs(decayed - plain).max() > 1e-4 and np.abs(others - others_plain).max() > 1e-4
+
+
 def test_with_its_own_learning_rate_a_model_is_saved_and_loaded(tmp_path):
     configuration = Configuration(**SMALL, phi_learning_rate=0.1)
     inner = networks.make_phi(configuration)
