@@ -16,13 +16,15 @@ from keras_twoarg.utils import files
 @click.option(
     "--keep", type=click.Choice(["function", "parameters"]), default="function", help="What stays as it was at first."
 )
+@click.option("--arm", default="two_arg", help="What its units become: two_arg, one_arg, swiglu, ...")
 @click.option("--where", multiple=True, help="Name of an activation, or a regular expression for names; repeatable.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the new weights.")
 @one_line_errors
-def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int) -> None:
+def convert(model: Path, out: Path, keep: str, arm: str, where: tuple[str, ...], seed: int) -> None:
     """Give the units of MODEL a second argument.
 
-    With --keep function it computes what it did, and is trained on. What was converted and what was left is printed,
+    With --keep function it computes what it did, and is trained on; a fixed function of two arguments, such as
+    swiglu, needs --keep parameters. What was converted and what was left is printed,
     and goes beside the model as JSON.
     """
     import keras
@@ -39,7 +41,7 @@ def convert(model: Path, out: Path, keep: str, where: tuple[str, ...], seed: int
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The converted")  # about widths: the report says that too
-        converted, report = convert_model(model_files.load(model), keep=keep, where=where or None)
+        converted, report = convert_model(model_files.load(model), arm, keep=keep, where=where or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:

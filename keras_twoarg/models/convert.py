@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.pair_activation import PairActivation
+from keras_twoarg.layers.pair_activation import FUNCTIONS, PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.compare import compare
 from keras_twoarg.models.conversion.graph import channels, is_graph
 from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
 from keras_twoarg.models.conversion.places import Place, find_places
-from keras_twoarg.models.conversion.rebuild import Rebuilder
+from keras_twoarg.models.conversion.rebuild import Rebuilder, UnitLayer
 from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
@@ -23,16 +23,18 @@ from keras_twoarg.utils.types import Config, Model
 from keras_twoarg.utils.weights import copy_weights
 
 KEEP = ("function", "parameters")
+ARMS = ("two_arg", "one_arg", *FUNCTIONS)
+"""What units can become."""
 
 
 def convert(
     model: Model,
-    inner: InnerNetwork | None = None,
+    inner: InnerNetwork | str | None = None,
     *,
     keep: str = "function",
     where: str | Sequence[str] | None = None,
 ) -> tuple[Model, ConversionReport]:
-    """Give the units of a Keras model a second argument.
+    """Give the units of a Keras model a second argument, or another function of one.
 
     Every elementwise activation behind a linear layer is replaced: a layer such as `Activation`, `ReLU`, `LeakyReLU`,
     `PReLU` or `ELU`, an `activation=` argument, `keras.ops.relu` in a functional graph. Linear layers are `Dense`,
@@ -47,7 +49,10 @@ def convert(
         model: A built Sequential or functional model, nested models included, such as those of `keras.applications`.
         inner: The inner network for all places. With `keep="function"` it must have no weights yet, and all places the
             same activation, which phi then starts as. With `keep="parameters"` it is used as it is: a trained phi, for
-            example. Defaults to new ones: with `keep="function"` one for each kind of activation, else one for all.
+            example. Or what new ones shall be: `"two_arg"`; `"one_arg"`, functions of one argument, which need no
+            second linear layer; or, with `keep="parameters"`, a fixed function of two arguments to compare with:
+            `"glu"`, `"maxout"`, `"product"`, `"swiglu"` or `"xnor"`. With `keep="function"` there is a new one for each
+            kind of activation, else one for all. Defaults to `None`: `"two_arg"`.
         keep: `"function"`: the new model computes what the old one computed, and grows from there; phi starts as the
             old activation of its first argument, for piecewise linear ones exactly, for others to within about 2e-3,
             which the report says. Or `"parameters"`: a fresh model with as many parameters within 0.5 %, or as near as
@@ -80,30 +85,40 @@ def convert(
         >>> fresh, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
         >>> report.parameters_before, report.parameters, [place.units for place in report.places]
         (906, 907, [9, 9])
+        >>> gated, report = convert(model, "swiglu", keep="parameters")
+        >>> report.parameters, [(place.phi, place.units) for place in report.places]
+        (910, [('swiglu', 10), ('swiglu', 10)])
 
     Warns:
         UserWarning: With `keep="parameters"`, if no whole widths come within 0.5 %. The nearest are used then, if they
             come within 10 %, and the report says how far off they are.
 
     Raises:
-        TypeError: If `model` is no Keras model or `inner` no `InnerNetwork`.
+        TypeError: If `model` is no Keras model or `inner` neither an `InnerNetwork` nor a name.
         ValueError: If the model is subclassed or not built, has no activation that can be converted, or one of which
             cannot be told what it does; if `where` matches nothing; if phi cannot be, or be made, the old activation;
             if no widths come near the number of parameters.
     """
     _check(model, inner, keep, where)
+    given = inner if isinstance(inner, InnerNetwork) else None
+    arm = inner if isinstance(inner, str) else "one_arg" if given and given.arity == 1 else "two_arg"
+    arity = 1 if arm == "one_arg" else 2
     places = find_places(model, where, any_function=keep == "parameters")
     converted = [place for place in places if not place.reason]
-    if converted and keep == "function":
-        phis = phi_for_each_kind(converted, inner)
+    phis: dict[int, Phi] = {}  # none for a fixed function
+    if keep == "function":
+        phis = phi_for_each_kind(converted, given, arity)
         converted = [place for place in converted if not place.reason]
     if not converted:
         raise ValueError(_nothing(model, places))
+    if keep == "parameters" and arm not in FUNCTIONS:
+        phis = one_phi(converted, given, arity)
     changes: dict[int, Config] = {}
     if keep == "parameters":
-        phis = one_phi(converted, inner)
-        changes = matched_changes(model, converted, phis[id(converted[0])].inner.count_params())
-    rebuilder = Rebuilder(model, converted, lambda place, kwargs: _unit(phis[id(place)], kwargs), changes)
+        number = phis[id(converted[0])].inner.count_params() if phis else 0
+        changes = matched_changes(model, converted, number, arity)
+
+    rebuilder = Rebuilder(model, converted, lambda place, kwargs: _unit(phis.get(id(place)), arm, kwargs), changes, arm)
     copy = rebuilder.run()
     if keep == "function":
         for layer, twin in rebuilder.copies:
@@ -111,11 +126,12 @@ def convert(
     else:
         _check_parameters(model, copy)
     for unit in rebuilder.units:
-        _set_table(unit.layer, phis[id(unit.place)])
+        if isinstance(unit.layer, TwoArgActivation):
+            _set_table(unit.layer, phis[id(unit.place)])
     return copy, _report(model, copy, keep, places, rebuilder, phis)
 
 
-def _check(model: Model, inner: InnerNetwork | None, keep: str, where: str | Sequence[str] | None) -> None:
+def _check(model: Model, inner: InnerNetwork | str | None, keep: str, where: str | Sequence[str] | None) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r} of type {type(model)}")
     if keep not in KEEP:
@@ -127,16 +143,31 @@ def _check(model: Model, inner: InnerNetwork | None, keep: str, where: str | Seq
             f"The model {model.name!r} is subclassed: its layers' graph is not known. Build it from keras.Input to its "
             "outputs, keras.Model(inputs, outputs), and convert that"
         )
-    if inner is not None:
-        if not isinstance(inner, InnerNetwork):
-            raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
-        if inner.arity != 2:
-            raise ValueError(f"`inner` must have two arguments. Received: an inner network of arity {inner.arity}")
+    _check_inner(inner, keep)
     try:
         for pattern in [where] if isinstance(where, str) else where or ():
             re.compile(pattern)
     except (re.error, TypeError) as error:
         raise ValueError(f"`where` must be regular expressions ({error}). Received: where={where!r}") from error
+
+
+def _check_inner(inner: InnerNetwork | str | None, keep: str) -> None:
+    if inner is None:
+        return
+    if isinstance(inner, str):
+        if inner not in ARMS:
+            raise ValueError(f"`inner` must be an InnerNetwork, or one of {ARMS}. Received: inner={inner!r}")
+        if keep == "function" and inner in FUNCTIONS:
+            raise ValueError(
+                f"keep='function' needs a phi that can be the old activation, and {inner!r} is fixed. Leave `inner` "
+                "out, or use keep='parameters'"
+            )
+    elif not isinstance(inner, InnerNetwork):
+        raise TypeError(
+            f"`inner` must be an InnerNetwork, or one of {ARMS}. Received: inner={inner!r} of type {type(inner)}"
+        )
+    elif inner.arity > 2:
+        raise ValueError(f"`inner` must have one or two arguments. Received: an inner network of arity {inner.arity}")
 
 
 def _check_parameters(model: Model, copy: Model) -> None:
@@ -156,8 +187,8 @@ def _check_parameters(model: Model, copy: Model) -> None:
         )
 
 
-def _unit(phi: Phi, kwargs: Config) -> TwoArgActivation:
-    return TwoArgActivation(phi.inner, **kwargs)
+def _unit(phi: Phi | None, arm: str, kwargs: Config) -> UnitLayer:
+    return PairActivation(arm, **kwargs) if phi is None else TwoArgActivation(phi.inner, **kwargs)
 
 
 def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
@@ -180,6 +211,14 @@ def _nothing(model: Model, places: list[Place]) -> str:
     return f"No activation of the model {model.name!r} can be converted. {reasons}{more}"
 
 
+def _function(layer: UnitLayer, phi: Phi | None) -> Config:
+    """Return what a report says of the function of a place."""
+    if isinstance(layer, PairActivation):
+        return {"phi": layer.function, "error": None, "evaluation": "fixed"}
+    evaluation = "exact" if layer.evaluation_in_use == "exact" else "interpolated"
+    return {"phi": layer.inner.name, "error": phi and phi.error, "evaluation": evaluation}
+
+
 def _report(
     model: Model, copy: Model, keep: str, places: list[Place], rebuilder: Rebuilder, phis: dict[int, Phi]
 ) -> ConversionReport:
@@ -191,9 +230,8 @@ def _report(
             layer=unit.layer.name,
             units_before=channels(unit.place.path[0][0], unit.place.calls[0].outputs[0]),
             units=unit.size,
-            phi=phis[id(unit.place)].inner.name,
-            error=phis[id(unit.place)].error,
-            evaluation="exact" if unit.layer.evaluation_in_use == "exact" else "interpolated",
+            arguments=unit.layer.arity,
+            **_function(unit.layer, phis.get(id(unit.place))),
         )
         for unit in rebuilder.units
     ]

@@ -42,6 +42,17 @@ def test_parts_by_name_and_the_same_weights_for_the_same_seed(run, tmp_path):
     assert all((x == y).all() for x, y in zip(a.get_weights(), b.get_weights(), strict=True))
 
 
+def test_other_arms(run, tmp_path):
+    assert "learned function of one argument" in run("model.keras", "--out", "one.keras", "--arm", "one_arg")
+    run("model.keras", "--out", "swiglu.keras", "--arm", "swiglu", "--keep", "parameters")
+    report = json.loads((tmp_path / "swiglu.json").read_text())
+    assert {place["phi"] for place in report["places"]} == {"swiglu"}
+    assert "is fixed" in mistake(run("model.keras", "--out", "new.keras", "--arm", "swiglu", status=2))
+    assert "must be an InnerNetwork, or one of" in mistake(
+        run("model.keras", "--out", "new.keras", "--arm", "relu", status=2)
+    )
+
+
 def test_it_does_not_overwrite(run, tmp_path):
     before = (tmp_path / "model.keras").read_bytes()
     assert "exists already" in mistake(run("model.keras", "--out", "model.keras", status=2))

@@ -40,6 +40,34 @@ def test_a_converted_relu_network_computes_the_same_function(name):
     assert_shared(converted)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_learned_function_of_one_argument_starts_as_the_old_one_without_new_layers(name):
+    model = settle(RELU_MODELS[name]())
+    converted, report = convert(model, "one_arg")
+    assert report.difference <= 1e-5 * max(1, report.scale)
+    assert not report.new_layers and {place.arguments for place in report.places} == {1}
+    phis = {place.phi for place in report.places}
+    assert converted.count_params() - model.count_params() == len(phis) * 4_353  # 1 -> 64 -> 64 -> 1
+    assert not [name for name in names(converted) if "two_arg" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["one_arg", "swiglu"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_other_arms_have_as_many_parameters_are_trained_and_saved(name, arm, tmp_path):
+    model = RELU_MODELS[name]()
+    inner = InnerNetwork((8, 8), arity=1) if arm == "one_arg" else arm
+    converted, report = convert(model, inner, keep="parameters")
+    assert abs(converted.count_params() / model.count_params() - 1) <= 0.005
+    assert {place.phi for place in report.places} == {arm if arm == "swiglu" else inner.name}
+    inputs = random_arrays(model)
+    targets = keras.tree.map_structure(lambda x: np.ones((8, *x.shape[1:]), "float32"), converted.output)
+    converted.compile("adam", "mse")
+    converted.fit(inputs if len(inputs) > 1 else inputs[0], targets, epochs=1, verbose=0)
+    converted.save(tmp_path / "model.keras")
+    assert difference(converted, keras.models.load_model(tmp_path / "model.keras")) <= 1e-6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_converted_model_is_saved_and_loaded(name, tmp_path):
@@ -174,7 +202,9 @@ def subclassed():
         (lambda: of(layers.Dense(3, lambda x: x.numpy().no_such_thing), layers.Dense(2)), {}, "fails on an array"),
         (lambda: of(layers.EinsumDense("ab,bc->ac", 3, activation="relu"), layers.Dense(2)),
          {"keep": "parameters"}, "no width to change"),
-        (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"inner": InnerNetwork(arity=1)}, "two arguments"),
+        (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"inner": InnerNetwork(arity=3)}, "one or two arg"),
+        (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"inner": "swish"}, "one of .*swiglu"),
+        (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"inner": "swiglu"}, "'swiglu' is fixed"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"inner": InnerNetwork(activation="gelu")}, "ReLUs"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(3, "tanh"), layers.Dense(2)),
          {"inner": InnerNetwork()}, "several activations"),
@@ -190,7 +220,7 @@ def test_what_is_no_model_is_a_type_error():
     with pytest.raises(TypeError, match="Keras model"):
         convert("model.keras")
     with pytest.raises(TypeError, match="InnerNetwork"):
-        convert(of(layers.Dense(3, "relu"), layers.Dense(2)), "phi")
+        convert(of(layers.Dense(3, "relu"), layers.Dense(2)), 5)
 
 
 def test_the_new_half_of_an_adapted_layer_is_trained_as_a_whole():

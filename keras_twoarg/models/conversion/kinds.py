@@ -27,15 +27,15 @@ class Phi:
     table: Interpolation | None = None
 
 
-def one_phi(places: list[Place], inner: InnerNetwork | None) -> dict[int, Phi]:
+def one_phi(places: list[Place], inner: InnerNetwork | None, arity: int) -> dict[int, Phi]:
     """Return one phi for all places, by the place's identity, whatever the activations were."""
     if inner is None:
-        inner = InnerNetwork(name="phi", dtype=places[0].policy)
+        inner = InnerNetwork(arity=arity, name="phi", dtype=places[0].policy)
     inner.ensure_built()
     return {id(place): Phi(inner) for place in places}
 
 
-def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[int, Phi]:
+def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None, arity: int) -> dict[int, Phi]:
     """Return phis that start as the old activations, by the place's identity.
 
     A place whose activation phi cannot be gets that as its reason, and no phi.
@@ -54,7 +54,7 @@ def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None) -> dict[i
     names: set[str] = set()
     for kind in kinds:
         try:
-            network = _users_own(inner, kind) if inner is not None else _new(kind, names, only=len(kinds) == 1)
+            network = _users_own(inner, kind) if inner else _new(kind, names, arity, only=len(kinds) == 1)
         except _Misfit as misfit:
             for place in kind.places:
                 place.reason = str(misfit)
@@ -96,13 +96,13 @@ def _kinds(places: list[Place]) -> list[_Kind]:
     return list(kinds.values())
 
 
-def _new(kind: _Kind, names: set[str], only: bool) -> Phi:
+def _new(kind: _Kind, names: set[str], arity: int, only: bool) -> Phi:
     label = re.sub(r"[^\w.]", "", kind.label)  # TensorFlow has no scope of the name "<lambda>"
     name, number = "phi" if only else f"phi_{label}", 2
     while name in names:
         name, number = f"phi_{label}_{number}", number + 1
     names.add(name)
-    return _written(InnerNetwork(name=name, dtype=kind.places[0].policy), kind.function)
+    return _written(InnerNetwork(arity=arity, name=name, dtype=kind.places[0].policy), kind.function)
 
 
 def _written(inner: InnerNetwork, function: ArrayFunction) -> Phi:

@@ -170,8 +170,8 @@ def write(inner: InnerNetwork, function: ArrayFunction) -> ReluSum:
 def error(inner: InnerNetwork, function: ArrayFunction) -> float:
     """Return the largest distance of phi(x1, x2) from an activation of x1, for x1 in [-10, 10] and x2 in [-3, 3]."""
     expected = np.asarray(function(_FINE.astype("float32")))
-    pairs = [np.stack([_FINE, np.full(len(_FINE), x2)], axis=1) for x2 in (-3.0, 0.0, 3.0)]
-    return max(float(np.abs(inner.predict(pair)[:, 0] - expected).max()) for pair in pairs)
+    values = [_values(inner, _FINE, x2) for x2 in (-3.0, 0.0, 3.0)]
+    return max(float(np.abs(one - expected).max()) for one in values)
 
 
 def far_error(inner: InnerNetwork, function: ArrayFunction) -> float:
@@ -180,8 +180,13 @@ def far_error(inner: InnerNetwork, function: ArrayFunction) -> float:
     It is large for an activation that bends out there. One that flattens, as softsign does, may drift from its line.
     """
     expected = np.asarray(function(FAR_OUT.astype("float32")))
-    values = inner.predict(np.stack([FAR_OUT, np.zeros(len(FAR_OUT))], axis=1))[:, 0]
+    values = _values(inner, FAR_OUT, 0.0)
     return float((np.abs(values - expected) / np.maximum(np.maximum(np.abs(expected), np.abs(FAR_OUT) / 20), 1)).max())
+
+
+def _values(inner: InnerNetwork, x1: np.ndarray, x2: float) -> np.ndarray:
+    """Return phi along its first argument, where the second one, if it has one, is a number."""
+    return inner.predict(np.stack([x1, np.full(len(x1), x2)], axis=1)[:, : inner.arity])[:, 0]
 
 
 def table_for(total: ReluSum) -> Interpolation:

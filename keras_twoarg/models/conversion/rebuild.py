@@ -1,4 +1,4 @@
-"""The same graph again, with a second path of new layers to each activation that is converted.
+"""The same graph again, with a second path of new layers to each activation that gets a second argument.
 
 What lies between a linear layer and its activation stays as it is and gives the first argument. A copy of it, the
 linear layer included, with new weights and names that end in `_apical` gives the second one. So any normalization in
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
@@ -19,17 +20,17 @@ from keras_twoarg.utils.rebuilding import live_config, rebuild
 from keras_twoarg.utils.types import Config, Model, Outputs
 
 SECOND = "_apical"
-UNIT = "_two_arg"
 _OTHER_SEED = 1_000_003
 
-MakeUnit = Callable[[Place, Config], TwoArgActivation]
+UnitLayer = TwoArgActivation | PairActivation
+MakeUnit = Callable[[Place, Config], UnitLayer]
 
 
 class Unit(NamedTuple):
     """The new layer of a place, and its number of units."""
 
     place: Place
-    layer: TwoArgActivation
+    layer: UnitLayer
     size: int
 
 
@@ -41,6 +42,7 @@ class Rebuilder:
         places: The places that are converted.
         make_unit: Called with a place and the arguments of a layer (`name`, `dtype`, ...); returns the new layer.
         changes: For layers by identity, what to change in their configs.
+        arm: What fills the units, for the names of new layers.
 
     Attributes:
         copies: Each old layer with its copy.
@@ -48,11 +50,13 @@ class Rebuilder:
         units: The new layers.
     """
 
-    def __init__(self, model: Model, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, Config]) -> None:
+    def __init__(
+        self, model: Model, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, Config], arm: str
+    ) -> None:
         self.copies: list[tuple[keras.Operation, keras.Operation]] = []
         self.new_layers: list[str] = []
         self.units: list[Unit] = []
-        self._model, self._make_unit, self._changes = model, make_unit, changes
+        self._model, self._make_unit, self._changes, self._arm = model, make_unit, changes, arm
         self._places = {call.key: place for place in places for call in place.calls}
         self._sources = {path[0].key for place in places for path in place.path}
         self._linear_now = {id(place.operation) for place in places if place.is_own}
@@ -61,7 +65,7 @@ class Rebuilder:
         self._names = {operation.name for operation in operations}
         self._copy_of: dict[int, keras.Operation] = {}
         self._second_of: dict[int, keras.layers.Layer] = {}
-        self._unit_of: dict[int, TwoArgActivation] = {}
+        self._unit_of: dict[int, UnitLayer] = {}
 
     def run(self) -> Model:
         """Return the new model; its weights are new."""
@@ -88,12 +92,11 @@ class Rebuilder:
             return self._rebuild(operation, f"{prefix}{operation.name}/")(*args, **kwargs)
         if place is None:
             return self._copy(operation)(*args, **kwargs)
-        if place.is_own:
-            pair = [self._copy(operation)(*args, **kwargs), self._second(call, graph, prefix)]
-        else:
-            maker = graph.maker(call.inputs[0])
-            pair = [graph.replaced(call.inputs[0]), self._second(maker, graph, prefix)]
-        return self._unit(place, channels(place.path[0][0], pair[0]))(pair)
+        first = self._copy(operation)(*args, **kwargs) if place.is_own else graph.replaced(call.inputs[0])
+        unit = self._unit(place, channels(place.path[0][0], first))
+        if unit.arity == 1:
+            return unit(first)
+        return unit([first, self._second(call if place.is_own else graph.maker(call.inputs[0]), graph, prefix)])
 
     def _second(self, call: Call, graph: "_Graph", prefix: str) -> Outputs:
         """Return what a call on the way to an activation gives on the second path."""
@@ -132,12 +135,12 @@ class Rebuilder:
             config |= {"activation": "linear", "activity_regularizer": None}
         return config
 
-    def _unit(self, place: Place, size: int) -> TwoArgActivation:
+    def _unit(self, place: Place, size: int) -> UnitLayer:
         if id(place) not in self._unit_of:
             operation = place.operation
             replaced = not place.is_own and self._calls_of[id(operation)] == 1
             arguments = {
-                "name": operation.name if replaced else self._unused(operation.name + UNIT),
+                "name": operation.name if replaced else self._unused(f"{operation.name}_{self._arm}"),
                 "dtype": place.policy,
                 "activity_regularizer": getattr(operation, "activity_regularizer", None),
             }

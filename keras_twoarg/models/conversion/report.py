@@ -9,18 +9,19 @@ from keras_twoarg.utils.types import Config
 
 @dataclass(frozen=True)
 class ConvertedPlace:
-    """An activation that has two arguments now.
+    """An activation that was converted.
 
     Attributes:
         name: Name of the layer, with those of the models that it is nested in: `"encoder/relu"`.
         activation: What it was.
         linear: The linear layer in front.
-        layer: Name of the new `TwoArgActivation`.
+        layer: Name of the new `TwoArgActivation`, or `PairActivation`.
         units_before: Units of the place, the size of its last axis.
         units: Units now; others with `keep="parameters"` alone.
-        phi: Name of the inner network that it holds.
+        arguments: Arguments of its units now, one or two.
+        phi: Name of the inner network that it holds, or of its fixed function.
         error: Largest distance of phi from the old activation on [-10, 10]; `None` with `keep="parameters"`.
-        evaluation: How phi is evaluated there.
+        evaluation: How phi is evaluated there; `"fixed"` for a fixed function.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ConvertedPlace:
     layer: str
     units_before: int
     units: int
+    arguments: int
     phi: str
     error: float | None
     evaluation: str
@@ -99,10 +101,14 @@ class ConversionReport:
             blocks.append(aligned(("left as it is", "is", "because"), left, to="left"))
         return "\n\n".join([*blocks, "\n".join(self._sentences())])
 
+    @property
+    def _have(self) -> str:
+        return "are a learned function of one argument" if self.places[0].arguments == 1 else "have two arguments"
+
     def _sentences(self) -> list[str]:
         change = self.parameters / self.parameters_before - 1
         sentences = [
-            f"{len(self.places)} of {len(self.places) + len(self.left)} activations have two arguments now",
+            f"{len(self.places)} of {len(self.places) + len(self.left)} activations {self._have} now",
             f"{self.parameters_before:,} parameters before, {self.parameters:,} now ({change:+.2%})",
         ]
         if self.keep == "parameters" and abs(change) > TOLERANCE:

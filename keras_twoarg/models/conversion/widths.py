@@ -67,7 +67,7 @@ class Width:
 class _Channels:
     """The groups of channels of a model, and what each layer's number of parameters depends on."""
 
-    def __init__(self, model: Model, places: list[Place]) -> None:
+    def __init__(self, model: Model, places: list[Place], arity: int) -> None:
         self.sizes: list[int] = []
         self.fixed: set[int] = set()
         self.outputs: dict[int, int] = {}  # by linear layer: its group
@@ -76,7 +76,8 @@ class _Channels:
         self.counts: list[Callable[[], int]] = []
         self._parent: list[int] = []
         self._current: dict[int, int] = {}
-        self._twice = {id(call.operation) for place in places for path in place.path for call in path}
+        second = places if arity == 2 else []
+        self._twice = {id(call.operation) for place in second for path in place.path for call in path}
         self._gone = {id(place.operation) for place in places if not place.is_own}
         self._linear: dict[int, tuple[Width, Width]] = {}
         self._models: dict[int, tuple[list[Width], list[Width]]] = {}
@@ -237,18 +238,19 @@ def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> in
     return positions * fan_in * units + bias
 
 
-def matched_changes(model: Model, places: list[Place], inner_parameters: int) -> dict[int, Config]:
+def matched_changes(model: Model, places: list[Place], inner_parameters: int, arity: int = 2) -> dict[int, Config]:
     """Return what to change in layers' configs so that the converted model has as many parameters as the model.
 
     Args:
         model: The model before it is converted.
         places: Where it is converted.
         inner_parameters: Parameters of phi.
+        arity: Arguments of a unit, one or two. Defaults to `2`.
 
     Raises:
         ValueError: If no width may be changed, or none comes near enough.
     """
-    channels, target = _Channels(model, places), int(model.count_params())
+    channels, target = _Channels(model, places, arity), int(model.count_params())
     read = {channels.outputs.get(id(path[0].operation)) for place in places for path in place.path}
     fixed = {channels.find(group) for group in channels.fixed}
     free = sorted({channels.find(group) for group in read if group is not None} - fixed)
