@@ -3,6 +3,7 @@
 from keras_twoarg.cli import (
     bake,
     bench,
+    compare,
     convert,
     demo,
     export,
@@ -21,6 +22,7 @@ from keras_twoarg.cli.common import twoarg
 __all__ = [
     "bake",
     "bench",
+    "compare",
     "convert",
     "demo",
     "export",

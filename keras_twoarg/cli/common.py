@@ -114,6 +114,16 @@ def words(_context: object, _parameter: object, value: str | None) -> tuple[str,
     return None if value is None else tuple(word.strip() for word in value.split(","))
 
 
+def numbers(_context: object, _parameter: object, value: str | None) -> tuple[float, ...] | None:
+    """Read numbers with commas between them."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected numbers such as 1e-3,3e-4. Received: {value}") from None
+
+
 def json_choices(_context: object, _parameter: object, value: str | None) -> JsonObject | None:
     """Read lists of choices by name."""
     if value is None:

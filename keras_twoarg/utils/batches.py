@@ -9,15 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 
-Arrays = np.ndarray | tuple[np.ndarray, ...]
+Arrays = Any
+"""An array, or lists, tuples or dicts of arrays."""
 
 
-def for_fit(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool = False) -> dict[str, Any]:
+def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dict[str, Any]:
     """Return what `fit` is to be called with.
 
     Args:
         x: Inputs, one array or several.
-        y: Targets.
+        y: Targets, likewise.
         batch_size: Samples for each step.
         shuffle: Whether each epoch has an order of its own. Defaults to `False`.
 
@@ -31,19 +32,19 @@ def for_fit(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool = False) ->
     return {"x": x, "y": y, "batch_size": batch_size, "shuffle": shuffle}
 
 
-def for_evaluate(x: Arrays, y: np.ndarray, batch_size: int) -> dict[str, Any]:
+def for_evaluate(x: Arrays, y: Arrays, batch_size: int) -> dict[str, Any]:
     """Return what `evaluate` is to be called with, from the arguments of `for_fit`."""
     if keras.backend.backend() == "tensorflow":
         return {"x": _batches(x, y, batch_size, shuffle=False)}
     return {"x": x, "y": y, "batch_size": batch_size}
 
 
-def for_validation(x: Arrays, y: np.ndarray, batch_size: int) -> Any:
+def for_validation(x: Arrays, y: Arrays, batch_size: int) -> Any:
     """Return what `fit` takes as `validation_data`, from the arguments of `for_fit`."""
     return _batches(x, y, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else (x, y)
 
 
-def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
+def _batches(x: Arrays, y: Arrays, batch_size: int, shuffle: bool) -> Any:
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -51,8 +52,9 @@ def _batches(x: Arrays, y: np.ndarray, batch_size: int, shuffle: bool) -> Any:
     with tf.device("cpu:0"):
         # In the pipeline, not in the function that takes rows: that is freed when Python next looks for cycles.
         whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
-        rows = tf.data.Dataset.range(len(y))
-        rows = (rows.shuffle(len(y)) if shuffle else rows).batch(batch_size)
+        number = len(keras.tree.flatten(y)[0])
+        rows = tf.data.Dataset.range(number)
+        rows = (rows.shuffle(number) if shuffle else rows).batch(batch_size)
         # Not converted: TensorFlow would write code into the temporary folder, and leave it there when it is killed.
         take = tf.autograph.experimental.do_not_convert(_take)
         return tf.data.Dataset.zip((rows, whole)).map(take).prefetch(2).with_options(options)

@@ -10,15 +10,20 @@ import keras
 from keras_twoarg.utils.types import Model
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Load a `.keras` file for inference, or raise a ValueError that says why it cannot be."""
+def load(path: str | os.PathLike[str], compile: bool = False) -> Model:
+    """Load a `.keras` file, or raise a ValueError that says why it cannot be.
+
+    Args:
+        path: The file.
+        compile: Whether to compile it as it was saved, to train it. Defaults to `False`: for inference.
+    """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no file {path}")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=compile)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
     except (MemoryError, OverflowError) as error:

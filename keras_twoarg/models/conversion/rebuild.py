@@ -18,6 +18,7 @@ from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, 
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.utils.rebuilding import live_config, rebuild
 from keras_twoarg.utils.types import Config, Model, Outputs
+from keras_twoarg.utils.weights import copy_weights
 
 SECOND = "_apical"
 _OTHER_SEED = 1_000_003
@@ -43,6 +44,7 @@ class Rebuilder:
         make_unit: Called with a place and the arguments of a layer (`name`, `dtype`, ...); returns the new layer.
         changes: For layers by identity, what to change in their configs.
         arm: What fills the units, for the names of new layers.
+        more_seed: What is added to every seed in configs. Defaults to `0`.
 
     Attributes:
         copies: Each old layer with its copy.
@@ -51,12 +53,19 @@ class Rebuilder:
     """
 
     def __init__(
-        self, model: Model, places: list[Place], make_unit: MakeUnit, changes: Mapping[int, Config], arm: str
+        self,
+        model: Model,
+        places: list[Place],
+        make_unit: MakeUnit,
+        changes: Mapping[int, Config],
+        arm: str,
+        more_seed: int = 0,
     ) -> None:
         self.copies: list[tuple[keras.Operation, keras.Operation]] = []
         self.new_layers: list[str] = []
         self.units: list[Unit] = []
         self._model, self._make_unit, self._changes, self._arm = model, make_unit, changes, arm
+        self._more_seed = more_seed
         self._places = {call.key: place for place in places for call in place.calls}
         self._sources = {path[0].key for place in places for path in place.path}
         self._linear_now = {id(place.operation) for place in places if place.is_own}
@@ -121,7 +130,7 @@ class Rebuilder:
     def _second_copy(self, layer: keras.layers.Layer, prefix: str) -> keras.layers.Layer:
         if id(layer) not in self._second_of:
             name = self._unused(layer.name + SECOND)
-            config: Config = _with_other_seeds(self._config(layer))
+            config: Config = _with_other_seeds(self._config(layer), _OTHER_SEED)
             for key in ("lora_rank", "lora_alpha"):  # all of it is trained
                 config.pop(key, None)
             second = self._second_of[id(layer)] = rebuild(layer, {**config, "name": name})
@@ -133,7 +142,7 @@ class Rebuilder:
         config = {**live_config(operation), **self._changes.get(id(operation), {})}
         if id(operation) in self._linear_now:
             config |= {"activation": "linear", "activity_regularizer": None}
-        return config
+        return _with_other_seeds(config, self._more_seed) if self._more_seed else config
 
     def _unit(self, place: Place, size: int) -> UnitLayer:
         if id(place) not in self._unit_of:
@@ -196,11 +205,30 @@ def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
     return copy
 
 
-def _with_other_seeds(config: Any) -> Any:
-    """Change every seed in a config, so that the second path does not start as the first one did."""
+def _with_other_seeds(config: Any, more: int) -> Any:
+    """Change every seed in a config: a second path, or another network, shall not start as the first one did."""
     if isinstance(config, dict):
         return {
-            key: value + _OTHER_SEED if key == "seed" and isinstance(value, int) else _with_other_seeds(value)
+            key: value + more if key == "seed" and isinstance(value, int) else _with_other_seeds(value, more)
             for key, value in config.items()
         }
-    return [_with_other_seeds(value) for value in config] if isinstance(config, list) else config
+    return [_with_other_seeds(value, more) for value in config] if isinstance(config, list) else config
+
+
+def rebuilt(model: Model, *, weights: bool, more_seed: int = 0) -> Model:
+    """Return a model's copy with new weights, or with its own.
+
+    Args:
+        model: A Sequential or functional model. It is left as it is.
+        weights: Whether the copy gets the model's weights.
+        more_seed: What is added to every seed in the layers' configs. Defaults to `0`.
+    """
+    rebuilder = Rebuilder(model, [], _no_unit, {}, "", more_seed)
+    copy = rebuilder.run()
+    for layer, twin in rebuilder.copies if weights else ():
+        copy_weights(layer, twin)
+    return copy
+
+
+def _no_unit(place: Place, kwargs: Config) -> UnitLayer:
+    raise AssertionError(f"{place.name} is no place to convert")

@@ -1,0 +1,198 @@
+"""compare: a user's own model as it is and with other units, each trained alike."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_twoarg.experiments.comparison import data, networks, runs
+from keras_twoarg.experiments.comparison.data import Samples
+from keras_twoarg.experiments.comparison.networks import OWN, Compile
+from keras_twoarg.experiments.comparison.result import Comparison
+from keras_twoarg.experiments.comparison.runs import Logs, OnEpoch, Run
+from keras_twoarg.experiments.training.result_folder import result_folder
+from keras_twoarg.models.convert import ARMS as UNITS
+from keras_twoarg.models.convert import KEEP
+from keras_twoarg.utils.progress import Progress, no_progress
+from keras_twoarg.utils.types import Config, Model
+
+ARMS = {"parameters": ("two_arg", "one_arg", "swiglu"), "function": ("two_arg", "one_arg")}
+"""What a model is compared with by default."""
+
+
+def compare(
+    model: Model,
+    train: Samples,
+    test: Samples,
+    out: str | os.PathLike[str],
+    progress: Progress = no_progress,
+    *,
+    arms: Sequence[str] | None = None,
+    keep: str = "parameters",
+    where: str | Sequence[str] | None = None,
+    epochs: int = 10,
+    batch_size: int = 32,
+    learning_rates: Sequence[float] = (),
+    seeds: int = 3,
+    first_seed: int = 0,
+    compile: Compile | None = None,
+) -> Comparison:
+    """Train your model as it is and with other units, over several seeds, and tell which is better.
+
+    The networks of a seed have the same data, split and order of batches; all are compiled as the model is. A fifth of
+    the training samples, drawn with the seed, is for validation: each run ends at the epoch with the lowest validation
+    loss. The test samples are looked at once, by the networks so chosen.
+
+    Args:
+        model: A built Sequential or functional model. It is left as it is.
+        train: Inputs and targets: arrays, or lists or dicts of arrays, as `fit` takes them.
+        test: The same of the test.
+        out: Folder for records, weights and `best-ARM.keras`. What is in it already is not trained again.
+        progress: Called with the run, what is done and in all, and a note.
+        arms: What the units become, as in `convert`. Defaults to `"two_arg"`, `"one_arg"` and, with
+            `keep="parameters"`, `"swiglu"`.
+        keep: `"parameters"`: all train from new weights, and have as many parameters as the model. `"function"`: all
+            begin as the model that was trained, and are trained on; what is converted then has more parameters.
+        where: As in `convert`.
+        epochs: Epochs of each run.
+        batch_size: Samples in a step.
+        learning_rates: Learning rates, of which each arm gets the one with the lowest mean validation loss. Defaults
+            to the optimizer's own.
+        seeds: Number of seeds; an interval needs two.
+        first_seed: The first of them.
+        compile: Called with each network in place of compiling it as the model is.
+
+    Returns:
+        A `Comparison`; printing it gives a table and a sentence for each arm.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(200, 8)).astype("float32")
+        >>> y = (x[:, 0] * x[:, 1] > 0).astype("float32")
+        >>> layers = [keras.layers.Dense(80, activation="relu"), keras.layers.Dense(80, activation="relu")]
+        >>> model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(1, activation="sigmoid")])
+        >>> model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+        >>> compared = compare(model, (x, y), (x, y), folder / "compared", arms=["two_arg"], epochs=2, seeds=2)
+        >>> [run.arm for run in compared.runs]
+        ['own', 'two_arg', 'own', 'two_arg']
+
+    Raises:
+        ValueError: If the model is not compiled or cannot be converted, the data do not fit, a setting is wrong, or the
+            folder holds another comparison.
+    """
+    arms = (OWN, *(ARMS[_known("keep", keep, KEEP)] if arms is None else arms))
+    _check(arms, keep, epochs, batch_size, seeds, first_seed, learning_rates)
+    if compile is None:
+        networks.check_compiled(model)
+    train, test = data.checked("train", train, 10), data.checked("test", test, 1)
+    _try(model, arms, keep, where, train, compile)
+    settings: Config = {
+        "model": networks.fingerprint(model, weights=keep == "function"),
+        "data": data.fingerprint(train, test),
+        "keep": keep,
+        "where": [where] if isinstance(where, str) else where and list(where),
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    out, numbers = Path(out), range(first_seed, first_seed + seeds)
+    with result_folder(out, settings, "compare.json"):
+        folder = out / "runs"
+        folder.mkdir(exist_ok=True)
+
+        def network(run: Run) -> Model:
+            made = networks.make(model, run.arm, run.seed, keep, where)
+            networks.compile_as(made, model, run.learning_rate, compile)
+            return made
+
+        done: list[Run] = []
+        for seed in numbers:
+            parts = data.split(train, seed)
+            for arm in arms:
+                for rate in learning_rates or (None,):
+                    name = runs.name_of(arm, seed, rate)
+                    run = runs.read(folder, name)
+                    if run is None:
+                        run = Run(arm, seed, rate, 0, [], 0, None)
+                        made = network(run)
+                        run.parameters = int(made.count_params())
+                        told = _teller(progress, name, epochs)
+                        runs.train(made, run, *parts, folder, epochs=epochs, batch_size=batch_size, on_epoch=told)
+                    done.append(run)
+        comparison = Comparison(tuple(done), keep)
+        for arm in arms:
+            chosen = comparison.chosen(arm)
+            best = min(chosen, key=lambda run: run.validation)
+            for run in chosen:
+                is_best = run is best and not (out / f"best-{arm}.keras").exists()
+                if run.best_epoch and (run.test is None or is_best):
+                    made = network(run)
+                    runs.load_weights(made, folder, run.name)
+                    _look_at_test(made, run, test, batch_size)
+                    runs.write(folder, run)
+                    if is_best:
+                        _save(made, out / f"best-{arm}.keras")
+    return comparison
+
+
+def _look_at_test(network: Model, run: Run, test: Samples, batch_size: int) -> None:
+    values = network.evaluate(test[0], test[1], batch_size=batch_size, verbose=0, return_dict=True)
+    run.test = {key: float(value) for key, value in values.items()}
+
+
+def _save(network: Model, file: Path) -> None:
+    partial = file.with_name(f"partial-{os.getpid()}-{file.name}")
+    try:
+        network.save(partial)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _teller(progress: Progress, name: str, epochs: int) -> OnEpoch:
+    def told(epoch: int, logs: Logs) -> None:
+        progress(name, epoch, epochs, f"val loss {logs['val_loss']:.4g}, {logs['seconds']:.1f} s an epoch")
+
+    return told
+
+
+def _known(name: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {tuple(known)}. Received: {name}={value!r}")
+    return value
+
+
+def _check(
+    arms: Sequence[str], keep: str, epochs: int, batch_size: int, seeds: int, first_seed: int, rates: Sequence[float]
+) -> None:
+    for arm in arms[1:]:
+        _known("arms", arm, UNITS)
+    if len(set(arms)) < len(arms) or len(arms) < 2:
+        raise ValueError(f"`arms` must be at least one, each named once. Received: arms={list(arms[1:])}")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seeds", seeds, 1),
+                               ("first_seed", first_seed, 0)):  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}")
+    if not all(isinstance(rate, int | float) and 0 < rate < float("inf") for rate in rates):
+        raise ValueError(f"`learning_rates` must be positive numbers. Received: learning_rates={list(rates)}")
+
+
+def _try(
+    model: Model,
+    arms: Sequence[str],
+    keep: str,
+    where: str | Sequence[str] | None,
+    train: Samples,
+    compile: Compile | None,
+) -> None:
+    """Make each network once, and call the model with two samples: what is wrong shows before hours of training."""
+    for arm in arms:
+        made = networks.make(model, arm, 0, keep, where)
+        if arm == OWN:
+            networks.compile_as(made, model, None, compile)
+            try:
+                made.evaluate(*data.taken(train, slice(2)), verbose=0)
+            except Exception as error:  # of any kind, by backend and layer
+                lines = [line for line in str(error).splitlines() if line.strip()]
+                raise ValueError(
+                    f"The model {model.name!r} cannot be evaluated on the first two training samples: "
+                    f"{' '.join((lines or [type(error).__name__])[-1].split())[:300]}"
+                ) from error

@@ -1,0 +1,51 @@
+"""A page about a user's own model: the table of a comparison, and the curves of its runs."""
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_twoarg.experiments.comparison.networks import OWN
+from keras_twoarg.experiments.comparison.result import Comparison
+from keras_twoarg.experiments.reports.html import figure_section, write_page
+from keras_twoarg.utils.figures import line_styles, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CURVES = (
+    "Validation loss after each epoch: the mean over the seeds, and a band from the least to the largest. Each run is "
+    "used at its lowest point."
+)
+
+
+def write_comparison_report(comparison: Comparison, out: Path) -> Path:
+    """Write `report.html`: the table, a sentence for each arm, the curves."""
+    path = out / "report.html"
+    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.sentences())
+    curves = figure_section("Learning curves", plot_curves(comparison).figure, _CURVES)
+    lead = f"The same training for each, {len(comparison.chosen(OWN))} seeds."
+    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", comparison.table().html(), curves])
+    return path
+
+
+def plot_curves(comparison: Comparison, *, ax: "Axes | None" = None) -> "Axes":
+    """Draw the validation loss of each arm's runs over the epochs."""
+    ax = pyplot().figure(figsize=(8, 4.2)).gca() if ax is None else ax
+    for arm, (colour, style) in zip(comparison.arms, line_styles(len(comparison.arms)), strict=True):
+        runs = comparison.chosen(arm)
+        longest = max(len(run.epochs) for run in runs)
+        curves = np.full((len(runs), longest), np.nan)
+        for curve, run in zip(curves, runs, strict=True):
+            losses = [epoch["val_loss"] for epoch in run.epochs]
+            curve[: len(losses)] = [np.nan if loss is None else loss for loss in losses]
+        seen = ~np.isnan(curves).all(axis=0)
+        epochs, curves = np.arange(1, longest + 1)[seen], curves[:, seen]
+        name = "yours, as it is" if arm == OWN else arm
+        ax.plot(epochs, np.nanmean(curves, axis=0), color=colour, linestyle=style, label=name)
+        ax.fill_between(epochs, np.nanmin(curves, axis=0), np.nanmax(curves, axis=0), color=colour, alpha=0.15, lw=0)
+    ax.set(xlabel="epoch", ylabel="validation loss")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
