@@ -17,7 +17,7 @@ import pytest
 import keras_twoarg
 from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.experiments import pretraining, reports, robustness, tuning
+from keras_twoarg.experiments import comparison, pretraining, reports, robustness, tuning
 from keras_twoarg.experiments.reports import documents
 from keras_twoarg.experiments.training import algorithmic, datasets, networks, optimizers, sessions, tabular, text
 from keras_twoarg.export import formats
@@ -34,7 +34,7 @@ NAMES = {
     "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
     "datasets": datasets, "documents": documents, "sessions": sessions, "text": text, "algorithmic": algorithmic,
     "tabular": tabular, "networks": networks, "optimizers": optimizers, "Configuration": networks.Configuration,
-    "keras_tuner": importlib.import_module("keras_tuner"),
+    "comparison": comparison, "compare": comparison.compare, "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def compare(
         >>> layers = [keras.layers.Dense(80, activation="relu"), keras.layers.Dense(80, activation="relu")]
         >>> model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(1, activation="sigmoid")])
         >>> model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-        >>> compared = compare(model, (x, y), (x, y), folder / "compared", arms=["two_arg"], epochs=2, seeds=2)
+        >>> compared = compare(model, (x, y), (x, y), "compared", arms=["two_arg"], epochs=2, seeds=2)
         >>> [run.arm for run in compared.runs]
         ['own', 'two_arg', 'own', 'two_arg']
 
