@@ -30,7 +30,8 @@ OBJECTS = {
         "experiments.training.generation.generate", "experiments.training.sessions.run_sessions",
         "experiments.training.run_record.Record", "experiments.pretraining.pretrain",
         "experiments.play.page.write_play",
-        "experiments.comparison.compare", "experiments.tuning.OuterHyperModel", "experiments.robustness.attack", "experiments.robustness.corrupt",
+        "experiments.comparison.compare",
+        "experiments.tuning.OuterHyperModel", "experiments.robustness.attack", "experiments.robustness.corrupt",
     ],
 }  # fmt: skip
 

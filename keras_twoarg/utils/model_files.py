@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def load(path: str | os.PathLike[str], compile: bool = False) -> Model:
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
     try:
-        model = keras.models.load_model(path, compile=compile)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # one that was not used yet
+            model = keras.models.load_model(path, compile=compile)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
     except (MemoryError, OverflowError) as error:

@@ -1,6 +1,7 @@
 """compare: a user's own model as it is and with other units, each trained alike."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -184,15 +185,19 @@ def _try(
     compile: Compile | None,
 ) -> None:
     """Make each network once, and call the model with two samples: what is wrong shows before hours of training."""
-    for arm in arms:
-        made = networks.make(model, arm, 0, keep, where)
-        if arm == OWN:
-            networks.compile_as(made, model, None, compile)
-            try:
-                made.evaluate(*data.taken(train, slice(2)), verbose=0)
-            except Exception as error:  # of any kind, by backend and layer
-                lines = [line for line in str(error).splitlines() if line.strip()]
-                raise ValueError(
-                    f"The model {model.name!r} cannot be evaluated on the first two training samples: "
-                    f"{' '.join((lines or [type(error).__name__])[-1].split())[:300]}"
-                ) from error
+    made = {arm: networks.make(model, arm, 0, keep, where) for arm in arms}
+    networks.compile_as(made[OWN], model, None, compile)
+    try:
+        made[OWN].evaluate(*data.taken(train, slice(2)), verbose=0)
+    except Exception as error:  # of any kind, by backend and layer
+        raise ValueError(
+            f"The model {model.name!r} cannot be evaluated on the first two training samples: {_point_of(error)}. "
+            "Inputs and targets must be what its `fit` takes"
+        ) from error
+
+
+def _point_of(error: Exception) -> str:
+    """Return the line of an error that says most: TensorFlow's begin with stacks and end with a node."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    told = [line for line in lines if re.search(r"ncompatible|must|xpected|shape|rank|dimension", line)]
+    return (told or lines)[-1][:300].rstrip(".")

@@ -162,6 +162,7 @@ def uncompiled():
         (own, (X[:5], Y[:5]), {}, "at least 10 samples"),
         (own, (X[:, :4], Y), {}, "cannot be evaluated on the first two"),
         (own, (iter(X), Y), {}, "must be arrays"),
+        (own, (X, np.zeros((120, 7))), {}, "cannot be evaluated .*(7|shape)"),
         (own, (X, Y), {"arms": ["relu"]}, "`arms` must be one of"),
         (own, (X, Y), {"arms": []}, "at least one"),
         (own, (X, Y), {"arms": ["swiglu", "swiglu"]}, "named once"),
