@@ -1,6 +1,8 @@
 """Seconds of a training step, or of an epoch, of each arm of a plan, all taking turns.
 
     python benchmarks/plan_steps.py lm-kjv lm-kjv-recurrent --out benchmarks/two-cores-plans.json
+    python benchmarks/plan_steps.py cnn-cifar10 --data cifar10.npz --widths 30,60,60,60 \
+        --arms two_arg,one_arg,swiglu,relu --out benchmarks/two-cores-plans.json
     KERAS_BACKEND=jax taskset -c 1 python benchmarks/plan_steps.py tables-bikeshare tables-randhie tables-fair \
         --epochs --out benchmarks/one-core-plans.json
 
@@ -47,13 +49,14 @@ def main():
     parser.add_argument("plans", nargs="+")
     parser.add_argument("--data", help="in the place of the plan's")
     parser.add_argument("--arms", type=lambda names: names.split(","), help="those of the plan, if not all")
+    parser.add_argument("--widths", type=lambda widths: [int(width) for width in widths.split(",")], help="likewise")
     parser.add_argument("--nodes", type=int)
     parser.add_argument("--epochs", action="store_true")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     for name in arguments.plans:
-        plan = read_plan(name, data=arguments.data, arms=arguments.arms)
+        plan = read_plan(name, data=arguments.data, arms=arguments.arms, widths=arguments.widths)
         dataset = load_data(plan)
         widths = arm_widths(plan, dataset)
         timed = partial(training, plan=plan, dataset=dataset, whole_epoch=arguments.epochs)
