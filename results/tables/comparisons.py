@@ -65,7 +65,7 @@ COMMANDS = {
     "results/cnn-cifar10-cosine": (
         "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu --widths 30,60,60,60 "
         "--phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
-        "the first runs of those that are planned, one of swiglu; packed with `--ends`",
+        "of those that are planned the product is missing; packed with `--ends`",
     ),
     f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),

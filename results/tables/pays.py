@@ -32,6 +32,7 @@ CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-r
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
 ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
 """One seed so far: no part of the comparison."""
+CNN = Task("CIFAR-10, CNN, 12 epochs with a schedule", long.SCHEDULE, "accuracy")
 PARITY = Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps")
 NEW_TASKS = (
     TEXT,
@@ -47,7 +48,7 @@ TASKS = (
     *NEW_TASKS,
     Task("MNIST, perceptron", MNIST, "accuracy"),
     Task("Fashion-MNIST, perceptron", FASHION, "accuracy"),
-    Task("CIFAR-10, CNN, 12 epochs with a schedule", long.SCHEDULE, "accuracy"),
+    CNN,
     Task("Fashion-MNIST, CNN, early training", f"{EARLY}/cnn-fashion", "accuracy", f"{EARLY}/cnn-fashion-glorot"),
     Task("the same, phi from random surfaces", f"{EARLY}/cnn-fashion", "accuracy"),
     Task("CIFAR-10, CNN, early training", f"{EARLY}/cnn-cifar10", "accuracy", f"{EARLY}/cnn-cifar10-glorot"),
@@ -57,6 +58,7 @@ TIMED = {
     TEXT: ("two-cores-plans.json", "lm-kjv"),
     SECOND_TEXT: ("two-cores-plans.json", "lm-kjv"),
     CELL: ("two-cores-plans.json", "lm-kjv-recurrent"),
+    CNN: ("two-cores-plans.json", "cnn-cifar10"),
     **{task: ("one-core-plans.json", Path(task.folder).name) for task in NEW_TASKS if task.folder.startswith(PACKED)},
 }
 """Tasks that were timed apart from their runs: the file and the plan in it. Both texts have one Transformer."""

@@ -29,7 +29,8 @@ SHORT = (  # what the README shows: the first comparison of each kind, and those
     "one_arg, perceptron, MNIST, 200 epochs: points",
     "relu, perceptron, MNIST, both searched: points",
     "relu, CNN, CIFAR-10, 12 epochs: epochs", "one_arg, CNN, CIFAR-10, 12 epochs: epochs",
-    "relu, CNN, CIFAR-10, 12 epochs: points", "one_arg, CNN, CIFAR-10, 12 epochs: points",
+    "relu, CNN, CIFAR-10, 12 epochs: points", "swiglu, CNN, CIFAR-10, 12 epochs: points",
+    "one_arg, CNN, CIFAR-10, 12 epochs: points",
     "relu, CNN, **early training**, Fashion-MNIST: points", "relu, CNN, CIFAR-10, 12 epochs: mCE minus 100 %",
     "relu, CNN, **early training**, Fashion-MNIST at 0.1: points", "relu, CNN, CIFAR-10 at 8/255, 12 epochs: points",
 )  # fmt: skip
@@ -102,7 +103,7 @@ def _compared():
         add("a. faster", f"relu, perceptron, {name}: epochs", speed.against_relu(data), 1, -1)
     for (name, data), arm in product(long.PERCEPTRONS.items(), ("relu", "one_arg")):
         add("a. faster", f"{arm}, perceptron, {name}, 200 epochs: epochs", long.faster(arm, data), 1, -1)
-    for arm in ("relu", "one_arg"):
+    for arm in ("relu", "swiglu", "one_arg"):
         add("a. faster", f"{arm}, CNN, CIFAR-10, 12 epochs: epochs", long.faster(arm, long.SCHEDULE), 1, -1)
     for name, data in (("MNIST", MNIST), ("Fashion-MNIST", FASHION)):
         for arm in ("relu", "one_arg"):
@@ -112,7 +113,7 @@ def _compared():
         add("b. higher", f"{arm}, perceptron, {name}, 200 epochs: points", long.higher(arm, data))
     for name, data, _ in searches.SEARCHES:
         add("b. higher", f"relu, perceptron, {name}, both searched: points", searches.gap(data))
-    for arm in ("relu", "one_arg"):
+    for arm in ("relu", "swiglu", "one_arg"):
         add("b. higher", f"{arm}, CNN, CIFAR-10, 12 epochs: points", long.higher(arm, long.SCHEDULE))
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         for arm, ending in (("relu", ""), ("one_arg", "-glorot")):
