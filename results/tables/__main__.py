@@ -14,6 +14,7 @@ from results.tables import (  # noqa: F401
     accuracy,
     answers,
     cell,
+    compare,
     comparisons,
     converged,
     convert,

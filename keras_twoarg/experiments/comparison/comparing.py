@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from keras_twoarg.experiments.comparison import data, networks, runs
@@ -13,6 +14,7 @@ from keras_twoarg.experiments.comparison.runs import Logs, OnEpoch, Run
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
+from keras_twoarg.utils import files
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Config, Model
 
@@ -94,55 +96,70 @@ def compare(
         "epochs": epochs,
         "batch_size": batch_size,
     }
-    out, numbers = Path(out), range(first_seed, first_seed + seeds)
+    out = Path(out)
+    job = _Job(model, keep, where, compile, epochs, batch_size, out / "runs")
     with result_folder(out, settings, "compare.json"):
-        folder = out / "runs"
-        folder.mkdir(exist_ok=True)
-
-        def network(run: Run) -> Model:
-            made = networks.make(model, run.arm, run.seed, keep, where)
-            networks.compile_as(made, model, run.learning_rate, compile)
-            return made
-
+        job.folder.mkdir(exist_ok=True)
         done: list[Run] = []
-        for seed in numbers:
+        for seed in range(first_seed, first_seed + seeds):
             parts = data.split(train, seed)
-            for arm in arms:
-                for rate in learning_rates or (None,):
-                    name = runs.name_of(arm, seed, rate)
-                    run = runs.read(folder, name)
-                    if run is None:
-                        run = Run(arm, seed, rate, 0, [], 0, None)
-                        made = network(run)
-                        run.parameters = int(made.count_params())
-                        told = _teller(progress, name, epochs)
-                        runs.train(made, run, *parts, folder, epochs=epochs, batch_size=batch_size, on_epoch=told)
-                    done.append(run)
+            done += [job.run(arm, seed, rate, *parts, progress) for arm in arms for rate in learning_rates or (None,)]
         comparison = Comparison(tuple(done), keep)
         for arm in arms:
-            chosen = comparison.chosen(arm)
-            best = min(chosen, key=lambda run: run.validation)
-            for run in chosen:
-                is_best = run is best and not (out / f"best-{arm}.keras").exists()
-                if run.best_epoch and (run.test is None or is_best):
-                    made = network(run)
-                    runs.load_weights(made, folder, run.name)
-                    _look_at_test(made, run, test, batch_size)
-                    runs.write(folder, run)
-                    if is_best:
-                        _save(made, out / f"best-{arm}.keras")
+            job.look_at_test(comparison.chosen(arm), test, out / f"best-{arm}.keras")
     return comparison
 
 
-def _look_at_test(network: Model, run: Run, test: Samples, batch_size: int) -> None:
-    values = network.evaluate(test[0], test[1], batch_size=batch_size, verbose=0, return_dict=True)
-    run.test = {key: float(value) for key, value in values.items()}
+@dataclass(frozen=True)
+class _Job:
+    """What all runs have in common."""
+
+    model: Model
+    keep: str
+    where: str | Sequence[str] | None
+    compile: Compile | None
+    epochs: int
+    batch_size: int
+    folder: Path
+
+    def network(self, arm: str, seed: int, rate: float | None) -> Model:
+        network = networks.make(self.model, arm, seed, self.keep, self.where)
+        networks.compile_as(network, self.model, rate, self.compile)
+        return network
+
+    def run(
+        self, arm: str, seed: int, rate: float | None, train: Samples, validation: Samples, progress: Progress
+    ) -> Run:
+        """Return a run's record; train it if there is none yet."""
+        name = runs.name_of(arm, seed, rate)
+        if (run := runs.read(self.folder, name)) is not None:
+            return run
+        network = self.network(arm, seed, rate)
+        run = Run(arm, seed, rate, int(network.count_params()), [], 0, None)
+        told, sizes = _teller(progress, name, self.epochs), {"epochs": self.epochs, "batch_size": self.batch_size}
+        return runs.train(network, run, train, validation, self.folder, on_epoch=told, **sizes)
+
+    def look_at_test(self, chosen: Sequence[Run], test: Samples, file: Path) -> None:
+        """Add the test's figures to runs that have none, and save the network of the one that is best in validation."""
+        best = min(chosen, key=lambda run: run.validation)
+        for run in chosen:
+            if not run.best_epoch or (run.test is not None and run is not best):
+                continue
+            network = self.network(run.arm, run.seed, run.learning_rate)
+            runs.load_weights(network, self.folder, run.name)
+            if run.test is None:
+                values = network.evaluate(*test, batch_size=self.batch_size, verbose=0, return_dict=True)
+                run.test = {key: float(value) for key, value in values.items()}
+                runs.write(self.folder, run)
+            if run is best:
+                _save(network, file)
 
 
 def _save(network: Model, file: Path) -> None:
     partial = file.with_name(f"partial-{os.getpid()}-{file.name}")
     try:
-        network.save(partial)
+        with files.saving(file):
+            network.save(partial)
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)

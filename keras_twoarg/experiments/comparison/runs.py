@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples
-from keras_twoarg.utils import batches, files
+from keras_twoarg.utils import batches, files, versions
 from keras_twoarg.utils.types import Model
 
 Logs = dict[str, float]
@@ -29,6 +29,7 @@ class Run:
         epochs: Of each epoch `loss`, `val_loss`, the metrics of both, and `seconds`.
         best_epoch: The epoch with the lowest finite validation loss, from 1, or 0.
         test: Loss and metrics of the test samples at that epoch, or `None` where nobody looked.
+        computed_by: Versions, machine and commit.
     """
 
     arm: str
@@ -38,6 +39,7 @@ class Run:
     epochs: list[dict[str, Any]]
     best_epoch: int
     test: dict[str, Any] | None
+    computed_by: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -114,6 +116,7 @@ def train(
         verbose=0,
     )
     run.epochs, run.best_epoch = watch.epochs, watch.best_epoch
+    run.computed_by = {**versions.versions(), "commit": versions.commit()}
     if watch.best_weights:
         # NumPy has no half precision of eight bits of exponent, which `set_weights` makes of single precision again.
         arrays = [weight if weight.dtype.kind in "fiub" else weight.astype("float32") for weight in watch.best_weights]

@@ -38,7 +38,7 @@ SMALL = {"arms": ["swiglu"], "epochs": 2, "seeds": 2, "batch_size": 20}
 def test_each_arm_has_runs_of_its_own_and_a_best_network(tmp_path):
     compared = compare(own(), (X, Y), (X[:40], Y[:40]), tmp_path / "out", **SMALL)
     assert [run.name for run in compared.runs] == ["own-0", "swiglu-0", "own-1", "swiglu-1"]
-    assert all(len(run.epochs) == 2 and run.seconds > 0 for run in compared.runs)
+    assert all(len(run.epochs) == 2 and run.seconds > 0 and run.computed_by["keras"] for run in compared.runs)
     best = keras.models.load_model(tmp_path / "out" / "best-swiglu.keras")
     expected = min(compared.chosen("swiglu"), key=lambda run: run.validation)
     loss, accuracy = best.evaluate(X[:40], Y[:40], verbose=0)
@@ -65,6 +65,9 @@ def test_what_was_stopped_is_resumed_and_seeds_can_be_added(tmp_path):
     assert [run.test for run in resumed.runs] == [run.test for run in whole.runs]
     more = compare(own(seed=3), *data, tmp_path / "whole", **SMALL | {"seeds": 3})
     assert len(more.runs) == 6 and more.runs[:4] == whole.runs
+    best = keras.models.load_model(tmp_path / "whole" / "best-swiglu.keras")  # perhaps of the new seed
+    expected = min(more.chosen("swiglu"), key=lambda run: run.validation)
+    assert best.evaluate(*data[1], verbose=0)[0] == pytest.approx(expected.test["loss"], abs=1e-5)
 
 
 @pytest.mark.slow
