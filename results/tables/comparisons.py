@@ -13,6 +13,7 @@ _ALL = "two_arg,relu,swiglu,one_arg,maxout"
 _ATTACKED = "--robustness --points 1000"
 _EXACT = "--evaluation exact --phi-init random"
 _FIVE = "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, by the function that `--robustness` calls"
+_ADDITION = "--weight-decay 0.35 --learning-rate 1e-3 --schedule cosine --epochs 1600 --first-seed 100"
 _TABLES = "with `KERAS_BACKEND=jax`, by the function that it calls, all runs in one process"
 
 COMMANDS = {
@@ -179,6 +180,14 @@ COMMANDS = {
         "RATE `3e-4`, `1e-3`, the latter with relu alone; what chose the learning rate",
     ),
     "results/addition": ("twoarg reproduce addition --first-seed 100", "ended after one seed; packed with `--ends`"),
+    "results/addition-cosine": (
+        f"twoarg reproduce addition {_ADDITION}",
+        "with `KERAS_BACKEND=jax`, seed by seed; packed with `--ends`",
+    ),
+    "results/addition-cosine-phi-without-decay": (
+        f"twoarg reproduce addition {_ADDITION} --arms two_arg,one_arg --phi-without-decay",
+        "likewise",
+    ),
     "results/pilots/lm-pydocs": (
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
         "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",
@@ -192,7 +201,7 @@ COMMANDS = {
         "twoarg reproduce addition --arms relu --first-seed 90 --learning-rate RATE --weight-decay DECAY "
         "--schedule SCHEDULE --epochs EPOCHS",
         "RATE `3e-3` (DECAY `0.3`, `0.03`, and `0.1` with a cosine, without, and with `--data addition-31`), `1e-3` "
-        "(DECAY `0.3` and `0.9`; with a cosine `0.3` and `0.6`); some with `KERAS_BACKEND=jax`; what looks for a "
+        "(DECAY `0.3` and `0.9`; with a cosine from `0.3` to `0.6`); some with `KERAS_BACKEND=jax`; what looks for a "
         "difficulty at which ReLU solves about half of its seeds; packed with `--ends`",
     ),
     "results/pilots/parity": (

@@ -30,8 +30,10 @@ TEXT_AGAIN = Task("the same, fresh seeds", "results/lm-kjv-again", "bits")
 SECOND_TEXT = Task("next character, Python's documentation, Transformer", "results/lm-pydocs", "bits")
 CELL = Task("next character, King James text, recurrent cell", "results/lm-kjv-recurrent", "bits")
 BICYCLES = Task("bicycles hired in an hour, perceptron", f"{PACKED}-bikeshare", "RMSE")
-ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition", "steps")
-"""One seed so far: no part of the comparison."""
+ADDITION = Task("sum of two numbers modulo 97, perceptron", "results/addition-cosine", "steps")
+ADDITION_SPARED = Task("the same, phi without weight decay", "results/addition-cosine-phi-without-decay", "steps")
+ADDITION_FIRST = Task("the same, constant rate, weight decay 0.1", "results/addition", "steps")
+"""What is told beside it: too hard for every unit, one seed."""
 CNN = Task("CIFAR-10, CNN, 12 epochs with a schedule", long.SCHEDULE, "accuracy")
 PARITY = Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps")
 NEW_TASKS = (
@@ -42,6 +44,7 @@ NEW_TASKS = (
     Task("visits to a doctor, perceptron", f"{PACKED}-randhie", "RMSE"),
     Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
     PARITY,
+    ADDITION,
 )
 """Tasks that are not the paper's."""
 TASKS = (
@@ -179,7 +182,7 @@ def at_equal_seconds(record, seconds):
 def pays_drawn():
     """Drawn tasks: how many seeds solved them, and after how many steps."""
     rows = []
-    for task in (PARITY, ADDITION):
+    for task in (PARITY, ADDITION, ADDITION_SPARED, ADDITION_FIRST):
         for arm in sorted({run.record.arm for run in stored(task.folder)}):
             records = runs(task.folder, arm)
             solved = [record for record in records if record.epochs_to(SOLVED)]
@@ -309,6 +312,7 @@ README_TASKS = (
     (CELL, "RNN, text: bits", ("", "one_arg")),
     (BICYCLES, "MLP, bicycles: RMSE", ("",)),
     (PARITY, "MLP, parity: steps", ("",)),
+    (ADDITION, "MLP, addition: steps", ("",)),
 )
 """What the README says: the task, in short, and against which arms; "" for the best fixed unit."""
 

@@ -15,8 +15,8 @@ _PARTS = ("x_train", "y_train", "x_test", "y_test")
 def samples(model: Model, name: str, data_dir: str | None, bounds: tuple[float, float]) -> tuple[Samples, Samples]:
     """Return the training and the test samples of a data set.
 
-    Images are scaled to `bounds`. The arrays of an `.npz` that are no images are used as they are. Labels become
-    vectors with a single one where the model's loss asks for them.
+    Images are scaled to `bounds`; of a text, windows that do not overlap are taken. The arrays of an `.npz` that are no
+    images are used as they are. Labels become vectors with a single one where the model's loss asks for them.
 
     Raises:
         ValueError: If there are no such data, or the model cannot take them.
@@ -30,6 +30,8 @@ def samples(model: Model, name: str, data_dir: str | None, bounds: tuple[float, 
     if dataset.kind == "images" and (low, high) != (-1, 1):
         x_train, x_test = ((low + (x + 1) * (high - low) / 2).astype("float32") for x in (x_train, x_test))
     y_train, y_test = dataset.y_train, dataset.y_test
+    if dataset.kind == "tokens":  # each character once, not in as many windows as a window is long
+        x_train, y_train = (array[:: dataset.input_shape[0]] for array in (x_train, y_train))
     if _wants_vectors(model):
         y_train, y_test = (np.eye(dataset.classes, dtype="float32")[y] for y in (y_train, y_test))
     return (x_train, y_train), (x_test, y_test)

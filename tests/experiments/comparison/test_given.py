@@ -1,0 +1,81 @@
+"""Data that `twoarg compare` is given become what the user's model takes."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_twoarg.experiments.comparison import given
+from keras_twoarg.experiments.training import text
+
+RNG = np.random.default_rng(0)
+PARTS = {"train": 30, "test": 10}
+
+
+def file(tmp_path, x, y):
+    arrays = {f"x_{part}": x[:number] for part, number in PARTS.items()}
+    arrays |= {f"y_{part}": y[:number] for part, number in PARTS.items()}
+    np.savez(tmp_path / "data.npz", **arrays)
+    return str(tmp_path / "data.npz")
+
+
+def of(shape, loss="sparse_categorical_crossentropy", dtype=None):
+    inputs = keras.Input(shape, dtype=dtype)
+    x = layers.Embedding(1000, 4)(inputs) if dtype else layers.Flatten()(inputs)
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", loss)
+    return model
+
+
+IMAGES, LABELS = RNG.integers(0, 256, (30, 4, 4, 1)).astype("uint8"), np.arange(30) % 3
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)])
+def test_images_are_scaled_to_what_the_model_takes_for_black_and_white(bounds, tmp_path):
+    (x, y), (x_test, _) = given.samples(of((4, 4, 1)), file(tmp_path, IMAGES, LABELS), None, bounds)
+    low, high = bounds
+    np.testing.assert_allclose(x, low + IMAGES / 255 * (high - low), atol=1e-4)
+    assert x.dtype == x_test.dtype == np.float32 and len(x_test) == 10
+    np.testing.assert_array_equal(y, LABELS)
+
+
+def test_labels_become_vectors_where_the_loss_asks_for_them(tmp_path):
+    (_, y), _ = given.samples(of((4, 4, 1), "categorical_crossentropy"), file(tmp_path, IMAGES, LABELS), None, (-1, 1))
+    np.testing.assert_array_equal(y, np.eye(3)[LABELS])
+
+
+def test_arrays_that_are_no_images_are_used_as_they_are(tmp_path):
+    x, y = RNG.normal(size=(30, 8)).astype("float32"), RNG.normal(size=30).astype("float32")
+    (own, targets), _ = given.samples(of((8,), "mse"), file(tmp_path, x, y), None, (-1, 1))
+    np.testing.assert_array_equal(own, x)
+    np.testing.assert_array_equal(targets, y)
+    masks = (IMAGES > 127).astype("float32")  # a target that is an image: segmentation
+    (own, targets), _ = given.samples(of((4, 4, 1), "mse"), file(tmp_path, IMAGES, masks), None, (-1, 1))
+    np.testing.assert_array_equal(own, IMAGES)
+    np.testing.assert_array_equal(targets, masks)
+
+
+def test_of_a_text_each_character_is_there_once(tmp_path):
+    (tmp_path / "own.txt").write_text("In the beginning was the word. " * 400)
+    (x, y), _ = given.samples(of((16,), dtype="int32"), str(tmp_path / "own.txt"), None, (-1, 1))
+    part = text.load_text(str(tmp_path / "own.txt")).train
+    np.testing.assert_array_equal(x.ravel(), part[: x.size])
+    np.testing.assert_array_equal(y.ravel(), part[1 : y.size + 1])
+    assert x.size > len(part) - 2 * 16
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing.npz", "no file"),
+        ("empty.npz", "no readable"),
+        ("part.npz", "expected the arrays"),
+        ("mnist5k", "shape"),
+    ],
+)
+def test_what_is_wrong_with_the_data_is_named(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez(tmp_path / "part.npz", x_train=IMAGES)
+    with pytest.raises(ValueError, match=message):
+        given.samples(of((8,)), name, None, (-1, 1))
