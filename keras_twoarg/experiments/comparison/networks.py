@@ -83,7 +83,7 @@ def fingerprint(model: Model, weights: bool) -> str:
     text = json.dumps(known, sort_keys=True, default=str)
     for number, layer in enumerate(flatten_layers(model)):
         text = text.replace(f'"{layer.name}"', f'"layer {number}"')
-    digest = hashlib.sha256(re.sub(r'"name": "[a-z_]+_\d+"', '"name": ""', text).encode())
+    digest = hashlib.sha256(re.sub(r'("name": "[a-z_]+?)_\d+"', r'\1"', text).encode())
     for weight in model.weights if weights else ():
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     return digest.hexdigest()[:16]

@@ -82,6 +82,14 @@ def test_a_folder_of_another_comparison_is_refused(tmp_path):
         compare(own("tanh"), *data, tmp_path, **SMALL)
 
 
+def test_a_model_made_anew_is_the_same_one_and_a_changed_one_is_not():
+    keras.backend.clear_session()  # names are counted from the beginning: adam, adam_1
+    first, again = (networks.fingerprint(own(), weights=False) for _ in range(2))
+    assert first == again
+    assert first != networks.fingerprint(own("tanh"), weights=False)
+    assert first != networks.fingerprint(own(loss="mse"), weights=False)
+
+
 def test_seeds_give_other_weights_where_the_model_has_seeds_of_its_own_and_arms_share_them():
     model = own(seed=1)
     a, b, c = (
