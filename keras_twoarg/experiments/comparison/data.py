@@ -35,9 +35,11 @@ def _arrays(name: str, nested: Any) -> Any:
             )
         return converted
 
-    return {k: array(v) for k, v in nested.items()} if isinstance(nested, dict) else (
-        [array(v) for v in nested] if isinstance(nested, list | tuple) and _holds_arrays(nested) else array(nested)
-    )  # fmt: skip
+    if isinstance(nested, dict):
+        return {key: array(value) for key, value in nested.items()}
+    if isinstance(nested, list | tuple) and _holds_arrays(nested):
+        return [array(value) for value in nested]
+    return array(nested)
 
 
 def _holds_arrays(nested: Any) -> bool:
