@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from packaging.version import Version
 
 import keras_twoarg
 from keras_twoarg.experiments.reports.run_groups import read_runs
@@ -16,6 +17,13 @@ pytestmark = pytest.mark.jax
 GOLDEN = ROOT / "tests" / "golden"
 
 
+written_by_newer_keras = pytest.mark.skipif(
+    Version(keras.__version__) < Version("3.15"),
+    reason="Keras 3.15 wrote these files; an older one does not know all arguments of its initializers",
+)
+
+
+@written_by_newer_keras
 @pytest.mark.parametrize(("file", "outputs"), [("model.keras", "y"), ("baked.keras", "baked")])
 def test_a_saved_model_loads_and_computes_what_it_computed(file, outputs):
     model = keras.models.load_model(GOLDEN / file)
@@ -32,6 +40,7 @@ def test_a_run_folder_is_read_as_before():
     assert len(joint.epochs) == 2 and joint.epochs[0]["val_accuracy"] == pytest.approx(0.52)
 
 
+@written_by_newer_keras
 def test_a_run_is_resumed_in_its_folder(tmp_path):
     shutil.copytree(GOLDEN / "run", tmp_path / "run")
     settings = {"arm": "two_arg", "widths": (6, 6), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 2}

@@ -275,7 +275,8 @@ def test_watched_calls_see_each_layers_inputs_and_change_nothing():
 
 def test_what_an_exported_function_takes():
     inputs = [keras.Input((4,), name="a"), keras.Input((None, 3), dtype="int32", name="b")]
-    model = keras.Model(inputs, keras.layers.Dense(2)(inputs[0]))
+    total = keras.layers.Dense(2)(inputs[0]) + keras.ops.sum(keras.ops.cast(inputs[1], "float32"), (1, 2))[:, None]
+    model = keras.Model(inputs, total)
     (one,) = keras_internals.input_signature(keras.Sequential([inputs[0], keras.layers.Dense(2)]))
     assert tuple(one.shape) == (None, 4)
     first, second = keras.tree.flatten(keras_internals.input_signature(model))
