@@ -7,13 +7,13 @@ from results.tables.pays import CELL, DIGITS, FIGURES, Task, of, tested, timed
 from results.tables.records import against, each, interval, runs, spread, table
 
 CELL_SECONDS = Task("next character, recurrent cell, equal seconds", "results/lm-kjv-recurrent-seconds", "bits")
-"""Each unit has as many epochs of its own as fit into two_arg's seconds: told beside the cell."""
+"""Each unit has as many epochs of its own as fit into two_arg's seconds: reported beside the cell."""
 CELL_MIXED = Task("next character, recurrent cell, mixed arguments", "results/lm-kjv-recurrent-mixed", "bits")
-"""Every argument has a projection of input and state, and so have those of fixed functions: told beside the cell."""
+"""Every argument, of fixed functions too, has a projection of input and state: reported beside the cell."""
 CELL_PRODUCT = Task("next character, recurrent cell, phi from a product", "results/lm-kjv-recurrent-product", "bits")
-"""The cell whose phi starts as the best fixed unit: told beside it."""
+"""The cell whose phi starts as the best fixed unit: reported beside it."""
 SMOOTH = "results/lm-kjv-recurrent-smooth"
-"""The cell whose phi is of SiLUs and starts as the product, and, with the same seeds, the product and phi as it is."""
+"""The cell with a phi of SiLUs that starts as the product; with the same seeds, the product and the default phi."""
 
 
 @table("pays-cell-planned-seconds")
@@ -57,15 +57,15 @@ def pays_cell_mixed():
 def smooth_cells():
     """Return the records of a smooth phi that starts as a product, then those of what it is compared with."""
     return {
-        "two_arg, SiLU inside, from a product": runs(SMOOTH, "two_arg", inner_activation="silu"),
+        "two_arg, smooth phi from a product": runs(SMOOTH, "two_arg", inner_activation="silu"),
         "product": runs(SMOOTH, "product"),
-        "two_arg, as it is": runs(SMOOTH, "two_arg", inner_activation="relu"),
+        "two_arg, default phi": runs(SMOOTH, "two_arg", inner_activation="relu"),
     }
 
 
 @table("pays-cell-smooth")
 def pays_cell_smooth():
-    """A smooth phi that starts as a product, beside the product and phi as it is."""
+    """A smooth phi that starts as a product, beside the product and the default phi."""
     cells = smooth_cells()
     rows, smooth = [], {r.seed: r.bits for r in next(iter(cells.values()))}
     for name, records in cells.items():
@@ -74,4 +74,4 @@ def pays_cell_smooth():
         rows.append((
             name, f"{records[0].parameters:,}", f"{spread(own, 3, '')} ({each(own, 3)})", difference, tested(records)
         ))  # fmt: skip
-    return markdown(("units", "parameters", "test, bits", "the first minus it", "seeds"), rows)
+    return markdown(("units", "parameters", "test, bits", "smooth phi minus it", "seeds"), rows)

@@ -12,9 +12,11 @@ _CIFAR = "twoarg reproduce cnn-cifar10 --data cifar10.npz"
 _ALL = "two_arg,relu,swiglu,one_arg,maxout"
 _ATTACKED = "--robustness --points 1000"
 _EXACT = "--evaluation exact --phi-init random"
-_FIVE = "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, by the function that `--robustness` calls"
+_FIVE = (
+    "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, with the function that `--robustness` calls"
+)
 _ADDITION = "--weight-decay 0.35 --learning-rate 1e-3 --schedule cosine --epochs 1600 --first-seed 100"
-_TABLES = "with `KERAS_BACKEND=jax`, by the function that it calls, all runs in one process"
+_TABLES = "with `KERAS_BACKEND=jax`, all runs in one process that calls the command's own function"
 
 COMMANDS = {
     "results/mlp-mnist": (f"twoarg reproduce mlp-mnist --data mnist.npz {_EXACT}", _FIVE),
@@ -27,17 +29,17 @@ COMMANDS = {
     "results/mlp-mnist-resolutions": (
         "twoarg train --arm two_arg --evaluation interpolated --table-resolution NODES --phi-init random "
         "--subset 10000 --epochs 8 --frozen-epochs 0 --data mnist.npz --seed SEED",
-        "NODES 81, 41, 33; by the function that it calls, phi's first surface fitted once for each seed",
+        "NODES 81, 41, 33; run through the command's own function, which fitted phi's first surface once per seed",
     ),
     "results/mlp-mnist-200": (
         "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg,relu,one_arg --phi-init glorot --epochs 200 "
         "--frozen-epochs 0 --first-seed 100",
-        "one_arg later; packed with `--ends`",
+        "one_arg was run later; packed with `--ends`",
     ),
     "results/mlp-fashion-200": (
         "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,one_arg --phi-init glorot "
         "--epochs 200 --frozen-epochs 0 --first-seed 100",
-        "then again with `--robustness --points 1000`; packed with `--ends`",
+        "then the same command with `--robustness --points 1000`; packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (
@@ -66,13 +68,13 @@ COMMANDS = {
     "results/cnn-cifar10-cosine": (
         "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu --widths 30,60,60,60 "
         "--phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
-        "of those that are planned the product is missing; packed with `--ends`",
+        "the planned product arm was not run; packed with `--ends`",
     ),
     f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-fashion-first": (
         f"{_FASHION} {_CNN.format(arms='two_arg', start='random')}",
-        "a first series: other code, the same to within rounding",
+        "a first series, with code that differs in rounding alone",
     ),
     f"{EARLY}/cnn-cifar10-first": (f"{_CIFAR} {_CNN.format(arms='two_arg', start='random')}", "as above"),
     f"{EARLY}/cnn-fashion-glorot": (f"{_FASHION} {_CNN.format(arms='two_arg,one_arg', start='glorot')}", ""),
@@ -80,7 +82,7 @@ COMMANDS = {
     f"{EARLY}/cnn-cifar10-full": (
         f"{_CIFAR} --arms two_arg,relu,swiglu,one_arg --subset 20000 --epochs 8 --frozen-epochs 0 --seeds 3 "
         "--phi-init random",
-        "ended after six runs",
+        "stopped after six runs",
     ),
     f"{EARLY}/cnn-fashion-L2": (
         "twoarg robustness MODEL --data fashion_mnist.npz --p-norm L2 --eps 1.5 --points 300 --corruptions none",
@@ -98,11 +100,11 @@ COMMANDS = {
     ),
     "results/lm-kjv": (
         "twoarg reproduce lm-kjv --first-seed 100",
-        "from seed 101 on with `--arms two_arg,swiglu,one_arg`, and later with the other arms; packed with `--ends`",
+        "from seed 101 on first with `--arms two_arg,swiglu,one_arg`, later with the other arms; packed with `--ends`",
     ),
     "results/lm-pydocs": (
         "twoarg reproduce lm-pydocs --first-seed 100 --arms two_arg,one_arg,swiglu,gelu,relu_squared",
-        "all that are planned; packed with `--ends`",
+        "all planned arms; packed with `--ends`",
     ),
     "results/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100",
@@ -110,7 +112,7 @@ COMMANDS = {
     ),
     "results/lm-kjv-recurrent-seconds": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 105 --arms ARM --epochs EPOCHS",
-        "EPOCHS 12 of two_arg and one_arg, 15 of gru, 18 of relu and tanh; packed with `--ends`",
+        "EPOCHS 12 for two_arg and one_arg, 15 for gru, 18 for relu and tanh; packed with `--ends`",
     ),
     "results/lm-kjv-recurrent-mixed": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg,swiglu,glu,maxout,product,quadratic "
@@ -123,7 +125,8 @@ COMMANDS = {
     ),
     "results/lm-kjv-recurrent-smooth": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 110 --arms product,two_arg",
-        "and `--arms two_arg --inner-activation silu --phi-init product --phi-init-std paper`; packed with `--ends`",
+        "and once more with `--arms two_arg --inner-activation silu --phi-init product --phi-init-std paper`; "
+        "packed with `--ends`",
     ),
     "results/lm-kjv-again": (
         "twoarg reproduce lm-kjv --first-seed 105 --arms two_arg,swiglu,one_arg --seeds 10",
@@ -131,35 +134,36 @@ COMMANDS = {
     ),
     "results/pilots/lm-kjv-recurrent-mixed": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --arguments mixed",
-        "256 units, so 76 % more parameters: no part of what was planned to be tested; packed with `--ends`",
+        "256 units, so 76 % more parameters; not part of a planned test; packed with `--ends`",
     ),
     "results/pilots/lm-kjv-recurrent": (
         "twoarg reproduce lm-kjv-recurrent --arms tanh,gru --first-seed 90 --seeds 1 --learning-rate RATE",
-        "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; what chose the learning rate",
+        "RATE `1e-3`, `3e-3`, `1e-2`, `3e-2`, the first with tanh alone; used to choose the learning rate",
     ),
     "results/pilots/lm-kjv": (
         "twoarg reproduce lm-kjv --first-seed 90 --seeds 1 --arms two_arg --phi-learning-rate RATE",
         "RATE `3e-3`, `1e-3`, `3e-4`; with `--inner-activation silu --phi-init swiglu --phi-init-std paper`: `3e-3`, "
-        "`3e-4`; swiglu; looked at before the text's second time, which changed none of it; packed with `--ends`",
+        "`3e-4`; and swiglu; looked at before the second run of this text, whose plan they did not change; "
+        "packed with `--ends`",
     ),
     "results/pilots/lm-kjv-recurrent-smooth": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 90 --seeds 1 --arms two_arg --phi-learning-rate RATE",
         "RATE `1e-2`, `3e-3`, `1e-3`; with `--phi-init product --phi-init-std paper`: `1e-3`, `1e-4`, and with "
-        "`--inner-activation silu` besides: `1e-2`, `1e-3`, `1e-4`; product; what was looked at before a smooth phi "
+        "`--inner-activation silu` besides: `1e-2`, `1e-3`, `1e-4`; and product; looked at before a smooth phi "
         "was planned; packed with `--ends`",
     ),
     "results/lm-kjv-seed-0-two-jobs": (
         "twoarg reproduce lm-kjv --seeds 1 --jobs 2",
-        "the same on another machine, by a later version, in which phi draws other first weights; 6 minutes and 40 "
-        "seconds; packed with `--ends`",
+        "the same on another machine, with a later version, which draws other initial weights for phi; 6 minutes and "
+        "40 seconds; packed with `--ends`",
     ),
     "results/lm-kjv-seed-0": (
         "twoarg reproduce lm-kjv --seeds 1",
-        "as a new user would, timed; no part of what was planned to be tested; packed with `--ends`",
+        "run and timed as a new user would; not part of a planned test; packed with `--ends`",
     ),
     "results/parity": (
         "twoarg reproduce parity --first-seed 100",
-        "tables of phi have 81 nodes, the default then; packed with `--ends`",
+        "phi's tables have 81 nodes, then the default; packed with `--ends`",
     ),
     "results/tables-bikeshare": (
         "twoarg reproduce tables-bikeshare --first-seed 100",
@@ -169,44 +173,44 @@ COMMANDS = {
     "results/tables-fair": ("twoarg reproduce tables-fair --first-seed 100", f"{_TABLES}; packed with `--ends`"),
     "results/pilots/tables-bikeshare": (
         "twoarg reproduce tables-bikeshare --arms relu,swiglu --first-seed 90 --epochs EPOCHS --learning-rate RATE",
-        "EPOCHS 20, 40; RATE `1e-3`, `3e-3`, `1e-2`; some were stopped; what chose both",
+        "EPOCHS 20, 40; RATE `1e-3`, `3e-3`, `1e-2`; some were stopped; used to choose both",
     ),
     "results/pilots/tables-randhie": (
         "twoarg reproduce tables-randhie --arms relu,swiglu --first-seed 90 --seeds 3 --learning-rate RATE",
-        "RATE `3e-4`, `1e-3`, `3e-3`; what chose the learning rate",
+        "RATE `3e-4`, `1e-3`, `3e-3`; used to choose the learning rate",
     ),
     "results/pilots/tables-fair": (
         "twoarg reproduce tables-fair --arms relu,swiglu --first-seed 90 --seeds 3 --learning-rate RATE",
-        "RATE `3e-4`, `1e-3`, the latter with relu alone; what chose the learning rate",
+        "RATE `3e-4`, `1e-3`, the latter with relu alone; used to choose the learning rate",
     ),
-    "results/addition": ("twoarg reproduce addition --first-seed 100", "ended after one seed; packed with `--ends`"),
+    "results/addition": ("twoarg reproduce addition --first-seed 100", "stopped after one seed; packed with `--ends`"),
     "results/addition-cosine": (
         f"twoarg reproduce addition {_ADDITION}",
         "with `KERAS_BACKEND=jax`, seed by seed; packed with `--ends`",
     ),
     "results/addition-cosine-phi-without-decay": (
         f"twoarg reproduce addition {_ADDITION} --arms two_arg,one_arg --phi-without-decay",
-        "likewise",
+        "with `KERAS_BACKEND=jax`, seed by seed; packed with `--ends`",
     ),
     "results/pilots/lm-pydocs": (
         "twoarg reproduce lm-pydocs --arms swiglu,gelu --first-seed 90 --epochs 6 --learning-rate RATE",
-        "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; what chose the learning rate",
+        "RATE `1.5e-3`, `3e-3`, `6e-3`; some were stopped; used to choose the learning rate",
     ),
     "results/pilots/cnn-cifar10": (
         "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms relu --widths 30,60,60,60 --epochs 12 "
         "--frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 90 --seeds 1",
-        "what was looked at before dropout and epochs were fixed; packed with `--ends`",
+        "looked at before dropout and epochs were fixed; packed with `--ends`",
     ),
     "results/pilots/addition": (
         "twoarg reproduce addition --arms relu --first-seed 90 --learning-rate RATE --weight-decay DECAY "
         "--schedule SCHEDULE --epochs EPOCHS",
         "RATE `3e-3` (DECAY `0.3`, `0.03`, and `0.1` with a cosine, without, and with `--data addition-31`), `1e-3` "
-        "(DECAY `0.3` and `0.9`; with a cosine from `0.3` to `0.6`); some with `KERAS_BACKEND=jax`; what looks for a "
+        "(DECAY `0.3` and `0.9`; with a cosine from `0.3` to `0.6`); some with `KERAS_BACKEND=jax`; the search for a "
         "difficulty at which ReLU solves about half of its seeds; packed with `--ends`",
     ),
     "results/pilots/parity": (
         "twoarg reproduce parity --data parity-40-K --arms relu --first-seed 90 --epochs 40",
-        "K 4, 5, 6; what chose K",
+        "K 4, 5, 6; used to choose K",
     ),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
@@ -230,7 +234,7 @@ def comparisons():
             f"`{folder.removeprefix('results/')}`", str(len(runs)), told, str(len(measured) or ""),
             f"`{command}`" + (f"; {note}" if note else ""), ", ".join(commits),
         ))  # fmt: skip
-    return markdown(("folder", "records", "of which", "robustness", "command", "commit"), rows)
+    return markdown(("folder", "records", "records by arm", "robustness records", "command", "commit"), rows)
 
 
 def missing():

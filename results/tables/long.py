@@ -61,9 +61,9 @@ def long_seconds():
     clocks = [mean(seconds_to(runs(folder, arm), THRESHOLDS[folder])) for arm in ("relu", "two_arg")]
     epochs, step, clock = relu / two_arg, step_ratio("two_arg"), clocks[0] / clocks[1]
     return (
-        f"{epochs:.2f} times as many epochs as two_arg. In time it needs {epochs / step:.2f} times as long by steps "
-        f"timed alone (one of two_arg takes {step:.2f} times ReLU's), but {clock:.2f} times by the runs' own clocks, "
-        f"{clocks[0]:.0f} seconds against {clocks[1]:.0f}"
+        f"{epochs:.2f} times as many epochs as two_arg. A step of two_arg takes {step:.2f} times as long as ReLU's, so "
+        f"by steps timed alone relu needs {epochs / step:.2f} times two_arg's time. By the runs' own clocks it needs "
+        f"{clock:.2f} times: {clocks[0]:.0f} seconds against {clocks[1]:.0f}"
     )
 
 

@@ -159,7 +159,7 @@ def smooth_phi():
 
     rows, usual = [], {key: values(81, 0.0, key) for key in ("test_accuracy", "square")}
     for label, nodes, penalty in (
-        ("81 nodes (the usual)", 81, 0.0),
+        ("81 nodes (the default)", 81, 0.0),
         ("9 nodes", 9, 0.0),
         ("5 nodes", 5, 0.0),
         ("3 nodes: bilinear in each quadrant", 3, 0.0),
@@ -171,5 +171,5 @@ def smooth_phi():
             own = values(nodes, penalty, key)
             row += [each(own, 1), "" if (nodes, penalty) == (81, 0.0) else difference(own, usual[key], 1)]
         rows.append(row)
-    columns = ("phi", "clean, each seed", "minus the usual", "after AutoAttack, each seed", "minus the usual")
+    columns = ("phi", "clean, each seed", "minus the default", "after AutoAttack, each seed", "minus the default")
     return markdown(columns, rows)
