@@ -112,6 +112,9 @@ def _compared():
         add("a. faster", f"relu, perceptron, {name}: epochs", speed.against_relu(data), 1, -1)
     for (name, data), arm in product(long.PERCEPTRONS.items(), ("relu", "one_arg")):
         add("a. faster", f"{arm}, perceptron, {name}, 200 epochs: epochs", long.faster(arm, data), 1, -1)
+    for name, data, threshold in searches.SEARCHES:
+        what = f"relu, perceptron, {name}, both searched: epochs"
+        add("a. faster", what, searches.sooner(data, threshold), 1, -1)
     for arm in ("relu", "swiglu", "one_arg"):
         add("a. faster", f"{arm}, CNN, CIFAR-10, 12 epochs: epochs", long.faster(arm, long.SCHEDULE), 1, -1)
     for name, data in (("MNIST", MNIST), ("Fashion-MNIST", FASHION)):
