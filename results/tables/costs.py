@@ -19,7 +19,7 @@ BACKENDS = {"TensorFlow": USE, "JAX": "two-cores-jax.json", "torch": "two-cores-
 AIMED = (NETWORKS, EXPORTS, *BACKENDS.values())
 """Measurements in which aims are looked up, the first that has it."""
 LABELS = {
-    "relu_keras_norm": "relu behind Keras' LayerNormalization",
+    "relu_keras_norm": "relu after Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
     "interpolated_41": "two_arg, a table of 41 x 41 nodes",
     "interpolated_81": "two_arg, a table of 81 x 81 nodes",
