@@ -1,6 +1,8 @@
 """Train, bake phi into a table, export, and run the export without Keras.
 
-python examples/bake_and_serve.py
+    python examples/bake_and_serve.py              # --epochs 1 for a quick look
+
+Needs: pip install '.[tensorflow-cpu,mnist5k,export]'
 """
 
 import argparse
@@ -13,7 +15,7 @@ from keras_twoarg import bake, models
 from keras_twoarg.experiments.training import datasets, training_loop
 from keras_twoarg.export import formats, verify
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=20)
 options = parser.parse_args()
 

@@ -1,6 +1,6 @@
-"""Give a trained ReLU network a second argument in each unit, and train it on.
+"""Give each unit of a trained ReLU network a second argument, and continue training.
 
-    python examples/convert.py              # a minute or two on two cores; --epochs 1 for a look
+    python examples/convert.py              # a minute or two on two cores; --epochs 1 for a quick look
 
 Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
@@ -14,7 +14,7 @@ from keras_twoarg import convert
 from keras_twoarg.experiments.training import datasets
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--epochs", type=int, default=8, help="epochs before the conversion, and again behind it")
+parser.add_argument("--epochs", type=int, default=8, help="epochs before the conversion, and again after it")
 options = parser.parse_args()
 
 keras.utils.set_random_seed(0)
@@ -36,9 +36,9 @@ _, before = model.evaluate(digits.x_test, digits.y_test, verbose=0)
 
 converted, report = convert(model)
 print(report)
-np.testing.assert_allclose(converted(digits.x_test[:100]), model(digits.x_test[:100]), atol=1e-3)  # still the same
+np.testing.assert_allclose(converted(digits.x_test[:100]), model(digits.x_test[:100]), atol=1e-3)  # the same function
 
-# The old weights are trained already: a smaller learning rate than before, or they are lost.
+# The old weights are already trained. A smaller learning rate than before keeps them from being lost.
 converted.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
 converted.fit(
     digits.x_train, digits.y_train, batch_size=50, epochs=options.epochs, validation_data=validation, verbose=2

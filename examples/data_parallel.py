@@ -1,14 +1,15 @@
-"""Train one model on several devices of one machine: here two virtual CPUs, in earnest the GPUs that there are.
+"""Train one model on several devices of one machine: on its GPUs, or on two virtual CPUs if it has none.
 
-python examples/data_parallel.py
-For several machines: data_parallel_jax.py.
+    python examples/data_parallel.py              # --epochs 1 for a quick look
+
+For several machines, see data_parallel_jax.py. Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse
 
 import tensorflow as tf
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=20)
 options = parser.parse_args()
 
@@ -16,7 +17,7 @@ if not tf.config.list_physical_devices("GPU"):
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 
-import keras  # noqa: E402  the devices are chosen before Keras looks at them
+import keras  # noqa: E402  devices must be set up before Keras looks at them
 
 from keras_twoarg import models  # noqa: E402
 from keras_twoarg.experiments.training import datasets  # noqa: E402

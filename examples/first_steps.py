@@ -1,7 +1,7 @@
-"""A two-argument network on real digits, from nothing to a loaded model, in one screen.
+"""Build a two-argument network, train it on real digits, save it and load it again.
 
     python examples/first_steps.py              # about a minute on two cores
-    python examples/first_steps.py --epochs 1   # a look, in seconds
+    python examples/first_steps.py --epochs 1   # a quick look, in seconds
 
 Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """

@@ -1,6 +1,8 @@
-"""Search hyperparameters with KerasTuner's own tuner, all networks of one size, and train the best one anew.
+"""Search hyperparameters with KerasTuner's own tuner, all networks of one size, and train the best one from scratch.
 
-python examples/search.py               # some minutes; --epochs 1 for a look
+    python examples/search.py               # some minutes; --epochs 1 for a quick look
+
+Needs: pip install '.[tensorflow-cpu,mnist5k,tuner]'
 """
 
 import argparse
@@ -11,7 +13,7 @@ import keras_tuner
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.tuning import OuterHyperModel
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--trials", type=int, default=2)
 options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""A character Transformer whose feed-forward units are of two arguments, on Python's own documentation.
+"""Train a character Transformer with two-argument feed-forward units on Python's own documentation.
 
     python examples/transformer.py                     # some minutes on two cores
-    python examples/transformer.py --arm swiglu        # the same with a fixed gate and as many parameters
-    python examples/transformer.py --epochs 1          # a look
+    python examples/transformer.py --arm swiglu        # the same with a fixed gate, at equal parameters
+    python examples/transformer.py --epochs 1          # a quick look
 
-All arms and seeds of the comparison in the documentation: twoarg reproduce lm-kjv --out runs/lm-kjv
+To run all arms and seeds of the comparison in the documentation: twoarg reproduce lm-kjv --out runs/lm-kjv
 Needs: pip install '.[tensorflow-cpu]'
 """
 
@@ -18,7 +18,7 @@ from keras_twoarg.experiments.training import text
 from keras_twoarg.experiments.training.generation import generate
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--arm", default="two_arg", help="what fills the feed-forward layers")
+parser.add_argument("--arm", default="two_arg", help="units of the feed-forward layers")
 parser.add_argument("--epochs", type=int, default=40, help="epochs of 25 steps")
 arguments = parser.parse_args()
 

@@ -1,9 +1,11 @@
-"""Two arguments with a meaning: one stream of features as the basal input, another as the apical one.
+"""Feed the two arguments from two streams of features: one basal, the other apical.
 
     python examples/two_streams.py
 
-The label is whether two pictures of digits show the same class of number (even, odd): an XOR of two streams, which a
-unit of two arguments computes by itself. Needs: pip install '.[tensorflow-cpu,mnist5k]'
+The label says whether the digits on two pictures are both even or both odd. That is an XOR of the two streams, which a
+single unit of two arguments can compute.
+
+Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse
