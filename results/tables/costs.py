@@ -129,7 +129,7 @@ def exports():
         longer = 1e9 * (times["baked"]["median"] - times["relu"]["median"]) / PAIRS
         exact = over(times["exact"], times["relu"]) if "exact" in times else ""  # not in int8
         rows.append([*row, f"{longer:.0f}", exact, over(perceptron["baked"], perceptron["relu"])])
-    columns = ["runtime", "relu, ms", "baked, ms", "× relu", "longer, ns a pair", "exact, × relu"]
+    columns = ["runtime", "relu, ms", "baked, ms", "× relu", "extra, ns a pair", "exact, × relu"]
     return markdown([*columns, "the MLP, baked, × relu"], rows)
 
 
@@ -214,7 +214,7 @@ def places_compiled():
                 fixed, auto = ([variants[one + end][task] for end in ("", COMPILED)] for one in (FIXED, "auto"))
                 row = [MODELS[name], task.replace("_", " "), *map(milliseconds, (*fixed, *auto))]
                 rows.append([*row, over(auto[0], fixed[0]), over(auto[1], fixed[1])])
-    columns = ("model", "", "fixed, ms", "compiled", "auto, ms", "compiled", "auto × fixed", "both compiled")
+    columns = ("model", "", "fixed, ms", "compiled, ms", "auto, ms", "compiled, ms", "auto × fixed", "both compiled")
     return markdown(columns, rows)
 
 
@@ -294,7 +294,7 @@ def whole_epochs():
             alone, fit, tuned = (times[task] for task in ("training_step", "fit", "fit_tuned"))
             row = [SHORT[name], {"auto": "two_arg"}.get(units, units), milliseconds(alone), over(fit, alone)]
             rows.append([*row, over(tuned, alone), over(fit, variants["relu"]["fit"])])
-    columns = ["network", "units", "a step alone, ms", "in `fit`, × alone", "tuning itself, × alone"]
+    columns = ["network", "units", "a step alone, ms", "in `fit`, × alone", "with the tuning thread, × alone"]
     return markdown([*columns, "in `fit`, × relu"], rows)
 
 
@@ -312,7 +312,7 @@ def kept_memory():
                 then = before["times"][variant][task]
                 row += [milliseconds(then), milliseconds(times[task]), over(then, times[task])]
             rows.append(row)
-    columns = ["network", "units", "step, ms", "kept", "times as fast", "predict, ms", "kept", "times as fast"]
+    columns = ["network", "units", "step, ms", "kept, ms", "speed-up", "predict, ms", "kept, ms", "speed-up"]
     return markdown(columns, rows)
 
 
@@ -321,7 +321,7 @@ def kept_memory_served():
     """The CNN's SavedModel, likewise."""
     settings = dict(_by_memory())[SERVED]
     before, kept = settings["given back"], settings["kept"]
-    columns, rows = ["units", "signature", "ms", "kept", "times as fast"], []
+    columns, rows = ["units", "signature", "ms", "kept, ms", "speed-up"], []
     for variant, times in kept["times"].items():
         for signature, now in times.items():
             then = before["times"][variant][signature]
@@ -350,4 +350,4 @@ def aims():
         each, commit = found[aim]
         ratio = f"**{each.ratio:.2f}**" if each.ratio <= aim.most else f"{each.ratio:.2f}"
         rows.append([*row, ratio, f"{each.swiglu:.2f}" if each.swiglu else "", commit])
-    return markdown(["what takes the time", "on", "related to", "aim, at most", "reached", "swiglu", "commit"], rows)
+    return markdown(["time of", "on", "relative to", "aim, at most", "reached", "swiglu", "commit"], rows)

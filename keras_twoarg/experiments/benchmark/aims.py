@@ -94,7 +94,7 @@ AIMS = (
         1.03,
     ),
     _first_step("cnn32", CNN, "relu", "relu"),
-    _first_step("mobilenet", "MobileNetV3Small converted", "fixed", "as it was"),
+    _first_step("mobilenet", "MobileNetV3Small converted", "fixed", "unconverted"),
 )
 
 
