@@ -40,7 +40,7 @@ class PairingLayer(keras.layers.Layer):
         """Call the layer, after making sure that it stands where its outputs mean what they should."""
         if self.arity > 1:
             refuse_as_activation(self)
-            refuse_across_pixels(self.axis, args[0] if args else None)
+            refuse_across_pixels(self.axis, args[0] if args else kwargs.get("inputs"))
         return super().__call__(*args, **kwargs)
 
     def tuples(self, inputs: Tensors) -> Tensor:

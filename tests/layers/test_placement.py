@@ -115,6 +115,8 @@ def test_last_axis_of_channels_first_images_is_refused():
             place()(hidden)
         with pytest.raises(ValueError, match="neighbouring pixels"):
             models.PairActivation("product")(hidden)
+        with pytest.raises(ValueError, match="neighbouring pixels"):
+            place()(inputs=hidden)
         assert TwoArgActivation(axis=1)(hidden).shape == (None, 2, 6, 6)
 
 
