@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.pair_activation import FUNCTIONS, check_function
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.types import Config, Shape, Tensor, Tensors, Variable
 
 ARGUMENTS = ("separate", "mixed")
@@ -14,11 +15,28 @@ ARGUMENTS = ("separate", "mixed")
 class ArgumentsCell(keras.layers.SimpleRNNCell):
     """Base of cells whose units take several arguments: their kernels and biases, and one step.
 
-    Attributes:
+    Args:
+        units: Number of outputs, and size of the state.
         arguments: One of `ARGUMENTS`.
+        dropout: Fraction of the inputs to drop.
+        recurrent_dropout: Fraction of the state to drop.
+        **kwargs: As for `keras.layers.SimpleRNNCell`.
+
+    Raises:
+        ValueError: If `units` is not a positive integer, `arguments` is unknown, or a dropout rate is not in [0, 1).
     """
 
-    arguments: str
+    def __init__(
+        self, units: int, arguments: str, dropout: float = 0.0, recurrent_dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate < 1:  # Keras would clip it
+                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
+        if arguments not in ARGUMENTS:
+            raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
+        units = positive_integer("units", units, ": the number of outputs")
+        super().__init__(units, activation=None, dropout=dropout, recurrent_dropout=recurrent_dropout, **kwargs)
+        self.arguments = arguments
 
     @property
     def arity(self) -> int:
@@ -62,6 +80,15 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
         basal, apical = ops.split(ops.convert_to_tensor(self.bias), 2)
         return [from_input + basal, from_state + apical]
 
+    def get_build_config(self) -> None:
+        """Return nothing: the recurrent layer builds its cell, and a config alone must not create weights."""
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["activation"]
+        return {**config, "arguments": self.arguments}
+
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class PairRNNCell(ArgumentsCell):
@@ -80,12 +107,13 @@ class PairRNNCell(ArgumentsCell):
         (None, 32)
 
     Raises:
-        ValueError: If the function or `arguments` is unknown.
+        ValueError: If the function or `arguments` is unknown, `units` is not a positive integer, or a dropout rate is
+            not in [0, 1).
     """
 
     def __init__(self, units: int, function: str, arguments: str = "separate", **kwargs: Any) -> None:
-        super().__init__(units, activation=None, **kwargs)
-        self.function, self.arguments = check_function(function), check_arguments(arguments)
+        super().__init__(units, arguments, **kwargs)
+        self.function = check_function(function)
 
     def activate(self, arguments: Tensors, training: bool) -> Tensor:
         """Apply the function to each unit's arguments."""
@@ -93,18 +121,6 @@ class PairRNNCell(ArgumentsCell):
             arguments = ops.unstack(ops.reshape(arguments, (-1, self.units, 2)), axis=-1)
         return FUNCTIONS[self.function](*arguments)
 
-    def get_build_config(self) -> None:
-        """Return nothing: the recurrent layer builds its cell."""
-
     def get_config(self) -> Config:
         """Return the constructor's arguments."""
-        config = super().get_config()
-        del config["activation"]
-        return {**config, "function": self.function, "arguments": self.arguments}
-
-
-def check_arguments(arguments: str) -> str:
-    """Return `arguments`, or raise a ValueError unless it is known."""
-    if arguments not in ARGUMENTS:
-        raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
-    return arguments
+        return {**super().get_config(), "function": self.function}

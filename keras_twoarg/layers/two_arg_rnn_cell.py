@@ -7,10 +7,9 @@ import keras
 
 from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell, check_arguments
+from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell
 from keras_twoarg.layers.serialization import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
 
@@ -86,12 +85,9 @@ class TwoArgRNNCell(Block, ArgumentsCell):
         seed: int | None = None,
         **kwargs: object,
     ) -> None:
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
         super().__init__(
-            positive_integer("units", units, ": the number of outputs"),
-            activation=None,
+            units,
+            arguments,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
@@ -101,7 +97,6 @@ class TwoArgRNNCell(Block, ArgumentsCell):
             seed=seed,
             **kwargs,
         )
-        self.arguments = check_arguments(arguments)
         settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.place = place_for(inner, evaluation=evaluation, name=self.name, **settings)
         if arguments == "separate" and self.arity != 2:
@@ -128,14 +123,9 @@ class TwoArgRNNCell(Block, ArgumentsCell):
             place.enter_loop()
         return super().get_dropout_mask(step_input)
 
-    def get_build_config(self) -> None:
-        """Return nothing: the recurrent layer builds its cell, and a config alone must not create weights."""
-
     def get_config(self) -> Config:
         """Return the constructor's arguments; the inner network with its identity."""
-        config = super().get_config()
-        del config["activation"]
-        return {**config, "arguments": self.arguments, **phi_config(self.inner, self.evaluation)}
+        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgRNNCell":

@@ -20,6 +20,7 @@ from keras_twoarg import (
     set_phi,
     sharing_scope,
 )
+from keras_twoarg.models import PairRNNCell
 from tests.helpers import BACKEND, array, inner_networks, numpy, small_phi
 
 RNN = keras.layers.RNN
@@ -239,6 +240,7 @@ ERRORS = {
     ),
     "arguments": (lambda: TwoArgRNNCell(4, arguments="both"), "'separate', 'mixed'.*'both'"),
     "dropout": (lambda: TwoArgRNNCell(4, dropout=1.0), r"`dropout` must be in \[0, 1\)"),
+    "dropout of pairs": (lambda: PairRNNCell(4, "product", recurrent_dropout=1.5), r"`recurrent_dropout` must be in"),
     "one type": (lambda: CellTypes([small_phi()]), "two or more inner networks of one arity. Received: 1"),
     "arities": (lambda: CellTypes([small_phi(), small_phi(1)]), r"two or more inner networks of one arity.*\[1, 2\]"),
     "evaluations": (
