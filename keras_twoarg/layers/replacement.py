@@ -15,8 +15,8 @@ from keras_twoarg.utils.types import Model
 def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | None = None) -> None:
     """Put an inner network into all places of a model, built, loaded or compiled.
 
-    The places share `inner` itself from then on. To take over its values alone, and keep everything else as it is, use
-    `phi.set_weights(inner.get_weights())` with the model's own phi.
+    From then on the places share `inner` itself; a frozen place freezes it. To copy its values alone, call
+    `phi.set_weights(inner.get_weights())` on the model's own phi.
 
     A compiled model gets a new optimizer of the same settings, as the old one knows the old phi's weights: its state,
     its count of steps, and variables excluded from weight decay start anew, as they do after `compile`. Models that

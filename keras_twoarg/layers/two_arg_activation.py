@@ -128,6 +128,8 @@ class TwoArgActivation(PairingLayer):
             super().__setattr__("inner", inner)
         elif inner is not previous:
             replace_layer(self, "inner", inner)
+            if not self.trainable:
+                inner.trainable = False
             if self.built:
                 self._prepare_inner()
             _trace_anew([self])

@@ -32,6 +32,14 @@ def test_a_layer_takes_another_phi_at_any_time(built, evaluation, rng):
         layer.something = keras.layers.Dense(1)
 
 
+@pytest.mark.parametrize("replace", [set_phi, lambda model, phi: setattr(model.layers[0], "inner", phi)])
+def test_a_frozen_place_freezes_the_new_phi_too(replace):
+    model, phi = keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(2)]), seeded()
+    model.layers[0].trainable = False
+    replace(model, phi)
+    assert not phi.trainable_weights and len(model.trainable_variables) == 2
+
+
 def test_a_predicting_model_uses_the_new_phi(rng):
     model, x = shared_mlp(places=1), rng.normal(size=(5, 6)).astype("float32")
     before = model.predict(x, verbose=0)
