@@ -12,6 +12,7 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"
@@ -193,11 +194,18 @@ def dropout(rate: float, seed: int | None, index: int) -> Layer:
     return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
 
 
-def check_sizes(widths: Sequence[int], classes: int, dropout: float) -> None:
-    """Raise a ValueError unless the widths, the number of classes and the dropout rate make sense."""
-    if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: int) -> None:
+    """Raise a ValueError unless the widths, the number of classes, the dropout rate and other sizes make sense."""
+    if len(widths) == 0 or any(not isinstance(w, int) or w < 1 for w in widths):
         raise ValueError(f"`widths` must be positive integers, one for each hidden layer. Received: widths={widths!r}")
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+    for name, size in {"classes": classes, **others}.items():
+        positive_integer(name, size)
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
+
+
+def check_context(input_shape: Sequence[int]) -> int:
+    """Return the length of the sequences, or raise a ValueError unless it is all that their shape has."""
+    if len(input_shape) != 1:
+        raise ValueError(f"`input_shape` must be (context,). Received: input_shape={tuple(input_shape)}")
+    return input_shape[0]

@@ -13,6 +13,8 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_rnn_cell import TwoArgRNNCell
 from keras_twoarg.models import blocks
 from keras_twoarg.models.structure import Structure, fan_out, is_unit, structure_of
+from keras_twoarg.models.transformer import PositionEmbedding
+from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model
 
@@ -80,8 +82,14 @@ def widths_for_budget(
         (64, 64, 64)
 
     Raises:
-        ValueError: If the arm or the architecture is unknown, or no widths come close enough to the number.
+        ValueError: If the arm or the architecture is unknown, a number is not positive, or no widths come close enough.
     """
+    positive_integer("parameters", parameters)
+    if len(proportions) == 0 or min(proportions) <= 0:
+        raise ValueError(
+            "`proportions` must be positive numbers, one for each hidden layer. "
+            f"Received: proportions={tuple(proportions)}"
+        )
     # Whole numbers far from each other, so that rounding the widths to them costs nothing.
     widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
     structure = Structure(architecture, tuple(input_shape), classes, widths, options)
@@ -228,6 +236,13 @@ class Comparisons(list[Comparison]):
 def compare(models: Mapping[str, Model]) -> Comparisons:
     """Return what each model costs, as a table; the first is the one that the others are matched to.
 
+    Args:
+        models: Networks made by `models.mlp` and its like, or Sequential and functional models of the same layers, by
+            the names that the table shows.
+
+    Raises:
+        ValueError: If a model holds a layer whose units, or multiplications, would be left out.
+
     Examples:
         >>> reference = models.mlp((28, 28, 1), classes=10)
         >>> widths = models.matched_widths("relu", reference)
@@ -245,6 +260,7 @@ def compare(models: Mapping[str, Model]) -> Comparisons:
 
 
 def _costs(model: Model) -> tuple[int, int, str, int]:
+    _check_counted(model)
     units = pre_activations = places = 0
     normalizations: list[str] = []
     before: list[object] = [None, None]  # a normalization stands in front of the unit, or of its linear layer
@@ -263,6 +279,25 @@ def _costs(model: Model) -> tuple[int, int, str, int]:
 
 
 _NORMALIZATIONS = {"LayerNorm": keras.layers.LayerNormalization, "BatchNorm": keras.layers.BatchNormalization}
+_WITHOUT_MULTIPLICATIONS = (*_NORMALIZATIONS.values(), keras.layers.Embedding, PositionEmbedding)
+
+
+def _check_counted(model: Model) -> None:
+    """Raise a ValueError unless `_costs` counts all of a model's layers."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.RNN):
+            counted, remedy = layer.return_sequences, "Use return_sequences=True"
+        elif fan_out(layer):
+            counted = layer.activation is keras.activations.linear
+            remedy = f"Put the activation {layer.activation.__name__} into a layer of its own"
+        else:
+            known = (keras.layers.MultiHeadAttention, *_WITHOUT_MULTIPLICATIONS)
+            counted, remedy = is_unit(layer) or not layer.weights or isinstance(layer, known), "Leave this model out"
+        if not counted:
+            raise ValueError(
+                "`compare` counts the layers of the networks that `models` makes, at the top of a model. "
+                f"Received: {layer.name!r} of class {type(layer).__name__} in {model.name!r}. {remedy}"
+            )
 
 
 def _outputs(layer: Any) -> tuple[int, int]:

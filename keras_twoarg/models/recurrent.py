@@ -63,11 +63,12 @@ def recurrent(
     Raises:
         ValueError: If the arm has no cell or does not fit `inner`, or a size is out of range.
     """
-    blocks.check_sizes((*widths, *input_shape, sequence_width), classes, dropout)
+    context = blocks.check_context(input_shape)
+    blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
     check_arm(arm)
     inner = None if arm in blocks.GATED else blocks.inner_for(arm, inner, seed)
     layers = [
-        keras.Input(tuple(input_shape), dtype="int32", name="tokens"),
+        keras.Input((context,), dtype="int32", name="tokens"),
         keras.layers.Embedding(classes, sequence_width, embeddings_initializer=_uniform(seed, 0)),
     ]
     for i, width in enumerate(widths, start=1):

@@ -66,7 +66,7 @@ def resnet(
     References:
         - [He, Zhang, Ren, Sun, 2015](https://arxiv.org/abs/1512.03385), section 4.2
     """
-    blocks.check_sizes((*widths, blocks_per_stage), classes, dropout)
+    blocks.check_sizes(widths, classes, dropout, blocks_per_stage=blocks_per_stage)
     if places not in PLACES:
         raise ValueError(f"`places` must be one of {PLACES}. Received: places={places!r}")
     if len(input_shape) != 3:

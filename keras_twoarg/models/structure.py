@@ -155,6 +155,12 @@ def fan_out(layer: object) -> int:
     return int(layer.filters) if isinstance(layer, keras.layers.Conv2D) else 0
 
 
+_UNITS = (
+    TwoArgActivation, PairActivation, keras.layers.Activation, keras.layers.PReLU, keras.layers.ReLU,
+    keras.layers.LeakyReLU, keras.layers.ELU,
+)  # fmt: skip
+
+
 def is_unit(layer: object) -> bool:
     """Tell whether a layer turns pre-activations into the units' outputs."""
-    return isinstance(layer, TwoArgActivation | PairActivation | keras.layers.Activation | keras.layers.PReLU)
+    return isinstance(layer, _UNITS)

@@ -99,8 +99,8 @@ def transformer(
     Raises:
         ValueError: If the arm is unknown or does not fit `inner`, or a size is out of range.
     """
-    context = _context(input_shape)
-    blocks.check_sizes((*widths, context, sequence_width), classes, dropout)
+    context = blocks.check_context(input_shape)
+    blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
     if not isinstance(heads, int) or heads < 1 or sequence_width % heads:
         raise ValueError(
             f"`heads` must divide `sequence_width`. Received: heads={heads}, sequence_width={sequence_width}"
@@ -117,12 +117,6 @@ def transformer(
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
     logits = keras.layers.Dense(classes, kernel_initializer=_initializer(seed, 2), name="logits")
     return keras.Model(tokens, logits(x), name=name)
-
-
-def _context(input_shape: Sequence[int]) -> int:
-    if len(input_shape) != 1:
-        raise ValueError(f"`input_shape` must be (context,). Received: input_shape={tuple(input_shape)}")
-    return input_shape[0]
 
 
 def _add(x: keras.KerasTensor, change: keras.KerasTensor, dropout: Layer) -> keras.KerasTensor:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, models
+from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgDense, assert_shared, models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.layers.pair_activation import FUNCTIONS
 from tests.helpers import inner_networks
@@ -195,6 +195,16 @@ def test_a_model_without_norm_is_called_so():
     assert models.compare({"bare": bare})[0].normalization == "none"
 
 
+def _ending_in(layer, shape=(4,)):
+    return keras.Sequential([keras.Input(shape), layer])
+
+
+def test_activations_of_a_class_of_their_own_are_units():
+    for activation in (keras.layers.ReLU(), keras.layers.LeakyReLU(), keras.layers.ELU()):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6), activation, keras.layers.Dense(2)])
+        assert models.compare({"mine": model})[0].units == 6
+
+
 ERRORS = [
     (lambda: models.mlp(MNIST, 10, "rleu"), "`arm` must be one of .*'rleu'.*relu"),
     (lambda: models.mlp(MNIST, 10, "softmax"), "`arm` must be one of"),
@@ -219,6 +229,14 @@ ERRORS = [
         lambda: models.matched_widths("one_arg", models.mlp((4,), 2, "relu", (9,))),
         "No widths give the arm 'one_arg' 65.*wider --widths",
     ),
+    (lambda: models.widths_for_budget("relu", 1000, (), (4,), 2), "`proportions` must be positive"),
+    (lambda: models.widths_for_budget("relu", 1000, (1, 0), (4,), 2), "`proportions` must be positive"),
+    (lambda: models.widths_for_budget("relu", 0, (1,), (4,), 2), "`parameters` must be a positive integer"),
+    (lambda: models.compare({"mine": _ending_in(TwoArgDense(4))}), "class TwoArgDense"),
+    (lambda: models.compare({"mine": _ending_in(keras.layers.Dense(4, "relu"))}), "class Dense.*relu"),
+    (lambda: models.compare({"mine": _ending_in(keras.layers.Conv1D(4, 3), (8, 3))}), "class Conv1D"),
+    (lambda: models.compare({"mine": _ending_in(keras.layers.LSTM(4), (8, 3))}), "class LSTM.*return_sequences"),
+    (lambda: models.compare({"mine": _ending_in(_ending_in(keras.layers.Dense(4)))}), "class Sequential"),
 ]
 
 

@@ -85,6 +85,10 @@ def test_what_it_costs():
         ({"arm": "prelu"}, "must be one of .*'lstm'.*Received: arm='prelu'"),
         ({"arguments": "three"}, "`arguments` must be"),
         ({"widths": (0,)}, "positive integers"),
+        ({"widths": ()}, "`widths` must be positive integers"),
+        ({"input_shape": (9, 3)}, r"`input_shape` must be \(context,\)"),
+        ({"input_shape": (0,)}, "`context` must be a positive integer"),
+        ({"sequence_width": 0}, "`sequence_width` must be a positive integer"),
     ],
 )
 def test_what_does_not_fit(settings, message):

@@ -71,7 +71,8 @@ def test_units_that_multiply_are_finite_in_validation_after_few_steps(rng):
         ({"places": "behind"}, "`places` must be one of"),
         ({"input_shape": (8, 8)}, "must be .height, width, channels."),
         ({"arm": "lstm"}, "`arm` must be one of"),
-        ({"blocks_per_stage": 0}, "positive integers"),
+        ({"blocks_per_stage": 0}, "`blocks_per_stage` must be a positive integer"),
+        ({"widths": ()}, "`widths` must be positive integers"),
     ],
 )
 def test_what_does_not_fit(settings, message):

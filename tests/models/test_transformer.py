@@ -94,6 +94,7 @@ def test_it_learns_to_repeat(rng):
     [
         ({"heads": 5}, "must divide"),
         ({"widths": (8, 0)}, "positive integers"),
+        ({"widths": ()}, "`widths` must be positive integers"),
         ({"arm": "swigl"}, "`arm` must be"),
         ({"input_shape": (12, 3)}, "must be .context,."),
     ],
