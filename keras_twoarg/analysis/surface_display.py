@@ -83,7 +83,7 @@ class SurfaceDisplay:
 
         Args:
             ax: Axes to draw on. Defaults to new ones.
-            with_density: Whether to draw the contours. Defaults to `True`.
+            with_density: Whether to draw the contours, or the density behind a curve. Defaults to `True`.
             with_colorbar: Whether to draw the scale of colours beside the axes. Defaults to `True`.
             title: Title of the axes.
             **kwargs: Passed to `pcolormesh`, or to `plot` for one argument.
@@ -94,7 +94,7 @@ class SurfaceDisplay:
         ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
         if self.surface.ndim == 1:
-            self._plot_curve(ax, **kwargs)
+            self._plot_curve(ax, with_density, **kwargs)
         else:
             self._plot_plane(ax, self.surface, with_density, with_colorbar, **kwargs)
         if title:
@@ -142,13 +142,14 @@ class SurfaceDisplay:
             xlim=(-SHOWN, SHOWN), ylim=(-SHOWN, SHOWN), aspect="equal", xlabel="$x_1$ (basal)", ylabel="$x_2$ (apical)"
         )
 
-    def _plot_curve(self, ax: "Axes", **kwargs: object) -> None:
+    def _plot_curve(self, ax: "Axes", with_density: bool, **kwargs: object) -> None:
         axis = self.density.axis
         options: Config = {"color": "#0072B2", **kwargs}
         ax.plot(axis, self.surface, **options)
-        behind = ax.twinx()
-        behind.fill_between(axis, self.density.values, color="k", alpha=0.12, linewidth=0)
-        behind.set_yticks([])
+        if with_density:
+            behind = ax.twinx()
+            behind.fill_between(axis, self.density.values, color="k", alpha=0.12, linewidth=0)
+            behind.set_yticks([])
         ax.set(xlim=(-SHOWN, SHOWN), xlabel="$x$", ylabel=r"$\phi(x)$")
 
 

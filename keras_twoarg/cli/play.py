@@ -33,7 +33,9 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
     if not models:
         with show_progress() as progress:
             models = (_train_digits(out.with_name(f"{out.stem}-run"), progress),)
-    options = {"--out": out.name, "--data": data, "--images": str(images), "--seed": str(seed)}
+    options = {
+        "--out": out.name, "--data": data, "--data-dir": data_dir, "--images": str(images), "--seed": str(seed)
+    }  # fmt: skip
     given = [word for name, value in options.items() if value is not None for word in (name, value)]
     command = shlex.join(["twoarg", "play", *map(str, models), *given])
     for limit in write_play(models, out, data=data, data_dir=data_dir, images=images, seed=seed, command=command):

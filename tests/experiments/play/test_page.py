@@ -270,6 +270,8 @@ def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):
     for _ in range(2):  # a page of its own is written anew
         done = CliRunner().invoke(twoarg, command)
         assert done.exit_code == 0 and "Open it in a browser" in done.output
+        command += ["--data-dir", "prepared"]
+    assert "--data-dir prepared" in out.read_text()
     out.write_text("<html>mine</html>")
     done = CliRunner().invoke(twoarg, command)
     assert done.exit_code == 2 and "is not what `twoarg play` wrote" in " ".join(done.output.split())

@@ -248,6 +248,7 @@ def test_display_of_one_argument():
     measured = analysis.density(np.random.default_rng(0).normal(size=(500, 1)))
     shown = SurfaceDisplay(measured.axis**2, measured)
     assert shown.soft_xor is None and len(shown.plot().get_lines()) == 1
+    assert len(shown.figure_.axes) == 2 and len(shown.plot(with_density=False).figure.axes) == 1
     with pytest.raises(ValueError, match="two arguments"):
         shown.plot_quadratic()
     with pytest.raises(ValueError, match="on the density's nodes"):
