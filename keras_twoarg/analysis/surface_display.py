@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_twoarg.analysis.density import Density, density, inner_network, pre_activations
-from keras_twoarg.analysis.quadratic_fit import QuadraticFit, fit_quadratic
-from keras_twoarg.analysis.soft_xor import SoftXOR, soft_xor
+from keras_twoarg.analysis.quadratic_fit import QuadraticFit, SoftXOR, fit_quadratic, soft_xor
 from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.types import Config, Model
 

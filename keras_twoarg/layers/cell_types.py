@@ -9,7 +9,7 @@ from keras import ops
 from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.serialization import phi_config, revive
+from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors

@@ -1,7 +1,9 @@
 """InnerNetwork: phi, its weights, its identity, and its file."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_twoarg.layers import ownership, scope
+from keras_twoarg.layers import ownership
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils import model_files
@@ -27,6 +29,11 @@ _BLOCK = 65_536  # tuples that `predict` evaluates at a time
 
 # share_key -> the one live network that writes it into files
 _owners: "WeakValueDictionary[str, InnerNetwork]" = WeakValueDictionary()
+
+Networks = dict[str, "InnerNetwork"]
+"""Inner networks by the share_key in their configs."""
+networks_of_copy: ContextVar[Networks | None] = ContextVar("keras_twoarg_sharing_scope", default=None)
+"""Those of the copy that is being made in a `sharing_scope`; None outside of any."""
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
@@ -224,7 +231,7 @@ class InnerNetwork(keras.layers.Layer):
                 not hold one network of this class.
         """
         path = _keras_file(path)
-        with scope.opened(None):  # a network of its own, wherever it is loaded
+        with copies_share(None):  # a network of its own, wherever it is loaded
             model = model_files.load(path)
         networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
         if len(networks) != 1 or not isinstance(networks[0], cls):
@@ -282,6 +289,16 @@ class InnerNetwork(keras.layers.Layer):
         if _owners.get(self.share_key, self) is not self:
             self.share_key = uuid4().hex
         _owners[self.share_key] = self
+
+
+@contextmanager
+def copies_share(networks: Networks | None) -> Iterator[None]:
+    """Make these the networks of the copy that is being made; with None, rebuild as if outside of any scope."""
+    token = networks_of_copy.set(networks)
+    try:
+        yield
+    finally:
+        networks_of_copy.reset(token)
 
 
 def owner_of(share_key: str) -> "InnerNetwork | None":

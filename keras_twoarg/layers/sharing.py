@@ -19,16 +19,20 @@ Forgotten, there is an error where the copies meet in one graph, and elsewhere a
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import keras
 
-from keras_twoarg.layers import scope
-from keras_twoarg.layers.inner_network import InnerNetwork, owner_of
+from keras_twoarg.layers.inner_network import InnerNetwork, copies_share, networks_of_copy, owner_of
+from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
 from keras_twoarg.utils.types import Config, Layer, Model
+
+LayerWithPhi = TypeVar("LayerWithPhi")
 
 _REMEDY = (
     "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
@@ -59,12 +63,12 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
         >>> with sharing_scope(phi):
         ...     both_ways = keras.layers.Bidirectional(keras.layers.RNN(TwoArgRNNCell(8, phi)))
     """
-    as_they_are, networks = {one.share_key: one for one in inner}, scope.networks.get()
+    given, networks = {one.share_key: one for one in inner}, networks_of_copy.get()
     if networks is not None:
-        networks.update(as_they_are)
+        networks.update(given)
         yield
         return
-    with scope.opened(as_they_are):
+    with copies_share(given):
         yield
 
 
@@ -115,7 +119,40 @@ def assert_shared(model: Model) -> None:
                 raise ValueError(f"The model {model.name!r} holds several copies of one inner network. {_REMEDY}")
 
 
-def serialize_inner(inner: InnerNetwork) -> Config:
+def phi_config(inner: object, evaluation: object) -> Config:
+    """Return the entries `inner` and `evaluation` of a config, for one inner network or a list of them."""
+    return {"inner": _written(inner), "evaluation": _written(evaluation)}
+
+
+def revive(kind: type[LayerWithPhi], config: Config) -> LayerWithPhi:
+    """Rebuild a layer from its config, with the inner networks that its neighbours have (see `sharing_scope`).
+
+    A frozen layer freezes no phi here: phi is frozen or trainable as its own config says.
+    """
+    inner: Any = _each(lambda one: _revive_inner(one) if isinstance(one, dict) else one, config["inner"])
+    evaluation = _each(
+        lambda one: Interpolation(**one) if isinstance(one, dict) else one, config.get("evaluation", "auto")
+    )
+    trainable = [(one, one.trainable) for one in (inner if isinstance(inner, list) else [inner])]
+    layer = kind(**{**config, "inner": inner, "evaluation": evaluation})
+    for one, before in trainable:
+        one.trainable = before
+    return layer
+
+
+def _each(function: Callable[[Any], object], value: object) -> object:
+    return [function(one) for one in value] if isinstance(value, list | tuple) else function(value)
+
+
+def _written(value: object) -> object:
+    if isinstance(value, list):
+        return [_written(one) for one in value]
+    if isinstance(value, InnerNetwork):
+        return _inner_config(value)
+    return asdict(value) if isinstance(value, Interpolation) else value
+
+
+def _inner_config(inner: InnerNetwork) -> Config:
     """Return the inner network's config with the identity by which Keras recognizes it in a file."""
     config = keras.saving.serialize_keras_object(inner)
     # Keras marks only the second and later occurrences, in dicts that it has copied before: mark each one here.
@@ -125,9 +162,9 @@ def serialize_inner(inner: InnerNetwork) -> Config:
     return config
 
 
-def revive_inner(config: Config) -> InnerNetwork:
+def _revive_inner(config: Config) -> InnerNetwork:
     """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
-    key, networks, loaded = config["config"]["share_key"], scope.networks.get(), loaded_so_far()
+    key, networks, loaded = config["config"]["share_key"], networks_of_copy.get(), loaded_so_far()
     owner = owner_of(key)
     # Bidirectional writes a network that it has just rebuilt into a config again, under a key that it has got by now.
     known = [*(loaded or ()), *(networks or {}).values()]

@@ -11,7 +11,7 @@ from keras import ops
 from keras_twoarg.layers import auto_evaluation, ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.serialization import phi_config, revive
+from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import units_shape

@@ -7,7 +7,7 @@ import keras
 
 from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.serialization import phi_config, revive
+from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.keras_internals import replace_layer

@@ -8,7 +8,7 @@ import keras
 from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell
-from keras_twoarg.layers.serialization import phi_config, revive
+from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
