@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str], format: str, *, compiled: bool = False) -
             f"Running it needs another package ({error}): pip install {FORMATS[format].reader}"
         ) from error
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is no readable export in the format {format!r}: {error}") from error
+        raise ValueError(f"{path} is not a readable export in the format {format!r}: {error}") from error
 
 
 def has_compiled(path: str | os.PathLike[str], format: str) -> bool:

@@ -1,19 +1,19 @@
-"""What is decided for the user: whether phi is looked up in a table, and how fine the table is.
+"""What `evaluation="auto"` decides: whether phi is looked up in a table, and how fine the table is.
 
-A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. Both are
-decided for `BATCH` samples of a place, whatever the batch: so a model computes the same function in `fit`, in
-`predict`, and in an export, but for the places that are named last.
+A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. Both
+decisions are made for `BATCH` samples, whatever the size of a batch, so that a model computes the same function in
+`fit`, in `predict`, and in an export; the last paragraph names the exceptions.
 
-* *A table or not*, for `evaluation="auto"`: a table where the samples have at least as many units as the fine table has
+* *Table or exact*, for `evaluation="auto"`: a table if the samples have at least as many units as the fine table has
   nodes.
-* *Fine or coarse*: fine where making the table costs no more than the samples' look-ups. All places that hold one phi
-  are to share one table, so the first place decides for all, and phi keeps the number and writes it into files.
-* *No table for few tuples*: where a call is known to have few, and no gradients will be wanted, phi is evaluated at the
-  corners of their cells alone. That is the same function.
+* *Fine or coarse*: fine if making the table costs no more than the look-ups of the samples. All places that hold one
+  phi should share one table, so the first place decides for all of them, and phi saves the number with its config.
+* *Corners alone*: if a call is known to have few tuples and needs no gradients, phi is evaluated only at the corners of
+  their cells, which gives the same function.
 
-All places that hold one phi share one table, made once in a step, where that is certain (`ops.shared_table`). Where it
-is not (in a loop, in a branch, under several gradient tapes) each would make its own: there a place is exact, unless
-the tuples of the call are themselves as many as the nodes.
+All places that hold one phi share one table, made once in a step, wherever that is certain to be correct
+(`ops.shared_table`). Where it is not (in a loop, in a branch, under several gradient tapes), each place would need a
+table of its own; it is then exact, unless the call itself has as many tuples as the table has nodes.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ from keras_twoarg.ops.shared_table import Step
 from keras_twoarg.utils.types import Shape
 
 BATCH = 128
-"""The samples for which it is decided."""
+"""Samples that the decisions assume."""
 FINE, COARSE = 81, 41
 """Nodes along each argument: steps of 1/8 and 1/4 on [-5, 5]."""
-_LOOK_UPS = 40  # that cost as much as one exact evaluation
-_PLACES = 4  # that are taken to share a table
+_LOOK_UPS = 40  # that cost as much as one exact evaluation of phi
+_PLACES = 4  # assumed to share a table
 
 
 def resolution(units: int | None, arity: int) -> int:
     """Return the nodes along each argument of phi's tables.
 
     Args:
-        units: Units of one sample in phi's first place, or None for sequences or images of any size.
+        units: Units per sample in phi's first place, or None for sequences or images of any size.
         arity: Arguments of phi.
 
     Examples:
@@ -45,17 +45,17 @@ def resolution(units: int | None, arity: int) -> int:
 
 
 def table_will_pay(units: int | None, arity: int) -> bool:
-    """Return whether a place is given a table.
+    """Return whether a table pays for a place.
 
     Args:
-        units: Units of one sample, or None for sequences or images of any size.
+        units: Units per sample, or None for sequences or images of any size.
         arity: Arguments of phi.
     """
     return units is None or BATCH * units >= FINE**arity
 
 
 def corners_pay(sizes: Shape, arity: int, nodes: int) -> bool:
-    """Return whether phi at the corners of the tuples' cells costs less than a table, which other places may share.
+    """Return whether phi at the corners of the tuples' cells costs less than a table shared by several places.
 
     Args:
         sizes: Shape of the units of a call, `(batch, ..., units)`.
@@ -66,10 +66,10 @@ def corners_pay(sizes: Shape, arity: int, nodes: int) -> bool:
 
 
 def own_table_pays(step: Step, sizes: Shape, nodes: int) -> bool:
-    """Return whether a place that is being called is given its table here.
+    """Return whether making a table pays for the place that is being called.
 
     Args:
-        step: What it can share.
+        step: What the place can share.
         sizes: Shape of its units, `(batch, ..., units)`.
         nodes: Nodes of the table.
     """

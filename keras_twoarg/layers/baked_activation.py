@@ -26,7 +26,7 @@ _plane_by_plane: ContextVar[bool] = ContextVar("keras_twoarg_plane_by_plane", de
 
 @contextmanager
 def looking_up_with(function: LookUp) -> Iterator[None]:
-    """Have baked layers that are traced within look up with what an export's runtime is fastest at."""
+    """Make baked layers traced within use the look-up that an export's runtime runs fastest."""
     token = _look_up.set(function)
     try:
         yield
@@ -36,7 +36,7 @@ def looking_up_with(function: LookUp) -> Iterator[None]:
 
 @contextmanager
 def looking_up_plane_by_plane() -> Iterator[None]:
-    """Have baked layers that are traced within keep first and second arguments apart, as ONNX Runtime is fastest at."""
+    """Make baked layers traced within keep first and second arguments apart, which is fastest in ONNX Runtime."""
     token = _plane_by_plane.set(True)
     try:
         yield
@@ -46,7 +46,7 @@ def looking_up_plane_by_plane() -> Iterator[None]:
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class BakedActivation(PairingLayer):
-    """Activation layer that looks its units' arguments up in a constant table: what `bake` puts into a model.
+    """Activation layer that looks up its units' arguments in a constant table: what `bake` puts into a model.
 
     It computes what `TwoArgActivation` computes with `evaluation=Interpolation(...)` of the same grid, from the values
     that phi had when it was baked.
@@ -55,9 +55,9 @@ class BakedActivation(PairingLayer):
         grid: The table's nodes, an `Interpolation`.
         arity: Number of arguments, 1 or 2. Defaults to `2`.
         pairing: As in `TwoArgActivation`. Defaults to `"adjacent"`.
-        pool_size: As in `TwoArgMaxPooling2D`, to take the largest output of each window; or `None`. Defaults to `None`.
+        pool_size: As in `TwoArgMaxPooling2D`, to max-pool the outputs; `None` for no pooling. Defaults to `None`.
         axis: As in `TwoArgActivation`. Defaults to `-1`.
-        **kwargs: `name` and `dtype`, as for every Keras layer. The table is float32 always.
+        **kwargs: `name` and `dtype`, as for every Keras layer. The table is always float32.
 
     Input shape:
         `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
@@ -74,8 +74,8 @@ class BakedActivation(PairingLayer):
         -6.0
 
     Raises:
-        ValueError: If `arity` is neither 1 nor 2, or `pool_size` not one or two positive integers; for `pairing`,
-            `axis` and inputs as in `TwoArgActivation`.
+        ValueError: If `arity` is neither 1 nor 2, `pool_size` is not one or two positive integers, or `pairing`, `axis`
+            or the inputs are invalid as in `TwoArgActivation`.
     """
 
     def __init__(
@@ -101,23 +101,23 @@ class BakedActivation(PairingLayer):
         return self._arity
 
     def build(self, input_shape: Shapes) -> None:
-        """Create the table: for each cell the coefficients of its polynomial."""
+        """Create the table, which holds the coefficients of a polynomial for each cell."""
         self.compute_output_shape(input_shape)
         shape = (self.grid.cells(self.arity), 2**self.arity)
         self.cells = self.add_weight(name="cells", shape=shape, dtype="float32", autocast=False, trainable=False)
 
     def fill(self, values: ArrayLike) -> None:
-        """Set the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
+        """Fill the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
         expected = self.grid.resolution**self.arity
         if np.size(values) != expected:
             raise ValueError(
-                f"Expected a value for each of the grid's {expected:,} nodes. Received: {np.size(values):,}"
+                f"Expected one value for each of the grid's {expected:,} nodes. Received: {np.size(values):,} values"
             )
         nodes = ops.convert_to_tensor(np.asarray(values, "float32"))
         self.cells.assign(make_cells(nodes, self.grid.resolution, self.arity))
 
     def load_own_variables(self, store: Mapping[str, ArrayLike]) -> None:
-        """Load the table; that of an older file, which has no cells beyond the grid, gets them."""
+        """Load the table; add the cells beyond the grid, which older files lack."""
         cells = np.asarray(store["0"])
         if len(cells) == (self.grid.resolution - 1) ** self.arity:
             self.fill(_nodes_of(cells, self.arity))
@@ -125,7 +125,7 @@ class BakedActivation(PairingLayer):
             super().load_own_variables(store)
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
-        """Look each unit's arguments up; in Keras' own `predict` on TensorFlow compiled by XLA."""
+        """Look up each unit's arguments; XLA compiles the look-up in Keras' `predict` on TensorFlow."""
         cells = ops.convert_to_tensor(self.cells.value)
         if _plane_by_plane.get():
             values = self._from_planes(inputs, cells)
@@ -151,7 +151,7 @@ class BakedActivation(PairingLayer):
         return values if isinstance(inputs, list | tuple) else ops.moveaxis(values, 1, self.axis)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
-        """Return the shape of the outputs: one entry for each unit, or each unit and window."""
+        """Return the shape of the outputs: one entry per unit, or per unit and window."""
         shape = super().compute_output_shape(input_shape)
         return shape if self.pool_size is None else pooled_shape(shape, self.pool_size, self.axis)
 
@@ -162,7 +162,7 @@ class BakedActivation(PairingLayer):
 
 
 def _nodes_of(cells: np.ndarray, arity: int) -> np.ndarray:
-    """Return the values at all nodes, `(nodes,)`, from the coefficients of the cells between them."""
+    """Return the values at all nodes, `(nodes,)`, given the coefficients of the cells between them."""
     size = round(len(cells) ** (1 / arity))
     coefficients = cells.reshape(*[size] * arity, *[2] * arity)  # by the powers of f2, then of f1
     index = np.arange(size + 1)

@@ -1,4 +1,4 @@
-"""What blocks have in common: layers that hold a place, and make its pre-activations themselves."""
+"""Block: the common base of layers that hold a place and compute its pre-activations themselves."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -13,7 +13,7 @@ from keras_twoarg.utils.types import Tensor
 
 
 class Block:
-    """Base of blocks, beside a layer of Keras: their place, its phi, and its evaluation.
+    """Mixin for Keras layers that hold a place: gives access to the place, its phi and its evaluation.
 
     Attributes:
         units: Number of outputs.
@@ -35,7 +35,7 @@ class Block:
 
     @property
     def evaluation(self) -> str | Interpolation | list[str | Interpolation]:
-        """How phi is to be evaluated. Set it at `layer.place`, or by `set_evaluation`."""
+        """How phi is evaluated. Set it on `layer.place`, or with `set_evaluation`."""
         return self.place.evaluation
 
     @property
@@ -44,13 +44,13 @@ class Block:
         return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer, after making sure that a rebuilt graph still shares one phi: the place sees no graph."""
+        """Call the layer after checking that a rebuilt graph still shares one phi; the place itself sees no graph."""
         for place in self.places:
             sharing.check_graph(place.inner, (args, kwargs))
         return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; `inner` is that of the place."""
+        """Set an attribute; `inner` is set on the place."""
         if name == "inner":
             setattr(self.place, "inner", value)  # noqa: B010 (a property for readers, see CellTypes)
             for layer in (self, self.place):

@@ -17,16 +17,16 @@ from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class CellTypes(PairingLayer):
-    """Activation layer with several phis: K networks, each for one of K equal blocks of the units.
+    """Activation layer with several phis: K inner networks, one for each of K equal blocks of units.
 
-    Of n units, the first n / K have the first network, the next n / K the second, as a cortical area has several types
-    of cells. Every block is a `TwoArgActivation` of its own within the layer, so that all that is said of those holds
-    here: networks are shared with other layers, frozen, replaced and described one by one.
+    The first n / K of n units use the first network, the next n / K the second, and so on, as a cortical area has
+    several types of cells. Each block is a `TwoArgActivation` within the layer, so its network can be shared with other
+    layers, frozen, replaced and described like any other.
 
     Args:
         inner: The `InnerNetwork`s, two or more, of one arity.
         pairing: As in `TwoArgActivation`, over all units. Defaults to `"adjacent"`.
-        evaluation: As in `TwoArgActivation`, for every block, or a list with one for each. Defaults to `"auto"`.
+        evaluation: As in `TwoArgActivation`, for all blocks, or a list with one entry per block. Defaults to `"auto"`.
         axis: As in `TwoArgActivation`. Defaults to `-1`.
         **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer; `trainable=False` freezes the phis too.
 
@@ -43,9 +43,9 @@ class CellTypes(PairingLayer):
         (None, 64)
 
     Raises:
-        TypeError: If `inner` is no list of `InnerNetwork`s.
-        ValueError: If there are fewer than two, they differ in arity, or the units cannot be divided among them; if a
-            list of evaluations is not as long.
+        TypeError: If `inner` is not a list of `InnerNetwork`s.
+        ValueError: If there are fewer than two networks, they differ in arity, the units cannot be divided equally
+            among them, or a list of evaluations has another length.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class CellTypes(PairingLayer):
 
     @property
     def inner(self) -> list[InnerNetwork]:
-        """The inner networks, block by block. They can be set at any time, as in `TwoArgActivation`."""
+        """The inner networks, one per block. They can be set at any time, as in `TwoArgActivation`."""
         return [place.inner for place in self.places]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; `inner` block by block."""
+        """Set an attribute; `inner` is a list with one network per block."""
         if name != "inner":
             super().__setattr__(name, value)
             return
@@ -98,11 +98,11 @@ class CellTypes(PairingLayer):
 
     @property
     def evaluation(self) -> list[str | Interpolation]:
-        """How the phis are to be evaluated, block by block. Set it at `layer.places[k]`, or by `set_evaluation`."""
+        """How each block evaluates its phi. Set it on `layer.places[k]`, or with `set_evaluation`."""
         return [place.evaluation for place in self.places]
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer, after making sure that a rebuilt graph still shares its phis: the places see no graph."""
+        """Call the layer after checking that a rebuilt graph still shares its phis; the places see no graph."""
         for inner in self.inner:
             sharing.check_graph(inner, (args, kwargs))
         return super().__call__(*args, **kwargs)
@@ -115,7 +115,7 @@ class CellTypes(PairingLayer):
             place.build([tuple(shape)] * self.arity)
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
-        """Apply to each block of units its own phi."""
+        """Apply each block's phi to its units."""
         number = len(self.places)
         arguments = ops.unstack(self.tuples(inputs), axis=-1)  # each (..., n)
         blocks = zip(*(ops.split(one, number, axis=self.axis) for one in arguments), strict=True)
@@ -125,7 +125,7 @@ class CellTypes(PairingLayer):
         return ops.concatenate(outputs, axis=self.axis)
 
     def _units_of_a_type(self, shape: Sequence[int | None]) -> int:
-        """Return the number of units in a block, or raise a ValueError unless it is a whole one."""
+        """Return the number of units in a block, or raise a ValueError if the units cannot be divided equally."""
         units = shape[self.axis] or 0
         if units % len(self.places):
             raise ValueError(
@@ -134,13 +134,13 @@ class CellTypes(PairingLayer):
         return units // len(self.places)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
-        """Return the shape of the outputs: one entry for each unit."""
+        """Return the shape of the outputs: one entry per unit."""
         shape = super().compute_output_shape(input_shape)
         self._units_of_a_type(shape)
         return shape
 
     def get_config(self) -> Config:
-        """Return the constructor's arguments; the inner networks with their identities."""
+        """Return the constructor's arguments, the inner networks with their identities."""
         return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""describe: which places a model has, which phi each of them holds, and how it is evaluated."""
+"""describe: the places of a model, the phi that each of them holds, and how it is evaluated."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ class PlaceDescription:
 
     Attributes:
         name: The layer's name.
-        units: Shape of the outputs for one sample, an axis of unknown size as `None`; `None` if it is not built.
-        evaluation: `"exact"` or `"interpolated"`: what is in use.
+        units: Shape of the outputs for one sample, with `None` for axes of unknown size; `None` if the layer is not
+            built.
+        evaluation: `"exact"` or `"interpolated"`, whichever is in use.
         nodes: Nodes of the table along each argument, `(81, 81)`; `()` if there is no table.
         phi: Name of the inner network.
         shared: Whether other places of the model hold the same network.
@@ -52,11 +53,11 @@ class PhiDescription:
 
 @dataclass(frozen=True, repr=False)
 class Description:
-    """What `describe` returns: fields to read, and a table when it is printed or shown in a notebook.
+    """What `describe` returns; printed, or shown in a notebook, it is a table.
 
     Attributes:
-        places: One entry for each `TwoArgActivation`, in the order of the model's layers.
-        phis: One entry for each inner network.
+        places: One entry per `TwoArgActivation`, in the order of the model's layers.
+        phis: One entry per inner network.
         parameters: Number of parameters of the whole model.
     """
 
@@ -86,10 +87,10 @@ def describe(model: Model) -> Description:
         model: A Keras model or layer of any kind that holds at least one `TwoArgActivation`.
 
     Returns:
-        A `Description`. Printing it gives a table.
+        A `Description`, which prints as a table.
 
     Raises:
-        TypeError: If `model` is no Keras model or layer.
+        TypeError: If `model` is not a Keras model or layer.
         ValueError: If the model holds no `TwoArgActivation`.
 
     Examples:

@@ -25,9 +25,9 @@ from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
 
-_BLOCK = 65_536  # tuples that `predict` evaluates at a time
+_BLOCK = 65_536  # tuples per block in `predict`
 
-# share_key -> the one live network that writes it into files
+# share_key -> the live network that is saved under it
 _owners: "WeakValueDictionary[str, InnerNetwork]" = WeakValueDictionary()
 
 Networks = dict[str, "InnerNetwork"]
@@ -38,10 +38,10 @@ networks_of_copy: ContextVar[Networks | None] = ContextVar("keras_twoarg_sharing
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class InnerNetwork(keras.layers.Layer):
-    """The inner network phi: a small perceptron from a unit's arguments to its output.
+    """The inner network phi: a small perceptron that maps a unit's arguments to its output.
 
     `phi(x) = W3 f(W2 f(W1 x + b1) + b2) + b3` for two hidden layers, with `f` the activation and a linear output.
-    One `InnerNetwork` is held by all `TwoArgActivation` layers of a model, and so shared by all of its units.
+    All `TwoArgActivation` layers of a model hold one `InnerNetwork`, so all of its units share it.
 
     Args:
         hidden_units: Units of each hidden layer. Defaults to `(64, 64)`, as in the paper.
@@ -51,20 +51,19 @@ class InnerNetwork(keras.layers.Layer):
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of the kernels. Defaults to `None`.
         bias_regularizer: Regularizer of the biases. Defaults to `None`.
-        table_resolution: Nodes along each argument of the tables that its places make, unless a place has an
-            `Interpolation` of its own. All places have one number, as they share one table. Defaults to `None`: the
-            first place that is built decides, 81 nodes if it has at least 2,051 units in a sample (26, for one
-            argument) or as many as the inputs have pixels or time steps, and 41 if it has fewer, as dense layers have.
-            The number is part of the config, so that a file means what it meant.
-        share_key: Identity of this network in saved files: layers saved with the same key are loaded with one
-            network. Defaults to a new random key; there is no need to set it.
-        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer. `trainable=False` freezes phi
-            in all the places where it is used. Set on a model that is compiled already, it takes effect when the model
-            is compiled again, as with every Keras layer.
+        table_resolution: Nodes along each argument of the tables that its places make; a place with an `Interpolation`
+            of its own ignores it. It is one number because all places share one table. Defaults to `None`: the first
+            place that is built chooses 81 nodes if it has at least 2,051 units per sample (26 for one argument) or a
+            number of units that depends on the size of the inputs, and 41 otherwise, as for most dense layers. The
+            number is saved in the config, so that a loaded model computes the same function.
+        share_key: Identity of this network in saved files: layers saved with the same key share one network when
+            loaded. Defaults to a new random key; you need not set it.
+        **kwargs: `name`, `dtype` and `trainable`, as for every Keras layer. `trainable=False` freezes phi in every
+            place that holds it. As with every Keras layer, compile the model again after changing it.
 
-    One network belongs to one model. Make it inside of the function that builds the model (with KerasTuner: inside of
-    `build`), or models that are trained one after the other change one another's phi. To use a trained phi in another
-    network, freeze it, or give that network a copy: `inner.save(path)`, `InnerNetwork.load(path)`.
+    A network belongs to one model. Create it inside the function that builds the model (with KerasTuner, inside
+    `build`); otherwise models trained one after another change each other's phi. To use a trained phi in another model,
+    freeze it, or give that model a copy: `inner.save(path)`, `InnerNetwork.load(path)`.
 
     Input shape:
         `(..., arity)`
@@ -80,15 +79,15 @@ class InnerNetwork(keras.layers.Layer):
         (5, 1)
 
     Raises:
-        ValueError: If `arity` or a number of hidden units is not a positive integer, `table_resolution` is not one from
-            2 to 4095, or the last axis of an input is not `arity`.
+        ValueError: If `arity` or a number of hidden units is not a positive integer, `table_resolution` is not an
+            integer from 2 to 4095, or the size of an input's last axis is not `arity`.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.
     """
 
     worth_a_table = True
-    """Whether evaluating it costs so much more than a look-up that `evaluation="auto"` may interpolate it."""
+    """Whether evaluation costs enough more than a look-up for `evaluation="auto"` to interpolate."""
 
     def __init__(
         self,
@@ -138,7 +137,7 @@ class InnerNetwork(keras.layers.Layer):
                 initializer=_for_layer(self.bias_initializer, i),
                 regularizer=self.bias_regularizer,
             )
-            # Attributes, because tf.saved_model.save and tf.train.Checkpoint find variables by them alone.
+            # Attributes, because tf.saved_model.save and tf.train.Checkpoint find variables only through them.
             setattr(self, f"kernel_{i}", kernel)
             setattr(self, f"bias_{i}", bias)
         self._claim_share_key()
@@ -151,11 +150,11 @@ class InnerNetwork(keras.layers.Layer):
         return ops.reshape(self.evaluate(tuples, self.values(), bool(training)), (*lead, 1))
 
     def evaluate(self, tuples: Tensor, values: list[Tensor], training: bool = False) -> Tensor:
-        """Evaluate phi exactly at tuples `(N, arity)`, `(N, 1)`, with these values of its weights."""
+        """Evaluate phi exactly at tuples `(N, arity)` with these values of its weights; returns `(N, 1)`."""
         return exact.evaluate(tuples, values, self.activation, training)
 
     def ensure_built(self) -> None:
-        """Create the weights unless they exist. What reads or sets weights does so by itself."""
+        """Create the weights unless they exist. Methods that read or set weights call this."""
         if not self.built:
             self.build((None, self.arity))
 
@@ -165,19 +164,19 @@ class InnerNetwork(keras.layers.Layer):
         return super().get_weights()
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Set the values of each layer's kernel and bias: in all places of all models that hold this network."""
+        """Set the values of each layer's kernel and bias, for every place that holds this network."""
         self.ensure_built()
         super().set_weights(weights)
 
     def count_params(self) -> int:
-        """Return the number of parameters, however many places share them."""
+        """Return the number of parameters, counted once however many places share them."""
         self.ensure_built()
         return int(super().count_params())
 
     def predict(self, tuples: np.ndarray) -> np.ndarray:
-        """Evaluate phi at argument tuples `(N, arity)`, `(N, 1)`, exactly and in float32, block by block.
+        """Evaluate phi exactly, in float32, at argument tuples `(N, arity)`; returns `(N, 1)`.
 
-        It never holds the hidden layers of all tuples at once, and does not depend on the dtype policy.
+        It works block by block, so memory does not grow with the hidden layers, and ignores the dtype policy.
         """
         self.ensure_built()
         values = [ops.cast(value, "float32") for value in uncast_values(self.weights)]
@@ -190,14 +189,15 @@ class InnerNetwork(keras.layers.Layer):
         return np.concatenate(blocks) if blocks else np.zeros((0, 1), "float32")
 
     def save(self, path: str | Path, overwrite: bool = True) -> None:
-        """Write phi by itself into a `.keras` file, a Keras model from `(batch, arity)` to `(batch, 1)`.
+        """Save phi alone to a `.keras` file, as a Keras model from `(batch, arity)` to `(batch, 1)`.
 
         Args:
-            path: The file; its name ends in `.keras`.
+            path: The file. Its name must end in `.keras`.
             overwrite: Whether an existing file is replaced. Defaults to `True`, as for `keras.Model.save`.
 
         Raises:
-            ValueError: If the name ends otherwise, the folder does not exist, or the file exists and is to stay.
+            ValueError: If the name has another ending, the folder does not exist, or the file exists and
+                `overwrite=False`.
 
         Examples:
             >>> InnerNetwork().save("phi.keras")
@@ -208,7 +208,7 @@ class InnerNetwork(keras.layers.Layer):
         if not path.parent.is_dir():
             raise ValueError(f"The folder {path.parent} does not exist. Received: path={str(path)!r}")
         if path.exists() and not overwrite:
-            raise ValueError(f"{path} exists already. Use another name, or overwrite=True")
+            raise ValueError(f"{path} already exists. Use another name, or overwrite=True")
         with tempfile.TemporaryDirectory() as folder, forgotten_calls(self):
             model = keras.Sequential([keras.Input((self.arity,)), self], name=self.name)
             model.save(Path(folder) / "phi.keras")
@@ -217,18 +217,18 @@ class InnerNetwork(keras.layers.Layer):
 
     @classmethod
     def load(cls: type[Network], path: str | Path) -> Network:
-        """Read phi from a file that `save` wrote, or from that of any model with one inner network.
+        """Load phi from a file that `save` wrote, or from any saved model with one inner network.
 
         Args:
             path: A `.keras` file.
 
         Returns:
-            A network of its own: it shares nothing with others that were loaded from the file. If it was frozen when
-            it was saved, it is frozen.
+            A new network, which shares nothing with others loaded from the same file. It is frozen if it was saved
+            frozen.
 
         Raises:
-            ValueError: If there is no such file, Keras cannot load it, it was saved before it had weights, or it does
-                not hold one network of this class.
+            ValueError: If the file does not exist, Keras cannot load it, it was saved before it had weights, or it does
+                not hold exactly one network of this class.
         """
         path = _keras_file(path)
         with copies_share(None):  # a network of its own, wherever it is loaded
@@ -236,11 +236,11 @@ class InnerNetwork(keras.layers.Layer):
         networks = [layer for layer in flatten_layers(model) if isinstance(layer, InnerNetwork)]
         if len(networks) != 1 or not isinstance(networks[0], cls):
             names = ", ".join(type(network).__name__ for network in networks) or "none"
-            raise ValueError(f"Expected a file with one {cls.__name__}. Received: {path}, with {names}")
+            raise ValueError(f"Expected a file with one {cls.__name__}. Received: {path}, which holds {names}")
         return networks[0]
 
     def load_own_variables(self, store: object) -> None:
-        """Take the weights of a file, as Keras' loading calls it, and warn if another model loses its own thereby."""
+        """Load the weights from a file, and warn if that changes another model's phi."""
         super().load_own_variables(store)
         ownership.note_loading(self)
 
@@ -271,7 +271,7 @@ class InnerNetwork(keras.layers.Layer):
 
     @classmethod
     def from_config(cls: type[Network], config: Config) -> Network:
-        """Rebuild a network; in files from before it was written down, tables had 81 nodes along each argument."""
+        """Rebuild a network. Files without a `table_resolution` come from versions whose tables had 81 nodes."""
         return cls(**{"table_resolution": 81, **config})
 
     def _check_last_axis(self, shape: Shape) -> None:
@@ -282,9 +282,9 @@ class InnerNetwork(keras.layers.Layer):
             )
 
     def _claim_share_key(self) -> None:
-        """Take a key of one's own when a live network, of which this is a copy, writes the same one into files.
+        """Take a new key if this is a copy of a live network that is saved under the same key.
 
-        Two networks with weights of their own must never be saved under one key: loading would merge them.
+        Two networks with different weights must never be saved under one key: loading would merge them.
         """
         if _owners.get(self.share_key, self) is not self:
             self.share_key = uuid4().hex
@@ -302,7 +302,7 @@ def copies_share(networks: Networks | None) -> Iterator[None]:
 
 
 def owner_of(share_key: str) -> "InnerNetwork | None":
-    """Return the live network that writes this key into files."""
+    """Return the live network that is saved under this key, or None."""
     return _owners.get(share_key)
 
 
@@ -313,13 +313,13 @@ def _keras_file(path: str | Path) -> Path:
 
 
 def _without_weights(activation: Function) -> Function:
-    """Return an activation function, or raise a ValueError if it is a layer with weights: phi has none but its own."""
+    """Return an activation function, or raise a ValueError if it is a layer with weights."""
     if isinstance(activation, keras.layers.Layer):
         try:
             layer = type(activation).from_config(activation.get_config())
             layer.build((None, 1))
         except (NotImplementedError, TypeError, ValueError):
-            layer = activation  # no file will hold it, as a Lambda of Python's; it may well be called
+            layer = activation  # it cannot be rebuilt, as a Lambda cannot, but it can be called
         if layer.weights:
             raise ValueError(
                 "`activation` must have no weights: all hidden layers of phi apply one and the same function. "
@@ -331,10 +331,10 @@ def _without_weights(activation: Function) -> Function:
 def _for_layer(initializer: Any, index: int) -> Function:
     """Return a copy of an initializer with a seed of its own.
 
-    One that Keras' layers share draws the same numbers for each of them, with a seed and without.
+    An initializer that several layers share draws the same numbers for each of them, with or without a seed.
     """
     config = initializer.get_config() if hasattr(initializer, "get_config") else {}
     seed = config.get("seed", ())
     if seed is not None and not isinstance(seed, int):
-        return initializer  # that draws no numbers, or others at each call
+        return initializer  # one that draws no numbers, or new ones at each call
     return initializer.__class__.from_config({**config, "seed": None if seed is None else seed + index})

@@ -1,4 +1,4 @@
-"""The LayerNorm of the convolutional networks: over height, width and channels together, without learned parameters."""
+"""The LayerNorm of the convolutional networks: over height, width and channels jointly, without parameters."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,8 +14,8 @@ from keras_twoarg.utils.types import Config, Function, Shape, Tensor
 class JointLayerNormalization(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over all axes of a sample, without scale and center, in half the time.
 
-    The numbers are Keras' to within rounding. On TensorFlow, `fit`, `evaluate` and `predict` run it compiled by XLA;
-    its gradient is found from its output alone, so that the pre-activations in front of it need not be kept.
+    It equals Keras' layer to within rounding. On TensorFlow, XLA compiles it in `fit`, `evaluate` and `predict`; its
+    gradient is computed from its output alone, so the pre-activations before it need not be kept.
 
     Args:
         epsilon: Added to the variance. Defaults to `1e-5`.
@@ -34,7 +34,7 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         True
 
     Raises:
-        ValueError: If there is an `axis`: it would say nothing.
+        ValueError: If an `axis` is given.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: object) -> None:
@@ -69,7 +69,7 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
 
 @lru_cache(maxsize=8)
 def _tensorflow_norm(epsilon: float) -> Callable[[Tensor], Tensor]:
-    """Return the normalization of rows `(batch, pixels, channels)` with its own gradient, compiled by XLA."""
+    """Return the normalization of rows `(batch, pixels, channels)` with a custom gradient, compiled by XLA."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
@@ -88,12 +88,12 @@ def _tensorflow_norm(epsilon: float) -> Callable[[Tensor], Tensor]:
 
 
 def _normalize(rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return normalized rows, and the factor of each sample, `(batch, 1, 1)`."""
+    """Return normalized rows, and the scale of each sample, `(batch, 1, 1)`."""
     centered = rows - _mean(rows)
     scale = ops.rsqrt(_mean(ops.square(centered)) + epsilon)
     return centered * scale, scale
 
 
 def _mean(rows: Tensor) -> Tensor:
-    """Return each sample's mean, `(batch, 1, 1)`; over pixels first, which XLA does for many channels at once."""
+    """Return each sample's mean, `(batch, 1, 1)`; pixels first, which XLA vectorizes over channels."""
     return ops.mean(ops.mean(rows, axis=1, keepdims=True), axis=2, keepdims=True)

@@ -1,11 +1,11 @@
-"""One inner network belongs to one model: a warning where a second one trains it, or loads weights into it.
+"""An inner network belongs to one model: warnings when a second one trains it or loads weights into it.
 
-A phi that is made outside of the function which builds a model (KerasTuner's `build`) is the same one in every model
-that the function returns: each continues what the last one has learned, and changes it for all of them. Models that
-share layers, nested models, and models within one model may well share a phi, and so may any where it is frozen.
+A phi created outside the function that builds a model (KerasTuner's `build`) is the same object in every model that the
+function returns: each model continues from what the previous one learned, and changes it for all of them. Models that
+share layers, and models nested in one another, may share a phi, and any models may share a frozen one.
 
-Keras has no list of the live models. They are looked for among all live objects, which takes a tenth of a second, and
-so only when a phi that is in use already is used at a place for the first time.
+Keras keeps no list of live models. Searching all live objects for them takes a tenth of a second, so it is done only
+when a phi that is already in use is first used at another place.
 """
 
 import gc
@@ -21,22 +21,22 @@ from keras_twoarg.utils.types import Layer, Model
 
 @dataclass
 class _Usage:
-    """What is known of an inner network that has been trained or loaded."""
+    """What is known about an inner network that has been trained or loaded."""
 
-    places: WeakSet[Layer] = field(default_factory=WeakSet)  # where it was trained, and what belongs to these
+    places: WeakSet[Layer] = field(default_factory=WeakSet)  # where it was trained, and those that belong with them
     told: bool = False
 
 
 @dataclass
 class _Group:
-    """Places of one inner network that belong together, and the models that hold them."""
+    """Places of one inner network that belong to one model, and the models that hold them."""
 
     places: set[Layer]
     models: list[Model]
 
     @property
     def name(self) -> str:
-        """The name of the model that holds most."""
+        """The name of the model that holds the most layers."""
         graphs = {id(graph_of(model)) for model in self.models}
         own = [model for model in self.models if id(model) not in graphs]
         return str(max(own, key=lambda model: len(flatten_layers(model))).name)
@@ -46,7 +46,7 @@ _usages: WeakKeyDictionary[Layer, _Usage] = WeakKeyDictionary()
 
 
 def note_training(inner: Layer, place: Layer) -> None:
-    """Remember that a place trains its inner network; warn if another live model holds it too."""
+    """Record that a place trains its inner network; warn if another live model holds it too."""
     usage = _usages.get(inner)
     if not inner.trainable_weights or (usage is not None and (usage.told or place in usage.places)):
         return
@@ -64,7 +64,7 @@ def note_training(inner: Layer, place: Layer) -> None:
 
 
 def note_loading(inner: Layer) -> None:
-    """Remember that weights were loaded into an inner network; warn if several live models hold one that is in use."""
+    """Record that weights were loaded into an inner network; warn if it is in use and several live models hold it."""
     usage = _usages.get(inner)
     if usage is None:
         _usages[inner] = _Usage()
@@ -78,7 +78,7 @@ def _warn(usage: _Usage, inner: Layer, event: str, other: str) -> None:
     usage.told = True
     warnings.warn(
         f"Two models hold the inner network {inner.name!r}, and it is not frozen. {event}, which changes {other!r} "
-        "too. Make the InnerNetwork inside of the function that builds the model (with KerasTuner inside of `build`), "
+        "too. Create the InnerNetwork inside the function that builds the model (with KerasTuner, inside `build`), "
         "freeze it (`inner.trainable = False`), or give each model a copy: `inner.save(path)` and "
         "`InnerNetwork.load(path)`.",
         stacklevel=3,
@@ -86,9 +86,9 @@ def _warn(usage: _Usage, inner: Layer, event: str, other: str) -> None:
 
 
 def _unrelated(inner: Layer) -> list[_Group]:
-    """Return the groups of live models that hold the network and have no place and no outer model in common."""
+    """Return the groups of live models that hold the network and share neither a place nor an outer model."""
     if len(_groups(inner)) > 1:
-        gc.collect()  # a model that nobody holds any more lives until then
+        gc.collect()  # models without references live until then
     return _groups(inner)
 
 
@@ -106,6 +106,6 @@ def _groups(inner: Layer) -> list[_Group]:
 
 
 def _places(model: Layer, inner: Layer) -> set[Layer]:
-    """Return the layers within a model that hold the network, other models left out."""
+    """Return the layers within a model that hold the network, except for nested models."""
     layers = flatten_layers(model)
     return {one for one in layers if getattr(one, "inner", None) is inner and not isinstance(one, keras.Model)}

@@ -1,4 +1,4 @@
-"""Fixed functions of two arguments as layers: what learned ones are compared with."""
+"""Fixed functions of two arguments as layers, to compare learned ones with."""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,20 +28,20 @@ def _swiglu(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 def _xnor(x1: Tensor, x2: Tensor) -> Tensor:
-    # The product of small numbers would be 0 in half precision.
+    # A product of small numbers would underflow in half precision.
     return ops.sign(x1) * ops.sign(x2) * ops.minimum(ops.abs(x1), ops.abs(x2))
 
 
 FUNCTIONS = {"glu": _glu, "maxout": _maxout, "product": _product, "swiglu": _swiglu, "xnor": _xnor}
-"""The functions, by the names that they have in `keras_twoarg.analysis.surfaces`."""
+"""The functions by name, as in `keras_twoarg.analysis.surfaces`."""
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class PairActivation(PairingLayer):
     """Activation layer whose units apply a fixed function to two arguments.
 
-    On TensorFlow, `fit`, `evaluate` and `predict` run it compiled by XLA, as they do phi: operation by operation its
-    gradient takes six times as long, and comparisons of speed would not be fair.
+    On TensorFlow, XLA compiles it in `fit`, `evaluate` and `predict`, as it does phi: otherwise its gradient takes six
+    times as long, and comparisons of speed would be unfair.
 
     Args:
         function: `"glu"`, `"maxout"`, `"product"`, `"swiglu"` or `"xnor"` (see `keras_twoarg.analysis.surfaces`).
@@ -61,7 +61,7 @@ class PairActivation(PairingLayer):
         [[3.0, -2.0]]
 
     Raises:
-        ValueError: If the function or the pairing is unknown, or the axis is odd or that of the batch.
+        ValueError: If the function or the pairing is unknown, the axis has an odd size, or it is the batch axis.
     """
 
     def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: object) -> None:
@@ -87,7 +87,7 @@ class PairActivation(PairingLayer):
 
 
 def check_function(function: str) -> str:
-    """Return `function`, or raise a ValueError unless it is the name of a function of two arguments."""
+    """Return `function`, or raise a ValueError if it is unknown."""
     if function not in FUNCTIONS:
         raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
     return function

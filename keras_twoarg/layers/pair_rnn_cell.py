@@ -1,4 +1,4 @@
-"""PairRNNCell: a recurrent cell of fixed functions of two arguments, and what it has in common with a learned one."""
+"""PairRNNCell: a recurrent cell with a fixed function of two arguments, and the base that learned cells share."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ARGUMENTS = ("separate", "mixed")
 
 
 class ArgumentsCell(keras.layers.SimpleRNNCell):
-    """Base of cells whose units take several arguments: their kernels and biases, and one step.
+    """Base of cells whose units take several arguments: creates the kernels and biases, and computes one time step.
 
     Args:
         units: Number of outputs, and size of the state.
@@ -40,7 +40,7 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
 
     @property
     def arity(self) -> int:
-        """Arguments of each unit: two."""
+        """Number of arguments of each unit."""
         return 2
 
     def build(self, input_shape: Shape) -> None:
@@ -55,7 +55,7 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
         return self.add_weight(name=name or kind, shape=shape, **settings)
 
     def call(self, sequence: Tensor, states: Tensors, training: bool = False) -> tuple[Tensor, Tensors]:
-        """Compute one time step: the outputs, which are the new state, and the new state in a list."""
+        """Compute one time step; return the outputs and, in a list, the new state, which equals them."""
         state = states[0] if isinstance(states, list | tuple) else states
         input_mask, state_mask = super().get_dropout_mask(sequence), self.get_recurrent_dropout_mask(state)
         if training and input_mask is not None:
@@ -67,11 +67,11 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
         return outputs, [outputs] if isinstance(states, list | tuple) else outputs
 
     def activate(self, arguments: Tensors, training: bool) -> Tensor:
-        """Return the units' outputs, from two tensors, or from one in which each unit's arguments are adjacent."""
+        """Return the units' outputs, given one tensor per argument, or one with each unit's arguments adjacent."""
         raise NotImplementedError
 
     def _arguments(self, from_input: Tensor, from_state: Tensor) -> Tensors:
-        """Return the pre-activations as `activate` takes them."""
+        """Return the pre-activations in the form that `activate` takes."""
         if self.arguments == "mixed":
             mixed = from_input + from_state
             return mixed if self.bias is None else mixed + self.bias
@@ -98,7 +98,7 @@ class PairRNNCell(ArgumentsCell):
         units: Number of outputs, and size of the state.
         function: As in `PairActivation`, such as `"swiglu"`.
         arguments: `"separate"` or `"mixed"`, as in `TwoArgRNNCell`. Defaults to `"separate"`.
-        **kwargs: As for `keras.layers.SimpleRNNCell`, but no `activation`.
+        **kwargs: As for `keras.layers.SimpleRNNCell`, except `activation`.
 
     Examples:
         >>> cell = models.PairRNNCell(32, "swiglu", arguments="mixed")

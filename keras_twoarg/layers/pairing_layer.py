@@ -1,4 +1,4 @@
-"""PairingLayer: what the layers have in common that make one output of several pre-activations."""
+"""PairingLayer: the base of layers that turn several pre-activations into one output."""
 
 import keras
 from keras import ops
@@ -17,11 +17,11 @@ from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
 class PairingLayer(keras.layers.Layer):
-    """Base of layers whose units take several pre-activations: which these are, shapes, masks, and misuse.
+    """Base of layers whose units take several pre-activations: pairing, shapes, masks, and checks against misuse.
 
     Args:
         pairing: `"adjacent"` or `"halves"`, as in `TwoArgActivation`.
-        axis: The axis that holds the arguments.
+        axis: The axis of the arguments.
         **kwargs: As for every Keras layer.
     """
 
@@ -37,16 +37,16 @@ class PairingLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer, after making sure that it stands where its outputs mean what they should."""
+        """Call the layer after checking that its place in the model makes sense."""
         if self.arity > 1:
             refuse_as_activation(self)
             refuse_across_pixels(self.axis, args[0] if args else kwargs.get("inputs"))
         return super().__call__(*args, **kwargs)
 
     def tuples(self, inputs: Tensors) -> Tensor:
-        """Group inputs into argument tuples: a tensor with the shape of the units' outputs, and a last axis of arity.
+        """Group inputs into argument tuples: the shape of the units' outputs plus a last axis of arity.
 
-        Integers become numbers of the layer's compute dtype.
+        Integers are cast to the layer's compute dtype.
 
         Examples:
             >>> tuple(TwoArgActivation(axis=1).tuples(np.zeros((3, 8, 5, 6), "float32")).shape)
@@ -55,9 +55,9 @@ class PairingLayer(keras.layers.Layer):
         return self._as_floats(to_tuples(inputs, self.arity, self.pairing, self.axis))
 
     def flat_arguments(self, inputs: Tensors) -> Tensors:
-        """Return the arguments of all units one behind the other, as `ops.look_up` takes them.
+        """Return the arguments of all units, flattened as `ops.look_up` takes them.
 
-        Where first and second arguments lie apart they are vectors `(N,)`, else tuples `(N, arity)`.
+        One vector `(N,)` per argument if the inputs hold each argument contiguously, else tuples `(N, arity)`.
         """
         apart = to_arguments_apart(inputs, self.arity, self.pairing, self.axis)
         if apart is None:
@@ -65,12 +65,12 @@ class PairingLayer(keras.layers.Layer):
         return [self._as_floats(ops.reshape(argument, (-1,))) for argument in apart]
 
     def units_sizes(self, inputs: Tensors) -> Shape:
-        """Return the shape of the units' outputs, with None for what is not known yet."""
+        """Return the shape of the units' outputs, with None for unknown sizes."""
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
         return units_shape(shape, self.arity, self.axis)
 
     def in_units_shape(self, values: Tensor, inputs: Tensors) -> Tensor:
-        """Give the units' outputs, `(N,)` or `(N, 1)`, their shape."""
+        """Reshape flat outputs, `(N,)` or `(N, 1)`, to the shape of the units' outputs."""
         sizes = list(self.units_sizes(inputs))
         if sizes.count(None) > 1 or 0 in sizes:
             one = inputs[0] if isinstance(inputs, list | tuple) else inputs
@@ -81,11 +81,11 @@ class PairingLayer(keras.layers.Layer):
         return tensor if keras.backend.is_float_dtype(tensor.dtype) else ops.cast(tensor, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
-        """Return the shape of the outputs: one entry for each unit."""
+        """Return the shape of the outputs: one entry per unit."""
         return units_shape(input_shape, self.arity, self.axis)
 
     def compute_mask(self, inputs: Tensors, previous_mask: Masks = None) -> Tensor | None:
-        """Pass a mask on; of several arguments' masks, their conjunction."""
+        """Pass the mask on; several masks are combined by a logical and."""
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
         return units_mask(previous_mask, shape, self.arity, self.pairing, self.axis)
 

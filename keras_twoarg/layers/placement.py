@@ -1,7 +1,7 @@
-"""Where a layer that pairs pre-activations may stand: not as another layer's `activation`, nor across pixels.
+"""Where layers that pair pre-activations may not be used: as another layer's `activation`, and across pixels.
 
-Keras layers that take an `activation` declare as many outputs as they have units, whatever the activation makes of
-them. `Dense(6, activation=TwoArgActivation())` would say that it has 6 outputs, and have 3.
+Keras layers that take an `activation` declare one output per unit, whatever the activation returns: `Dense(6,
+activation=TwoArgActivation())` would declare 6 outputs and have 3.
 """
 
 from typing import Protocol
@@ -20,12 +20,12 @@ class _Pairing(Layer, Protocol):
 
 
 def refuse_as_activation(layer: _Pairing) -> None:
-    """Raise a ValueError if the layer is being called as the `activation` of a layer of Keras.
+    """Raise a ValueError if the layer is being called as the `activation` of a Keras layer.
 
-    Keras says nothing when a layer takes its activation; so the first call is the earliest time to tell.
+    A layer is not told when it becomes another's activation, so the first call is the earliest moment to notice.
     """
     parent = next(reversed(layers_being_called()), None)
-    while isinstance(parent, keras.layers.TimeDistributed):  # it runs its layer's `call` without calling the layer
+    while isinstance(parent, keras.layers.TimeDistributed):  # it runs its layer's `call` directly
         parent = parent.layer
     if parent is None or parent is layer or not applies_activation(parent, layer):
         return
@@ -50,8 +50,8 @@ def _remedy(parent: Layer, arity: int) -> str:
 def refuse_across_pixels(axis: int, inputs: object) -> None:
     """Raise a ValueError if the last axis of symbolic inputs holds pixels, as in channels_first images.
 
-    The nearest layer in front that has a `data_format` tells, through layers that keep the shape. Tensors outside of a
-    graph tell nothing. A list of tensors, one for each argument, pairs what lies at the same place: on any axis.
+    The data format is that of the nearest preceding layer that has one, as long as the layers in between keep the
+    shape. It is unknown for tensors outside a graph. A list with one tensor per argument needs no axis.
     """
     if not isinstance(inputs, keras.KerasTensor):
         return
@@ -64,7 +64,7 @@ def refuse_across_pixels(axis: int, inputs: object) -> None:
 
 
 def _data_format(tensor: Tensor) -> str | None:
-    """Return the data format of the images that a symbolic tensor holds, where the layers in front say it."""
+    """Return the data format of the images in a symbolic tensor if the preceding layers reveal it, else None."""
     while (source := producer(tensor)) is not None:
         if hasattr(source.operation, "data_format"):
             return str(source.operation.data_format)

@@ -11,7 +11,7 @@ from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class QuadraticNetwork(InnerNetwork):
-    """A quadratic polynomial in place of the inner network, shared like one.
+    """An inner network that is a quadratic polynomial with six learned coefficients.
 
     `phi(x1, x2) = c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`, the coefficients in the order of
     `surfaces.quadratic`.
@@ -67,10 +67,10 @@ class QuadraticNetwork(InnerNetwork):
         self._claim_share_key()
 
     def evaluate(self, tuples: Tensor, values: list[Tensor], training: bool = False) -> Tensor:
-        """Evaluate the polynomial at tuples `(N, 2)`: `(N, 1)`."""
+        """Evaluate the polynomial at tuples `(N, 2)`; returns `(N, 1)`."""
         c = ops.unstack(values[0][:, 0])
         x1, x2 = ops.unstack(tuples, axis=-1)
-        # Horner's scheme in both arguments: nothing large is kept for the backward pass.
+        # Horner's scheme in both arguments keeps nothing large for the backward pass.
         return (x1 * (c[0] * x1 + c[2] * x2 + c[3]) + x2 * (c[1] * x2 + c[4]) + c[5])[:, None]
 
     def get_config(self) -> Config:

@@ -1,4 +1,4 @@
-"""set_phi: another inner network in all places of a model."""
+"""set_phi: replace the inner network in all places of a model."""
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import places_of
@@ -13,26 +13,25 @@ from keras_twoarg.utils.types import Model
 
 
 def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | None = None) -> None:
-    """Put an inner network into all places of a model, built, loaded or compiled.
+    """Replace the inner network in all places of a model, which may be built, loaded or compiled.
 
     From then on the places share `inner` itself; a frozen place freezes it. To copy its values alone, call
     `phi.set_weights(inner.get_weights())` on the model's own phi.
 
-    A compiled model gets a new optimizer of the same settings, as the old one knows the old phi's weights: its state,
-    its count of steps, and variables excluded from weight decay start anew, as they do after `compile`. Models that
-    share layers with this one have to be compiled again.
+    A compiled model gets a new optimizer with the same settings, since the old one tracks the old phi's weights: its
+    state, its step count and the variables excluded from weight decay are reset, as after `compile`. Models that share
+    layers with this one must be compiled again.
 
     Args:
-        model: A Keras model of any kind that holds at least one `TwoArgActivation`, in blocks too.
-        inner: The new phi, of the same arity; a fresh one, one from `InnerNetwork.load`, or that of another model.
-        instead_of: Which of the model's inner networks to replace, where it has several. Defaults to `None`: the only
-            one.
+        model: A Keras model of any kind that holds at least one `TwoArgActivation`, by itself or in a block.
+        inner: The new phi, of the same arity: a fresh one, one from `InnerNetwork.load`, or another model's.
+        instead_of: The inner network to replace, required if the model has several. Defaults to `None`: the only one.
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: If the model holds no `TwoArgActivation`, or several networks and `instead_of` names none of them;
-            or if the arity does not fit, or the network was made outside of the model's `tf.distribute` strategy. Then
-            nothing has changed.
+        ValueError: If the model holds no `TwoArgActivation`, if it holds several networks and `instead_of` is none of
+            them, if the arity differs, or if the network was created outside the model's `tf.distribute` strategy. The
+            model is then unchanged.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -54,8 +53,8 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
         layer.check_inner(inner)
     if inner.built and not are_in_scope(model, inner.weights):
         raise ValueError(
-            f"The inner network {inner.name!r} was not made in the scope of the model's `tf.distribute` strategy. Make "
-            "or load it under `with model.distribute_strategy.scope():`."
+            f"The inner network {inner.name!r} was not created in the scope of the model's `tf.distribute` strategy. "
+            "Create or load it under `with model.distribute_strategy.scope():`."
         )
     with scope_of(model):
         for layer in places:

@@ -1,10 +1,10 @@
-"""One phi stays one phi, whatever Keras does to the model.
+"""Sharing: one phi stays one phi, whatever Keras does to the model.
 
-What goes wrong without this. Keras saves each layer by its config. When three activation layers hold one inner
-network, it is written three times, and a naive layer comes back with three networks: more parameters, and outputs
-that drift apart with training. `TwoArgActivation` writes the network's identity into its config, so `.keras` files,
-`pickle` and `copy.deepcopy` keep one phi. Keras has no notion of identity in `keras.models.clone_model`,
-`from_config`, `model_from_json` and legacy HDF5 files. For those:
+Keras saves each layer by its config. If three activation layers hold one inner network, it is written three times, and
+naive layers would be rebuilt with three networks: more parameters, and functions that drift apart in training.
+`TwoArgActivation` writes the network's identity into its config, so `.keras` files, `pickle` and `copy.deepcopy` keep
+one phi. `keras.models.clone_model`, `from_config`, `model_from_json` and legacy HDF5 files have no notion of identity.
+For those:
 
 >>> inner = InnerNetwork()
 >>> model = keras.Sequential([keras.Input((8,)), TwoArgActivation(inner), TwoArgActivation(inner)])
@@ -15,7 +15,7 @@ True
 ...     copy = keras.Sequential.from_config(model.get_config())
 >>> assert_shared(copy)
 
-Forgotten, there is an error where the copies meet in one graph, and elsewhere a warning when the second one is called.
+Without them, copies that meet in one graph raise an error; elsewhere there is a warning when the second one is called.
 """
 
 import warnings
@@ -35,25 +35,25 @@ from keras_twoarg.utils.types import Config, Layer, Model
 LayerWithPhi = TypeVar("LayerWithPhi")
 
 _REMEDY = (
-    "Keras rebuilds each layer by itself and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
+    "Keras rebuilds each layer separately and gives each its own copy. Use keras_twoarg.clone_model(model) instead of "
     "keras.models.clone_model, and `with keras_twoarg.sharing_scope():` around from_config, model_from_json, or "
     "load_model of an HDF5 file; around keras.layers.Bidirectional `with keras_twoarg.sharing_scope(inner):`."
 )
 
-# networks rebuilt outside any scope that a place uses, by the key of the network that they copy
+# networks rebuilt outside any scope and in use, by the key of the network that they copy
 _copies: dict[str, "WeakSet[InnerNetwork]"] = {}
 
 
 @contextmanager
 def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
-    """Rebuild layers from configs so that those that shared an inner network share one again.
+    """Context in which layers rebuilt from configs share inner networks as the original layers did.
 
-    One scope is one copy: the networks that are made in it are new, and shared among everything that is rebuilt in
-    it. A scope inside another one is part of the outer one.
+    One scope makes one copy: its networks are new, and shared by everything rebuilt in it. A scope within another one
+    is part of the outer one.
 
     Args:
-        *inner: Networks that are to be used as they are, and not copied. `keras.layers.Bidirectional` needs that, as it
-            rebuilds the layer that it is given twice, for either direction.
+        *inner: Networks to use themselves instead of copies. `keras.layers.Bidirectional` needs this, since it rebuilds
+            its layer for each direction.
 
     Examples:
         >>> model = keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)])
@@ -73,14 +73,14 @@ def sharing_scope(*inner: InnerNetwork) -> Iterator[None]:
 
 
 def clone_model(model: Model, **kwargs: object) -> Model:
-    """Do what `keras.models.clone_model` does, and keep one inner network one.
+    """Clone a model like `keras.models.clone_model`, keeping shared inner networks shared.
 
     Args:
         model: A Keras model: Sequential, functional, nested, or subclassed with a `get_config`.
         **kwargs: Passed to `keras.models.clone_model`.
 
     Returns:
-        A new model with newly initialized weights. `copy.set_weights(model.get_weights())` copies the values.
+        A model with newly initialized weights; `copy.set_weights(model.get_weights())` copies their values.
 
     Examples:
         >>> inner = InnerNetwork()
@@ -93,14 +93,14 @@ def clone_model(model: Model, **kwargs: object) -> Model:
 
 
 def assert_shared(model: Model) -> None:
-    """Raise unless all copies of each inner network in the model are one and the same object.
+    """Raise a ValueError if a model holds several copies of one inner network.
 
     Args:
         model: A Keras model or layer.
 
     Raises:
-        ValueError: If the model holds several copies of one inner network, or one layer object was added to a
-            Sequential model several times (Keras would drop the repetitions on saving).
+        ValueError: If the model holds several copies of one inner network, or a Sequential model holds one layer object
+            several times, which Keras does not save.
 
     Examples:
         >>> assert_shared(keras.Sequential([keras.Input((4,)), TwoArgActivation(), keras.layers.Dense(3)]))
@@ -153,20 +153,20 @@ def _written(value: object) -> object:
 
 
 def _inner_config(inner: InnerNetwork) -> Config:
-    """Return the inner network's config with the identity by which Keras recognizes it in a file."""
+    """Return the inner network's config with the identity by which Keras recognizes it when loading a file."""
     config = keras.saving.serialize_keras_object(inner)
-    # Keras marks only the second and later occurrences, in dicts that it has copied before: mark each one here.
+    # Keras marks only later occurrences, in dicts that it has already copied, so mark each one here.
     config["shared_object_id"] = inner.share_key
-    # Layers build the network when they are built; a config alone must not create weights.
+    # Layers build the network when they are built; its config alone must not create weights.
     config.pop("build_config", None)
     return config
 
 
 def _revive_inner(config: Config) -> InnerNetwork:
-    """Return the inner network of a config: the one already made for it, if a scope or Keras' loading knows it."""
+    """Return the inner network of a config: the existing one if the scope or Keras' loading has made it already."""
     key, networks, loaded = config["config"]["share_key"], networks_of_copy.get(), loaded_so_far()
     owner = owner_of(key)
-    # Bidirectional writes a network that it has just rebuilt into a config again, under a key that it has got by now.
+    # Bidirectional serializes a network that it has just rebuilt, which may have a new key by then.
     known = [*(loaded or ()), *(networks or {}).values()]
     if owner is not None and any(owner is one for one in known):
         return owner
@@ -174,7 +174,7 @@ def _revive_inner(config: Config) -> InnerNetwork:
         return networks[key]
     inner = keras.saving.deserialize_keras_object(config)
     if loaded is not None and networks is None:
-        return inner  # Keras is loading a file and resolves the identity itself
+        return inner  # Keras is loading a file and resolves identities itself
     if networks is not None:
         return networks.setdefault(key, inner)
     inner.copy_of = key
@@ -182,34 +182,34 @@ def _revive_inner(config: Config) -> InnerNetwork:
 
 
 def check_graph(inner: InnerNetwork, inputs: object) -> None:
-    """Raise if another copy of `inner` lies upstream of symbolic `inputs`: the graph was rebuilt un-shared.
+    """Raise a ValueError if another copy of `inner` computed symbolic `inputs`: the rebuilt graph is not shared.
 
-    Where no graph connects them, warn when the second copy is used.
+    If no graph connects the copies, warn when the second one is used.
     """
     if inner.copy_of is None:
         return
     for layer in _upstream_layers(inputs):
         if isinstance(layer, InnerNetwork) and layer is not inner and layer.copy_of == inner.copy_of:
-            raise ValueError(f"This model's layers shared one inner network, and now each has a copy. {_REMEDY}")
+            raise ValueError(f"The layers of this model shared one inner network, and now each has a copy. {_REMEDY}")
     _note_use(inner, inner.copy_of)
 
 
 def _note_use(inner: InnerNetwork, original: str) -> None:
-    """Warn if another copy of the original network is in use; forget originals whose copies are all gone."""
+    """Warn if another copy of the original network is in use; drop originals without live copies."""
     for key in [key for key, copies in _copies.items() if not copies]:
         del _copies[key]
     used = _copies.setdefault(original, WeakSet())
     if len(used) and inner not in used:
         warnings.warn(
-            "A second copy of one inner network is used that was made from a config. If both belong to one model, it "
-            f"no longer shares one phi. {_REMEDY}",
+            "A second copy of one inner network, rebuilt from a config, is in use. If both belong to one model, it no "
+            f"longer shares one phi. {_REMEDY}",
             stacklevel=3,
         )
     used.add(inner)
 
 
 def _upstream_layers(inputs: object) -> Iterator[Layer]:
-    """Yield the layers, nested ones too, that a symbolic tensor was computed by."""
+    """Yield the layers, including nested ones, that computed symbolic tensors."""
     waiting, seen = list(keras.tree.flatten(inputs)), set()
     while waiting:
         source = producer(waiting.pop())

@@ -26,41 +26,41 @@ from keras_twoarg.utils.keras_internals import (
 from keras_twoarg.utils.types import Config, Layer, Model, Shape, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
-# Of each call of a recurrent layer that is under way: the tables that were made before its loop.
+# The tables made before the loop of each recurrent layer that is being called.
 _tables_of_loops: WeakKeyDictionary[object, WeakKeyDictionary[Layer, Tensor]] = WeakKeyDictionary()
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class TwoArgActivation(PairingLayer):
-    """Activation layer whose units take several arguments, by an inner network that all of them share.
+    """Activation layer whose units apply one shared inner network to several arguments.
 
     `y[..., i] = phi(x[..., 2i], x[..., 2i + 1])`
 
-    Use one layer for each place in the model, all holding one `InnerNetwork`. The layer in front gives `arity`
-    pre-activations for each unit: `Dense(128)` in front means 64 units.
+    Use one layer for each place in the model, all holding one `InnerNetwork`. The preceding layer supplies `arity`
+    pre-activations per unit: 64 units follow a `Dense(128)`.
 
     Args:
-        inner: The `InnerNetwork` phi. It decides the arity. Defaults to a new one with two arguments.
+        inner: The `InnerNetwork` phi, which determines the arity. Defaults to a new one with two arguments.
         pairing: Which pre-activations are the arguments of unit i: `"adjacent"` for entries `2i, 2i + 1` (the
             paper's), or `"halves"` for entries `i, n + i` (the order of gated linear units). Defaults to `"adjacent"`.
-        evaluation: How phi is evaluated: `"exact"`; `"interpolated"`, by a table of phi that is made anew at each
-            step (arity 1 and 2), with as many nodes as the inner network's `table_resolution`; an `Interpolation`, with
-            nodes of its own; or `"auto"`, which interpolates from 52 units a sample on (128 samples of them have as
-            many as a table of 81 x 81 has nodes), with one argument from 1 unit on, and is exact below. It can be set
-            at any time, on a loaded or compiled model too (see `set_evaluation`), and is no part of the weights.
-            Defaults to `"auto"`.
-        axis: The axis that holds the arguments. Use `1` for channels_first images: the layer cannot tell them from
-            others. Defaults to `-1`.
+        evaluation: How phi is evaluated: `"exact"`; `"interpolated"`, in a table of phi that is recomputed at each step
+            (arity 1 or 2) and has the inner network's `table_resolution`; an `Interpolation`, for a table with other
+            nodes; or `"auto"`, which interpolates from 52 units per sample (128 samples then have as many units as a
+            table of 81 x 81 has nodes), or from 1 unit for one argument, and is exact below. It can be changed at any
+            time, also on a loaded or compiled model (see `set_evaluation`), and does not affect the weights. Defaults
+            to `"auto"`.
+        axis: The axis of the arguments. Use `1` for channels_first images, which the layer cannot recognize by itself.
+            Defaults to `-1`.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`, as for every Keras layer. Note that
-            `trainable=False` freezes the inner network, here and when it is set, and so all the places that share it;
-            set on a model that is compiled already, it takes effect when the model is compiled again.
+            `trainable=False`, here or set later, freezes the inner network and so every place that shares it. As always
+            in Keras, compile the model again after changing it.
 
-    `layer.inner = other` puts another inner network into the layer, built or not; compile a compiled model again
-    then, or use `set_phi(model, other)`, which changes all places and the optimizer.
+    `layer.inner = other` replaces the layer's inner network, also if the layer is built. A compiled model must then be
+    compiled again; `set_phi(model, other)` changes all places and the optimizer as well.
 
     Call arguments:
-        inputs: A tensor of pre-activations, or a list of `arity` tensors of one shape, one for each argument.
-        training: Whether gradients will be wanted: memory then stays flat, at the price of some recomputation.
+        inputs: A tensor of pre-activations, or a list of `arity` tensors of one shape, one per argument.
+        training: Whether gradients will be computed; some values are then recomputed to save memory.
 
     Input shape:
         `(batch, ..., arity * n)`, the width on axis `axis`, or `arity` tensors `(batch, ..., n)`
@@ -84,17 +84,16 @@ class TwoArgActivation(PairingLayer):
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: If `pairing` or `evaluation` is unknown, the axis is not a multiple of the arity, or that of the
-            batch, or tensors in a list differ in number or shape from what the arity asks for; if the layer is another
-            layer's `activation` (`Dense(6, activation=TwoArgActivation())` would have 3 outputs and declare 6: use
-            `TwoArgDense`).
+        ValueError: If `pairing` or `evaluation` is unknown, `axis` is the batch axis or its size is not a multiple of
+            the arity, a list does not hold `arity` tensors of one shape, or the layer is another layer's `activation`
+            (`Dense(6, activation=TwoArgActivation())` would have 3 outputs and declare 6: use `TwoArgDense`).
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
 
     in_loop = False
-    """Whether the layer is called at every step of a loop, in front of which a table is made: see `enter_loop`."""
+    """Whether the layer is called at every step of a loop, before which `enter_loop` makes a table."""
 
     def __init__(
         self,
@@ -115,7 +114,7 @@ class TwoArgActivation(PairingLayer):
         self.evaluation = evaluation
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; `inner` at any time, although Keras allows a built layer no other layers."""
+        """Set an attribute; `inner` can be set at any time, although Keras locks the layers within a built layer."""
         if name == "inner":
             self._set_inner(value)
         else:
@@ -135,7 +134,7 @@ class TwoArgActivation(PairingLayer):
             _trace_anew([self])
 
     def check_inner(self, inner: InnerNetwork) -> None:
-        """Raise a TypeError or ValueError if this cannot be the layer's inner network."""
+        """Raise a TypeError or ValueError unless this can be the layer's inner network."""
         if not isinstance(inner, InnerNetwork):
             raise TypeError(f"`inner` must be an InnerNetwork. Received: inner={inner!r} of type {type(inner)}")
         previous = self.inner if hasattr(self, "inner") else inner
@@ -152,7 +151,7 @@ class TwoArgActivation(PairingLayer):
 
     @property
     def evaluation(self) -> str | Interpolation:
-        """How phi is to be evaluated."""
+        """How phi is evaluated, as it was set."""
         return self._evaluation
 
     @evaluation.setter
@@ -161,14 +160,14 @@ class TwoArgActivation(PairingLayer):
             _trace_anew([self])
 
     def _change_evaluation(self, value: str | Interpolation) -> bool:
-        """Set how phi is to be evaluated, and return whether what was traced before has to be traced anew."""
+        """Set how phi is evaluated, and return whether existing traces are outdated."""
         self.check_evaluation(value)
         traced = self._was_run and value != self._evaluation
         self._evaluation = value
         return traced
 
     def check_evaluation(self, value: str | Interpolation) -> None:
-        """Raise a ValueError if phi cannot be evaluated in this way."""
+        """Raise a ValueError unless phi can be evaluated this way."""
         if not isinstance(value, Interpolation) and value not in EVALUATIONS:
             raise ValueError(
                 f"`evaluation` must be one of {EVALUATIONS} or an Interpolation. Received: evaluation={value!r}"
@@ -180,7 +179,7 @@ class TwoArgActivation(PairingLayer):
 
     @property
     def grid(self) -> Interpolation | None:
-        """The nodes of the table that phi is looked up in, decided once a place is built; None where it is exact."""
+        """The nodes of phi's table, which are settled once a place is built; None if phi is never interpolated."""
         if isinstance(self._evaluation, Interpolation):
             return self._evaluation
         exact = self._evaluation == "exact" or (self._evaluation == "auto" and not self.inner.worth_a_table)
@@ -190,7 +189,7 @@ class TwoArgActivation(PairingLayer):
 
     @property
     def evaluation_in_use(self) -> str | Interpolation:
-        """How phi is evaluated: what `"auto"` comes to, once the layer is built."""
+        """How phi is evaluated; `"auto"` is resolved once the layer is built."""
         if self._evaluation != "auto":
             return self._evaluation
         if not self.built or self.grid is None:
@@ -199,19 +198,19 @@ class TwoArgActivation(PairingLayer):
         return "interpolated" if pays else "exact"
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer, after making sure that a rebuilt graph still shares one phi."""
+        """Call the layer after checking that a rebuilt graph still shares one phi."""
         sharing.check_graph(self.inner, (args, kwargs))
         return super().__call__(*args, **kwargs)
 
     def build(self, input_shape: Shapes) -> None:
-        """Build the inner network, unless another place has done so."""
-        self.compute_output_shape(input_shape)  # raises if it does not fit
+        """Build the inner network unless another place has built it."""
+        self.compute_output_shape(input_shape)  # raises if the shape does not fit
         units = units_shape(input_shape, self.arity, self.axis)[1:]
         self._units = None if None in units else prod(size or 0 for size in units)
         self._prepare_inner()
 
     def _prepare_inner(self) -> None:
-        """Build the inner network and decide how fine its tables are, unless another place has done so."""
+        """Build the inner network and choose the resolution of its tables, unless another place has."""
         self.inner.ensure_built()
         if self.inner.table_resolution is None:
             self.inner.table_resolution = auto_evaluation.resolution(self._units, self.arity)
@@ -223,13 +222,13 @@ class TwoArgActivation(PairingLayer):
         return self._outputs(inputs, self._table(inputs, bool(training)), bool(training))
 
     def _table(self, inputs: Tensors, training: bool) -> Tensor | None:
-        """Return the table to look arguments up in, shared with other places where that is certain, or None."""
+        """Return the table to look up arguments in, shared with other places if that is safe, or None."""
         self._was_run = True
         grid, before_loop = self.grid, self._table_of_loop()
         if grid is None or before_loop is not None:
             return before_loop
         if self.evaluation_in_use == "exact" or (self.in_loop and self._evaluation == "auto"):
-            return None  # within a loop a table at every step would cost more
+            return None  # in a loop, a table at every step would cost more
         sizes = self.units_sizes(inputs)
         if self._without_table(sizes, training):
             return None
@@ -242,7 +241,7 @@ class TwoArgActivation(PairingLayer):
         return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
     def _outputs(self, inputs: Tensors, cells: Tensor | None, training: bool) -> Tensor:
-        """Evaluate phi at each unit's arguments, in a table if there is one: `(..., n)`."""
+        """Evaluate phi at each unit's arguments, `(..., n)`: by the table if there is one."""
         grid = self.grid
         if cells is not None and grid is not None:
             frozen = not self.inner.trainable_weights
@@ -255,15 +254,15 @@ class TwoArgActivation(PairingLayer):
         return ops.cast(self.in_units_shape(values, inputs), self.compute_dtype)
 
     def _without_table(self, sizes: Shape, training: bool) -> bool:
-        """Return whether to look arguments up without a table, as units of this shape are few."""
+        """Return whether so few units are evaluated at the corners of their cells, without a table."""
         if training or self.grid is None or self.evaluation_in_use == "exact":
             return False
-        if self.in_loop:  # a cell that is stepped by hand: the function of the loop's table, which is not there
+        if self.in_loop:  # a cell stepped by hand has no table, but must compute what the table of a loop would
             return self._evaluation == "auto"
         return auto_evaluation.corners_pay(sizes, self.arity, self.grid.resolution**self.arity)
 
     def enter_loop(self) -> None:
-        """Make phi's table now, if it is to be interpolated, for the calls in a loop that is about to begin."""
+        """Make phi's table, if it is interpolated, for the calls in a loop that is about to begin."""
         call, grid = call_under_way(), self.grid
         if call is not None and grid is not None:
             cells = table.make_table(uncast_values(self.inner.weights), self.inner.evaluate, grid, self.arity, False)
@@ -274,7 +273,7 @@ class TwoArgActivation(PairingLayer):
         return None if call is None else _tables_of_loops.get(call, {}).get(self)
 
     def get_config(self) -> Config:
-        """Return the constructor's arguments; the inner network with its identity."""
+        """Return the constructor's arguments, the inner network with its identity."""
         return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod
@@ -284,7 +283,7 @@ class TwoArgActivation(PairingLayer):
 
 
 def places_of(model: Model, purpose: str) -> list[TwoArgActivation]:
-    """Return the places of a model, or raise an error that says that there is nothing for a purpose."""
+    """Return the places of a model, or raise an error: there is nothing `purpose`."""
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(f"`model` must be a Keras model or layer. Received: {model!r} of type {type(model).__name__}")
     places = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation)]
@@ -294,7 +293,7 @@ def places_of(model: Model, purpose: str) -> list[TwoArgActivation]:
 
 
 def names_of(places: Sequence[TwoArgActivation]) -> dict[TwoArgActivation, str]:
-    """Return a name of its own for each place: the layer's, with a number where layers of nested models share one."""
+    """Return a unique name for each place: the layer's name, numbered if layers of nested models share it."""
     names: dict[TwoArgActivation, str] = {}
     taken = {place.name for place in places}
     for place in places:
@@ -306,20 +305,20 @@ def names_of(places: Sequence[TwoArgActivation]) -> dict[TwoArgActivation, str]:
 
 
 def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, str | Interpolation]:
-    """Set how all places of a model evaluate phi; weights and files stay the same.
+    """Set how all places of a model evaluate phi. The weights do not change.
 
     Args:
-        model: A Keras model, compiled or not. A model with a `train_step` of its own that calls other models must be
-            compiled again if it has been trained before.
+        model: A Keras model, compiled or not. If it has a custom `train_step` that calls other models and has been
+            trained, compile it again.
         evaluation: As in `TwoArgActivation`.
 
     Returns:
-        For each place, by the layer's name, the evaluation in use: what `"auto"` comes to.
+        The evaluation in use at each place, by the layer's name, with `"auto"` resolved.
 
     Raises:
-        TypeError: If `model` is no Keras model or layer.
-        ValueError: If the model holds no `TwoArgActivation`, or the evaluation is unknown or does not fit the arity.
-            Then nothing has changed.
+        TypeError: If `model` is not a Keras model or layer.
+        ValueError: If the model holds no `TwoArgActivation`, or the evaluation is unknown or does not suit the arity.
+            The model is then unchanged.
 
     Examples:
         >>> model = models.cnn((28, 28, 1), classes=10)
@@ -334,6 +333,6 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
 
 
 def _trace_anew(places: Sequence[TwoArgActivation]) -> None:
-    """Have Keras trace the models anew that hold these places."""
+    """Make Keras retrace the models that hold these places."""
     for model in models_with(places) if places else ():
         trace_anew(model)

@@ -1,4 +1,4 @@
-"""TwoArgDense: a dense layer of units with several arguments, which takes care of the width itself."""
+"""TwoArgDense: a dense layer whose units take several arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +21,16 @@ _OF_DENSE = (
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class TwoArgDense(Block, keras.layers.Layer):
-    """Dense layer whose units take several arguments: what `Dense(units, activation=...)` is for one.
+    """Dense layer whose units take several arguments, as `Dense(units, activation=...)` is for one.
 
-    `y = phi(x W1 + b1, x W2 + b2)`, computed as `Dense(arity * units)` and a `TwoArgActivation` behind it, which are
-    the attributes `dense` and `place`.
+    `y = phi(x W1 + b1, x W2 + b2)`, computed by a `Dense(arity * units)` and a `TwoArgActivation`, which are the
+    attributes `dense` and `place`.
 
     Args:
         units: Number of outputs. The kernel has `arity * units` columns.
-        inner: The `InnerNetwork` phi, which decides the arity; or a list of them, for equal blocks of units (see
+        inner: The `InnerNetwork` phi, which determines the arity; or a list of them, one per equal block of units (see
             `CellTypes`). Defaults to a new one with two arguments.
-        pairing: Which columns belong to a unit, as in `TwoArgActivation`. Defaults to `"adjacent"`.
+        pairing: Which columns belong to which unit, as in `TwoArgActivation`. Defaults to `"adjacent"`.
         evaluation: As in `TwoArgActivation`. Defaults to `"auto"`.
         use_bias: As in `keras.layers.Dense`. Defaults to `True`.
         kernel_initializer: Initializer of the kernel. Defaults to `"glorot_uniform"`.
@@ -59,7 +59,7 @@ class TwoArgDense(Block, keras.layers.Layer):
         >>> model.count_params() == (784 + 1) * 128 + (64 + 1) * 128 + (64 + 1) * 10 + phi.count_params()
         True
 
-        Phi with a learning rate of its own (Keras 3.15 or later):
+        A separate learning rate for phi (Keras 3.15 or later):
 
         >>> slow = keras.optimizers.Adam(1e-4)
         >>> rates = keras.optimizers.OptimizerMap(keras.optimizers.Adam(1e-3))
@@ -67,13 +67,13 @@ class TwoArgDense(Block, keras.layers.Layer):
         ...     rates[weight.path] = slow
         >>> model.compile(keras.optimizers.MultiOptimizer(rates), "mse")
 
-        Weight decay, but not of phi, whose weights the built model has:
+        Weight decay for all weights except phi's, which exist once the model is built:
 
         >>> optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
         >>> optimizer.exclude_from_weight_decay(var_list=phi.weights)
         >>> model.compile(optimizer, "mse")
 
-        Phi frozen, from the next `compile` on; and in a network for another task:
+        A frozen phi, and a copy of it in a model for another task:
 
         >>> phi.trainable = False
         >>> model.compile("adam", "mse")
@@ -82,8 +82,8 @@ class TwoArgDense(Block, keras.layers.Layer):
 
     Raises:
         TypeError: If `inner` is neither an `InnerNetwork` nor a list of them.
-        ValueError: If `units` is not a positive integer, or no multiple of the number of cell types; for the others as
-            in `TwoArgActivation` and `keras.layers.Dense`.
+        ValueError: If `units` is not a positive integer or not a multiple of the number of cell types, or another
+            argument is invalid as in `TwoArgActivation` or `keras.layers.Dense`.
     """
 
     def __init__(
@@ -121,25 +121,25 @@ class TwoArgDense(Block, keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
     def build(self, input_shape: Shape) -> None:
-        """Create the kernel, the biases, and phi, unless another place has done so."""
+        """Create the kernel and the biases, and phi unless another place has created it."""
         self.dense.build(input_shape)
         self.place.build((*input_shape[:-1], self.dense.units))
         self.input_spec = self.dense.input_spec
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Apply the kernel, and phi to each unit's arguments."""
+        """Compute the pre-activations and apply phi to each unit's arguments."""
         return self.place(self.dense(inputs), training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of the outputs: `units` in place of the features."""
+        """Return the shape of the outputs, `(batch, ..., units)`."""
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> Config:
-        """Return the constructor's arguments; the inner network with its identity."""
+        """Return the constructor's arguments, the inner network with its identity."""
         dense = self.dense.get_config()
         own = {key: dense[key] for key in _OF_DENSE}
         quantized = getattr(self.dense, "quantization_mode", None) is not None
-        if quantized or getattr(self.dense, "lora_enabled", False):  # what was done to this one layer
+        if quantized or getattr(self.dense, "lora_enabled", False):  # changes of this one layer that no argument holds
             own["dense"] = keras.saving.serialize_keras_object(self.dense)
         return {
             **super().get_config(),

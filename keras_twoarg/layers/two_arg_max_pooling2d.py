@@ -1,4 +1,4 @@
-"""TwoArgMaxPooling2D: a TwoArgActivation and the max-pooling behind it in one layer, at a smaller price."""
+"""TwoArgMaxPooling2D: a TwoArgActivation and max-pooling as one layer, which is faster."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class TwoArgMaxPooling2D(TwoArgActivation):
-    """`TwoArgActivation` and `keras.layers.MaxPooling2D` behind it as one layer, the same to within rounding.
+    """`TwoArgActivation` followed by `keras.layers.MaxPooling2D`, as one layer.
 
-    With an interpolated phi on TensorFlow and torch a training step computes gradients for the largest output of each
-    window alone: on TensorFlow the paper's CNN then takes an eighth less time for a step, and a quarter less memory.
-    Elsewhere it does one after the other.
+    The outputs equal those of the two layers to within rounding. With an interpolated phi on TensorFlow and torch, a
+    training step computes gradients only for the largest output of each window: on TensorFlow a step of the paper's CNN
+    takes an eighth less time and a quarter less memory. Otherwise the layer computes one after the other.
 
     Args:
         inner: As in `TwoArgActivation`.
-        pool_size: Rows and columns of a window, one integer for both, or two. Windows do not overlap, and what is left
-            over at the border is dropped, as with `padding="valid"`. Defaults to `2`.
-        axis: The axis of the channels: `-1`, or `1` for channels_first images. Defaults to `None`: as
-            `keras.config.image_data_format()` says when the layer is made, like Keras' convolutions.
+        pool_size: Rows and columns of a window, one integer for both, or two. Windows do not overlap, and incomplete
+            windows at the border are dropped, as with `padding="valid"`. Defaults to `2`.
+        axis: The axis of the channels: `-1`, or `1` for channels_first images. Defaults to `None`: that of
+            `keras.config.image_data_format()` when the layer is created, as for Keras' convolutions.
         **kwargs: `pairing`, `evaluation` and others, as for `TwoArgActivation`.
 
     Input shape:
@@ -50,8 +50,8 @@ class TwoArgMaxPooling2D(TwoArgActivation):
 
     Raises:
         TypeError: If `inner` is not an `InnerNetwork`.
-        ValueError: As for `TwoArgActivation`; if `pool_size` is not one or two positive integers, `axis` not that of
-            channels, or the inputs are no images.
+        ValueError: As for `TwoArgActivation`, or if `pool_size` is not one or two positive integers, `axis` is not a
+            channel axis, or the inputs are not images.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         self.supports_masking = False
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
-        """Apply phi to each unit's arguments, and take the largest output of each window."""
+        """Apply phi to each unit's arguments and max-pool the outputs."""
         if training:
             ownership.note_training(self.inner, self)
         cells, sizes = self._table(inputs, bool(training)), self.units_sizes(inputs)
@@ -83,14 +83,14 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         return ops.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shapes) -> Shape:
-        """Return the shape of the outputs: one entry for each window and unit."""
+        """Return the shape of the outputs: one entry per window and unit."""
         return pooled_shape(super().compute_output_shape(input_shape), self.pool_size, self.axis)
 
     def get_config(self) -> Config:
-        """Return the constructor's arguments; the inner network with its identity."""
+        """Return the constructor's arguments, the inner network with its identity."""
         return {**super().get_config(), "pool_size": list(self.pool_size)}
 
     @classmethod
     def from_config(cls, config: Config) -> "TwoArgMaxPooling2D":
-        """Rebuild a layer; one of a file without `axis` is channels-last, whatever Keras is set to."""
+        """Rebuild a layer; configs without `axis` are channels-last, whatever Keras is set to."""
         return super().from_config({"axis": -1, **config})

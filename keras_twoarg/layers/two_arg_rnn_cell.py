@@ -1,4 +1,4 @@
-"""TwoArgRNNCell: a recurrent cell whose units take what comes in and what was before as two arguments."""
+"""TwoArgRNNCell: a recurrent cell whose units take the input and the state as two arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,35 +15,35 @@ from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 class TwoArgRNNCell(Block, ArgumentsCell):
-    """Cell for `keras.layers.RNN` whose units take several arguments, `SimpleRNNCell` otherwise.
+    """Cell for `keras.layers.RNN` like `SimpleRNNCell`, whose units take several arguments.
 
-    With `arguments="separate"` the first (basal) argument is the input's projection and the second (apical) that of the
-    state; with `"mixed"` every argument has a projection of both:
+    With `arguments="separate"` the first (basal) argument is a projection of the input and the second (apical) one of
+    the state; with `"mixed"` every argument is a projection of both:
 
         separate    h' = phi(x W + b1, h U + b2)
         mixed       h' = phi(x W1 + h U1 + b1, x W2 + h U2 + b2)
 
-    Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells are those of `keras.layers.RNN`.
-    `keras.layers.Bidirectional` rebuilds the layer that it is given: use `with sharing_scope(inner):` around it.
+    Masks, `stateful`, `unroll`, `go_backwards`, `return_state` and stacked cells work as in `keras.layers.RNN`.
+    `keras.layers.Bidirectional` rebuilds its layer: use it within `with sharing_scope(inner):`.
 
-    On text a smooth phi that starts as a product, `InnerNetwork(activation="silu")` fitted to
-    `analysis.surfaces.product`, did better than a new one, and as well as `PairRNNCell(units, "product")`, which takes
-    less time (docs/where-phi-pays.md).
+    On text, a smooth phi that starts as a product (`InnerNetwork(activation="silu")` fitted to
+    `analysis.surfaces.product`) did better than a new one, and as well as the faster `PairRNNCell(units, "product")`
+    (docs/where-phi-pays.md).
 
     Args:
         units: Number of outputs, and size of the state.
-        inner: The `InnerNetwork` phi; or a list of them, for equal blocks of units (see `CellTypes`). Two arguments if
-            they are separate. Defaults to a new one with two arguments.
+        inner: The `InnerNetwork` phi; or a list of them, one per equal block of units (see `CellTypes`). Separate
+            arguments need an arity of 2. Defaults to a new one with two arguments.
         arguments: `"separate"` or `"mixed"`. Defaults to `"separate"`.
-        evaluation: As in `TwoArgActivation`, with a table that is made once before the loop over time steps; `"auto"`
+        evaluation: As in `TwoArgActivation`, with one table made before the loop over time steps; `"auto"`
             interpolates. Defaults to `"auto"`.
-        use_bias: Whether every argument has a bias. Defaults to `True`.
+        use_bias: Whether each argument has a bias. Defaults to `True`.
         kernel_initializer: Initializer of the input's kernel. Defaults to `"glorot_uniform"`.
         recurrent_initializer: Initializer of the state's kernel. Defaults to `"orthogonal"`.
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
-        dropout: Share of the inputs that is dropped, the same at all time steps. Defaults to `0.0`.
-        recurrent_dropout: Share of the state that is dropped, the same at all time steps. Defaults to `0.0`.
-        seed: Seed of dropout. Defaults to `None`.
+        dropout: Fraction of the inputs to drop, with one mask for all time steps. Defaults to `0.0`.
+        recurrent_dropout: Fraction of the state to drop, with one mask for all time steps. Defaults to `0.0`.
+        seed: Random seed of the dropout masks. Defaults to `None`.
         **kwargs: `kernel_regularizer`, `recurrent_regularizer`, `bias_regularizer`, the constraints of the same names,
             `name`, `dtype` and `trainable`, as for `keras.layers.SimpleRNNCell`; `trainable=False` freezes phi too.
 
@@ -65,8 +65,8 @@ class TwoArgRNNCell(Block, ArgumentsCell):
 
     Raises:
         TypeError: If `inner` is neither an `InnerNetwork` nor a list of them.
-        ValueError: If `units` is not a positive integer, `arguments` is unknown, separate arguments are not two, or a
-            rate of dropout is not in [0, 1).
+        ValueError: If `units` is not a positive integer, `arguments` is unknown, the arity is not 2 for separate
+            arguments, or a dropout rate is not in [0, 1).
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class TwoArgRNNCell(Block, ArgumentsCell):
         self.place = place_for(inner, evaluation=evaluation, name=self.name, **settings)
         if arguments == "separate" and self.arity != 2:
             raise ValueError(
-                "Separate arguments are two, of the input and of the state. Use an inner network of arity 2, or "
+                "Separate arguments are two: one of the input, one of the state. Use an inner network of arity 2, or "
                 f"arguments='mixed'. Received: arity={self.arity}"
             )
         for place in self.places:
             place.in_loop = True
 
     def build(self, input_shape: Shape) -> None:
-        """Create the kernels, the biases, and phi, unless another place has done so."""
+        """Create the kernels and the biases, and phi unless another place has created it."""
         super().build(input_shape)
         shape, mixed = (input_shape[0], self.units), (input_shape[0], self.arity * self.units)
         self.place.build([shape, shape] if self.arguments == "separate" else mixed)
@@ -118,13 +118,13 @@ class TwoArgRNNCell(Block, ArgumentsCell):
         return self.place(arguments, training=training)
 
     def get_dropout_mask(self, step_input: Tensor) -> Tensor | None:
-        """Return the mask of the inputs. Keras asks for it before the loop: the time to make phi's table as well."""
+        """Return the mask of the inputs. Keras asks for it before the loop, which is when phi's table must be made."""
         for place in self.places:
             place.enter_loop()
         return super().get_dropout_mask(step_input)
 
     def get_config(self) -> Config:
-        """Return the constructor's arguments; the inner network with its identity."""
+        """Return the constructor's arguments, the inner network with its identity."""
         return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
 
     @classmethod

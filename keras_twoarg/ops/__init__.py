@@ -1,1 +1,1 @@
-"""How phi is computed: functions on tensors, and one place for what differs between backends."""
+"""How phi is computed: functions on tensors, and all differences between backends."""

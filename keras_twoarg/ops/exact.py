@@ -1,11 +1,11 @@
 """Exact evaluation: every argument tuple goes through the inner network.
 
-The hidden layers of phi are 64 times wider than its output, so keeping them for the backward pass costs about
-1 kB for each tuple: a few layers of a convolutional network need gigabytes. In training the tuples therefore
-pass in chunks, and the backward pass computes each chunk's hidden values again. A chunk stays in the processor's
-cache, which pays for the second computation.
+The hidden layers of phi are 64 times wider than its output, so keeping them for the backward pass takes about 1 kB per
+tuple: gigabytes for a few layers of a convolutional network. In training the tuples are therefore processed in chunks,
+and the backward pass recomputes each chunk's hidden values. A chunk stays in the processor's cache, which makes up for
+the second computation.
 
-In inference phi is three matrix products without loops or compiled regions, so that every exporter can read it.
+In inference phi is three matrix products without loops or compiled regions, which every exporter can handle.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Shape, Tensor
 
 CHUNK = 8192
-"""Argument tuples that are evaluated at a time in training: 2 MB for each hidden layer of 64 units."""
+"""Argument tuples evaluated at a time in training: 2 MB for each hidden layer of 64 units."""
 
 
 def evaluate(tuples: Tensor, weights: list[Tensor], activation: Callable[[Tensor], Tensor], training: bool) -> Tensor:
@@ -28,7 +28,7 @@ def evaluate(tuples: Tensor, weights: list[Tensor], activation: Callable[[Tensor
         tuples: Tensor of shape `(N, arity)`.
         weights: Values of the inner network's kernels and biases, layer by layer.
         activation: The hidden layers' activation function.
-        training: Whether gradients will be wanted. Then memory does not grow with the hidden layers.
+        training: Whether gradients will be computed. Memory then does not grow with the hidden layers.
 
     Returns:
         A tensor of shape `(N, 1)`.
@@ -51,7 +51,7 @@ def _phi(activation: Callable[[Tensor], Tensor]) -> Function:
 def _split(rows: Tensor) -> Tensor:
     """Cut rows into chunks of equal size, padded with zeros: (N, d) -> (chunks, size, d)."""
     number, width = ops.shape(rows)
-    chunks = number // CHUNK + 1  # at least one, also for an empty batch
+    chunks = number // CHUNK + 1  # at least one, even for an empty batch
     size = (number + chunks - 1) // chunks
     padded = ops.pad(rows, [[0, chunks * size - number], [0, 0]])
     return ops.reshape(padded, (chunks, size, width))
@@ -92,7 +92,7 @@ def _tensorflow_map(activation: Callable[[Tensor], Tensor], training: bool) -> F
 
     @lru_cache(maxsize=32)
     def traced(many: bool, dtype: object, sizes: tuple[Shape, ...]) -> Function:
-        """Return one function for each architecture, whose trace generalizes over batches."""
+        """Return one function per architecture, with one trace for all batch sizes."""
         signature = [tf.TensorSpec([None, sizes[0][0]], dtype), *(tf.TensorSpec(size, dtype) for size in sizes)]
         if many:
             return with_gradient(in_chunks, signature)
@@ -101,8 +101,8 @@ def _tensorflow_map(activation: Callable[[Tensor], Tensor], training: bool) -> F
     def evaluate_phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         weights = tuple(map(tf.convert_to_tensor, weights))
         many = training and (tuples.shape[0] is None or tuples.shape[0] > CHUNK)
-        # While another function is traced, for fit, predict or an export, the operations go into its graph as they are:
-        # its shapes are known there, and an export can be read by anything.
+        # While another function is being traced, for fit, predict or an export, put the plain operations into its
+        # graph: shapes are known there, and every exporter can read them.
         if not many and not tf.executing_eagerly():
             return phi(tuples, *weights)
         return traced(many, tuples.dtype, tuple(tuple(weight.shape) for weight in weights))(tuples, *weights)

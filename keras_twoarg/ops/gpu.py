@@ -1,7 +1,7 @@
-"""What is done otherwise on a GPU, where many threads add into one small table at a time. Not measured on one yet.
+"""What differs on a GPU, where many threads add into one small table at once. Not measured on one yet.
 
-There XLA adds real numbers by the device's own atomic operations, but complex ones in a loop of compare-and-swap; and
-threads that add to the same cell wait for one another. So sums are real there, and go into private copies of the table.
+There XLA adds real numbers with native atomic operations but complex ones with a compare-and-swap loop, and threads
+that add to the same cell wait for each other. So sums are real there, and go to private copies of the table.
 """
 
 import warnings
@@ -13,9 +13,9 @@ import keras
 from keras_twoarg.utils.types import Tensor
 
 COPIES = 16
-"""Private copies of a table: pair i is looked up in, and adds to, copy i modulo 16."""
+"""Private copies of a table: pair i reads from and adds to copy i modulo 16."""
 _SLOW = ((0, 10, 2), (0, 11, 0))
-"""The first and the last version of jaxlib that adds by compare-and-swap into small tables of real numbers too
+"""The first and the last version of jaxlib that also adds real numbers into small tables by compare-and-swap
 (jax-ml/jax#38806)."""
 
 
@@ -32,7 +32,7 @@ def on_gpu() -> bool:
         if there:
             warn_of_slow_sums(metadata.version("jaxlib"))
         return there
-    return False  # torch looks up and adds by operations of its own
+    return False  # torch has operations of its own
 
 
 def adds_slowly(jaxlib: str) -> bool:
@@ -53,6 +53,6 @@ def warn_of_slow_sums(jaxlib: str) -> None:
 
 
 def in_private_copies(rows: Tensor, cells: int) -> Tensor:
-    """Return each pair's row in a table of `COPIES` times as many cells, the copies one below the other."""
+    """Return each pair's row in a stack of `COPIES` copies of a table."""
     copy = keras.ops.arange(keras.ops.shape(rows)[0], dtype="int32") % COPIES
     return rows + copy * cells

@@ -1,13 +1,13 @@
-"""The look-up on torch, by its own `grid_sample`: one operation for what takes some twenty.
+"""The look-up on torch by its native `grid_sample`, which replaces some twenty operations.
 
-`grid_sample` knows the table's nodes alone. Pairs beyond them, which are few, are looked up as elsewhere, so that the
-border cells extrapolate linearly. Its gradient cannot be differentiated; where that is wanted, the portable look-up is.
+`grid_sample` knows only the table's nodes. The few pairs beyond them use the portable look-up, which extrapolates the
+border cells linearly. So do gradients of gradients, since that of `grid_sample` cannot be differentiated.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import torch  # this module is imported on torch alone
+import torch  # this module is imported only on torch
 
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import look_up
@@ -18,17 +18,17 @@ _forward, _backward = torch.ops.aten.grid_sampler_2d, torch.ops.aten.grid_sample
 
 
 def applies(tuples: torch.Tensor) -> bool:
-    """Return whether tuples are looked up in this way: pairs on a CPU, in nothing compiled, exported or transformed.
+    """Return whether tuples are looked up this way: pairs on a CPU, in eager code that `torch.func` does not transform.
 
     `torch.func` transforms the portable look-up.
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch_is_transforming()
-    # `len` last: in what is traced it would fix the number of tuples.
+    # `len` last: while tracing, it would fix the number of tuples.
     return tuples.shape[-1] == 2 and tuples.device.type == "cpu" and not traced and len(tuples) > 0
 
 
 def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:
-    """Do the same as `look_up.look_up`, for two arguments."""
+    """Look up pairs like `look_up.look_up`."""
     values: torch.Tensor = _Sample.apply(tuples, cells, grid)
     return values
 
@@ -49,7 +49,7 @@ class _Sample(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         tuples, cells, image, positions, outside = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():  # these gradients will be differentiated
+        if torch.is_grad_enabled():  # the gradients will be differentiated
             return (*_portable_gradients(tuples, cells, ctx.grid, upstream, wanted, create_graph=True), None)
         within = upstream.index_fill(0, outside, 0.0) if len(outside) else upstream
         by_image, by_positions = _backward(within[None, None, None], image, positions, *_MODES, [wanted[1], True])
@@ -64,7 +64,7 @@ class _Sample(torch.autograd.Function):
 
 
 def _positions(tuples: torch.Tensor, grid: Interpolation) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pairs as `grid_sample` wants them, within [-1, 1], and the indices of those that were outside."""
+    """Return pairs scaled to [-1, 1] for `grid_sample`, and the indices of those that were outside."""
     positions = tuples / grid.extent
     low, high = positions.aminmax()
     if -1 <= low and high <= 1:  # false for NaN
@@ -75,12 +75,12 @@ def _positions(tuples: torch.Tensor, grid: Interpolation) -> tuple[torch.Tensor,
 
 
 def _image(cells: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Return phi at the nodes as `grid_sample` wants it, `(1, 1, second argument, first argument)`."""
+    """Return phi at the nodes as an image for `grid_sample`, `(1, 1, second argument, first argument)`."""
     return cells[:, 0].reshape(resolution + 1, resolution + 1)[1:, 1:].T[None, None]
 
 
 def _by_cells(by_nodes: torch.Tensor) -> torch.Tensor:
-    """Return the gradient to the cells from that to the nodes: the transpose of what `_image` does."""
+    """Return the gradient with respect to the cells, given that for the nodes: the transpose of `_image`."""
     size = len(by_nodes) + 1
     by_cells = by_nodes.new_zeros(size, size, 4)
     by_cells[1:, 1:, 0] = by_nodes
@@ -95,7 +95,7 @@ def _portable_gradients(
     wanted: Sequence[bool],
     create_graph: bool = False,
 ) -> list[torch.Tensor | None]:
-    """Return the gradients to tuples and cells, None where none is wanted."""
+    """Return the gradients with respect to tuples and cells, or None where it is not wanted."""
     with torch.enable_grad():
         values = look_up(tuples, cells, grid)
         to = [each for each, want in zip((tuples, cells), wanted, strict=True) if want]

@@ -1,4 +1,4 @@
-"""Settings of interpolated evaluation: where the nodes of a table of phi lie."""
+"""Settings of interpolated evaluation: the nodes of a table of phi."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from keras_twoarg.utils.types import ArrayLike
 
 
 def check_resolution(name: str, nodes: object) -> None:
-    """Raise a ValueError, with the argument's name, unless a table can have so many nodes along each argument."""
-    # Cells, one more than nodes along each argument, are counted in float32, which has all integers up to 4096 squared.
+    """Raise a ValueError that names the argument unless a table can have this many nodes along each argument."""
+    # Cells, one more than nodes along each argument, are numbered in float32, which is exact up to 4096 squared.
     if not isinstance(nodes, int) or not 2 <= nodes <= 4095:
         raise ValueError(f"`{name}` must be an integer from 2 to 4095. Received: {name}={nodes!r}")
 
@@ -19,7 +19,7 @@ class Interpolation:
     """Settings of interpolated evaluation.
 
     Attributes:
-        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: behind a LayerNorm nearly all
+        extent: The nodes lie on [-extent, extent] along each argument. Defaults to `5.0`: after a LayerNorm nearly all
             pre-activations fall inside.
         resolution: Nodes along each argument. Defaults to `81`: a step of 0.125.
 
@@ -44,7 +44,7 @@ class Interpolation:
 
     @classmethod
     def from_data(cls, tuples: ArrayLike, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
-        """Return settings whose grid covers a share of argument tuples, as from `analysis.pre_activations`.
+        """Return settings whose grid covers a fraction `mass` of argument tuples, as from `analysis.pre_activations`.
 
         Examples:
             >>> Interpolation.from_data(np.array([[0.5, -2.0], [1.0, 1.5]]), mass=1.0).extent
@@ -58,5 +58,5 @@ class Interpolation:
         return np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
 
     def cells(self, arity: int) -> int:
-        """Return the number of all cells, those beyond the grid included."""
+        """Return the number of cells, including those beyond the grid."""
         return int((self.resolution + 1) ** arity)

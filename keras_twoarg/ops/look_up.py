@@ -1,8 +1,8 @@
-"""Looking tuples up in a table, in portable operations: one function, as each runtime computes it fastest.
+"""The look-up in a table, in portable operations: one function, written for each runtime as it is fastest there.
 
-What it computes is written down in `table`, which makes tables and has their gradients. Where a table is constant,
-in exports, these are all there is. Arguments are tuples `(N, arity)`, or `arity` vectors `(N,)` where first and second
-arguments lie apart in memory: to put them side by side first would be one more pass over all of them.
+`table` defines what it computes, makes tables and has their gradients. Exports, whose tables are constant, need only
+this module. Arguments are tuples `(N, arity)`, or `arity` vectors `(N,)` if first and second arguments are separate in
+memory: interleaving them would take one more pass over all of them.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Tensor, Tensors
 
 PART, MANY = 65_536, 1_000_000
-"""How many tuples a part has, so that it stays in a core's cache, and from how many on there are parts."""
+"""Tuples per part, which fit into a core's cache, and the number of tuples from which on they are split into parts."""
 _AT_ONCE = 16
 
 
 def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Evaluate the piecewise function: arguments and `(cells, 2 ** arity)` to `(N,)`, in few portable operations.
+    """Evaluate the piecewise polynomial at arguments, given cells `(cells, 2 ** arity)`; returns `(N,)`.
 
-    They gather rows of the table, which compilers do faster than gathering numbers one by one.
+    It gathers rows of the table, which compilers do faster than gathering single numbers.
     """
     row, positions = row_and_positions(vectors(arguments), grid)
     return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
@@ -32,13 +32,13 @@ def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
 def vectors(arguments: Tensors) -> list[Tensor]:
     """Return arguments as vectors `(N,)`.
 
-    Tuples are split at once: where operations run one by one, strided slices cost most.
+    Tuples are split first: without a compiler, strided slices are the most expensive operations.
     """
     return list(arguments if isinstance(arguments, list | tuple) else ops.unstack(arguments, axis=-1))
 
 
 def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
-    """Return each tuple's cell, `(N,)`, and for each argument the position in it, in few portable operations."""
+    """Return each tuple's cell, `(N,)`, and its position in the cell along each argument."""
     rows, positions = [], []
     for argument in arguments:
         scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)  # the first cell lies before the grid
@@ -46,21 +46,21 @@ def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple
         positions.append(scaled - cell)
         rows.append(cell)
     row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
-    # Clamped once more, for what NaN becomes.
+    # Clamped again, since NaN may become any integer.
     return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
 
 
 def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up` part by part, in TensorFlow's portable operations.
+    """Look up like `look_up`, part by part, in portable TensorFlow operations.
 
-    Each of some twenty operations reads and writes all tuples. Of millions, whole, they go through memory that Linux
-    clears first; of a part they stay in the cache. Parts are computed side by side.
+    Each of some twenty operations reads and writes all tuples. Millions of them go through memory that Linux clears
+    first; a part stays in the cache. Parts run in parallel.
     """
     import tensorflow as tf
 
     apart = isinstance(arguments, list | tuple)
     number = tf.shape(arguments[0] if apart else arguments)[0]
-    cells = tf.convert_to_tensor(cells)  # of a variable some runtimes read no rows by `gather_nd`
+    cells = tf.convert_to_tensor(cells)  # some runtimes cannot `gather_nd` from a variable
 
     def in_parts() -> Tensor:
         parts = number // PART
@@ -82,7 +82,7 @@ def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> 
 
 
 def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up` where transposing is cheap, and strided access and integers are dear, as in LiteRT."""
+    """Look up like `look_up` where transposing is cheap but strided access and integers are not, as in LiteRT."""
     rows, positions = [], []
     apart = isinstance(arguments, list | tuple)
     for argument in arguments if apart else ops.unstack(ops.transpose(arguments), axis=0):
@@ -96,21 +96,21 @@ def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -
 
 
 def look_up_by_numbers(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do the same as `look_up`, but fetch a cell's coefficients one by one."""
+    """Look up like `look_up`, but fetch a cell's coefficients one by one."""
     row, positions = row_and_positions(vectors(arguments), grid)
     return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
 
 
 def _fetch(values: Tensor, rows: Tensor) -> Tensor:
-    """Return `values[rows]`, where all rows are there.
+    """Return `values[rows]` for rows that are known to exist.
 
-    `ops.take` looks for others: negative ones on TensorFlow and torch, in several operations; any on JAX, in a pass
-    over all values.
+    `ops.take` checks them: for negative rows on TensorFlow and torch, in several operations; for all invalid rows on
+    JAX, in a pass over all values.
     """
     if keras.backend.backend() == "jax":
         from jax import numpy as jnp
 
-        if on_gpu():  # so that what is differentiated adds to the copies
+        if on_gpu():  # so that gradients add to the copies
             rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
         return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
     if keras.backend.backend() == "torch":
@@ -125,7 +125,7 @@ def _fetch(values: Tensor, rows: Tensor) -> Tensor:
 
 
 def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
-    """Evaluate a cell's polynomial at positions in it."""
+    """Evaluate the polynomials of cells at positions in them."""
     if len(position) == 1:
         return coefficients[0] + position[0] * coefficients[1]
     (c0, c1, c2, twist), (f1, f2) = coefficients, position

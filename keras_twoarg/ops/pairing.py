@@ -1,6 +1,6 @@
-"""How a tensor of pre-activations becomes argument tuples.
+"""Pairing: how a tensor of pre-activations becomes argument tuples.
 
-A unit of arity a reads a entries of one axis, the last one unless said otherwise. Which ones is the *pairing*:
+A unit of arity a reads a entries of one axis, by default the last. The *pairing* says which:
 
 * `"adjacent"`: unit i reads entries a*i, ..., a*i + a - 1 (Yoon et al., arXiv 2110.06871).
 * `"halves"`: unit i reads entries i, n + i, ..., (a - 1)*n + i, the order of gated linear units.
@@ -18,7 +18,7 @@ from keras_twoarg.utils.types import Shape, Shapes, Tensor, Tensors
 PAIRINGS = ("adjacent", "halves")
 
 Masks: TypeAlias = Tensor | Sequence[Tensor | None] | None
-"""The mask of a layer's input, or the masks of its several inputs; None where all counts."""
+"""The mask of a layer's input, or the masks of its inputs; None where nothing is masked."""
 
 
 def check_pairing(pairing: str) -> str:
@@ -39,7 +39,7 @@ def check_axis(axis: int) -> int:
 
 
 def positive_axis(axis: int, rank: int) -> int:
-    """Return an axis of a tensor with `rank` axes counted from the front, or raise a ValueError that says why not."""
+    """Return an axis of a tensor with `rank` axes as a positive number, or raise a ValueError."""
     counted = axis + rank if axis < 0 else axis
     if not 0 < counted < rank:
         raise ValueError(
@@ -50,7 +50,7 @@ def positive_axis(axis: int, rank: int) -> int:
 
 
 def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
-    """Return the number of units that a tensor of pre-activations with this shape feeds."""
+    """Return the number of units for a tensor of pre-activations with this shape."""
     if len(shape) < 2:
         raise ValueError(
             "Pre-activations need a batch axis and a last axis that holds the arguments, "
@@ -71,7 +71,7 @@ def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
 
 
 def units_shape(shape: Shapes, arity: int, axis: int = -1) -> Shape:
-    """Return the shape of the units' outputs, from the shape of one tensor or the shapes of several."""
+    """Return the shape of the units' outputs, given the shape of one tensor or the shapes of several."""
     if len(shape) == 0 or not isinstance(shape[0], list | tuple):
         units = unit_count(shape, arity, axis)
         counted = positive_axis(axis, len(shape))
@@ -88,8 +88,8 @@ def units_shape(shape: Shapes, arity: int, axis: int = -1) -> Shape:
 def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
     """Group pre-activations into argument tuples: (..., arity * n), or a list of (..., n), -> (..., n, arity).
 
-    With another axis than the last, that axis holds the units of the result, and the tuples are last as ever:
-    (batch, arity * n, height, width) -> (batch, n, height, width, arity) for `axis=1`.
+    For another axis than the last, that axis holds the units of the result, and tuples are still last: (batch, arity *
+    n, height, width) -> (batch, n, height, width, arity) for `axis=1`.
     """
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
@@ -104,19 +104,19 @@ def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:
 
 
 def _moved_last(x: Tensor, axis: int) -> Tensor:
-    """Move an axis to the end, as `ops.moveaxis` does, which torch's `vmap` does not know."""
+    """Move an axis to the end; torch's `vmap` does not support `ops.moveaxis`."""
     return ops.transpose(x, [other for other in range(len(x.shape)) if other != axis] + [axis])
 
 
 def _sizes(x: Tensor) -> Sequence[Any]:
-    """Return a tensor's sizes, -1 for a single unknown one, mostly the batch: an export need not find that out."""
+    """Return a tensor's sizes, with -1 for a single unknown one, which spares exports an operation."""
     if sum(size is None for size in x.shape) != 1 or 0 in x.shape:
         return ops.shape(x)
     return [-1 if size is None else size for size in x.shape]
 
 
 def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor] | None:
-    """Take pre-activations apart, `arity` times (..., n), if that reads each argument in whole runs; else None."""
+    """Split pre-activations into `arity` tensors (..., n) if each argument is contiguous; else return None."""
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
         return list(x)
@@ -126,10 +126,10 @@ def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int = -1) -> 
 
 
 def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor]:
-    """Take pre-activations apart into the first arguments of all units, the second ones, ...: `arity` times (..., n).
+    """Split pre-activations into `arity` tensors (..., n): the first arguments of all units, the second ones, ...
 
-    Of images the units come first, (batch, n, height, width): there a unit's arguments are whole planes, which are read
-    at once, and ONNX's convolutions have their channels there anyway.
+    Units come first, (batch, n, height, width) for images: a unit's arguments are then whole planes, and ONNX's
+    convolutions have their channels there anyway.
     """
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
@@ -142,16 +142,15 @@ def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[T
 
 
 def join_masks(masks: Masks) -> Tensor | None:
-    """Return the conjunction of the masks of a tensor or of several, or None where there are none."""
+    """Return the logical and of the masks of one tensor or several, or None if there are none."""
     present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
     return reduce(ops.logical_and, present) if present else None
 
 
 def units_mask(mask: Masks, shape: Shapes, arity: int, pairing: str, axis: int) -> Tensor | None:
-    """Return the mask of the units' outputs, from the masks of inputs with this shape, or these shapes.
+    """Return the mask of the units' outputs, given the masks and the shape or shapes of the inputs.
 
-    Where the axis of the arguments is one that the mask has (time steps that are paired), a unit's output counts if
-    all of its arguments do.
+    If the mask has the axis of the arguments (paired time steps), an output is valid if all of its arguments are.
     """
     joined = join_masks(mask)
     if joined is None or (len(shape) and isinstance(shape[0], list | tuple)):

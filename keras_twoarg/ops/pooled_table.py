@@ -1,11 +1,11 @@
-"""Look-up and max-pooling in one: gradients are computed for the largest output of each window alone.
+"""Look-up and max-pooling as one: gradients are computed only for the largest output of each window.
 
-Behind a window of 2 x 2 three of four outputs have a gradient of zero. The forward pass remembers which output of a
-window was the largest (the first among equals, as TensorFlow's max-pooling does); the backward pass finds
-slopes and sums over cells for these alone, and spreads the slopes.
+After max-pooling over 2 x 2, three of four outputs have a gradient of zero. The forward pass records which output of a
+window was the largest (the first among equals, as in TensorFlow's max-pooling); the backward pass computes slopes and
+sums over cells for these only, and scatters the slopes.
 
-On TensorFlow every step is compiled by XLA by itself: in one piece XLA would look up again wherever a value is used. On
-torch all are looked up without gradients, and the largest again with them. JAX has no gain from either.
+On TensorFlow, XLA compiles each step separately: in one piece it would repeat the look-up wherever a value is used. On
+torch all tuples are looked up without gradients, and the largest again with gradients. JAX gains from neither.
 """
 
 from collections.abc import Callable
@@ -22,18 +22,18 @@ from keras_twoarg.ops.xla import with_gradient
 from keras_twoarg.utils.types import Function, Tensor
 
 BACKENDS = ("tensorflow", "torch")
-"""Those where this pays."""
+"""Backends on which this is faster."""
 
 
 def evaluate(tuples: Tensor, cells: Tensor, grid: Interpolation, size: Size, frozen: bool) -> Tensor:
-    """Look argument tuples up in a table of phi, and take the largest output of each window.
+    """Look up argument tuples in a table of phi, and take the largest output of each window.
 
     Args:
         tuples: Tensor of shape `(batch, height, width, units, arity)`, in float32, with known height and width.
         cells: The table, as from `table.make_table`.
         grid: Its nodes.
         size: Rows and columns of a window.
-        frozen: Whether no gradient to the table is wanted.
+        frozen: Whether no gradient with respect to the table is wanted.
 
     Returns:
         A tensor of shape `(batch, height // rows, width // columns, units)`.
@@ -62,7 +62,7 @@ def _look_up_the_largest(tuples: Tensor, cells: Tensor, grid: Interpolation, siz
 def _differentiable(
     grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the function of tuples `(batch, *shape)` and cells, with its own gradient."""
+    """Return the function of tuples `(batch, *shape)` and cells, with a custom gradient."""
     import tensorflow as tf
 
     height, width, units, arity = shape
@@ -72,7 +72,7 @@ def _differentiable(
         flat = compiled(tf.reshape(tuples, (-1, arity)), cells)
         best, which = _largest(size)(tf.reshape(flat, (-1, height, width, units)))
         gradients = _gradients(grid, size, frozen, shape)
-        # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
+        # The gradient of the gradient needs tensors of the graph that it is traced into: the identities.
         return best, lambda upstream: gradients(tf.identity(tuples), tf.identity(cells), which, upstream)
 
     signature = [tf.TensorSpec([None, *shape]), tf.TensorSpec([grid.cells(arity), 2**arity])]
@@ -80,7 +80,7 @@ def _differentiable(
 
 
 def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, int, int, int]) -> Function:
-    """Return the gradients to tuples and cells, whose own gradient is that of portable operations."""
+    """Return the gradients with respect to tuples and cells; their own gradients are those of portable operations."""
     import tensorflow as tf
 
     height, width, _, arity = shape
@@ -90,7 +90,7 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
     def gradients(
         tuples: Tensor, cells: Tensor, which: Tensor, upstream: Tensor
     ) -> tuple[tuple[Tensor, ...], Function]:
-        words = tuples[..., 0] if arity == 1 else tf.bitcast(tuples, tf.uint64)  # one for each unit
+        words = tuples[..., 0] if arity == 1 else tf.bitcast(tuples, tf.uint64)  # one per unit
         won = _chosen(size)(words, which)
         pairs = won[..., None] if arity == 1 else tf.bitcast(won, tf.float32)
         slopes, by_cell = packed(tf.reshape(pairs, (-1, arity)), cells, tf.reshape(upstream, (-1,)))
@@ -108,14 +108,14 @@ def _gradients(grid: Interpolation, size: Size, frozen: bool, shape: tuple[int, 
 
 
 def _one_by_one(grid: Interpolation, size: Size, tuples: Tensor, cells: Tensor) -> Tensor:
-    """Do the same in portable operations, look-up and pooling one after the other."""
+    """Look up and pool one after the other, in portable operations."""
     values = look_up(ops.reshape(tuples, (-1, tuples.shape[-1])), cells, grid)
     return max_pool(ops.reshape(values, ops.shape(tuples)[:-1]), size)
 
 
 @cache
 def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return a function that gives the largest entry of each window, and its place in it, in one byte if it can."""
+    """Return a function that gives each window's largest entry and its index, in one byte if that suffices."""
     import tensorflow as tf
 
     rows, columns = size
@@ -137,7 +137,7 @@ def _largest(size: Size) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
 @cache
 def _chosen(size: Size) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function that gives each window's entry at a place."""
+    """Return a function that gives each window's entry at an index."""
     import tensorflow as tf
 
     @tf.function(jit_compile=True, autograph=False)
@@ -152,7 +152,7 @@ def _chosen(size: Size) -> Callable[[Tensor, Tensor], Tensor]:
 
 @cache
 def _spread(size: Size, rest: Size) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function that puts each window's word at a place, and zero elsewhere."""
+    """Return a function that puts each window's word at an index, and zero elsewhere."""
     import tensorflow as tf
 
     rows, columns = size

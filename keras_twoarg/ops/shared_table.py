@@ -1,18 +1,19 @@
-"""One table for one set of weights in one step.
+"""One table per inner network and step, shared by the places that hold the network.
 
-Making a table costs as much as thousands of exact evaluations. Places that hold one phi share a table where it is
-certain that each of them would make the same one, and that gradients through it arrive:
+Making a table costs as much as thousands of exact evaluations. Places that hold one phi share a table if it is certain
+that each of them would make the same one, and that gradients flow through it:
 
-* *The weights have the same values.* JAX's arrays never change, so the same array is enough. In a graph of TensorFlow
-  it is the same variable, and no operation in between that could write it. Run eagerly, the values are compared.
-* *The table can be used here.* A table that was made within a loop, a branch, or a function that is differentiated or
-  computed again by itself stays there: it belongs to that graph of TensorFlow, or that trace of JAX.
-* *The same gradients are recorded.* On TensorFlow as many gradient tapes watch the table as watch the weights, and at
-  most one: so it is the same tape. On JAX the trace says so.
+* *The weights have the same values.* On JAX, whose arrays are immutable, they are the same arrays. In a TensorFlow
+graph they are the same variables, with no operation in between that could write them. In eager mode the values are
+compared.
+* *The table can be used here.* A table made within a loop, a branch, or a function that is differentiated or
+rematerialized separately stays there: it belongs to that TensorFlow graph or JAX trace.
+* *The same gradients are recorded.* On TensorFlow, at most one gradient tape watches the weights, and as many watch the
+table, so it is the same tape. On JAX the trace tells.
 
-On torch a table lasts for one call of a Sequential or functional model: `backward` frees what it was made with.
+On torch a table lasts for one call of a Sequential or functional model: `backward` frees its graph.
 
-A table never lives longer than what it was made in, and keeps neither models nor graphs in memory.
+A table never outlives the context that it was made in, and keeps neither models nor graphs in memory.
 """
 
 from collections.abc import Hashable
@@ -30,24 +31,24 @@ if TYPE_CHECKING:
 
 _ATTRIBUTE = "_keras_twoarg_tables"
 
-# By the inner network, the StatelessScope or the call within which the tables were made. Tensors of TensorFlow's graphs
-# refer to these, so there the graph itself holds its tables.
+# Tables by the inner network, StatelessScope or call within which they were made. Tensors of TensorFlow graphs refer to
+# their graph, so graphs hold their tables themselves.
 _tables: WeakKeyDictionary[object, dict[Hashable, "_Entry"]] = WeakKeyDictionary()
 
 
 class _Entry(NamedTuple):
-    """A table, and what it was made from."""
+    """A table and its origin."""
 
-    origin: Any  # each backend's own
+    origin: Any  # specific to the backend
     cells: Tensor
 
 
 class Step:
-    """What places that hold one phi can share at this point of a step.
+    """The tables that places with one phi can share at this point of a step.
 
     Attributes:
         values: The values of phi's weights, to make a table from.
-        may_share: Whether places that follow in this step can use a table that is made here.
+        may_share: Whether later places in this step can use a table made here.
     """
 
     values: list[Tensor]
@@ -59,12 +60,12 @@ class Step:
         self._inner, self.values = id(inner), keras_internals.uncast_values(inner.weights)
 
     def find(self, key: Hashable) -> Tensor | None:
-        """Return the table that was kept with this key if it can be used here, or None."""
+        """Return the table kept under this key if it can be used here, else None."""
         entry = self._shelf.get((self._inner, key))
         return entry.cells if entry is not None and self._is_valid(entry) else None
 
     def keep(self, key: Hashable, cells: Tensor) -> Tensor:
-        """Keep a table for places that follow, and return it."""
+        """Keep a table for later places, and return it."""
         self._shelf[self._inner, key] = _Entry(self._origin, cells)
         return cells
 
@@ -78,7 +79,7 @@ def step(inner: Layer, place: Layer, inputs: Tensors) -> Step:
     Args:
         inner: The inner network, a built Keras layer.
         place: The layer that is being called.
-        inputs: Its inputs: any of them may be what a transformation of JAX follows.
+        inputs: Its inputs, any of which a JAX transformation may be tracing.
     """
     kind = {"tensorflow": _TensorFlowStep, "jax": _JaxStep}.get(keras.backend.backend(), _TorchStep)
     return kind(inner, place, inputs)
@@ -100,7 +101,7 @@ class _TensorFlowStep(Step):
             setattr(graph, _ATTRIBUTE, {})
         self._shelf = getattr(graph, _ATTRIBUTE)
         self._origin = tuple(_source(value, graph) for value in self.values)
-        # How many places a loop or a branch holds, and how often it runs, is not known here.
+        # It is unknown here how many places a loop or a branch holds, and how often it runs.
         self.may_share &= not type(graph).__name__.startswith(("While", "Cond"))
 
     def _is_valid(self, entry: _Entry) -> bool:
@@ -116,9 +117,9 @@ def _are_equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _source(value: "tf.Tensor", graph: object) -> Hashable:
-    """Return what identifies the value of a tensor of a graph: what it was read from, after how many writes."""
+    """Return what identifies a tensor's value in a graph: the variable, and the number of writes before it is read."""
     if getattr(value, "graph", None) is not graph:
-        return object()  # of another graph: nothing is certain
+        return object()  # from another graph: nothing is certain
     operation = value.op
     while operation.type == "Identity":
         operation = operation.inputs[0].op
@@ -139,7 +140,7 @@ class _JaxStep(Step):
         self._origin = (self._trace, self.values)
         if scope is not None:
             self._shelf = _tables.setdefault(scope, {})
-            # The variables of a step are of the trace that the step is, and not of a loop or branch within it.
+            # A step's variables belong to the trace of the step itself, not to that of a loop or branch within it.
             self.may_share = not traced or any(keras_internals.is_of_trace(value, self._trace) for value in mapped)
         else:
             self._shelf = {} if traced else _tables.setdefault(inner, {})

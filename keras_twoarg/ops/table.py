@@ -1,4 +1,4 @@
-"""Interpolated evaluation: phi on a grid of nodes once a step, and a look-up for every argument tuple.
+"""Interpolated evaluation: phi at the nodes of a grid once per step, and a look-up for every argument tuple.
 
 With nodes t_0 ... t_(R-1) a step h apart on [-extent, extent], cell i = floor((x - t_0) / h) and position
 f = (x - t_i) / h within it, phi is replaced by the function that is linear in each argument between nodes:
@@ -6,12 +6,12 @@ f = (x - t_i) / h within it, phi is replaced by the function that is linear in e
     one argument    y = T_i + f (T_(i+1) - T_i)
     two arguments   y = (1 - f1)(1 - f2) T_ij + f1 (1 - f2) T_(i+1)j + (1 - f1) f2 T_i(j+1) + f1 f2 T_(i+1)(j+1)
 
-Beyond the grid lie cells without an end, one on each side: they continue the border cells along straight lines, and at
-the corners along planes, as a ReLU network does far out. Where phi is smooth the error within the grid is at most
-h^2 / 8 times the sum of the largest second derivatives along each argument.
+Beyond the grid lie unbounded cells, one on each side, which continue the border cells along straight lines, and at the
+corners along planes, as a ReLU network does far out. Where phi is smooth, the error within the grid is at most h^2 / 8
+times the sum of the largest second derivatives along each argument.
 
-Gradients are exact for this function: to the pre-activations by the cell's slopes; to phi by a sum over the tuples
-of each cell, then through the nodes' exact evaluations. If phi is frozen, that sum is not computed.
+Gradients are exact for this function: for the pre-activations, the slopes of the cell; for phi, a sum over the tuples
+in each cell, propagated through the exact evaluations at the nodes. If phi is frozen, that sum is not computed.
 """
 
 from collections.abc import Sequence
@@ -29,32 +29,32 @@ from keras_twoarg.utils.types import Function, Tensor, Tensors
 
 
 def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
-    """Look arguments up in a table of phi.
+    """Look up arguments in a table of phi.
 
     Args:
-        arguments: Tuples `(N, arity)`, with an arity of 1 or 2; or vectors `(N,)`, one for each argument.
+        arguments: Tuples `(N, arity)`, with an arity of 1 or 2; or one vector `(N,)` per argument.
         cells: The table, as from `make_table`.
         grid: Its nodes.
         training: Whether gradients will be wanted.
-        frozen: Whether no gradient to the table is wanted.
+        frozen: Whether no gradient with respect to the table is wanted.
 
     Returns:
         A tensor of shape `(N,)`, in float32.
     """
-    # In half precision neighbouring nodes could not be told apart.
+    # Half precision cannot tell neighbouring nodes apart.
     arguments = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), arguments)
     if may_compile(training):
         if isinstance(arguments, list | tuple):
             return _tensorflow_look_up(grid, len(arguments), frozen, apart=True)(*arguments, cells)
         return _tensorflow_look_up(grid, arguments.shape[-1], frozen)(arguments, cells)
     if keras.backend.backend() == "jax" and not training and not on_gpu():
-        # Rows would be kept until the polynomial reads them, in memory that is asked for anew at each call.
+        # Gathered rows would be kept until the polynomial reads them, in memory allocated at each call.
         return look_up_by_numbers(arguments, cells, grid)
     return fastest_look_up(arguments, cells, grid)
 
 
 def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Do as `look_up` does, by torch's own operation where there is one."""
+    """Look up like `look_up`, with torch's native operation where it applies."""
     if keras.backend.backend() == "torch":
         from keras_twoarg.ops import grid_sample
 
@@ -65,7 +65,7 @@ def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> T
 
 
 def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:
-    """Evaluate the piecewise function without a table: phi at the corners of each tuple's cell alone.
+    """Evaluate the piecewise polynomial without a table, from phi at the corners of each tuple's cell.
 
     Args:
         tuples: Tensor of shape `(N, arity)`, with an arity of 1 or 2.
@@ -74,7 +74,7 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
         grid: The nodes of the table.
 
     Returns:
-        A tensor of shape `(N, 1)`, in float32: as `evaluate` of the table, to within rounding.
+        A tensor of shape `(N, 1)`, in float32, which equals `evaluate` of the table to within rounding.
     """
     tuples, arity = ops.cast(tuples, "float32"), tuples.shape[-1]
     scaled = tuples * (1 / grid.step) + grid.extent / grid.step
@@ -89,7 +89,7 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
         return (low + f1 * (high - low))[:, None]
     (corner, up, right, far), (f1, f2) = values, positions
     within1, within2 = ops.clip(f1, 0, 1), ops.clip(f2, 0, 1)
-    product = f1 * within2 + within1 * (f2 - within2)  # beyond the grid's corners that of a plane
+    product = f1 * within2 + within1 * (f2 - within2)  # beyond the grid's corners, that of a plane
     twist = far - right - up + corner
     return (corner + f1 * (right - corner) + f2 * (up - corner) + product * twist)[:, None]
 
@@ -99,7 +99,7 @@ def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity:
 
     Args:
         weights: Values of the inner network's kernels and biases.
-        phi: What evaluates phi exactly, from tuples, weights and whether gradients will be wanted.
+        phi: Function that evaluates phi exactly, given tuples, weights and `training`.
         grid: The table's nodes.
         arity: Arguments of phi, 1 or 2.
         training: Whether gradients will be wanted.
@@ -113,36 +113,36 @@ def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity:
         nodes = ops.convert_to_tensor(grid.nodes(arity))
         return make_cells(phi(nodes, list(weights), training), grid.resolution, arity)
 
-    # Where gradients are wanted, XLA is no faster.
+    # In training, XLA is no faster.
     if not training and may_compile(training):
         return _compiled_here(cells)(*weights)
     return cells(*weights)
 
 
 def _compiled_here(function: Function) -> Function:
-    """Return a function that XLA compiles as a part of the graph that is being traced; eagerly the function itself."""
+    """Return the function compiled by XLA as part of the graph being traced; in eager mode, the function itself."""
     import tensorflow as tf
 
     if tf.executing_eagerly():
-        return function  # compiled anew at each call
+        return function  # it would be compiled at each call
     compiled: Function = tf.function(function, jit_compile=True, autograph=False)
     return compiled
 
 
 def make_cells(values: Tensor, resolution: int, arity: int) -> Tensor:
-    """Turn phi at the nodes into each cell's coefficients of 1, f1 (and f2, f1 f2): `(cells, 2 ** arity)`."""
+    """Return each cell's coefficients of 1, f1 (and f2, f1 f2), `(cells, 2 ** arity)`, given phi at the nodes."""
     table = _with_nodes_beyond(ops.reshape(values, (-1,)), resolution, arity)
     if arity == 1:
         return ops.stack([table[:-1], table[1:] - table[:-1]], axis=-1)
     corner, right, up = table[:-1, :-1], table[1:, :-1], table[:-1, 1:]
     plane = np.ones((resolution + 1,) * 2, "float32")
-    plane[::resolution, ::resolution] = 0  # far out the least rounding of a product would count
+    plane[::resolution, ::resolution] = 0  # far out, any rounding error of a product would be amplified
     twist = ops.multiply(table[1:, 1:] - right - up + corner, plane)
     return ops.reshape(ops.stack([corner, right - corner, up - corner, twist], axis=-1), (-1, 4))
 
 
 def _with_nodes_beyond(values: Tensor, resolution: int, arity: int) -> Tensor:
-    """Return the nodes' values with one more node at each end of each axis, on the straight line through the last two.
+    """Return the nodes' values with one more node at each end of each axis, extrapolated linearly.
 
     At a corner it lies on the plane through the last three.
     """
@@ -170,9 +170,9 @@ def _signature(grid: Interpolation, arity: int, apart: bool) -> list[object]:
 
 @lru_cache(maxsize=32)
 def compiled_look_up(grid: Interpolation, arity: int, apart: bool = False) -> Function:
-    """Return the look-up, compiled by XLA on TensorFlow, for inference that is not exported.
+    """Return the look-up compiled by XLA on TensorFlow, for inference that is not exported.
 
-    It takes tuples and the table; or, where they lie apart, as many vectors as phi has arguments and the table.
+    It takes tuples and the table, or with `apart` one vector per argument and the table.
     """
     import tensorflow as tf
 
@@ -186,10 +186,10 @@ def compiled_look_up(grid: Interpolation, arity: int, apart: bool = False) -> Fu
 
 @lru_cache(maxsize=32)
 def compiled_gradients(grid: Interpolation, arity: int, frozen: bool, apart: bool = False) -> Function:
-    """Return the look-up's gradients, compiled by XLA on TensorFlow: to the arguments, and to the table.
+    """Return the look-up's gradients with respect to arguments and table, compiled by XLA on TensorFlow.
 
-    Those to tuples are packed, `(N,)`, for two arguments to be read as pairs of float32 (`tf.bitcast`); those to
-    vectors are `(N,)` for each. That to the table is `(cells, 2 ** arity)`, or None if phi is frozen.
+    For tuples the gradients are one vector `(N,)`, which for two arguments holds packed pairs of float32 (see
+    `tf.bitcast`); for vectors they are one `(N,)` each. The table's is `(cells, 2 ** arity)`, or None if phi is frozen.
     """
     import tensorflow as tf
 
@@ -199,7 +199,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool, apart: boo
     def backward(*inputs: Tensor) -> tuple[Tensor | None, ...]:
         *arguments, cells, upstream = inputs
         row, position = row_and_positions(arguments if apart else vectors(arguments[0]), grid)
-        # Rows, as in `look_up`: XLA gathers them faster than single numbers.
+        # Rows, as in `look_up`, which XLA gathers faster than single numbers.
         coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
         if arity == 1:
             slopes = [scaled * coefficients[1]]
@@ -214,14 +214,14 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool, apart: boo
 
 @lru_cache(maxsize=32)
 def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool, apart: bool = False) -> Function:
-    """Return the look-up with its own gradient, each half compiled by XLA."""
+    """Return the look-up with a custom gradient, both compiled by XLA."""
     import tensorflow as tf
 
     forward, gradients = compiled_look_up(grid, arity, apart), _differentiable_gradients(grid, arity, frozen, apart)
 
     def differentiable(*inputs: Tensor) -> tuple[Tensor, Function]:
         def gradient(upstream: Tensor) -> Sequence[Tensor | None]:
-            # The identities are tensors of the graph that the gradient is traced into, as its own gradient needs them.
+            # The gradient of the gradient needs tensors of the graph that it is traced into: the identities.
             return gradients(*map(tf.identity, inputs), upstream)
 
         return forward(*inputs), gradient
@@ -231,11 +231,11 @@ def _tensorflow_look_up(grid: Interpolation, arity: int, frozen: bool, apart: bo
 
 @lru_cache(maxsize=32)
 def _differentiable_gradients(grid: Interpolation, arity: int, frozen: bool, apart: bool) -> Function:
-    """Return the look-up's gradients to the arguments and to the table, which can be differentiated in their turn.
+    """Return the look-up's gradients with respect to arguments and table, which can be differentiated again.
 
-    Their own gradient is that of portable operations, since no gradient leads through packed pairs. It is traced when
-    it is asked for, and first gradients cost no more for it. They have the arguments' shapes, and
-    `(cells, 2 ** arity)`, or None if phi is frozen.
+    Second gradients come from portable operations, since packed pairs have none, and are traced only on demand, so
+    first gradients cost nothing extra. The gradients have the arguments' shapes and `(cells, 2 ** arity)`; the table's
+    is None if phi is frozen.
     """
     import tensorflow as tf
 
@@ -265,13 +265,13 @@ def second_gradients(
     """Return the gradients of a function's gradients.
 
     Args:
-        function: A function of arguments and cells that TensorFlow can differentiate twice.
-        inputs: Arguments, cells, and the upstream gradient with which the first gradients were computed.
-        upstreams: Upstream gradients of the first gradients: those to the arguments, and if it is there that to the
-            cells.
+        function: Function of arguments and cells that TensorFlow can differentiate twice.
+        inputs: Arguments, cells, and the upstream gradient of the first gradients.
+        upstreams: Gradients that flow into the first gradients: into those of the arguments and, if there is one, the
+            cells'.
 
     Returns:
-        Gradients to each of the inputs, dense: forward-mode differentiation knows no sparse ones.
+        Gradients with respect to the inputs, dense because forward-mode differentiation does not support sparse ones.
     """
     import tensorflow as tf
 
@@ -279,7 +279,7 @@ def second_gradients(
         return [None if one is None else tf.convert_to_tensor(one) for one in gradients]
 
     *first_inputs, upstream = inputs
-    if not tf.executing_eagerly():  # forward-mode differentiation, which traces this, lets no tape record
+    if not tf.executing_eagerly():  # forward-mode differentiation traces this, and no tape records there
         values = function(*first_inputs)
         gradients = tf.gradients(values, first_inputs[: len(upstreams)], grad_ys=upstream)
         return dense(tf.gradients(dense(gradients), inputs, grad_ys=list(upstreams)))
@@ -294,9 +294,9 @@ def second_gradients(
 
 
 def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells: int) -> Tensor:
-    """Return the gradient to the cells' coefficients, `(cells, 2 ** arity)`.
+    """Return the gradient with respect to the cells' coefficients, `(cells, 2 ** arity)`.
 
-    Two sums are one of complex numbers, which XLA adds in less time than two of real ones on a CPU.
+    Two sums are computed as one of complex numbers, which XLA does faster on a CPU.
     """
     import tensorflow as tf
 
@@ -312,7 +312,7 @@ def _sum_over_cells(row: Tensor, position: list[Tensor], upstream: Tensor, cells
 
 
 def _pack(first: Tensor, second: Tensor) -> Tensor:
-    """Put pairs of float32 into integers of 64 bits, which read as float32 are the pairs in their order.
+    """Pack pairs of float32 into 64-bit integers, which read as float32 are the pairs in order.
 
     XLA writes such a vector three times faster than the array of pairs.
     """

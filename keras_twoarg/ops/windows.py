@@ -1,4 +1,4 @@
-"""Max-pooling windows: what a `pool_size` means, for layers that pool what phi gives."""
+"""Max-pooling windows, for layers that pool phi's outputs."""
 
 from functools import reduce
 
@@ -8,7 +8,7 @@ from keras import ops
 from keras_twoarg.utils.types import Shape, Tensor
 
 Size = tuple[int, int]
-"""Rows and columns of a window. Windows do not overlap; what is left over at the border belongs to none."""
+"""Rows and columns of a window. Windows do not overlap, and incomplete ones at the border are dropped."""
 
 
 def check_pool_size(pool_size: object) -> Size:
@@ -20,7 +20,7 @@ def check_pool_size(pool_size: object) -> Size:
 
 
 def channel_axis(axis: int) -> int:
-    """Return 1 or -1 for an axis that may hold the channels of images, or raise a ValueError."""
+    """Return 1 or -1 for a channel axis of images, or raise a ValueError."""
     if axis not in (1, -1, 3, -3):
         raise ValueError(
             f"The arguments of images are on axis -1, or on axis 1 of channels_first images. Received: axis={axis!r}"
@@ -30,22 +30,23 @@ def channel_axis(axis: int) -> int:
 
 def max_pool(values: Tensor, size: Size, axis: int = -1) -> Tensor:
     """Return the largest entry of each window: `(batch, height // rows, width // columns, channels)` for `axis=-1`."""
-    if channel_axis(axis) == 1:  # not all devices pool channels_first images
+    if channel_axis(axis) == 1:  # not all devices can pool channels_first images
         pooled = max_pool(ops.moveaxis(values, 1, -1), size)
         return ops.moveaxis(pooled, -1, 1)
     if keras.backend.backend() != "tensorflow":
-        # Behind a look-up their own are up to six times slower: JAX looks up anew for each window, torch transposes.
+        # Their native pooling is up to six times slower after a look-up: JAX repeats the look-up for each window, torch
+        # transposes.
         return reduce(lambda first, second: ops.where(is_larger(second, first), second, first), entries(values, size))
     return ops.max_pool(values, size, strides=size, padding="valid", data_format="channels_last")
 
 
 def is_larger(second: Tensor, first: Tensor) -> Tensor:
-    """Return where the second is the largest: equals leave it, and the gradient, to the first; NaN is the largest."""
+    """Return where the second entry is larger; of equals the first one wins, and NaN counts as largest."""
     return ops.logical_and(first == first, ops.logical_not(second <= first))
 
 
 def entries(values: Tensor, size: Size) -> list[Tensor]:
-    """Return each place's entry of all windows, row by row: `(batch, height // rows, width // columns, ...)`."""
+    """Return the windows' entries at each index, row by row: `(batch, height // rows, width // columns, ...)`."""
     rows, columns = size
     _, height, width, *rest = values.shape
     high, wide = height // rows, width // columns
@@ -54,7 +55,7 @@ def entries(values: Tensor, size: Size) -> list[Tensor]:
 
 
 def pooled_shape(shape: Shape, size: Size, axis: int = -1) -> Shape:
-    """Return the shape after pooling, or raise a ValueError if the shape is none of images, or of too small ones."""
+    """Return the shape after pooling, or raise a ValueError unless it is that of large enough images."""
     first = channel_axis(axis) == 1
     if len(shape) != 4:
         order = "channels, height, width" if first else "height, width, channels"

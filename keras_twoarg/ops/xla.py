@@ -1,4 +1,4 @@
-"""What TensorFlow needs to be told: when it may compile a part of a model with XLA, and how it forgets gradients."""
+"""When TensorFlow may compile part of a model with XLA, and custom gradients that do not leak memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ _whole: ContextVar[bool] = ContextVar("_whole", default=False)
 
 
 def may_compile(training: object) -> bool:
-    """Return whether what is being called now runs under TensorFlow, and in a graph that no export will contain.
+    """Return whether the current call runs on TensorFlow, in code that will not be exported.
 
-    In doubt the answer is no, which costs time and nothing else.
+    When in doubt it returns False, which only costs time.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -25,7 +25,7 @@ def may_compile(training: object) -> bool:
 
 @contextmanager
 def not_for_export() -> Iterator[None]:
-    """Promise that nothing which is traced within will be exported."""
+    """Promise that nothing traced within will be exported."""
     token = _promised.set(True)
     try:
         yield
@@ -35,9 +35,9 @@ def not_for_export() -> Iterator[None]:
 
 @contextmanager
 def compiled_as_a_whole() -> Iterator[None]:
-    """Say that what is traced within is part of one function that XLA compiles, for inference alone.
+    """Declare that everything traced within is part of one function that XLA compiles, for inference only.
 
-    Then nothing in it is compiled by itself, and layers compute with what XLA fuses best.
+    Nothing in it is then compiled separately, and layers use the operations that XLA fuses best.
     """
     token = _whole.set(True)
     try:
@@ -47,20 +47,19 @@ def compiled_as_a_whole() -> Iterator[None]:
 
 
 def is_compiled_as_a_whole() -> bool:
-    """Return whether what is being called now is part of one function that XLA compiles."""
+    """Return whether the current call is part of one function that XLA compiles."""
     return _whole.get()
 
 
 def with_gradient(function: Function, signature: Sequence[object] | None = None) -> Function:
-    """Return a TensorFlow function with a gradient of its own, traced once for each signature.
+    """Return a TensorFlow function with a custom gradient, traced once per signature.
 
-    TensorFlow keeps every custom gradient that is traced, and the graph it was traced into, until the process ends.
-    Here that is a graph of the function alone, whatever models call it; otherwise each model that was ever trained
-    would stay in memory.
+    TensorFlow keeps every traced custom gradient, and the graph that it was traced into, until the process ends. Here
+    that graph is the function's own, whichever models call it; otherwise every model ever trained would stay in memory.
 
     Args:
         function: As for `tf.custom_gradient`.
-        signature: As `input_signature` of `tf.function`. Defaults to what the calls ask for.
+        signature: As `input_signature` of `tf.function`. Defaults to `None`: traced as calls require.
     """
     import tensorflow as tf
 

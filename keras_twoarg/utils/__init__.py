@@ -1,1 +1,1 @@
-"""What every part may use, and nothing of this package's own subject."""
+"""Helpers for every part of the package that know nothing of phi."""

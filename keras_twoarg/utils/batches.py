@@ -1,7 +1,7 @@
-"""Batches of arrays for `fit` and `evaluate`, for which TensorFlow does not wait at the end.
+"""Batches of arrays for `fit` and `evaluate` that do not make TensorFlow wait at the end of an epoch.
 
-What `fit` makes of arrays tunes itself: a thread of tf.data looks after 10 ms, and then after twice as long each
-time. At the end of an epoch TensorFlow waits until it has looked once more, which may take as long as the epoch took.
+The pipeline that `fit` makes of arrays tunes itself: a tf.data thread checks it after 10 ms, and then at doubling
+intervals. At the end of an epoch TensorFlow waits for the next check, which may take as long as the epoch did.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ Arrays = Any
 
 
 def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dict[str, Any]:
-    """Return what `fit` is to be called with.
+    """Return the keyword arguments for `fit`.
 
     Args:
         x: Inputs, one array or several.
         y: Targets, likewise.
-        batch_size: Samples for each step.
-        shuffle: Whether each epoch has an order of its own. Defaults to `False`.
+        batch_size: Samples per step.
+        shuffle: Whether to reshuffle the samples for each epoch. Defaults to `False`.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -33,14 +33,14 @@ def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dic
 
 
 def for_evaluate(x: Arrays, y: Arrays, batch_size: int) -> dict[str, Any]:
-    """Return what `evaluate` is to be called with, from the arguments of `for_fit`."""
+    """Return the keyword arguments for `evaluate`; the arguments are those of `for_fit`."""
     if keras.backend.backend() == "tensorflow":
         return {"x": _batches(x, y, batch_size, shuffle=False)}
     return {"x": x, "y": y, "batch_size": batch_size}
 
 
 def for_validation(x: Arrays, y: Arrays, batch_size: int) -> Any:
-    """Return what `fit` takes as `validation_data`, from the arguments of `for_fit`."""
+    """Return `validation_data` for `fit`; the arguments are those of `for_fit`."""
     return _batches(x, y, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else (x, y)
 
 
@@ -50,12 +50,13 @@ def _batches(x: Arrays, y: Arrays, batch_size: int, shuffle: bool) -> Any:
     options = tf.data.Options()
     options.autotune.enabled = False
     with tf.device("cpu:0"):
-        # In the pipeline, not in the function that takes rows: that is freed when Python next looks for cycles.
+        # Arrays in the pipeline, not captured by the function that takes rows, which is freed only by Python's cycle
+        # collector.
         whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
         number = len(keras.tree.flatten(y)[0])
         rows = tf.data.Dataset.range(number)
         rows = (rows.shuffle(number) if shuffle else rows).batch(batch_size)
-        # Not converted: TensorFlow would write code into the temporary folder, and leave it there when it is killed.
+        # Not converted by AutoGraph, which would write code into the temporary folder and leave it there if killed.
         take = tf.autograph.experimental.do_not_convert(_take)
         return tf.data.Dataset.zip((rows, whole)).map(take).prefetch(2).with_options(options)
 
@@ -67,5 +68,5 @@ def _take(rows: Any, arrays: Any) -> Any:
 
 
 def _tensor(array: np.ndarray) -> Any:
-    """Convert as Keras does: numbers that are not whole become its own float type."""
+    """Convert as Keras does: floats become `keras.config.floatx()`."""
     return keras.ops.convert_to_tensor(array, keras.config.floatx() if array.dtype.kind == "f" else None)

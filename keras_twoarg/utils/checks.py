@@ -1,15 +1,15 @@
-"""Checks of arguments that several layers have."""
+"""Checks of arguments."""
 
 import numpy as np
 
 
 def positive_integer(name: str, value: object, more: str = "") -> int:
-    """Return a whole number above 0, of Python or NumPy, as Python's own.
+    """Return a positive integer of Python or NumPy as a Python `int`.
 
     Args:
-        name: The argument, for the error.
-        value: What it was given.
-        more: What else the error should say, behind "a positive integer". Defaults to nothing.
+        name: The argument's name, for the error.
+        value: Its value.
+        more: Text for the error after "a positive integer". Defaults to none.
 
     Raises:
         ValueError: If the value is anything else.

@@ -1,4 +1,4 @@
-"""What all figures share."""
+"""Colours, line styles and output format of all figures."""
 
 import base64
 import io
@@ -15,18 +15,18 @@ COLORS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#00
 
 
 def line_styles(number: int) -> list[tuple[str, str]]:
-    """Return a colour and a line style for each of some lines, all different as long as there are at most 28."""
+    """Return a colour and a line style for each of `number` lines; up to 28 are distinct."""
     styles = ("-", "--", ":", "-.")
     return [(COLORS[i % len(COLORS)], styles[i // len(COLORS) % len(styles)]) for i in range(number)]
 
 
 def pyplot() -> ModuleType:
-    """Return matplotlib's pyplot, or raise an ImportError that says how to install it."""
+    """Return matplotlib's pyplot, or raise an ImportError that names the extra which installs it."""
     return optional("matplotlib.pyplot", "Drawing", "plot")
 
 
 def to_svg(figure: "Figure") -> str:
-    """Return a figure as an SVG image in a data URI, and close it."""
+    """Return a figure as a data URI with an SVG image, and close it."""
     plt = pyplot()
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "keras_twoarg"}):

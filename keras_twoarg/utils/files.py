@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON that says what is wrong with it."""
+"""Files that are written whole or not at all, and JSON whose errors name the file and the problem."""
 
 import errno
 import json
@@ -31,15 +31,15 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What reading an .npz raises that is not one: empty, cut off, changed, another kind of file, encrypted, compressed in
-a way that Python does not know, without an array, with one that claims more than the memory."""
+"""What reading a damaged .npz raises: one that is empty, truncated, changed, another kind of file, encrypted,
+compressed in an unknown way, without an expected array, or with one larger than the memory."""
 
-ANEW = "Move it away; the command that wrote it makes it anew"
-"""What to do with a file that cannot be read. Not to delete it: of this name, it may be another program's."""
+ANEW = "Move it away, and the command that wrote it will write it again"
+"""The remedy for a file that cannot be read. Not to delete it, since another program may have written it."""
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that a reader, or a start after a kill, finds all of it or the previous one."""
+    """Write a file atomically: readers, and the next run after a kill, find either all of it or the previous one."""
     with saving(path):
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
             try:
@@ -54,7 +54,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise an OSError unless a file can be written there: before long work, whose results would be lost."""
+    """Raise an OSError unless a file can be written to a path. Call it before long work whose result goes there."""
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as file:
@@ -63,9 +63,9 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Make errors name the file.
+    """Make OSErrors name the file.
 
-    Those of a full disk have none, and from h5py no number; others name the temporary file beside it.
+    Those of a full disk name none, and h5py's lack the error number; others name the temporary file.
     """
     try:
         yield
@@ -78,19 +78,19 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON that other languages read too: null instead of NaN."""
+    """Write standard JSON, with null instead of NaN."""
     text = json.dumps(finite(data), indent=1, allow_nan=False)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_json_lines(path: Path, lines: Iterable[object]) -> None:
-    """Write one JSON value a line: null instead of NaN."""
+    """Write one JSON value per line, with null instead of NaN."""
     text = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in lines)
     write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """Read one JSON value from each line, or raise a ValueError that names the file and the line."""
+    """Read one JSON value per line, or raise a ValueError that names the file and the line."""
     lines = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
@@ -101,19 +101,19 @@ def read_json_lines(path: Path) -> list[Any]:
 
 
 def read_json(path: Path, remedy: str = ANEW) -> Any:
-    """Read JSON, or raise a ValueError that names the file and says what to do."""
+    """Read JSON, or raise a ValueError that names the file and the remedy."""
     try:
         return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: thousands of brackets
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # RecursionError: thousands of brackets
         raise ValueError(f"{path} is damaged: {error}. {remedy}") from error
 
 
 def read_as(
     kind: type[T], path: Path, what: str, translate: Callable[[JsonObject], JsonObject] = lambda data: data
 ) -> T:
-    """Read a dataclass that was written as JSON, or raise a ValueError that names the file and what is wrong in it.
+    """Read a dataclass from JSON, or raise a ValueError that names the file and the problem.
 
-    `translate` gives the entries of older versions today's names.
+    `translate` updates entries written by older versions.
     """
     return parse_as(kind, read_json(path), str(path), what, translate)
 
@@ -126,7 +126,7 @@ def parse_as(
     translate: Callable[[JsonObject], JsonObject] = lambda data: data,
     remedy: str = ANEW,
 ) -> T:
-    """Return a dataclass from what JSON holds, as `read_as` does; the error names the place, `where`, and `remedy`."""
+    """Return a dataclass from JSON data, like `read_as`; errors name the place, `where`, and the `remedy`."""
     wanted = get_type_hints(kind)
     data = translate(data) if isinstance(data, dict) else data
     problem = f"expected an object. Received: {type(data).__name__}"
@@ -140,7 +140,7 @@ def parse_as(
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Tell whether a value from a JSON file is of an annotation's type."""
+    """Return whether a value from JSON matches a type annotation."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is UnionType:
         return any(_fits(value, one) for one in inner)
@@ -158,7 +158,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def finite(data: object) -> object:
-    """Return data for JSON with None in the place of numbers that are not finite."""
+    """Return data for JSON with None instead of numbers that are not finite."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

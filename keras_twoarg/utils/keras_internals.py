@@ -1,4 +1,4 @@
-"""Every private name of Keras and of backends that the package uses, each behind a function that says what for."""
+"""All private names of Keras and its backends that the package uses, each behind a function that says why."""
 
 import gc
 import inspect
@@ -16,9 +16,9 @@ class Producer(NamedTuple):
 
     Attributes:
         operation: The layer or operation.
-        call: Which of its calls, counted from 0.
-        inputs: The symbolic tensors that this call was given.
-        position: Which of the call's outputs the tensor is.
+        call: Index of the call.
+        inputs: The symbolic tensors passed to the call.
+        position: Index of the tensor among the call's outputs.
     """
 
     operation: keras.Operation
@@ -37,10 +37,10 @@ def producer(tensor: object) -> Producer | None:
 
 
 def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield all calls in the graph of a `keras.Function`, in an order in which they can be computed.
+    """Yield all calls in the graph of a `keras.Function`, in topological order.
 
-    Each is the layer or operation, its positional and its keyword arguments, and the symbolic tensors among them and
-    among what it returned.
+    Each is a tuple of the layer or operation, its positional arguments, its keyword arguments, the symbolic inputs and
+    the symbolic outputs.
     """
     for depth in sorted(function._nodes_by_depth, reverse=True):
         for node in function._nodes_by_depth[depth]:
@@ -49,7 +49,7 @@ def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def layers_being_called() -> list[Layer]:
-    """Return the layers whose `call` is being run, the outermost first."""
+    """Return the layers whose `call` is running, outermost first."""
     from keras.src.backend.common import global_state
 
     stack = global_state.get_global_attribute("name_scope_stack") or []
@@ -57,27 +57,27 @@ def layers_being_called() -> list[Layer]:
 
 
 def call_under_way() -> object:
-    """Return an object that lives as long as the outermost layer's call, or None outside of any call."""
+    """Return an object that lives as long as the outermost layer's call, or None outside any call."""
     from keras.src.backend.common import global_state
 
     return global_state.get_global_attribute("current_call_ctx")
 
 
 def applies_activation(layer: Layer, activation: object) -> bool:
-    """Return whether a layer that runs is one of Keras and applies `activation` as its own.
+    """Return whether a layer is a Keras layer that applies `activation` as its own activation.
 
-    Such layers declare their width without asking what the activation makes of it.
+    Such layers declare their output width without regard to the activation.
     """
     bases = [base for base in type(layer).__mro__ if base.__module__.startswith("keras.")]
     if not any("activation" in inspect.signature(base).parameters for base in bases):
         return False
     held = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
     own_call = next(base for base in type(layer).__mro__ if "call" in vars(base))
-    return any(one is activation for one in held) or own_call in bases  # or held by a function
+    return any(one is activation for one in held) or own_call in bases  # or a function wraps it
 
 
 def flatten_layers(model: Layer) -> list[Layer]:
-    """Return a model or layer and all layers within it, each once, in the order in which they were added."""
+    """Return a model or layer and all layers within it, each once, in the order of addition."""
     layers: dict[int, Layer] = {}
 
     def visit(layer: Layer) -> None:
@@ -91,17 +91,17 @@ def flatten_layers(model: Layer) -> list[Layer]:
 
 
 def graph_of(model: Layer) -> Model | None:
-    """Return the functional model that does a Sequential model's work, or None."""
+    """Return the functional model behind a Sequential model, or None."""
     return getattr(model, "_functional", None)
 
 
 def live_models() -> list[Model]:
-    """Return all Keras models that exist and are complete. Takes about a tenth of a second."""
+    """Return all fully constructed Keras models of the process, in about a tenth of a second."""
     return [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
 
 
 def loaded_so_far() -> list[object] | None:
-    """Return the objects with an identity that Keras has read from the file it is loading, or None outside of that."""
+    """Return the objects with an identity that Keras has loaded so far, or None unless it is loading a file."""
     from keras.src.backend.common import global_state
 
     objects = global_state.get_global_attribute("shared_objects/id_to_obj_map")
@@ -109,7 +109,7 @@ def loaded_so_far() -> list[object] | None:
 
 
 def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
-    """Set an attribute of a layer to another layer, also if the layer is built, when Keras allows no new ones."""
+    """Set an attribute of a layer to another layer, even if the owner is built and Keras has locked its layers."""
     tracker, locked = owner._tracker, owner._tracker.locked
     tracker.untrack(getattr(owner, name))
     tracker.unlock()
@@ -122,36 +122,36 @@ def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
 
 
 def renew_parameters(layer: Any) -> None:
-    """Have torch's `parameters()` and `state_dict()` of a layer follow its variables, which Keras listed once."""
+    """Update torch's `parameters()` and `state_dict()` of a layer, for which Keras collects variables only once."""
     if "_torch_params" in vars(layer).get("_modules", {}):
         layer._track_variables()
 
 
 def scope_of(model: Model) -> AbstractContextManager[object]:
-    """Return the scope of the `tf.distribute` strategy that a model was made in, or one that does nothing."""
+    """Return the scope of a model's `tf.distribute` strategy, or a context that does nothing."""
     strategy = getattr(model, "distribute_strategy", None)
     return nullcontext() if strategy is None else strategy.scope()
 
 
 def are_in_scope(model: Model, variables: Iterable[Variable]) -> bool:
-    """Return whether variables were created in the scope of a model's `tf.distribute` strategy, where it has one."""
+    """Return whether variables were created in the scope of the model's `tf.distribute` strategy, if it has one."""
     strategy = getattr(model, "distribute_strategy", None)
     return strategy is None or all(strategy.extended.variable_created_in_scope(one.value) for one in variables)
 
 
 def renew_optimizer(model: Model) -> None:
-    """Give a compiled model an optimizer of the same settings that knows no variables yet, and trace its steps anew."""
+    """Give a compiled model a fresh optimizer with the same settings, and retrace its steps."""
     from keras.src.utils.tracking import DotNotTrackScope
 
     if getattr(model, "optimizer", None) is None:
         return
-    with scope_of(model), DotNotTrackScope():  # as in `compile`: the optimizer's variables are none of the model's
+    with scope_of(model), DotNotTrackScope():  # as in `compile`, the optimizer's variables are not the model's
         model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
     trace_anew(model)
 
 
 def outermost_scope() -> object:
-    """Return an object that lives as long as the outermost layer is being called, or None outside of any layer."""
+    """Return an object that lives as long as the outermost layer's name scope, or None outside any layer."""
     from keras.src.backend.common import global_state
 
     stack = global_state.get_global_attribute("name_scope_stack")
@@ -159,12 +159,12 @@ def outermost_scope() -> object:
 
 
 def is_rematerialized(layer: Layer) -> bool:
-    """Return whether the layer was made in a `keras.RematScope`: its forward pass is then run again for gradients."""
+    """Return whether the layer was created in a `keras.RematScope`, so that gradients rerun its forward pass."""
     return getattr(layer, "_remat_mode", None) is not None
 
 
 def stateless_values() -> list[Tensor] | None:
-    """Return the values that stand for variables in the current `keras.StatelessScope`, or None outside of one."""
+    """Return the values that replace variables in the current `keras.StatelessScope`, or None outside one."""
     scope = stateless_scope()
     return None if scope is None else list(scope.state_mapping.values())
 
@@ -177,7 +177,7 @@ def stateless_scope() -> keras.StatelessScope | None:
 
 
 def uncast_values(variables: Iterable[Variable]) -> list[Tensor]:
-    """Return the values of variables in their own dtype, whatever a layer with mixed precision casts them to."""
+    """Return the values of variables in their own dtype, without mixed-precision casts."""
     from keras.src.backend.common.variables import AutocastScope
 
     with AutocastScope(None):
@@ -185,9 +185,9 @@ def uncast_values(variables: Iterable[Variable]) -> list[Tensor]:
 
 
 def is_tracing_a_step() -> bool:
-    """Return whether Keras traces a step of `fit`, `evaluate` or `predict` on TensorFlow.
+    """Return whether Keras is tracing a step of `fit`, `evaluate` or `predict` on TensorFlow.
 
-    In doubt the answer is no.
+    When in doubt it returns False.
     """
     import tensorflow as tf
 
@@ -200,7 +200,7 @@ def is_tracing_a_step() -> bool:
 
 
 def trace_anew(model: Model) -> None:
-    """Have `fit`, `evaluate` and `predict` of a model traced anew, and nothing else of the process."""
+    """Make a model's `fit`, `evaluate` and `predict` retrace, without affecting the rest of the process."""
     model.train_function = model.test_function = model.predict_function = None
     if keras.backend.backend() == "torch":
         for layer in flatten_layers(model):
@@ -208,20 +208,20 @@ def trace_anew(model: Model) -> None:
     if keras.backend.backend() == "jax":
         import jax
 
-        # JAX knows a trace by the method, and would use it again as long as anything refers to it.
+        # JAX caches traces by the method, and would reuse them as long as anything refers to it.
         for step in (model.train_step, model.test_step):
             jax.jit(step).clear_cache()
 
 
 def models_with(layers: Iterable[Layer]) -> list[Model]:
-    """Return all models of the process that hold one of the layers: Keras has no way from a layer to its models."""
+    """Return all models of the process that hold one of the layers; Keras does not link layers to their models."""
     wanted = {id(layer) for layer in layers}
     return [model for model in live_models() if not wanted.isdisjoint(map(id, flatten_layers(model)))]
 
 
 @contextmanager
 def forgotten_calls(layer: Any) -> Iterator[None]:
-    """Forget the symbolic calls of a layer made within, which would keep their graphs in memory as long as it lives."""
+    """Forget the symbolic calls of a layer made within, whose graphs would otherwise live as long as the layer."""
     number = len(layer._inbound_nodes)
     try:
         yield
@@ -231,7 +231,7 @@ def forgotten_calls(layer: Any) -> Iterator[None]:
 
 @contextmanager
 def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
-    """Run another function in place of a layer's `call`, whose attribute Keras would track if it were set."""
+    """Replace a layer's `call`, without the tracking of a normal attribute assignment."""
     layer.__dict__["call"] = call
     try:
         yield
@@ -241,7 +241,7 @@ def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
 
 @contextmanager
 def watched_calls(layers: Sequence[Any], watch: Callable[[Any, Tensors], object]) -> Iterator[None]:
-    """Call a function with each of some layers and its inputs before the layer's `call`; for a model run eagerly."""
+    """Call `watch` with a layer and its inputs before each call of the layers, in a model that runs eagerly."""
 
     def watched(layer: Any, call: Function) -> Function:
         def watch_and_call(inputs: Tensors, **kwargs: object) -> Tensor:
@@ -262,19 +262,19 @@ def has_named_outputs(model: Model) -> bool:
 
 
 def input_signature(model: Model) -> list[Any]:
-    """Return what an exported function of a model takes: structures of `keras.InputSpec`, one for each argument."""
+    """Return the signature of a model's exported function: structures of `keras.InputSpec`, one per argument."""
     from keras.src.export.export_utils import get_input_signature
 
     return list(get_input_signature(model))
 
 
 def was_called(layer: Layer) -> bool:
-    """Return whether a layer has been called, with tensors or symbolically; in doubt yes."""
+    """Return whether a layer has been called, with tensors or symbolically; when in doubt True."""
     return bool(getattr(layer, "_called", True))
 
 
 def torch_is_transforming() -> bool:
-    """Return whether a function of `torch.func` transforms what runs now; in doubt not."""
+    """Return whether a `torch.func` transformation is running; when in doubt False."""
     import torch
 
     peek = getattr(getattr(torch._C, "_functorch", None), "peek_interpreter_stack", None)
@@ -282,7 +282,7 @@ def torch_is_transforming() -> bool:
 
 
 def recorders(tensors: list[Tensor]) -> int:
-    """Return how many of TensorFlow's tapes and forward accumulators record what is done with tensors, 2 for more."""
+    """Return how many TensorFlow tapes and forward accumulators watch tensors; 2 stands for two or more."""
     try:
         from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
     except ImportError:
@@ -291,19 +291,19 @@ def recorders(tensors: list[Tensor]) -> int:
 
 
 def trace_state() -> object:
-    """Return what identifies the trace of JAX that runs now; where that cannot be told, an object of its own."""
+    """Return an identifier of the current JAX trace; if there is none, a unique object."""
     from jax.extend import core
 
     return getattr(core, "get_opaque_trace_state", object)()
 
 
 def is_of_trace(value: object, trace: object) -> bool:
-    """Return whether a value of JAX was made by a trace, given by its state; in doubt it was not."""
+    """Return whether a JAX value belongs to a trace, given its state; when in doubt False."""
     own, wanted = getattr(value, "_trace", None), getattr(trace, "_trace_ref", None)
     return own is not None and wanted is not None and own is wanted()
 
 
 def lambda_arguments(layer: Any) -> dict[str, Any]:
-    """Return what a `Lambda` layer was made with, its functions as they are: Keras rebuilds none of them by itself."""
+    """Return a `Lambda` layer's constructor arguments with the function objects, which Keras' config lacks."""
     held = {"function": layer.function, "output_shape": layer._output_shape, "mask": layer.mask}
     return {**keras.layers.Layer.get_config(layer), **held, "arguments": layer.arguments}

@@ -1,4 +1,4 @@
-"""One process at a time in a folder. The operating system ends the lock with the process, however that ends."""
+"""One process at a time in a folder. The operating system releases the lock however the process ends."""
 
 import os
 import time
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PATIENCE = 2.0  # seconds; the children of a process that was killed end within them
+_PATIENCE = 2.0  # seconds, in which the children of a killed process end
 
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Hold a folder, which exists, for this process.
+    """Lock an existing folder for this process.
 
     Raises:
-        ValueError: If another process holds it.
+        ValueError: If another process has locked it.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: no lock, as before
+    except ImportError:  # Windows: no lock
         yield
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -26,7 +26,7 @@ def only_process(folder: Path) -> Iterator[None]:
         end = time.monotonic() + _PATIENCE
         while not _try_lock(fcntl, handle):
             if time.monotonic() > end:
-                raise ValueError(f"Another process works in {folder}. Wait until it ends, or use another folder")
+                raise ValueError(f"Another process is working in {folder}. Wait until it ends, or use another folder")
             time.sleep(0.1)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Load a `.keras` file for inference, and say why if it cannot be."""
+"""Load `.keras` files, with errors that say why a file cannot be loaded."""
 
 import os
 import re
@@ -12,44 +12,44 @@ from keras_twoarg.utils.types import Model
 
 
 def load(path: str | os.PathLike[str], compile: bool = False) -> Model:
-    """Load a `.keras` file, or raise a ValueError that says why it cannot be.
+    """Load a `.keras` file, or raise a ValueError that says why that is impossible.
 
     Args:
         path: The file.
-        compile: Whether to compile it as it was saved, to train it. Defaults to `False`: for inference.
+        compile: Whether to compile the model as it was saved. Defaults to `False`, for inference.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no file {path}")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no readable .keras file: it is truncated or of another kind")
+        raise ValueError(f"{path} is not a readable .keras file: it is truncated or of another kind")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # one that was not used yet
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # a new one
             model = keras.models.load_model(path, compile=compile)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(_why_not(path, " ".join(str(error).split()))) from error
     except (MemoryError, OverflowError) as error:
-        raise ValueError(f"{path} asks for more memory than there is: {error}") from error
+        raise ValueError(f"{path} needs more memory than is available: {error}") from error
     except Exception as error:
         if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
-        raise ValueError(f"{path} asks for more memory than there is") from error
+        raise ValueError(f"{path} needs more memory than is available") from error
     if not model.built:
         raise ValueError(
-            f"The model in {path} was saved before it was built, without weights. Begin it with keras.Input(...), or "
+            f"The model in {path} was saved before it was built, without weights. Start it with keras.Input(...), or "
             "call it once, and save it again"
         )
     return model
 
 
 def _why_not(path: Path, reason: str) -> str:
-    """Return why Keras cannot load a file, by what Keras says."""
+    """Return why a file cannot be loaded, given Keras' message."""
     if unknown := re.search(r"Could not locate (class|function) '(\w+)'", reason):
         return (
             f"{path} holds the {unknown[1]} {unknown[2]!r}, of which only the name is in the file. In Python, import "
-            "yours first, registered by `keras.saving.register_keras_serializable`. Commands know those of Keras and "
-            "keras_twoarg alone: load the file with `keras.models.load_model`, and call the command's function"
+            "yours first, registered by `keras.saving.register_keras_serializable`. Commands know only those of "
+            "Keras and keras_twoarg: load the file with `keras.models.load_model`, and call the command's function"
         )
     if "safe_mode=False" in reason:
         return (
@@ -57,4 +57,4 @@ def _why_not(path: Path, reason: str) -> str:
             "its place; or, if you trust the file, load it with `keras.models.load_model` in Python, with "
             "safe_mode=False, and use the model that it returns"
         )
-    return f"{path} is no readable .keras file: {reason[:300]}"
+    return f"{path} is not a readable .keras file: {reason[:300]}"

@@ -1,16 +1,16 @@
-"""Packages that are imported where they are used, and what installs them."""
+"""Optional packages, imported where they are used, and the extras that install them."""
 
 import importlib
 from types import ModuleType
 
 
 def optional(module: str, purpose: str, extra: str) -> ModuleType:
-    """Import a module of an optional package, or raise an ImportError that says what installs it.
+    """Import a module of an optional package, or raise an ImportError that names the extra which installs it.
 
     Args:
         module: Its name, such as `"scipy.optimize"`.
         purpose: What needs it, the start of the message: `"Comparisons over seeds"`.
-        extra: This package's extra that brings it, such as `"analysis"`.
+        extra: This package's extra that installs it, such as `"analysis"`.
 
     Examples:
         >>> optional("json", "Records", "cli").dumps([1])

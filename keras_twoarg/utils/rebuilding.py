@@ -1,7 +1,7 @@
 """A copy of a layer: rebuilt from its config with the functions that it was given, and given its weights.
 
-A file can only name a function, and Keras runs no lambda from one. Here the layer is at hand, and so are its functions:
-they are used as they are, registered or not.
+A file can only name a function, and Keras does not run lambdas from files. Here the layer and its functions exist, so
+they are used directly, registered or not.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from keras_twoarg.utils.types import Config
 
 
 def live_config(operation: keras.Operation) -> Config:
-    """Return the config of a layer or operation, with its functions themselves where the constructor takes them.
+    """Return the config of a layer or operation, with function objects in place of their names.
 
     Raises:
         ValueError: If it has no config.
@@ -27,16 +27,16 @@ def live_config(operation: keras.Operation) -> Config:
     with _said(operation):
         config: Config = operation.get_config()
     if not type(operation).from_config.__module__.startswith("keras."):
-        return config  # it may expect what it writes
+        return config  # a custom from_config may expect the names
     held = {key: getattr(operation, key, None) for key in config}
     return config | {key: value for key, value in held.items() if isinstance(value, FunctionType)}
 
 
 def rebuild(operation: keras.Operation, config: Config) -> keras.Operation:
-    """Return a new layer or operation of the same class from its `live_config`, or from a changed one.
+    """Return a new layer or operation of the same class from its `live_config`, possibly modified.
 
     Raises:
-        ValueError: If that cannot be done.
+        ValueError: If it cannot be rebuilt.
     """
     kind = type(operation)
     with _said(operation), keras.saving.custom_object_scope(_named_functions(operation)):
@@ -44,7 +44,7 @@ def rebuild(operation: keras.Operation, config: Config) -> keras.Operation:
 
 
 def _named_functions(operation: keras.Operation) -> dict[str, FunctionType]:
-    """Return the functions that a layer and those within it hold, by the names that configs have for them."""
+    """Return the functions that a layer and the layers within it hold, by the names that their configs use."""
     layers = flatten_layers(operation) if isinstance(operation, keras.layers.Layer) else []
     held = [value for layer in layers for value in vars(layer).values() if isinstance(value, FunctionType)]
     return {one.__name__: one for one in held if not one.__module__.startswith("keras.")}
@@ -52,11 +52,11 @@ def _named_functions(operation: keras.Operation) -> dict[str, FunctionType]:
 
 @contextmanager
 def _said(operation: keras.Operation) -> Iterator[None]:
-    """Raise a ValueError that names the layer which cannot be rebuilt."""
+    """Turn errors into a ValueError that names the layer which cannot be rebuilt."""
     try:
         yield
     except (TypeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
-        cause = str(error).split("Exception encountered: ")[-1]  # Keras repeats the whole config in front of it
+        cause = str(error).split("Exception encountered: ")[-1]  # Keras puts the whole config first
         reason = " ".join(cause.split())[:150]
         raise ValueError(
             f"The layer {operation.name!r} of class {type(operation).__name__} cannot be rebuilt from its config "
@@ -65,15 +65,15 @@ def _said(operation: keras.Operation) -> Iterator[None]:
 
 
 def copy_weights(layer: keras.Operation, twin: keras.Operation) -> None:
-    """Give a copy of a layer its weights, in the way of files: what a layer makes of them and vocabularies included.
+    """Copy the weights of a layer to its twin as a file would, including derived state and vocabularies.
 
-    `set_weights` would leave an adapted `Normalization` with the constants of its first weights. Operations without
-    weights, such as those of `keras.ops`, are passed over.
+    `set_weights` would leave an adapted `Normalization` with constants derived from its initial weights. Operations
+    without weights, such as those of `keras.ops`, are skipped.
     """
     if not isinstance(layer, keras.layers.Layer):
         return
     parts, its_parts = list(flatten_layers(layer)), list(flatten_layers(twin))
-    if len(parts) > len(its_parts):  # a copy without its activation, which may be a layer
+    if len(parts) > len(its_parts):  # the twin lacks its activation, which may be a layer
         parts = [part for part in parts if part is not getattr(layer, "activation", None)]
     for old, new in zip(parts, its_parts, strict=True):
         store: Config = {}

@@ -1,4 +1,4 @@
-"""Work in a child process: its memory and its crashes stay there, and the parent sees its progress."""
+"""Calls in a child process, which isolates memory and crashes and reports progress to the parent."""
 
 import importlib
 import json
@@ -26,8 +26,8 @@ class Outcome:
 
     Attributes:
         status: Its exit status; negative for the signal that killed it.
-        result: What the function returned, through JSON; None if it failed.
-        output: The last lines that it printed beside.
+        result: The function's result, passed as JSON; None if it failed.
+        output: The last other lines that it printed.
     """
 
     status: int
@@ -43,12 +43,12 @@ class Outcome:
 
 
 def call(function: str, progress: Progress, *arguments: object) -> Outcome:
-    """Call a function in a new Python process, and wait.
+    """Call a function in a new Python process, and wait for it.
 
     Args:
-        function: `"module:function"`; it is called with a progress function and the arguments.
-        progress: Called here with what the child reports.
-        *arguments: Plain values for JSON.
+        function: `"module:function"`, which is called with a progress function and the arguments.
+        progress: Called in this process with the child's reports.
+        *arguments: Values that JSON can represent.
     """
     command = [sys.executable, "-c", _SERVE, function, str(os.getpid())]
     pipe = subprocess.PIPE
@@ -80,22 +80,22 @@ def _child(command: list[str], **settings: Any) -> Iterator[subprocess.Popen[str
 
 
 def end_all() -> None:
-    """End all children of this process; what waits for them goes on."""
+    """Terminate all children of this process; pending `call`s return."""
     for process in list(_children):
         process.terminate()
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, which may have been killed."""
+    """End this process soon after its parent, even if that was killed."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 def serve(function: str, parent: int) -> None:
-    """Be the child of a process: call the function, report progress and the result. It ends soon after its parent."""
-    if os.name == "posix" and os.getppid() != parent:  # on Windows an environment's launcher stands in between
-        os._exit(1)  # killed while this process was importing: another one may work in its folder by now
+    """Run as the child: call the function, report progress and the result, and end soon after the parent."""
+    if os.name == "posix" and os.getppid() != parent:  # on Windows a virtual environment's launcher is the parent
+        os._exit(1)  # the parent was killed during imports, and another process may be using its folder
 
     def report(*progress: object) -> None:
         print(_PROGRESS + json.dumps(progress), flush=True)

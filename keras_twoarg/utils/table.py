@@ -1,4 +1,4 @@
-"""A table that is shown in a terminal and on a page."""
+"""Tables for terminals and HTML pages."""
 
 import html
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ class Table:
     """Cells of text, with a title, headings and a caption.
 
     Attributes:
-        title: What the table is of.
+        title: Title of the table.
         columns: Headings.
-        rows: Cells, one for each heading.
-        caption: What the reader must know to read it.
-        left: Headings of the columns that are aligned to the left, beside the first.
-        flagged: Row and column of the cells that are shown in red.
+        rows: Rows of cells, one per heading.
+        caption: Explanation for the reader.
+        left: Headings of left-aligned columns; the first column always is.
+        flagged: Row and column of cells shown in red.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Table:
     flagged: frozenset[tuple[int, int]] = frozenset()
 
     def rich(self) -> "RenderableType":
-        """Return the table for a terminal; where that is too narrow, cells wrap."""
+        """Return the table for a terminal; cells wrap if it is too narrow."""
         from rich import box
         from rich.console import Group
         from rich.table import Table as RichTable
@@ -58,14 +58,14 @@ class Table:
             # Wrapped, never cut off.
             table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
         for i, row in enumerate(self.rows):
-            # Text, not strings: what looks like markup in a name is shown as it is.
+            # Text rather than strings, so that markup in names is not interpreted.
             cells = [Text(c, style="red" if (i, j) in self.flagged else "") for j, c in enumerate(row)]
             table.add_row(*cells)
-        # Below the table, not its caption, which would be as narrow as it is.
+        # Below the table rather than as its caption, which would be as narrow as the table.
         return Group(table, Text(self.caption, style="dim")) if self.caption else table
 
     def html(self) -> str:
-        """Return the table for a page, with its title as a heading."""
+        """Return the table as HTML, with its title as a heading."""
 
         def cell(i: int, j: int, text: str) -> str:
             classes = [

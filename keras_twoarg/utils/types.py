@@ -1,6 +1,6 @@
-"""What the package uses of tensors, models and records, for the type checker: Keras and its backends ship no types.
+"""Types of tensors, models and records for the type checker; Keras and its backends ship none.
 
-What only the caller of a model can know, such as how its outputs are nested, has an alias here that says so.
+Aliases of `Any` name what only the caller of a model can know, such as how its outputs are nested.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,34 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 Shape: TypeAlias = tuple[int | None, ...]
-"""A shape; None where a size is not known before the call."""
+"""A shape, with None for sizes that are unknown before the call."""
 
 Shapes: TypeAlias = Sequence[Any]
-"""The shape of a layer's one input, or the shapes of its several inputs: Keras passes both, as tuples or lists."""
+"""The shape of a layer's input, or the shapes of its inputs: Keras passes tuples or lists."""
 
 ArrayLike: TypeAlias = npt.ArrayLike
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-"""What a JSON file holds."""
+"""The content of a JSON file."""
 
 JsonObject: TypeAlias = dict[str, Any]
-"""An object in a JSON file, whose entries are of the types that the file's reader expects or checks."""
+"""An object in a JSON file; the types of its entries are up to the reader."""
 
 Config: TypeAlias = dict[str, Any]
-"""Arguments of a constructor or function by name, as `get_config` returns them: each parameter has its own type."""
+"""Arguments of a constructor or function by name, as `get_config` returns them."""
 
 Identifier: TypeAlias = str | Mapping[str, object] | Callable[..., object] | None
-"""What Keras' `get` turns into an initializer, regularizer, constraint or activation: name, config, or the thing."""
+"""What `keras.initializers.get` and its like take: a name, a config, or the object itself."""
 
 Function: TypeAlias = Callable[..., Any]
-"""A function of tensors; it returns one tensor, or as many as its docstring says."""
+"""A function of tensors, which returns one tensor or several."""
 
 Outputs: TypeAlias = Any
-"""What a model returns: a tensor, or a list or dict of these, as the model was made."""
+"""The outputs of a model: a tensor, or a list or dict of tensors."""
 
 
 Samples: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
-"""Inputs of a model: an array, or several in a list or dict."""
+"""Inputs of a model: an array, or a list or dict of arrays."""
 
 
 class Tensor(Protocol):
@@ -73,7 +73,7 @@ class NamedTensor(Tensor, Protocol):
 
 
 Tensors: TypeAlias = Tensor | list[Tensor] | tuple[Tensor, ...]
-"""A layer's one input, or its several inputs."""
+"""A layer's input, or its inputs."""
 
 
 class Variable(Protocol):

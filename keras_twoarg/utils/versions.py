@@ -1,4 +1,4 @@
-"""What computed a record: versions, machine and commit."""
+"""Provenance of a record: versions, machine and commit."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from keras_twoarg._version import __version__
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes: this package, Keras, its backend, NumPy, Python, and the machine."""
+    """Return the versions of this package, Keras, its backend, NumPy and Python, and the machine."""
     backend = keras.backend.backend()
     return {
         "keras_twoarg": __version__,
@@ -38,7 +38,7 @@ def _backend_version(backend: str) -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """Return the commit of the repository that this package runs from, with `-dirty` if it was changed."""
+    """Return the commit of the repository that this package runs from, with `-dirty` if it has changes, or None."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

@@ -148,7 +148,7 @@ def test_a_model_with_weights_that_are_no_numbers_is_not_exported(folder):
 def test_a_truncated_file_is_named(folder):
     content = (folder / "model.keras").read_bytes()
     (folder / "cut.keras").write_bytes(content[: len(content) // 2])
-    assert "cut.keras is no readable .keras file" in run("export", "cut.keras", "--out", "served/1", status=2)
+    assert "cut.keras is not a readable .keras file" in run("export", "cut.keras", "--out", "served/1", status=2)
     shutil.copy(folder / "model.keras", folder / "whole.keras")
     assert "agrees with" in run("export", "whole.keras", "--out", "served/1")
 

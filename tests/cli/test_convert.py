@@ -68,7 +68,7 @@ def test_mistakes_leave_nothing(run, tmp_path):
     before = sorted(tmp_path.iterdir())
     assert "must end in .keras" in mistake(run("model.keras", "--out", "new", status=2))
     assert "has no activations" in mistake(run("linear.keras", "--out", "new.keras", status=2))
-    assert "no readable .keras file" in mistake(run("text.keras", "--out", "new.keras", status=2))
+    assert "not a readable .keras file" in mistake(run("text.keras", "--out", "new.keras", status=2))
     assert "matches no activation" in mistake(run("model.keras", "--out", "new.keras", "--where", "x", status=2))
     small = run("small.keras", "--out", "new.keras", "--keep", "parameters", status=2)
     assert "use keep='function'" in mistake(small)

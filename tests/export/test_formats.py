@@ -142,7 +142,7 @@ def test_errors(exported, tmp_path):
         formats.export(model, path)
     with pytest.raises(ValueError, match="`format` must be one of .*'pmml'"):
         formats.export(model, tmp_path / "x", format="pmml")
-    with pytest.raises(ValueError, match="is no readable export"):
+    with pytest.raises(ValueError, match="is not a readable export"):
         formats.compare(model, tmp_path, formats.random_inputs(model, seed=0))
 
 

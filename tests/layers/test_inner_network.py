@@ -150,7 +150,7 @@ ERRORS = {
     "saved nowhere": (lambda folder: InnerNetwork().save(folder / "no" / "phi.keras"), "folder .*no does not exist"),
     "loaded from nowhere": (lambda folder: InnerNetwork.load(folder / "phi.keras"), "There is no file"),
     "loaded from a wrong ending": (lambda folder: InnerNetwork.load(folder / "phi.npz"), "end in '.keras'"),
-    "damaged": (damaged, "damaged.keras is no readable .keras file"),
+    "damaged": (damaged, "damaged.keras is not a readable .keras file"),
     "code of one's own": (of_ones_own, "own.keras holds the class 'Doubling'.*In Python, import yours first"),
     "without weights": (unbuilt, "unbuilt.keras was saved before it was built"),
     "several networks": (several, "one InnerNetwork. Received: .*two.keras, with InnerNetwork, InnerNetwork"),

@@ -32,13 +32,13 @@ def test_the_second_process_says_so_and_a_killed_one_leaves_no_lock(tmp_path, mo
     command = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match="Another process works in .*out. Wait until it ends"):
+        with pytest.raises(ValueError, match="Another process is working in .*out. Wait until it ends"):
             with locks.only_process(tmp_path / "out"):
                 pass
-        with pytest.raises(ValueError, match="Another process works in"):
+        with pytest.raises(ValueError, match="Another process is working in"):
             sessions.run_sessions(blobs(), tmp_path / "out", arm="relu", widths=(4,), epochs=1)
         model = models.mlp((8, 8, 1), 3, "relu", (4,))
-        with pytest.raises(ValueError, match="Another process works in"):
+        with pytest.raises(ValueError, match="Another process is working in"):
             measure.evaluate(model, blobs(), tmp_path / "out", corruptions=(), attacks=())
         process.kill()
     with locks.only_process(tmp_path / "out"):

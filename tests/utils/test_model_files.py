@@ -8,7 +8,7 @@ from keras_twoarg.utils import model_files
 pytestmark = pytest.mark.jax
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "There is no file"), (b"PK", "is no readable .keras file")])
+@pytest.mark.parametrize(("content", "message"), [(None, "There is no file"), (b"PK", "is not a readable .keras file")])
 def test_no_file_and_a_broken_one(content, message, tmp_path):
     if content:
         (tmp_path / "m.keras").write_bytes(content)
