@@ -1,4 +1,4 @@
-"""What phi has learned: its surface, where its arguments fall, and whether it is a soft XOR."""
+"""What phi has learned: its surface, the density of its arguments, and whether it is a soft XOR."""
 
 from keras_twoarg.analysis.density import Density, density, inner_network, pool, pre_activations
 from keras_twoarg.analysis.nearest_function import Nearest, nearest

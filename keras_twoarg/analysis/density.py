@@ -1,4 +1,4 @@
-"""Where pre-activations fall on the plane of phi's arguments."""
+"""The density of pre-activations over the plane of phi's arguments."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,13 +17,13 @@ from keras_twoarg.utils.types import Model, Samples, Tensors
 _BATCH = 250
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no truth of their own
+@dataclass(frozen=True, eq=False)  # arrays have no truth value
 class Density:
-    """The distribution of argument tuples over the grid of pretraining: 101 nodes on [-5, 5] along each argument.
+    """The distribution of argument tuples over the pretraining grid: 101 nodes on [-5, 5] along each argument.
 
     Attributes:
-        values: Share of the tuples in the cell around each node, `(101,) * arity`; they sum to `1 - outside`.
-        outside: Share of the tuples outside of the grid.
+        values: Fraction of the tuples in the cell around each node, `(101,) * arity`; they sum to `1 - outside`.
+        outside: Fraction of the tuples outside the grid.
         number: Number of tuples.
     """
 
@@ -42,7 +42,7 @@ class Density:
         return np.stack(np.meshgrid(*[self.axis] * self.values.ndim, indexing="ij"), -1).reshape(-1, self.values.ndim)
 
     def support(self, mass: float = 0.9) -> np.ndarray:
-        """Return the smallest set of cells that holds a share of the tuples inside the grid, as a boolean array."""
+        """Return the smallest set of cells with a fraction `mass` of the tuples on the grid, as a boolean array."""
         if not 0 < mass <= 1:
             raise ValueError(f"`mass` must be in (0, 1]. Received: mass={mass!r}")
         order = np.argsort(self.values, axis=None, kind="stable")[::-1]
@@ -80,10 +80,10 @@ def density(tuples: np.ndarray) -> Density:
 
 
 def pool(parts: Sequence[Density]) -> Density:
-    """Return the density of all tuples together, from the densities of some of them each.
+    """Return the density of all tuples together, given the densities of parts of them.
 
     Raises:
-        ValueError: If there is no density, or they are not of one arity.
+        ValueError: If there is no density, or they differ in arity.
     """
     if len({part.values.shape for part in parts}) != 1:
         raise ValueError(f"Expected densities of one arity. Received: {[part.values.ndim for part in parts]}")
@@ -93,16 +93,16 @@ def pool(parts: Sequence[Density]) -> Density:
 
 
 def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
-    """Return the argument tuples that reach each TwoArgActivation of a model, any kind of Keras model.
+    """Return the argument tuples that reach each TwoArgActivation of a Keras model of any kind.
 
     Args:
         model: A model that holds at least one `TwoArgActivation`.
-        x: Inputs of the model, an array, or several in a list or dict. A few hundred samples draw a density.
+        x: Inputs of the model: an array, or a list or dict of arrays. A few hundred samples suffice for a density.
 
     Returns:
-        For each place, by the layer's name (with a number where several have one) and in the order of computation, an
-        array `(N, arity)`. Of a recurrent layer every step's; on TensorFlow the first step's are there twice, as Keras
-        computes it twice.
+        An array `(N, arity)` per place, by the layer's name (numbered if several layers share it), in the order of
+        computation. A recurrent layer contributes every step; on TensorFlow the first one twice, since Keras computes
+        it twice.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -110,14 +110,14 @@ def pre_activations(model: Model, x: Samples) -> dict[str, np.ndarray]:
         [(320, 2), (320, 2), (320, 2)]
 
     Raises:
-        TypeError: If `model` is no Keras model or layer, or `x` holds something else than arrays.
+        TypeError: If `model` is not a Keras model or layer, or `x` holds anything but arrays.
         ValueError: If the model holds no `TwoArgActivation`, or there are no samples.
     """
     layers = places_of(model, "to measure")
     names = names_of(layers)
     if others := {type(part).__name__ for part in keras.tree.flatten(x) if not hasattr(part, "shape")}:
         raise TypeError(
-            f"`x` must be an array, or several in a list or dict, not batches of them. Received: {', '.join(others)}"
+            f"`x` must be an array, or a list or dict of arrays, not batches of them. Received: {', '.join(others)}"
         )
     samples = len(keras.tree.flatten(x)[0])
     if not samples:
@@ -143,7 +143,7 @@ def inner_network(model: Model) -> InnerNetwork:
 
 
 def _step_by_step(layers: Sequence[TwoArgActivation]) -> AbstractContextManager[object]:
-    """Have JAX run loops step by step: within a scan there are no values to keep."""
+    """Make JAX run loops step by step; within a scan there are no values to record."""
     if keras.backend.backend() != "jax" or not any(layer.in_loop for layer in layers):
         return nullcontext()
     import jax

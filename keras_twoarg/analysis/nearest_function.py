@@ -1,4 +1,4 @@
-"""The named function that phi comes nearest to, up to affine maps of its arguments and of its output."""
+"""The named function nearest to phi, up to affine maps of its arguments and its output."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FUNCTIONS: dict[str, Named] = {
     "glu": surfaces.glu,
     "swiglu": surfaces.swiglu,
 }
-"""What is compared, beside the general `"quadratic"`; the simpler ones, which others can imitate, come first."""
+"""The functions compared, besides the general `"quadratic"`; simpler ones, which others can imitate, come first."""
 CURVES: dict[str, Named] = {
     "identity": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
@@ -28,15 +28,15 @@ CURVES: dict[str, Named] = {
     "silu": lambda x: surfaces.swiglu(x, 1),
     "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
 }
-"""The same for a phi of one argument; the identity stands for straight lines; tanh, silu and gelu imitate others."""
+"""The same for phi of one argument. The identity stands for straight lines; tanh, silu and gelu can imitate others."""
 
 STARTS = 8
 _DRAWN = 800
-"""Argument tuples on which good maps are sought from all starts."""
+"""Argument tuples on which maps are fitted from all starts."""
 _REFINED = 2
-"""How many of these maps, the best ones on all nodes, are then fitted there."""
+"""How many of these maps, the best on all nodes, are then refined on all nodes."""
 _FAR = 1e6
-"""Arguments end here, lest they overflow: far enough that no function gains a bend by it."""
+"""Limit of mapped arguments against overflow, too far out to add a bend to any function."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,30 @@ class Nearest:
     """How well named functions describe a surface.
 
     Attributes:
-        r2: For each function, the share of the surface's variance over the density that
-            `a f(A x + b) + c` explains, with the best A (2x2, or a number), b, a and c found; the simpler functions
-            come first. The quadratic has its coefficients and no maps beside: it holds the product, and every bowl
-            and ridge. With such maps the product holds every ridge x^2 too, and comes as near as one likes to a
-            plane: whether phi bends at all is for `soft_xor` and `spectrum` to say.
+        r2: For each function, the fraction of the surface's variance over the density that `a f(A x + b) + c` explains,
+            with the best A (2x2, or a number), b, a and c found; simpler functions come first. The quadratic has
+            coefficients instead of maps, and includes the product and every bowl and ridge. With maps the product
+            includes every ridge x^2 and can come arbitrarily close to a plane: whether phi bends at all is a question
+            for `soft_xor` and `spectrum`.
     """
 
     r2: dict[str, float]
 
     @property
     def name(self) -> str:
-        """The simplest function that explains all but a percent of what the best one explains."""
+        """The simplest function whose R² is within 0.01 of the best."""
         best = max(self.r2.values())
         return next(name for name, r2 in self.r2.items() if r2 >= best - 0.01)
 
 
 def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = STARTS) -> Nearest:
-    """Fit every named function of as many arguments to a surface or a curve, where its arguments fall.
+    """Fit all named functions of the same arity to a surface or curve, weighted by the density of its arguments.
 
     Args:
-        surface: Values on the nodes of the grid of pretraining, `(101, 101)` or `(101,)`.
-        density: Where the arguments fall.
-        seed: Seed of the starts of the nonlinear least-squares fits, and of the nodes they seek on. Defaults to `0`.
-        starts: Starts of each fit, 1 to 8; fewer take less time and miss more. Defaults to `8`.
+        surface: Values on the nodes of the pretraining grid, `(101, 101)` or `(101,)`.
+        density: Density of the arguments.
+        seed: Seed of the starts of the nonlinear least-squares fits and of the nodes drawn for them. Defaults to `0`.
+        starts: Starts per fit, 1 to 8; fewer are faster and find less. Defaults to `8`.
 
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(5_000, 2)))
@@ -77,8 +77,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
         ('maxout', 1.0)
 
     Raises:
-        ValueError: If the surface is not one of one or two arguments on the density's nodes, or is flat; if `starts` is
-            out of range.
+        ValueError: If the surface does not have one or two arguments and the density's shape, or is flat, or `starts`
+            is out of range.
         ImportError: If SciPy is not installed.
     """
     if not 1 <= starts <= STARTS:
@@ -92,7 +92,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     nodes, values = density.nodes[occupied], surface.ravel()[occupied]
     deviation = np.sqrt(variance(values, weights))
     if not deviation > 0:
-        raise ValueError("A flat surface is near every function")
+        raise ValueError("Expected a surface that is not flat: every function is near a flat one")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
     sample = problem.drawn(rng, _DRAWN)
     functions = FUNCTIONS if surface.ndim == 2 else CURVES
@@ -106,9 +106,9 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
 
 @dataclass(frozen=True)
 class _Problem:
-    """A surface of mean 0 and variance 1 on nodes with weights, of which `root` is the square root.
+    """A surface with mean 0 and variance 1 on weighted nodes; `root` is the square root of the weights.
 
-    R² is then 1 minus the squared residual, for every function over the same nodes and weights.
+    R² is then 1 minus the squared residual.
     """
 
     nodes: np.ndarray
@@ -116,7 +116,7 @@ class _Problem:
     root: np.ndarray
 
     def drawn(self, rng: np.random.Generator, number: int) -> "_Problem":
-        """Return nodes drawn by their weights, with replacement: maps are sought on them, whatever the data's size."""
+        """Return nodes drawn by their weights with replacement, on which fits take the same time for any density."""
         if len(self.nodes) <= number:
             return self
         counts = rng.multinomial(number, self.root**2)
@@ -125,7 +125,7 @@ class _Problem:
         return _Problem(self.nodes[seen], values - weights @ values, np.sqrt(weights))
 
     def maps(self, function: Named, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the maps of the arguments that are found from some starts, until one leaves no residual."""
+        """Return the fitted maps of the arguments from each start, until one leaves no residual."""
         optimize, found = scipy_optimize(), []
         for start in starts:
             fit = optimize.least_squares(lambda maps: self.residual(function, maps), start, max_nfev=100)
@@ -135,12 +135,12 @@ class _Problem:
         return found
 
     def r2(self, function: Named, maps: np.ndarray) -> float:
-        """Return the share of the variance that a function of mapped arguments explains."""
+        """Return the fraction of the variance that a function of mapped arguments explains."""
         residual = self.residual(function, maps)
         return float(1 - residual @ residual)
 
     def residual(self, function: Named, maps: np.ndarray) -> np.ndarray:
-        """Return the weighted residual with the best map of the output, which is a line through the weighted means."""
+        """Return the weighted residual under the best affine map of the output, in closed form."""
         arity = self.nodes.shape[1]
         arguments = np.clip(self.nodes @ maps[: arity**2].reshape(arity, arity) + maps[arity**2 :], -_FAR, _FAR).T
         found = function(*arguments)
@@ -149,14 +149,14 @@ class _Problem:
         return np.asarray(found * (found @ values / max(found @ found, 1e-30)) - values)
 
     def quadratic_r2(self) -> float:
-        """Return the share of the variance that the best quadratic explains."""
+        """Return the fraction of the variance that the best quadratic explains."""
         columns, values = features(*self.nodes.T) * self.root[:, None], self.values * self.root
         solved, *_ = np.linalg.lstsq(columns, values, rcond=None)
         return float(1 - ((columns @ solved - values) ** 2).sum())
 
 
 def _starts(rng: np.random.Generator, arity: int) -> list[np.ndarray]:
-    """Return maps of the arguments: rotations and mirror images of several sizes, a little moved."""
+    """Return initial maps of the arguments: slightly shifted rotations and mirror images of several scales."""
     if arity == 1:
         return [np.array([(-1) ** i * (0.5, 1.0, 2.0)[i % 3], 0.3 * i * rng.normal()]) for i in range(STARTS)]
     starts = []

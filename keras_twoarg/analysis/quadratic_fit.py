@@ -13,7 +13,7 @@ from keras_twoarg.analysis.surfaces import Quadratic
 from keras_twoarg.utils.types import ArrayLike
 
 ROUNDING = 1e-26
-"""A variance that is a smaller share of the mean square is rounding: steps of float32 leave far more."""
+"""A variance below this fraction of the mean square is rounding error: steps of float32 leave far more."""
 
 GOOD_FIT = 0.5
 """A quadratic that explains less of phi's variance than this says little about phi."""
@@ -21,13 +21,13 @@ GOOD_FIT = 0.5
 
 @dataclass(frozen=True)
 class QuadraticFit:
-    """`c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`, by weighted least squares.
+    """The weighted least-squares fit of `c0 x1^2 + c1 x2^2 + c2 x1 x2 + c3 x1 + c4 x2 + c5`.
 
     Attributes:
         surface: The polynomial, as a function of two arrays.
-        r2: Share of phi's variance over the weights that it explains; NaN where phi is constant.
-        determined: Whether no other quadratic fits as well. Of arguments on one line or conic, as where both are equal
-            or one never changes, there are many, and this is the one with the smallest coefficients.
+        r2: Fraction of phi's weighted variance that it explains; NaN if phi is constant.
+        determined: Whether the fit is unique. It is not if all arguments lie on one line or conic, as when both are
+            equal or one is constant; this is then the fit with the smallest coefficients.
     """
 
     surface: Quadratic
@@ -36,26 +36,26 @@ class QuadraticFit:
 
     @property
     def hessian(self) -> np.ndarray:
-        """The matrix of second derivatives, `(2, 2)`, the same everywhere."""
+        """The matrix of second derivatives, `(2, 2)`, which is constant."""
         c = self.surface.coefficients
         return np.array([[2 * c[0], c[2]], [c[2], 2 * c[1]]])
 
 
 def features(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """Return what the six coefficients multiply, `(..., 6)`."""
+    """Return the terms that the six coefficients multiply, `(..., 6)`."""
     return np.stack([x1**2, x2**2, x1 * x2, x1, x2, np.ones_like(x1)], axis=-1)
 
 
 def variance(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the variance of values under weights that sum to one; 0 of a constant, whatever rounding leaves of it."""
+    """Return the variance of values under weights that sum to one; exactly 0 for a constant."""
     found = float(weights @ (values - weights @ values) ** 2)
     return found if found > ROUNDING * float(weights @ values**2) else 0.0
 
 
 def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function from surfaces on the density's nodes, `(101, 101)`, to the six coefficients of their fit.
+    """Return a function that fits surfaces on the density's nodes, `(101, 101)`, and returns the six coefficients.
 
-    For many surfaces over one density; `mass` and `weighted` are those of `fit_quadratic`.
+    It serves many surfaces over one density. The arguments are those of `fit_quadratic`.
     """
     used = density.support(mass) & (density.values > 0)
     weights = density.values[used] if weighted else np.ones(np.count_nonzero(used))
@@ -67,15 +67,14 @@ def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True)
 def fit_quadratic(
     phi: Callable[[np.ndarray], ArrayLike], density: Density, *, mass: float = 1.0, weighted: bool = True
 ) -> QuadraticFit:
-    """Fit a quadratic to a function of two arguments, where its arguments fall.
+    """Fit a quadratic to a function of two arguments, weighted by their density.
 
     Args:
-        phi: Function from argument tuples `(N, 2)` to values `(N,)` or `(N, 1)`, such as
-            `inner.predict`.
-        density: Where the arguments fall.
-        mass: Share of the density to use: the densest cells that hold it. Defaults to `1.0`, all.
-        weighted: Whether cells count by their density. `mass=0.9, weighted=False` is the paper's way.
-            Defaults to `True`.
+        phi: Function from argument tuples `(N, 2)` to values `(N,)` or `(N, 1)`, such as `inner.predict`.
+        density: Density of the arguments.
+        mass: Fraction of the density to use, in the densest cells. Defaults to `1.0`.
+        weighted: Whether to weight cells by their density. The paper uses `mass=0.9, weighted=False`. Defaults to
+            `True`.
 
     Returns:
         A `QuadraticFit`.
@@ -87,7 +86,7 @@ def fit_quadratic(
         ([0.0, 0.0, 3.0, 0.0, 0.0, 1.0], 1.0)
 
     Raises:
-        ValueError: If the density is not one of two arguments, or leaves fewer than six cells.
+        ValueError: If the density does not have two arguments, or has fewer than six occupied cells.
     """
     if density.values.ndim != 2:
         raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
@@ -114,14 +113,14 @@ def fit_quadratic(
 
 @dataclass(frozen=True)
 class SoftXOR:
-    """The verdict on one surface.
+    """Whether a surface is a soft XOR.
 
     Attributes:
         score: `-2 det(H) / ||H||_F^2` for the Hessian H of the quadratic fit, within [-1, 1]: +1 for a pure saddle, the
-            soft XOR; 0 for a ridge; -1 for a bowl. It does not change when the arguments are rotated or swapped.
-            NaN where there is no curvature, or it is not determined.
-        r2: Share of phi's variance that the quadratic explains.
-        determined: Whether the arguments tell the curvature: on one line or conic they leave it open.
+            soft XOR; 0 for a ridge; -1 for a bowl. It is invariant to rotating or swapping the arguments. NaN if the
+            curvature is zero or not determined.
+        r2: Fraction of phi's variance that the quadratic explains.
+        determined: Whether the arguments determine the curvature; on one line or conic they do not.
     """
 
     score: float
@@ -130,7 +129,7 @@ class SoftXOR:
 
     @property
     def negative_curvature(self) -> bool:
-        """Whether the fit's principal curvatures have opposite signs: the paper's criterion of a soft XOR."""
+        """Whether the fit's principal curvatures have opposite signs, the paper's criterion of a soft XOR."""
         return self.score > 0
 
     @property
@@ -146,7 +145,7 @@ class SoftXOR:
 
 
 def soft_xor(fit: QuadraticFit) -> SoftXOR:
-    """Return how much of a saddle a quadratic fit is.
+    """Return whether, and how clearly, a quadratic fit is a saddle.
 
     Examples:
         >>> plane = np.stack(np.meshgrid(*[np.linspace(-2, 2, 41)] * 2), -1).reshape(-1, 2)
@@ -157,7 +156,7 @@ def soft_xor(fit: QuadraticFit) -> SoftXOR:
     if not fit.determined:
         return SoftXOR(float("nan"), fit.r2, determined=False)
     norm = float((fit.hessian**2).sum())
-    # Curvature that is rounding noise beside the surface's slope and offset is none.
+    # Curvature below the rounding error of the surface's slope and offset counts as none.
     if norm <= 1e-20 * max(1e-300, float(np.square(fit.surface.coefficients).sum())):
         return SoftXOR(float("nan"), fit.r2)
     return SoftXOR(float(-2 * np.linalg.det(fit.hessian) / norm), fit.r2)

@@ -1,8 +1,8 @@
-"""Whether training turns phi into a saddle: each seed's phi at the start against the same phi learned.
+"""Whether training turns phi into a saddle: a paired test of each seed's phi before and after training.
 
-The seed is the unit. Surfaces that start from one phi are not independent of each other, however many tasks they learn,
-so each seed counts once. And a share of saddles says nothing by itself: more than half of all random surfaces are
-saddles already. What training does is seen in those that change.
+Each seed counts once, since surfaces that start from one phi are not independent, however many tasks they learn. And
+the fraction of saddles alone says nothing: more than half of all random surfaces are saddles. The effect of training
+shows in the surfaces that change.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ from keras_twoarg.analysis.surfaces import random_field
 
 @dataclass(frozen=True)
 class SaddleTest:
-    """How many phis are saddles before and after training, one of each seed.
+    """How many phis, one per seed, are saddles before and after training.
 
     Attributes:
-        number: Seeds.
+        number: Number of seeds.
         start: Saddles at the start.
         learned: Saddles after training.
         became: Seeds whose phi became a saddle.
         ceased: Seeds whose phi ceased to be one.
         p: Two-sided p-value of the exact McNemar test: whether more became saddles than ceased to be, or fewer.
-        low: Lower end of the exact (Clopper-Pearson) 95 % interval of the share of saddles after training.
+        low: Lower end of the exact (Clopper-Pearson) 95 % interval of the fraction of saddles after training.
         high: Upper end of the interval.
     """
 
@@ -45,7 +45,7 @@ def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
     """Test whether training makes saddles, from the soft-XOR scores of each seed's phi before and after it.
 
     Args:
-        start: Score of each seed's phi at the start, from `soft_xor`; above 0 is a saddle.
+        start: Score of each seed's phi at the start, from `soft_xor`; a positive score means a saddle.
         learned: Score of the same seeds' learned phi, fitted over the same density.
 
     Examples:
@@ -54,7 +54,7 @@ def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
         (2, 5, 3, 0, 0.25, 0.48)
 
     Raises:
-        ValueError: If there are no seeds, or not two finite scores for each.
+        ValueError: If there are no seeds, or a seed does not have two finite scores.
         ImportError: If SciPy is not installed.
     """
     before, after = np.asarray(start, float), np.asarray(learned, float)
@@ -68,7 +68,7 @@ def saddle_test(start: Sequence[float], learned: Sequence[float]) -> SaddleTest:
 
 
 def random_surface(i: int) -> np.ndarray:
-    """Return a random surface as pretraining draws them, on its grid, `(101, 101)`; far from those of usual runs."""
+    """Return a random surface as in pretraining, `(101, 101)`, with seeds that runs do not use."""
     return np.asarray(random_field(10**6 + i).values)
 
 
@@ -80,16 +80,15 @@ def null_share(
     mass: float = 1.0,
     weighted: bool = True,
 ) -> float:
-    """Return the share of untrained surfaces whose quadratic fit is a saddle.
+    """Return the fraction of untrained surfaces whose quadratic fit is a saddle.
 
-    It is not one half: of random symmetric matrices more have eigenvalues of opposite than of equal sign.
+    It exceeds one half: more random symmetric matrices have eigenvalues of opposite than of equal sign.
 
     Args:
-        densities: Where the arguments fall, or one density for each run; surface i is fitted over the i-th, and over
-            the first again behind the last.
-        number: Untrained surfaces. Defaults to `1000`, which leaves a standard error of about 1.5 points.
-        surface: The i-th untrained surface on the density's nodes, `(101, 101)`. Defaults to random surfaces as
-            pretraining draws them.
+        densities: Density of the arguments, or one per run; the surfaces are fitted over them in turn.
+        number: Number of untrained surfaces. Defaults to `1000`, for a standard error of about 1.5 points.
+        surface: Function that returns the i-th untrained surface on the density's nodes, `(101, 101)`. Defaults to
+            random surfaces as in pretraining.
         mass: As in `fit_quadratic`.
         weighted: As in `fit_quadratic`.
 

@@ -1,4 +1,4 @@
-"""The angular power spectrum of a surface: how much of it is a dipole, a quadrupole, ..."""
+"""The angular power spectrum of a surface: its dipole, quadrupole, ..."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ _ANGLES = 128
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The power of each angular order, averaged over the radii at which the arguments fall.
+    """The power of each angular order, averaged over the radii of the arguments.
 
     On a circle of radius r the surface is a Fourier series in the angle, with coefficients `a_l(r)`. The power of order
-    l is `|a_0|^2` for 0 and `2 |a_l|^2` for others, so that all orders but 0 add up to the surface's variance on the
-    circle; it is averaged over the circles, weighted by the share of arguments at that radius.
+    l is `|a_0|^2` for 0 and `2 |a_l|^2` for others, so that all orders except 0 add up to the surface's variance on the
+    circle; it is averaged over circles, weighted by the density of arguments at their radii.
 
     Attributes:
         power: Power of the orders 0 to 6: 0 is the mean over angles, 1 a dipole (a slope), 2 a quadrupole (a saddle).
-        angular: Power of all orders but 0.
+        angular: Power of all orders except 0.
     """
 
     power: np.ndarray
@@ -30,7 +30,7 @@ class Spectrum:
 
     @property
     def shares(self) -> np.ndarray:
-        """Share of the orders 1 to 6 in the angular power; NaN where there is none, as of a constant."""
+        """Shares of the orders 1 to 6 in the angular power; NaN if that is zero, as for a constant."""
         flat = self.angular <= ROUNDING * self.power[0]
         return np.full(ORDERS - 1, np.nan) if flat else np.asarray(self.power[1:] / self.angular)
 
@@ -44,8 +44,8 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
     """Return the angular power spectrum of a surface about the origin.
 
     Args:
-        surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
-        density: Where the arguments fall: it weights the radii.
+        surface: Values on the nodes of the pretraining grid, `(101, 101)`.
+        density: Density of the arguments, which weights the radii.
 
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(10_000, 2)))
@@ -55,11 +55,12 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
         1.0
 
     Raises:
-        ValueError: If the surface or the density is not one of two arguments.
+        ValueError: If the surface does not have two arguments and the density's shape, or no arguments fall within
+            radius 5.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871) compare these powers; the weights of the
-          radii are ours, since the paper does not say its own.
+        radii are ours, since the paper does not state them.
     """
     if surface.ndim != 2 or surface.shape != density.values.shape:
         raise ValueError(f"Expected a surface of two arguments on the density's nodes. Received: {surface.shape}")
@@ -72,7 +73,7 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
 
 
 def _radii(density: Density) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middles of rings as wide as a cell, and the share of the arguments in each, within the circle."""
+    """Return the radii of rings as wide as a cell, and the fraction of the arguments in each ring."""
     edges = np.linspace(0, EXTENT, len(density.axis) // 2 + 1)
     distance = np.hypot(*np.meshgrid(density.axis, density.axis, indexing="ij"))
     weights, _ = np.histogram(distance, bins=edges, weights=density.values)

@@ -1,4 +1,4 @@
-"""Comparisons of arms over seeds: difference, interval, test, effect size."""
+"""Comparisons of arms over seeds: differences, intervals, tests and effect sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Paired:
-    """How one arm differs from another over the seeds that both ran.
+    """How two arms differ over the seeds that both ran.
 
     Attributes:
         difference: Mean difference, first minus second.
-        low: Lower end of its 95 % interval: Student's t over seeds. NaN for a single seed.
+        low: Lower end of its 95 % interval, by Student's t over seeds. NaN for a single seed.
         high: Upper end of the interval.
-        p: Two-sided p-value of Wilcoxon's signed-rank test, as SciPy computes it. SciPy 1.17: exact up to 50 seeds, up
-            to 13 where some differences are 0 or of equal size, and a normal approximation of more. 1 for a single
-            seed, and where all differences are 0.
-        least_p: The smallest p-value that so many seeds can give: five give 0.0625 at best.
-        effect: Cohen's d of the differences: their mean over their standard deviation. NaN for a single seed.
+        p: Two-sided p-value of Wilcoxon's signed-rank test from SciPy. SciPy 1.17 computes it exactly up to 50 seeds,
+            or 13 if differences are 0 or tied, and approximates it by a normal distribution beyond. It is 1 for a
+            single seed, and if all differences are 0.
+        least_p: The smallest possible p-value for this number of seeds: 0.0625 for five.
+        effect: Cohen's d of the differences, their mean divided by their standard deviation. NaN for a single seed.
         number: Number of seeds.
     """
 
@@ -40,7 +40,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     """Compare two arms that ran the same seeds, in the same order.
 
     Args:
-        first: One number for each seed, such as a test accuracy.
+        first: One number per seed, such as a test accuracy.
         second: The other arm's numbers for the same seeds.
 
     Examples:
@@ -49,7 +49,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         (0.009, True, 0.25)
 
     Raises:
-        ValueError: If the arms do not have one finite number for each seed, or not equally many.
+        ValueError: If the arms do not have one finite number per seed, for the same number of seeds.
         ImportError: If SciPy is not installed.
     """
     one, other = np.asarray(first, float), np.asarray(second, float)
@@ -65,17 +65,17 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean over seeds and its 95 % interval by Student's t; NaN for the interval of one seed.
+    """Return the mean over seeds and its 95 % interval by Student's t, which is NaN for one seed.
 
-    A percentile bootstrap would be too narrow for a handful of seeds: over three or five normal values it covers the
-    mean in 75 or 83 of 100 cases, and t in 95: of three it ends at the least and the largest.
+    A percentile bootstrap is too narrow for a handful of seeds: for three or five normal values it covers the mean in
+    75 or 83 of 100 cases, where t covers it in 95.
 
     Examples:
         >>> [round(value, 2) for value in analysis.mean_interval([0.4, 0.5, 0.6])]
         [0.5, 0.25, 0.75]
 
     Raises:
-        ValueError: If there is not one finite number for each seed.
+        ValueError: If there are no numbers, or one is not finite.
         ImportError: If SciPy is not installed.
     """
     array = np.asarray(values, float)
@@ -90,14 +90,14 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def clopper_pearson(count: int, number: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a share, of which `count` in `number` independent trials were seen.
+    """Return the exact 95 % interval of a proportion, given `count` successes in `number` independent trials.
 
     Examples:
         >>> [round(end, 3) for end in analysis.clopper_pearson(8, 10)]
         [0.444, 0.975]
 
     Raises:
-        ValueError: If the count is not between 0 and the number, or there are no trials.
+        ValueError: If `count` is not between 0 and `number`, or there are no trials.
         ImportError: If SciPy is not installed.
     """
     if not 0 <= count <= number or number < 1:
@@ -116,10 +116,10 @@ def _effect(differences: np.ndarray) -> float:
 
 
 def scipy_stats() -> ModuleType:
-    """Return SciPy's statistics, or say how to install them."""
+    """Return `scipy.stats`, or raise an ImportError that says how to install it."""
     return optional("scipy.stats", "Comparisons over seeds", "analysis")
 
 
 def scipy_optimize() -> ModuleType:
-    """Return SciPy's optimizers, or say how to install them."""
+    """Return `scipy.optimize`, or raise an ImportError that says how to install it."""
     return optional("scipy.optimize", "Fits of named functions", "analysis")

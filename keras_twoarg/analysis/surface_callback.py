@@ -1,4 +1,4 @@
-"""A Keras callback that watches phi while a model is trained."""
+"""A Keras callback that records phi during training."""
 
 import io
 import warnings
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class SurfaceCallback(keras.callbacks.Callback):
-    """Keep phi, where its arguments fall, and its soft-XOR score over training; write them to TensorBoard.
+    """Record phi, the density of its arguments, and its soft-XOR score during training, optionally for TensorBoard.
 
-    For every model with one inner network, trained with `fit` on any backend.
+    It works with any model with one inner network, trained by `fit` on any backend.
 
     Args:
-        data: Inputs of the model, a few hundred; the density of phi's arguments is drawn from them.
-        log_dir: Folder for TensorBoard: scalars `phi/soft_xor` and `phi/r2`, and the picture `phi/surface`. Needs
-            TensorFlow to be installed, on any backend. Defaults to `None`, to write nothing.
-        every: Epochs between two looks; the start and the first epoch are always looked at. Defaults to `1`.
+        data: A few hundred inputs of the model, from which the density of phi's arguments is computed.
+        log_dir: Folder for TensorBoard's files: the scalars `phi/soft_xor` and `phi/r2` and the image `phi/surface`.
+            Requires TensorFlow on any backend. Defaults to `None`: none are written.
+        every: Epochs between records; the start and the first epoch are always recorded. Defaults to `1`.
 
     Attributes:
-        displays: A `SurfaceDisplay` for each epoch that was looked at; epoch 0 is the start. Epochs are counted on if
-            `fit` is called again, with `initial_epoch` or without. An epoch after which phi cannot be measured, as its
-            arguments are not finite or all lie outside of [-5, 5], is left out with a warning, and training goes on.
+        displays: A `SurfaceDisplay` per recorded epoch; epoch 0 is the start. If `fit` is called again, with or without
+            `initial_epoch`, the count of epochs continues. Epochs at which phi cannot be measured, because its
+            arguments are not finite or all lie outside [-5, 5], are skipped with a warning.
 
     Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))
@@ -42,8 +42,8 @@ class SurfaceCallback(keras.callbacks.Callback):
         ([0, 1, 2], 3)
 
     Raises:
-        ValueError: If `every` is not a positive integer, or the model holds no inner network, more than one, or one of
-            three arguments.
+        ValueError: If `every` is not a positive integer, or the model does not hold exactly one inner network, with one
+            or two arguments.
         ImportError: If `log_dir` is given and TensorFlow or matplotlib is not installed.
     """
 
@@ -51,36 +51,36 @@ class SurfaceCallback(keras.callbacks.Callback):
         super().__init__()
         self.data, self.every = data, positive_integer("every", every)
         self.displays: dict[int, SurfaceDisplay] = {}
-        self._last = 0  # epochs that were trained
-        self._before: int | None = None  # those of them that this call of `fit` does not count
+        self._last = 0  # number of trained epochs
+        self._before: int | None = None  # those before the epochs that this call of `fit` counts
         self._writer = _writer(log_dir) if log_dir else None
 
     def scores(self) -> dict[int, float]:
-        """Return the soft-XOR score by epoch; none for phi of one argument."""
+        """Return the soft-XOR score by epoch; empty for phi of one argument."""
         return {epoch: shown.soft_xor.score for epoch, shown in self.displays.items() if shown.soft_xor}
 
     def on_train_begin(self, logs: object = None) -> None:
-        """Look at phi before the first step."""
+        """Record phi before the first step."""
         self._before = None  # known with the first epoch's number
         if not self.displays:
             self._look(0)
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        """Count on where `fit` is called again; its `initial_epoch` may count the earlier epochs already."""
+        """Continue the count of epochs; `initial_epoch` may already include the earlier ones."""
         if self._before is None:
             self._before = max(0, self._last - epoch)
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-        """Look at phi after an epoch."""
+        """Record phi after an epoch."""
         self._last = (self._before or 0) + epoch + 1
         if self._last == 1 or self._last % self.every == 0:
             try:
                 self._look(self._last)
-            except ValueError as error:  # as of a model that diverges, whose training is not this callback's to end
+            except ValueError as error:  # as in a diverging model, whose training a callback should not end
                 warnings.warn(f"phi after epoch {self._last} cannot be measured: {error}", stacklevel=2)
 
     def on_train_end(self, logs: object = None) -> None:
-        """Have everything written."""
+        """Flush TensorBoard's files."""
         if self._writer is not None:
             self._writer.flush()
 
@@ -98,13 +98,13 @@ class SurfaceCallback(keras.callbacks.Callback):
 
 
 def _writer(log_dir: str) -> "tensorflow.summary.SummaryWriter":
-    pyplot()  # what is missing should show before training, not after its first epoch
+    pyplot()  # missing packages should be reported before training
     tf = optional("tensorflow", "TensorBoard's files", "tensorflow-cpu")
     return tf.summary.create_file_writer(log_dir)
 
 
 def _picture(shown: SurfaceDisplay) -> np.ndarray:
-    """Return a drawing as an image `(1, height, width, 4)`."""
+    """Return a plot as an image `(1, height, width, 4)`."""
     plt = pyplot()
     figure = plt.figure(figsize=(4.2, 3.6))
     shown.plot(figure.gca())

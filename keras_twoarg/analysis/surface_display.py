@@ -1,4 +1,4 @@
-"""The learned surface, with the density of the pre-activations on it."""
+"""Plots of the learned surface with the density of its arguments."""
 
 from typing import TYPE_CHECKING
 
@@ -18,19 +18,19 @@ SHOWN = 3.0
 
 
 class SurfaceDisplay:
-    """phi over the plane of its arguments, where they fall, and the quadratic that comes nearest.
+    """phi over the plane of its arguments, their density, and the quadratic that fits phi best.
 
-    In the manner of scikit-learn's displays: `from_model` computes and keeps the arrays, `plot` draws.
+    It works like scikit-learn's displays: `from_model` computes and stores the arrays, `plot` draws them.
 
     Args:
         surface: phi on the nodes of `density`: `(101, 101)`, or `(101,)` for one argument.
-        density: Where phi's arguments fall.
+        density: Density of phi's arguments.
 
     Attributes:
         surface: As given.
         density: As given.
-        quadratic: The density-weighted quadratic fit, or None for one argument.
-        soft_xor: The verdict on that fit, or None for one argument.
+        quadratic: The density-weighted quadratic fit; None for one argument.
+        soft_xor: Whether that fit is a soft XOR; None for one argument.
         ax_: The axes of the last `plot`.
         figure_: The figure of the last `plot`.
 
@@ -42,7 +42,7 @@ class SurfaceDisplay:
         >>> ax = display.plot()
     """
 
-    ax_: "Axes"  # of the class, or the reference shows the type of the attribute before it
+    ax_: "Axes"  # annotated here, or the reference would show the wrong types
     figure_: "Figure | SubFigure"
 
     def __init__(self, surface: np.ndarray, density: Density) -> None:
@@ -60,10 +60,10 @@ class SurfaceDisplay:
 
     @classmethod
     def from_model(cls, model: Model, data: np.ndarray) -> "SurfaceDisplay":
-        """Compute phi on the grid and, from inputs of the model, where its arguments fall, all places pooled."""
+        """Compute phi on the grid and, from inputs of the model, the density of its arguments in all places."""
         arguments = np.concatenate(list(pre_activations(model, data).values()))
         inner = inner_network(model)
-        if inner.arity > 2:  # the grid of four has 10^8 nodes
+        if inner.arity > 2:  # for four arguments the grid has 10^8 nodes
             raise ValueError(f"A display needs phi of one or two arguments. Received: {inner.name!r} of {inner.arity}")
         measured = density(arguments)
         surface = inner.predict(measured.nodes.astype("float32")).reshape(measured.values.shape)
@@ -78,12 +78,12 @@ class SurfaceDisplay:
         title: str | None = None,
         **kwargs: object,
     ) -> "Axes":
-        """Draw phi in colours, and contours that hold 50, 90 and 99 % of the pre-activations.
+        """Draw phi as colours, with contours that enclose 50, 90 and 99 % of the pre-activations.
 
         Args:
             ax: Axes to draw on. Defaults to new ones.
             with_density: Whether to draw the contours, or the density behind a curve. Defaults to `True`.
-            with_colorbar: Whether to draw the scale of colours beside the axes. Defaults to `True`.
+            with_colorbar: Whether to draw a colour bar beside the axes. Defaults to `True`.
             title: Title of the axes.
             **kwargs: Passed to `pcolormesh`, or to `plot` for one argument.
 
@@ -101,7 +101,7 @@ class SurfaceDisplay:
         return ax
 
     def plot_quadratic(self, ax: "Axes | None" = None, *, title: str | None = None) -> "Axes":
-        """Draw the quadratic fit in the colours of phi."""
+        """Draw the quadratic fit with the same colours as phi."""
         if self.quadratic is None:
             raise ValueError("A quadratic surface has two arguments. Received: a curve of one argument")
         ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
@@ -118,7 +118,7 @@ class SurfaceDisplay:
         axis, shown = self.density.axis, np.abs(self.density.axis) <= SHOWN
         weights = self.density.values / self.density.values.sum()
         centre = float((weights * self.surface).sum())
-        # Colours cover phi where its arguments fall; centred on its mean there.
+        # Colours cover the range of phi where its arguments fall, centred on its mean there.
         span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max()) or 1.0
         options: Config = {
             "cmap": "RdBu_r",

@@ -8,15 +8,15 @@ from keras_twoarg.analysis.density import Density
 from keras_twoarg.analysis.surfaces import GridSurface
 
 SETTLED = 0.1
-"""A surface has settled when it explains all but this share of the final surface's variance."""
+"""A surface has settled when it explains all but this fraction of the final surface's variance."""
 _ANGLES = 72
 
 
 def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
-    """Return how far a surface is from its final shape: the share of the final variance that it does not explain.
+    """Return the distance of a surface from its final shape: the fraction of variance that it leaves unexplained.
 
-    `1 - r^2` for the correlation r of both over the density: 0 for the same shape, 1 for an unrelated one. The scale
-    and the offset of phi's output do not count, since the next linear layer can undo them.
+    It is `1 - r^2` for the correlation r of both surfaces over the density: 0 for the same shape, 1 for an unrelated
+    one. Scale and offset of phi's output are ignored, since the next linear layer can undo them.
 
     Examples:
         >>> density = analysis.density(np.random.default_rng(0).normal(size=(1_000, 2)))
@@ -25,7 +25,7 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
         0.0
 
     Raises:
-        ValueError: If the surfaces are not of the density's shape.
+        ValueError: If the surfaces do not have the density's shape.
     """
     if not surface.shape == final.shape == density.values.shape:
         raise ValueError(
@@ -41,21 +41,21 @@ def distance(surface: np.ndarray, final: np.ndarray, density: Density) -> float:
 
 
 def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Density) -> float:
-    """Return how far a surface is from the nearest of another's rotations and mirror images.
+    """Return the distance of a surface from the nearest rotation or mirror image of another surface.
 
-    The linear layer in front of phi can swap, turn and mirror both arguments, and the next one can change the output's
-    sign, scale and offset: phis that differ in that alone make the same networks, but for the mean that a LayerNorm
-    between would take away. Of 72 rotations of the other surface
-    and of its mirror image, by 5 degrees each, this is the smallest `distance`. The arguments' scale is not free: a
-    small enough patch of any smooth surface is a plane.
+    The linear layer before phi can swap, rotate and mirror both arguments, and the one after it can change the output's
+    sign, scale and offset: phis that differ only in these make equivalent networks (except for the mean, which a
+    LayerNorm in between removes). The result is the smallest `distance` from 72 rotations, in steps of 5 degrees, of
+    the other surface and of its mirror image. The arguments' scale is fixed, since a small enough patch of any smooth
+    surface is a plane.
 
     Args:
         surface: Values on the nodes of the grid of pretraining, `(101, 101)`.
-        other: Values of the other surface on the same nodes; outside of the grid it is constant.
+        other: Values of the other surface on the same nodes; it is constant outside the grid.
         density: Where the first surface's arguments fall.
 
     Returns:
-        The share of the surface's variance over the density that is not explained: 0 for one function, 1 for unrelated
+        The unexplained fraction of the surface's variance over the density: 0 for equivalent surfaces, 1 for unrelated
         ones.
 
     Examples:
@@ -68,7 +68,7 @@ def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Den
         0.0
 
     Raises:
-        ValueError: If a surface is not one of two arguments on the grid's nodes.
+        ValueError: If the surfaces do not have two arguments and the density's shape.
     """
     if surface.ndim != 2 or not surface.shape == other.shape == density.values.shape:
         raise ValueError(
@@ -85,16 +85,16 @@ def distance_up_to_symmetry(surface: np.ndarray, other: np.ndarray, density: Den
 
 
 def settled(distances: Mapping[int, float], limit: float = SETTLED) -> int:
-    """Return the first epoch from which on every distance is at or below the limit; NaN is not.
+    """Return the first epoch from which on no distance exceeds the limit; NaN exceeds it.
 
     Examples:
         >>> analysis.settled({0: 1.0, 1: 0.05, 2: 0.2, 3: 0.09, 4: 0.0})
         3
 
     Raises:
-        ValueError: If there is no such epoch: no distance, or the last one is above the limit.
+        ValueError: If there is no such epoch.
     """
-    above = [epoch for epoch, value in distances.items() if not value <= limit]  # NaN, too
+    above = [epoch for epoch, value in distances.items() if not value <= limit]  # includes NaN
     below = [epoch for epoch in distances if not above or epoch > max(above)]
     if not below:
         raise ValueError(f"Expected distances that end at or below {limit:g}. Received: {dict(distances)}")

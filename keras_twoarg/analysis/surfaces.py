@@ -1,6 +1,6 @@
-"""Named functions of two arguments, and random smooth fields: targets for pretraining, and points of comparison.
+"""Named functions of two arguments and random smooth fields, for pretraining and comparison.
 
-Each surface is called with one array for each argument, broadcast against each other as in NumPy:
+Surfaces are called with one array per argument, which are broadcast as in NumPy:
 
 >>> surfaces.product(2.0, np.array([-1.0, 3.0])).tolist()
 [-2.0, 6.0]
@@ -26,45 +26,45 @@ NODES = 101
 
 
 def product(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Multiply: `x1 x2`, the pure saddle."""
+    """Return `x1 x2`, the pure saddle."""
     return np.asarray(x1, float) * np.asarray(x2, float)
 
 
 def xnor(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Logit XNOR in its fast form: `sign(x1 x2) min(|x1|, |x2|)` (Lowe et al., arXiv 2110.11940)."""
+    """Return the approximate logit XNOR, `sign(x1 x2) min(|x1|, |x2|)` (Lowe et al., arXiv 2110.11940)."""
     x1, x2 = np.asarray(x1, float), np.asarray(x2, float)
     return np.sign(x1 * x2) * np.minimum(np.abs(x1), np.abs(x2))
 
 
 def maxout(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Take the larger: `max(x1, x2)` (Goodfellow et al., arXiv 1302.4389)."""
+    """Return `max(x1, x2)` (Goodfellow et al., arXiv 1302.4389)."""
     return np.maximum(np.asarray(x1, float), np.asarray(x2, float))
 
 
 def swiglu(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Gate: `x1 sigmoid(x1) x2` (Shazeer, arXiv 2002.05202)."""
+    """Return `x1 sigmoid(x1) x2` (Shazeer, arXiv 2002.05202)."""
     x1 = np.asarray(x1, float)
     return x1 * 0.5 * (1 + np.tanh(x1 / 2)) * np.asarray(x2, float)
 
 
 def glu(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Gate with a sigmoid: `sigmoid(x1) x2` (Dauphin et al., arXiv 1612.08083)."""
+    """Return `sigmoid(x1) x2` (Dauphin et al., arXiv 1612.08083)."""
     return 0.5 * (1 + np.tanh(np.asarray(x1, float) / 2)) * np.asarray(x2, float)
 
 
 NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu, "glu": glu}
-"""Those of the functions that also fill the units of an arm, by its name."""
+"""The functions that are also arms, by name."""
 
 
 def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Array]:
-    """Return a surface of two arguments, scaled to this standard deviation on the grid of pretraining; None: as it is.
+    """Return a surface scaled to a standard deviation on the pretraining grid, or unchanged for `std=None`.
 
     Examples:
         >>> float(surfaces.scaled(surfaces.product, 0.01)(5.0, 5.0)) < 0.05
         True
 
     Raises:
-        ValueError: If the surface is constant or not finite on the grid: no factor gives it this deviation.
+        ValueError: If the surface is constant or not finite on the grid.
     """
     if std is None:
         return surface
@@ -103,9 +103,9 @@ def quadratic(
     return Quadratic((c0, c1, c2, c3, c4, c5))
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no truth of their own
+@dataclass(frozen=True, eq=False)  # arrays have no truth value
 class GridSurface:
-    """A surface given on the nodes of the grid of pretraining, multilinear between them and constant outside.
+    """A surface given on the nodes of the pretraining grid, multilinear between them and constant outside.
 
     Attributes:
         values: Array of shape `(101,) * arity`.
@@ -147,8 +147,8 @@ def gaussian(blur: float) -> Array:
     """Return the matrix that convolves values on the grid with a Gaussian, `(101, 101)`."""
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
-    matrix = np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row holds the whole Gaussian
-    matrix.flags.writeable = False  # all callers are given the same one
+    matrix = np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row contains the whole Gaussian
+    matrix.flags.writeable = False  # all callers share it
     return matrix
 
 
@@ -162,8 +162,8 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, std: float |
         seed: Seed of the noise. The same seed always gives the same field.
         arity: Number of arguments: 1, 2 or 3. Defaults to `2`.
         blur: Standard deviation of the Gaussian, in units of the arguments. Defaults to `1/3`, the paper's.
-        std: Standard deviation that the field is scaled to. Defaults to `None`: no scaling, as in the paper,
-            which leaves about 0.17, 0.05 and 0.014 for 1, 2 and 3 arguments.
+        std: Standard deviation to which the field is scaled. Defaults to `None`: unscaled, as in the paper, which gives
+            about 0.17, 0.05 and 0.014 for 1, 2 and 3 arguments.
 
     Returns:
         A `GridSurface`.

@@ -1,4 +1,4 @@
-"""The command `twoarg`. Each command is a thin skin over functions that can be imported."""
+"""The command `twoarg`: thin wrappers around functions that can be imported."""
 
 from keras_twoarg.cli import (
     bake,

@@ -1,4 +1,4 @@
-"""The command `bake`: phi becomes constant tables."""
+"""The command bake, which replaces phi by constant tables."""
 
 import os
 import tempfile
@@ -12,16 +12,21 @@ from keras_twoarg.utils import files
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", default="mnist5k", help="Data that the tables are chosen for, as for train.")
+@click.option("--data", default="mnist5k", help="Calibration data for the tables, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True), default=3e-3, help="Error, in phi's std.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=3e-3,
+    help="Largest error, relative to phi's standard deviation.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation samples are used.")
 @one_line_errors
 def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
     """Replace phi by constant tables.
 
-    What that changed is printed, and goes beside the model as JSON.
+    A report of what that changed is printed, and saved beside the model as JSON.
     """
     from keras_twoarg.experiments.training import datasets
     from keras_twoarg.export import bake
@@ -39,7 +44,7 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as folder:
         baked.save(Path(folder) / out.name)
-        # The report is there before the model, since it says that the model is ours, and not before it is written.
+        # The report is in place before the model, as proof that the model is ours, but only once the model is written.
         files.write_json(out.with_suffix(".json"), report.to_dict())
         os.replace(Path(folder) / out.name, out)
     console.print(str(report), highlight=False, soft_wrap=True)
@@ -47,10 +52,10 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
 
 
 def check_target(model: Path, out: Path) -> None:
-    """Raise a ValueError unless a baked model may be written here: nothing is there, or another baked model."""
+    """Raise a ValueError unless the files do not exist, or hold another baked model."""
     report = out.with_suffix(".json")
     if out.exists() and out.samefile(model):
-        raise ValueError(f"--out is the model itself: {out}. Give another name")
+        raise ValueError(f"--out is the model itself: {out}. Use another name")
     if not out.exists() and not report.exists():
         return
     try:
@@ -58,4 +63,4 @@ def check_target(model: Path, out: Path) -> None:
     except (ValueError, TypeError, OSError):
         ours = False
     if not ours:
-        raise ValueError(f"{out} or {report} exists, and is not what `twoarg bake` wrote. Give another name")
+        raise ValueError(f"{out} or {report} exists, and `twoarg bake` did not write it. Use another name")

@@ -1,4 +1,4 @@
-"""The command that measures costs: bench."""
+"""The command bench, which measures costs."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from keras_twoarg.utils import files
     type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32", "cnn32-half"]),
     help="[default: all]",
 )
-@click.option("--variant", "variants", multiple=True, help="What fills the units; related to relu.  [default: all]")
+@click.option("--variant", "variants", multiple=True, help="What fills the units, compared with relu.  [default: all]")
 @click.option(
     "--part",
     "parts",
@@ -24,17 +24,17 @@ from keras_twoarg.utils import files
     type=click.Choice(["pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
     help="[default: all]",
 )
-@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds, in which all take turns.")
+@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds; in each, all variants take turns.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="All times, as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="File for all times, as JSON.")
 @one_line_errors
 def bench(
     networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
 ) -> None:
     """Measure what two arguments cost.
 
-    Exact, interpolated and baked phi, and other activations, side by side. Every part that is done is in the
-    file; the same command resumes with the next one. The last table is what we aim at, and what was reached.
+    Exact, interpolated and baked phi and other activations are compared. Finished parts are in the file, and the
+    same command resumes with the next one. The last table compares our aims with the results.
     """
     from keras_twoarg.experiments.benchmark.networks import NETWORKS, VARIANTS
     from keras_twoarg.experiments.benchmark.run import PARTS, run

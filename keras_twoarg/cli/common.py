@@ -1,4 +1,4 @@
-"""What all commands share: the group, options, one-line errors, progress and tables."""
+"""What all commands share: the group, parsers of options, one-line errors, progress and tables."""
 
 import errno
 import json
@@ -28,22 +28,22 @@ R = TypeVar("R")
 console = Console(markup=False)  # paths and messages are no markup
 _LONGEST = 600  # characters of an error
 _OF_PATHS = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Give a path that you may use"),
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "A file stands where a folder is needed. Give another path"),
-    errno.EISDIR: "A folder stands where a file is needed. Give another path",
-    errno.ENAMETOOLONG: "Give a shorter name",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Use a path that you have permission for"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "There is a file where a folder is needed. Use another path"),
+    errno.EISDIR: "There is a folder where a file is needed. Use another path",
+    errno.ENAMETOOLONG: "Use a shorter name",
 }
-"""What to do about the errors of a path."""
+"""Remedies for errors of a path."""
 
 
 class UserMistake(click.ClickException):
-    """A mistake in what the user gave: one line, exit status 2."""
+    """A mistake in the user's input: one line, exit status 2."""
 
     exit_code = 2
 
 
 def say(text: str) -> None:
-    """Print a line as it is, however long."""
+    """Print a line without highlighting or wrapping."""
     console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -60,13 +60,13 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             raise UserMistake(_in_one_line(error)) from error
-        except ArithmeticError as error:  # numbers that say nothing: no mistake of the user's
+        except ArithmeticError as error:  # meaningless numbers, which are not the user's mistake
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
-            raise click.ClickException("Stopped. The same command resumes it.") from None
-        except Exception as error:  # nobody thought of it: still no traceback for what a user typed
+            raise click.ClickException("Stopped. Run the same command again to resume.") from None
+        except Exception as error:  # unforeseen; still no traceback for what a user typed
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             unexpected = f"{type(error).__name__}: {_in_one_line(error)} (unexpected; TWOARG_DEBUG=1 shows where)"
@@ -76,9 +76,9 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _mistakes() -> tuple[type[Exception], ...]:
-    """Return the errors that come of what a user gave, or of a machine that is too small for it."""
+    """Return the errors caused by a user's input, or by a machine too small for it."""
     mistakes = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, AttributeError, MarkupError)
-    tensorflow = sys.modules.get("tensorflow")  # a full disk and too large tensors are errors of its own
+    tensorflow = sys.modules.get("tensorflow")  # it has its own errors for full disks and too large tensors
     return (*mistakes, tensorflow.errors.OpError) if tensorflow else mistakes
 
 
@@ -87,7 +87,7 @@ def _in_one_line(error: Exception) -> str:
     if isinstance(error, MemoryError):
         text = f"There is not enough memory: {text}. Use smaller sizes"
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        text = f"The disk is full: {error.filename or text}. Make room and give the same command again to resume"
+        text = f"The disk is full: {error.filename or text}. Free some space and run the same command again to resume"
     elif isinstance(error, OSError) and error.filename and error.errno in _OF_PATHS:
         text = f"{error.strerror}: {error.filename!r}. {_OF_PATHS[error.errno]}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (TWOARG_DEBUG=1 shows all)"
@@ -96,26 +96,26 @@ def _in_one_line(error: Exception) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="twoarg")
 def twoarg() -> None:
-    """Two-argument activation functions: train, look at, report and export."""
+    """Two-argument activation functions: train, inspect, report and export."""
 
 
 def widths(_context: object, _parameter: object, value: str | None) -> tuple[int, ...] | None:
-    """Read whole numbers with commas between them."""
+    """Parse comma-separated integers."""
     if value is None:
         return None
     try:
         return tuple(int(width) for width in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"expected whole numbers such as 64,64,64. Received: {value}") from None
+        raise click.BadParameter(f"expected integers such as 64,64,64. Received: {value}") from None
 
 
 def words(_context: object, _parameter: object, value: str | None) -> tuple[str, ...] | None:
-    """Read words with commas between them."""
+    """Parse comma-separated words."""
     return None if value is None else tuple(word.strip() for word in value.split(","))
 
 
 def numbers(_context: object, _parameter: object, value: str | None) -> tuple[float, ...] | None:
-    """Read numbers with commas between them."""
+    """Parse comma-separated numbers."""
     if value is None:
         return None
     try:
@@ -125,24 +125,24 @@ def numbers(_context: object, _parameter: object, value: str | None) -> tuple[fl
 
 
 def json_choices(_context: object, _parameter: object, value: str | None) -> JsonObject | None:
-    """Read lists of choices by name."""
+    """Parse a JSON object of lists of choices."""
     if value is None:
         return None
     shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ..."
     try:
         space = json.loads(value)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise click.BadParameter(f"this is no JSON ({error}): {shown}") from None
+        raise click.BadParameter(f"expected JSON ({error}). Received: {shown}") from None
     if not isinstance(space, dict) or not all(isinstance(choices, list) for choices in space.values()):
         raise click.BadParameter(f'expected lists of choices such as {{"depth": [2, 3]}}. Received: {shown}')
     return space
 
 
-OUT_HELP = "Folder for everything that comes out."
+OUT_HELP = "Folder for all results."
 
 
 def print_report(*folders: Path, seed: int | None = None) -> None:
-    """Print what compares the arms."""
+    """Print the tables that compare the arms."""
     from keras_twoarg.experiments.reports.run_groups import read_runs
     from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 
@@ -153,7 +153,7 @@ def print_report(*folders: Path, seed: int | None = None) -> None:
 
 
 def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
-    """Print all tables, also what takes some seconds to minutes; return phi of each run, with what was computed."""
+    """Print all tables, which takes seconds to minutes; return the surface of each run."""
     from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
     from keras_twoarg.experiments.reports.run_groups import read_runs
     from keras_twoarg.experiments.reports.run_tables import fairness_table
@@ -172,7 +172,7 @@ def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[str, int, int, str], None]]:
-    """Give a function that moves one bar for each stage; a warning stays above the bars."""
+    """Yield a progress function with one bar per stage; warnings stay above the bars."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

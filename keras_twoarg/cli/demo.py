@@ -1,4 +1,4 @@
-"""The command that runs the main job: demo."""
+"""The command demo, which runs the main job."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
     """Run the main job on real digits.
 
-    Two-argument units against matched ReLU, an export, a report, and a page to play with.
+    It compares two-argument units with matched ReLU, exports a model, and writes a report and a page to play with.
     """
     from keras_twoarg.experiments import demo as job
 

@@ -1,4 +1,4 @@
-"""The command `export`: a model becomes one that is served."""
+"""The command export, which exports a model for serving."""
 
 import tempfile
 import warnings
@@ -15,7 +15,7 @@ from keras_twoarg.utils.types import Model
 if TYPE_CHECKING:
     from keras_twoarg.experiments.training.datasets import Split
 
-_RECORDED = 256  # samples of data that `twoarg serve-check` compares
+_RECORDED = 256  # samples recorded for `twoarg serve-check`
 
 
 @twoarg.command()
@@ -25,17 +25,20 @@ _RECORDED = 256  # samples of data that `twoarg serve-check` compares
 @click.option(
     "--softmax",
     is_flag=True,
-    help="Serve probabilities instead of logits; a model that ends in a softmax keeps its own.",
+    help="Serve probabilities instead of logits; a model that ends in a softmax needs no other.",
 )
 @click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
 @click.option("--bake", "baked", is_flag=True, help="Replace phi by tables first, as `twoarg bake` does with data.")
 @click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")
-@click.option("--data", help="With --int8: data like those that will be served, as for train.")
+@click.option("--data", help="With --int8: data like those served later, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option(
-    "--most-changed", type=click.FloatRange(0, 1), default=0.02, help="With --int8: largest share of other predictions."
+    "--most-changed",
+    type=click.FloatRange(0, 1),
+    default=0.02,
+    help="With --int8: largest fraction of changed predictions.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the compared inputs: random, or a split.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs, or of the split of --data.")
 @one_line_errors
 def export(
     model: Path,
@@ -52,18 +55,18 @@ def export(
 ) -> None:
     """Export a .keras file for serving.
 
-    The export is loaded again and its outputs are compared. Servers look for versions: --out served/NAME/1. The
-    inputs and outputs of the comparison go to recorded-1.npz beside it, for `twoarg serve-check served/NAME`.
+    The export is reloaded and its outputs are compared with the model's. Servers look for versions: use --out
+    served/NAME/1. Inputs and outputs are recorded in recorded-1.npz beside it, for `twoarg serve-check served/NAME`.
 
-    With --int8 the ranges are those of training samples, and changed predictions are counted on validation samples.
+    With --int8, ranges come from training samples, and changed predictions are counted on validation samples.
     """
     from keras_twoarg.export import bake, formats
     from keras_twoarg.utils import model_files
 
     if int8 != (data is not None):
-        raise ValueError("--int8 and --data go together: the data choose the ranges of the integers")
+        raise ValueError("--int8 and --data go together: the data determine the ranges of the integers")
     if int8 and format_ != "litert":
-        raise ValueError(f"--int8 is for --format litert. Received: --format {format_}")
+        raise ValueError(f"--int8 needs --format litert. Received: --format {format_}")
     formats.check_target(out, format_)
     _check_record(formats.record_of(out))
     loaded = model_files.load(model)
@@ -79,13 +82,13 @@ def export(
     else:
         _write(loaded, out, format_)
         console.print(
-            "Not compared, neither here nor by `twoarg serve-check`, which run models with one input and one output"
+            "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output"
         )
     console.print(f"Export: {out}")
 
 
 def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None:
-    """Export a model with a record of its outputs, and compare; an export that does not agree is not left."""
+    """Export a model with a record of its outputs, and compare them; an export that differs is removed."""
     from keras_twoarg.export import formats
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +96,7 @@ def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None
         recorded = Path(folder) / "recorded.npz"
         formats.record(model, recorded, inputs)
         _write(model, out, format_)
-        recorded.replace(formats.record_of(out))  # of the export that is there, if two are made at once
+        recorded.replace(formats.record_of(out))  # the existing export's, if two processes export at once
     try:
         agreement = formats.compare(model, out, inputs, format_)
     except ImportError as error:
@@ -109,7 +112,7 @@ def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None
 
 
 def _check_record(path: Path) -> None:
-    """Raise a ValueError if the record of an export would replace another file than an earlier record."""
+    """Raise a ValueError if the record of an export would replace anything but an earlier record."""
     if not path.exists():
         return
     try:
@@ -118,11 +121,11 @@ def _check_record(path: Path) -> None:
     except files.UNREADABLE:
         ours = False
     if not ours:
-        raise ValueError(f"{path} exists, and is not what `twoarg export` recorded. Give another --out")
+        raise ValueError(f"{path} exists, and `twoarg export` did not write it. Use another --out")
 
 
 def _write(model: Model, out: Path, format_: str) -> None:
-    """Export a model, and print what it warns of in one line each."""
+    """Export a model, and print each warning on one line."""
     from keras_twoarg.export import formats
 
     with warnings.catch_warnings(record=True) as caught:
@@ -141,7 +144,7 @@ def _split(model: Model, data: str, data_dir: str | None, seed: int) -> "Split":
 
 
 def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed: float) -> None:
-    """Export a model to LiteRT in int8, and say how many predictions that changes; leave nothing if too many do."""
+    """Export a model to LiteRT in int8 and count changed predictions; remove the export if there are too many."""
     from keras_twoarg.export import formats, litert_int8
 
     both = litert_int8.spread(split.x_train), split.x_validation
@@ -159,10 +162,10 @@ def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed
         sure = (
             ""
             if changes.bound is None
-            else f"; of samples like these at most {changes.bound:.2%}, with 95 % confidence"
+            else f"; at most {changes.bound:.2%} on samples like these, with 95 % confidence"
         )
         say(f"In int8: {changes.sentence(most_changed)}{sure}")
         if not changes.within(most_changed, most_changed):
             formats.remove(out, "litert")
-            say("Too many: the export is removed. --most-changed allows more")
+            say("Too many, so the export was removed. --most-changed allows more")
             raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""Options of commands from settings: their names, types, defaults and help are those of the dataclass's fields."""
+"""Options of commands, whose names, types, defaults and help come from the fields of a dataclass."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, replace
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on, at no gain
-    """A number, or one of some words."""
+class NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2, which is of no use here
+    """A number, or one of several words."""
 
     def __init__(self, known: Sequence[str]) -> None:
         self.known, self.name = tuple(known), "|".join(["number", *known])
@@ -40,15 +40,15 @@ def settings_options(
     helps: Mapping[str, str] | None = None,
     **defaults: object,
 ) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command one option for each setting of a dataclass.
+    """Return a decorator that adds one option per setting of a dataclass to a command.
 
     Args:
-        kind: The dataclass; its fields are made by `settings.setting`.
-        without: Settings that the command does not take.
-        only: The settings that it takes. Defaults to all others.
-        changes: Whether an option that is not given is None: what it changes has a value already.
-        helps: Helps in the place of the dataclass's, where a setting means something else to the command.
-        **defaults: Defaults in the place of the dataclass's.
+        kind: The dataclass, whose fields are made by `settings.setting`.
+        without: Settings to leave out.
+        only: Settings to include. Defaults to all.
+        changes: Whether options change existing values, and so default to None.
+        helps: Help texts to use instead of the dataclass's, for settings with another meaning in the command.
+        **defaults: Defaults to use instead of the dataclass's.
     """
     hints, limits = get_type_hints(kind), limits_of(kind)
 

@@ -1,4 +1,4 @@
-"""The command that packs runs: pack."""
+"""The command pack, which packs runs."""
 
 from pathlib import Path
 
@@ -9,14 +9,16 @@ from keras_twoarg.cli.common import console, one_line_errors, twoarg
 
 @twoarg.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The packed folder, new or packed before.")
-@click.option("--ends", is_flag=True, help="Keep phi's weights at the start and at the best epoch alone.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The packed folder, new or from an earlier pack."
+)
+@click.option("--ends", is_flag=True, help="Keep phi's weights only at the start and at the best epoch.")
 @one_line_errors
 def pack(folders: tuple[Path, ...], out: Path, ends: bool) -> None:
     """Pack runs into a few files to commit.
 
-    All records below FOLDERS go into runs.jsonl, what phi was into arrays.npz, robustness into robustness.jsonl.
-    Models stay where they are. `twoarg report` reads packed folders as it reads folders of runs.
+    The records in FOLDERS go to runs.jsonl, snapshots of phi to arrays.npz, and robustness to robustness.jsonl.
+    Models are not packed. `twoarg report` reads packed folders like folders of runs.
     """
     from keras_twoarg.experiments.reports.pack import pack as job
 

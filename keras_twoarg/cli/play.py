@@ -1,4 +1,4 @@
-"""The command that writes a page to play with: play."""
+"""The command play, which writes a page to play with."""
 
 import shlex
 from pathlib import Path
@@ -11,21 +11,21 @@ from keras_twoarg.utils.progress import Progress, warning_to
 
 @twoarg.command()
 @click.argument("models", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[MODEL]...")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("play.html"), help="Page to write.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("play.html"), help="The page.")
 @click.option("--data", help="Data of the images, as for train.  [default: the run's, or mnist5k]")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--images", type=click.IntRange(1, 5000), default=500, help="Number of held-out images.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the images.")
 @one_line_errors
 def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int) -> None:
     """Write a page to play with networks and their phi.
 
-    It opens in a browser from the file, offline and without Python: draw an image or write a text, paint phi, put
-    another function in its place, watch it grow. Each MODEL is a .keras file of a network of Dense, Conv2D,
-    LayerNormalization and units of two arguments or one (a learned phi, or a fixed function such as swiglu or relu), or
-    of a character Transformer; one that `twoarg train` left brings its epochs along, each with the named function that
-    phi comes nearest to (a second or more for each). Of other networks phi and the density of its arguments are shown.
-    Without MODEL a perceptron is trained on the 5,000 digits first, into a folder beside the page.
+    The page works in a browser, offline and without Python: draw an image or write a text, paint phi, replace it by
+    another function, watch it grow. Each MODEL is a .keras file of a network of Dense, Conv2D, LayerNormalization and
+    units of one or two arguments (a learned phi, or a fixed function such as swiglu or relu), or of a character
+    Transformer. A MODEL from `twoarg train` brings its epochs, each with the named function nearest to phi (a second
+    or more per epoch). For other networks the page shows phi and the density of its arguments. Without MODEL, a
+    perceptron is first trained on the 5,000 digits, in a folder beside the page.
     """
     from keras_twoarg.experiments.play.page import check_target, write_play
 
@@ -44,7 +44,7 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
 
 
 def _train_digits(folder: Path, progress: Progress) -> Path:
-    """Train the paper's perceptron on the 5,000 digits, or resume it, and return its file. About a minute."""
+    """Train the paper's perceptron on the 5,000 digits, or resume its training, and return its file."""
     from keras_twoarg.experiments.training import datasets, sessions
 
     dataset, warn = datasets.load("mnist5k"), warning_to(progress)

@@ -1,4 +1,4 @@
-"""The command that runs a comparison: reproduce."""
+"""The command reproduce, which runs a comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ from keras_twoarg.experiments.training.configuration import Configuration
 @click.argument("plan")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--report-seed", type=click.IntRange(0), default=None, help="Report this seed alone.")
-@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at the same time.")
+@click.option("--report-seed", type=click.IntRange(0), default=None, help="Report only this seed.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Number of runs in parallel.")
 @settings_options(Plan, changes=True)
 @settings_options(Configuration, without=("arm", "seed"), changes=True)
 @one_line_errors
@@ -25,9 +25,9 @@ def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | Non
     """Run every arm and seed of PLAN, and report.
 
     PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, resnet-cifar10, lm-kjv,
-    lm-kjv-recurrent, lm-pydocs, parity, addition, tables-randhie, tables-fair, tables-bikeshare, or a file; options
-    replace what it says. The same command resumes what was stopped. Exit status 1 if a run failed.
-    Plans are small TOML files; copy one to write your own.
+    lm-kjv-recurrent, lm-pydocs, parity, addition, tables-randhie, tables-fair, tables-bikeshare, or a TOML file;
+    options override it. The same command resumes a stopped comparison. Exit status 1 if a run failed.
+    To write your own plan, copy one of these small files.
     """
     from keras_twoarg.experiments import plan as job
     from keras_twoarg.experiments.reports.page import write_report
@@ -46,12 +46,12 @@ def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | Non
         print_samples(chosen, folders)
     say(f"Report: {write_report([out], out, seed=report_seed, surfaces=surfaces)}")
     if failed := job.failed_runs(folders):
-        say(f"Failed: {', '.join(failed)}. The same command tries them again")
+        say(f"Failed: {', '.join(failed)}. The same command retries them")
         raise SystemExit(1)
 
 
 def print_samples(plan: Plan, folders: Sequence[Path]) -> None:
-    """Print what the first network that was trained writes, before and after."""
+    """Print samples of the first trained network, from before and after training."""
     from keras_twoarg.experiments.training.generation import before_and_after
     from keras_twoarg.experiments.training.text import load_text
 

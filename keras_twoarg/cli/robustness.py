@@ -1,4 +1,4 @@
-"""The command that measures robustness: robustness."""
+"""The command robustness, which measures robustness."""
 
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,25 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 @click.option("--data", required=True, help="As for train; its test images are used.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option(
-    "--reference", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For mCE: a .keras file."
+    "--reference",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Reference model for mCE, a .keras file.",
 )
-@click.option("--points", type=click.IntRange(1), default=1000, help="Test images, the same for every model.")
+@click.option("--points", type=click.IntRange(1), default=1000, help="Number of test images, the same for every model.")
 @click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
 @click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
-@click.option("--corruptions", callback=words, help="Such as fog,snow; none for none.  [default: all 15]")
-@click.option("--attacks", callback=words, help="Such as fgsm,pgd; none for none.  [default: AutoAttack]")
-@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
+@click.option("--corruptions", callback=words, help="Such as fog,snow, or none.  [default: all 15]")
+@click.option("--attacks", callback=words, help="Such as fgsm,pgd, or none.  [default: AutoAttack]")
+@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="The model's inputs for black and white.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of points, corruptions and attacks.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of points, corruptions and attacks.")
 @one_line_errors
 def robustness(
     model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
 ) -> None:
     """Measure MODEL under corruptions and AutoAttack.
 
-    The 15 corruptions of CIFAR-10-C. The same command resumes what was stopped.
+    The corruptions are the 15 of CIFAR-10-C. The same command resumes a stopped measurement.
     """
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
     from keras_twoarg.experiments.reports.robustness_tables import single_table

@@ -1,4 +1,4 @@
-"""The command `serve-check`: exports run in processes without Keras."""
+"""The command serve-check, which runs exports without Keras."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from keras_twoarg.utils import files
 def serve_check(folder: Path, out: Path | None) -> None:
     """Run exports in processes without Keras.
 
-    All in FOLDER, compared with what was recorded at export: by TensorFlow, its command-line tool and its C
-    library, both signatures of a SavedModel; ONNX Runtime, OpenVINO and LiteRT for what else is there.
-    Exit status 1 if anything does not agree. What XLA compiles may be left out by a runtime without XLA.
+    All exports in FOLDER are compared with their records: SavedModels in TensorFlow, its command-line tool and its C
+    library, with both signatures; other formats in ONNX Runtime, OpenVINO and LiteRT.
+    Exit status 1 if any export differs. A runtime without XLA may skip the compiled signature.
     """
     from keras_twoarg.export import verify as job
 
@@ -34,7 +34,7 @@ def serve_check(folder: Path, out: Path | None) -> None:
 
 
 def check_target(out: Path) -> None:
-    """Raise a ValueError unless results may be written here: nothing is there, or earlier results."""
+    """Raise a ValueError unless the file does not exist, or holds earlier results."""
     if not out.exists():
         return
     try:
@@ -43,4 +43,4 @@ def check_target(out: Path) -> None:
     except (ValueError, TypeError, OSError):
         ours = False
     if not ours:
-        raise ValueError(f"{out} exists, and is not what `twoarg serve-check` wrote. Give another name")
+        raise ValueError(f"{out} exists, and `twoarg serve-check` did not write it. Use another name")

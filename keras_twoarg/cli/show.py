@@ -1,4 +1,4 @@
-"""The command that draws phi: show."""
+"""The command show, which draws phi."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from keras_twoarg.cli.common import one_line_errors, say, twoarg
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", default="mnist5k", help="Data whose pre-activations are drawn, as for train.")
+@click.option("--data", default="mnist5k", help="Data for the density of phi's arguments, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="Picture to write.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the images that are drawn.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="The picture.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the samples.")
 @one_line_errors
 def show(model: Path, data: str, data_dir: str | None, out: Path, seed: int) -> None:
     """Draw phi, and say whether it is a soft XOR.
 
-    With the density of its arguments and the quadratic fit.
+    The picture also shows the density of phi's arguments and the quadratic fit.
     """
     from keras_twoarg.experiments.show import show_model
 

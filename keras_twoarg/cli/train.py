@@ -1,4 +1,4 @@
-"""The command that trains one arm and seed: train."""
+"""The command train, which trains one arm and seed."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from keras_twoarg.utils.progress import warning_to
 @click.option("--data", required=True, help=DATA_HELP)
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
-@click.option("--subset", type=click.IntRange(0), default=0, help="Training samples, drawn at random; 0 for all.")
+@click.option(
+    "--subset", type=click.IntRange(0), default=0, help="Number of training samples, drawn at random; 0 for all."
+)
 @click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
 @settings_options(Configuration)
 @click.pass_context
@@ -32,9 +34,9 @@ def train(
     hparams: Path | None,
     **configuration: Any,
 ) -> None:
-    """Train one arm and seed, all stages.
+    """Train one arm and seed through all stages.
 
-    The same command resumes a run that was stopped.
+    The same command resumes a stopped run.
     """
     from keras_twoarg.experiments.training import datasets, sessions
 
@@ -44,9 +46,9 @@ def train(
         chosen = {key for key in configuration if command.get_parameter_source(key) is ParameterSource.COMMANDLINE}
         found = read_hparams(hparams)
         if "arm" in chosen and configuration["arm"] != found["arm"]:
-            del found["widths"]  # of the arm that was searched; another one is matched to two_arg
+            del found["widths"]  # those of the searched arm; another arm is matched to two_arg
         configuration |= {key: value for key, value in found.items() if key not in chosen}
-    context = Configuration(**configuration).context  # a mistake should show before the data is read
+    context = Configuration(**configuration).context  # report mistakes before reading the data
     keep_freed_memory()
     dataset = datasets.load(data, data_dir=data_dir, context=context)
     if subset:

@@ -1,4 +1,4 @@
-"""The command that searches hyperparameters: tune."""
+"""The command tune, which searches hyperparameters."""
 
 import os
 import platform
@@ -18,18 +18,18 @@ FIXED = (
     "architecture", "widths", "epochs", "optimizer", "weight_decay", "phi_without_decay", "schedule", "warmup_epochs",
     "clip_norm", "phi_learning_rate", "evaluation", "table_resolution", "pretraining_epochs", "seed",
 )  # fmt: skip
-"""What a search does not choose."""
+"""Settings that a search does not choose."""
 HELP = {
-    "epochs": "Epochs of each trial; of the longest for hyperband.",
-    "widths": "Units of two_arg, whose number of parameters all have, such as 64,64,64.  [default: the paper's]",
+    "epochs": "Epochs of each trial; for hyperband, of the longest.",
+    "widths": "Units of two_arg, to which all arms are matched, such as 64,64,64.  [default: the paper's]",
 }
 
 
 @twoarg.command()
-@click.option("--arm", "arms", multiple=True, help="As for train; give it once for each arm.")
+@click.option("--arm", "arms", multiple=True, help="As for train; repeat it for several arms.")
 @click.option("--data", help="As for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared, with workers.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared by chief and workers.")
 @settings_options(SearchSettings, without=("data", "arms"))
 @click.option(
     "--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "normalization": ["layer"]}.'
@@ -39,12 +39,15 @@ HELP = {
     "--chief",
     "chief_at",
     metavar="HOST:PORT",
-    help="Hand out trials to workers, listening here; a port alone: on this machine.",
+    help="Listen here and hand out trials to workers; a port alone means this machine.",
 )
 @click.option("--worker", "worker_of", metavar="HOST:PORT", help="Run trials for the chief there.")
-@click.option("--name", help="Of this worker.  [default: host and process]")
+@click.option("--name", help="Name of this worker.  [default: host and process]")
 @click.option(
-    "--worker-timeout", type=float, default=60.0, help="Seconds after which a silent worker's trial moves on."
+    "--worker-timeout",
+    type=float,
+    default=60.0,
+    help="Seconds of silence after which a worker's trial is given to another.",
 )
 @click.option("--chief-timeout", type=float, default=1800.0, help="Seconds to wait for the other side.")
 @one_line_errors
@@ -60,24 +63,24 @@ def tune(
 ) -> None:
     """Search for the best hyperparameters of each arm.
 
-    Every arm has the same number of parameters and the same budget. The same command resumes a search that was
-    stopped. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
-    On many machines: one `--chief`, and as many `--worker` as there are, all with the same shared --out.
+    All arms have the same number of parameters and the same budget. The same command resumes a stopped search. Use
+    the result with `twoarg train --hparams OUT/best-ARM.json`.
+    On several machines, run one `--chief` and any number of `--worker`, all with the same shared --out.
     """
     from keras_twoarg.experiments.tuning import cluster, search_of
     from keras_twoarg.experiments.tuning import tune as job
 
     if worker_of is not None:
         if chief_at is not None:
-            raise ValueError("--chief and --worker are two processes. Give each command one of them")
+            raise ValueError("--chief and --worker are separate processes. Use one of them per command")
         keep_freed_memory()
         name = name or f"{platform.node()}-{os.getpid()}"
-        say(f"{name}: trials of the chief at {worker_of}, for which it waits up to {chief_timeout:.0f} s at a time")
+        say(f"{name}: runs trials of the chief at {worker_of}, and waits up to {chief_timeout:.0f} s for it at a time")
         with show_progress() as progress:
             cluster.worker(out, worker_of, name, progress, chief_timeout=chief_timeout, data_dir=data_dir)
         return
     if not settings["arms"] or settings["data"] is None:
-        raise ValueError("Give --data and at least one --arm")
+        raise ValueError("Expected --data and at least one --arm")
     search = search_of({**settings, "arms": tuple(settings["arms"])}, "The search")
     if chief_at is not None:
         rows = cluster.chief(
@@ -97,7 +100,7 @@ def tune(
 
 
 def _say_trial(row: JsonObject) -> None:
-    """Print one line for a trial that has ended."""
+    """Print one line for a finished trial."""
     score = "failed" if row["score"] is None else f"val {row['score']:.2%}"
     values = "  ".join(
         f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row["hyperparameters"].items()

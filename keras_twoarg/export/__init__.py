@@ -1,1 +1,1 @@
-"""From a trained model to one that is served."""
+"""From a trained model to a served one: baking, export, and checks of both."""

@@ -1,4 +1,4 @@
-"""Baking: a trained model becomes one that looks phi up in constant tables, and a report of what that changed."""
+"""Baking: replace phi in a trained model by constant tables, and report what that changed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 
 TOLERANCE = 3e-3
 MOST_CHANGED = 5e-4
-"""Largest share of the calibration data's predictions that baking changes, unless one says another."""
+"""Default for the largest fraction of the calibration data's predictions that baking may change."""
 RESOLUTIONS = (17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025)
-"""Nodes along each argument that `bake` chooses among."""
+"""The numbers of nodes along each argument among which `bake` chooses."""
 
 _MARGIN = 1.05
 
 Grids = dict[TwoArgActivation, Interpolation]
-"""Each place's nodes."""
+"""The nodes of each place's table."""
 
 
 def bake(
@@ -44,30 +44,31 @@ def bake(
     A `TwoArgDense` becomes a `Dense` with a look-up behind it.
 
     A place whose phi was evaluated exactly gets a table that covers the pre-activations of the calibration data, with
-    as many nodes as the tolerance asks for. Then the predictions of the whole model are counted on all calibration
-    data, and the nodes of these places doubled until few enough have changed. A place that was interpolated
-    (`evaluation_in_use`) keeps its table, and so computes what it computed before. The model itself is left as it is.
+    as many nodes as the tolerance requires. Then the nodes of these places are doubled until few enough of the whole
+    model's predictions on the calibration data change. A place that was interpolated (`evaluation_in_use`) keeps its
+    table, and so computes the same function as before. The original model is not changed.
 
-    The tables are chosen on the calibration data. Of other samples, `count_changes` tells how many changed.
+    The tables are chosen on the calibration data; for other samples, `count_changes` counts changed predictions.
 
     Args:
         model: A Sequential or functional Keras model, nested models included.
-        calibration: Inputs like those the model will see, 2,000 samples or more: an array, or for several inputs a
-            list or dict. Defaults to `None`: pre-activations are then taken as normally distributed, as they are
-            behind a LayerNorm, and nothing is promised about predictions.
-        tolerance: Root mean square error of a table at the calibration data's pre-activations, as a share of phi's
-            standard deviation there; for a regression also of the model's outputs, as a share of theirs. Defaults to
-            `3e-3`.
+        calibration: Inputs like those the model will see, 2,000 samples or more: an array, or for several inputs a list
+            or dict of arrays. Defaults to `None`: pre-activations are then assumed to be normally distributed, as after
+            a LayerNorm, and predictions are not checked.
+        tolerance: Largest root mean square error of a table at the calibration data's pre-activations, relative to
+            phi's standard deviation there; for a regression also of the model's outputs, relative to theirs. Defaults
+            to `3e-3`.
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
-        most_changed: Largest share of changed predictions on the calibration data. Defaults to `0.0005`.
-        task: What the outputs are for: `"classes"` (the prediction is the largest one), `"binary"` (the side of one
-            half behind a sigmoid, or another activation whose outputs all lie in [0, 1]; of 0 for logits), or
-            `"regression"` (the tolerance holds for the outputs). Defaults to `"auto"`, which judges every output by
-            itself: several columns are classes, or behind a sigmoid binary; one is binary behind a sigmoid or if the
-            labels are 0 and 1, and else a regression.
+        most_changed: Largest fraction of changed predictions on the calibration data. Defaults to `0.0005`.
+        task: The meaning of the outputs: `"classes"` (the prediction is the largest one), `"binary"` (it is whether the
+            output exceeds 0.5, after a sigmoid or another activation with outputs in [0, 1], or 0, for logits), or
+            `"regression"` (the tolerance applies to the outputs). Defaults to `"auto"`, which judges each output:
+            several columns are classes, or after a sigmoid binary; one column is binary after a sigmoid or if the
+            labels are 0 and 1, and otherwise a regression.
 
     Returns:
-        The baked model, not compiled, and a `BakingReport`. Loading the model from a `.keras` file needs keras_twoarg.
+        The baked model, not compiled, and a `BakingReport`. Loading the model from a `.keras` file requires
+        keras_twoarg.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -78,9 +79,9 @@ def bake(
         '2.95%'
 
     Raises:
-        ValueError: If the model holds no TwoArgActivation, one of arity 3, or one inside of a layer or subclassed model
-            that Keras cannot rebuild; if its outputs or the calibration data are not finite; if no table meets the
-            tolerance, or none keeps enough predictions.
+        ValueError: If the model holds no TwoArgActivation, one of arity 3, or one inside a layer or subclassed model
+            that Keras cannot rebuild; if its outputs or the calibration data are not finite; or if no table meets the
+            tolerance or keeps enough predictions unchanged.
         ArithmeticError: If a weight is not finite.
     """
     places = _places(model)
@@ -102,38 +103,38 @@ def bake(
 def _check_limits(tolerance: float, most_changed: float) -> None:
     if not 0 < tolerance <= 1:
         raise ValueError(
-            "`tolerance` is a share of phi's standard deviation: it must be above 0 and at most 1. Received: "
+            "`tolerance` is relative to phi's standard deviation and must be in (0, 1]. Received: "
             f"tolerance={tolerance!r}"
         )
     if not 0 <= most_changed <= 1:
-        raise ValueError(f"`most_changed` must be a share from 0 to 1. Received: most_changed={most_changed!r}")
+        raise ValueError(f"`most_changed` must be a fraction from 0 to 1. Received: most_changed={most_changed!r}")
 
 
 def check_finite(model: Model) -> None:
-    """Raise an ArithmeticError that names the first weight which is not finite, if there is one."""
+    """Raise an ArithmeticError that names the first weight with NaN or infinity, if there is one."""
     for weight in model.weights:
         values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32")))
         if not np.isfinite(values).all():
             raise ArithmeticError(
-                f"The weight {weight.path} of the model {model.name!r} holds NaN or infinity: its training has gone "
-                "wrong, so there is nothing to bake or export. Use an earlier checkpoint"
+                f"The weight {weight.path} of the model {model.name!r} holds NaN or infinity: its training has "
+                "diverged, and there is nothing to bake or export. Use an earlier checkpoint"
             )
 
 
 def _places(model: Model) -> list[TwoArgActivation]:
-    """Return the places of a model that can be baked."""
+    """Return the places of a model, or raise a ValueError if one cannot be baked."""
     places = places_of(model, "to bake")
     for place in places:
         if place.arity > 2:
             raise ValueError(
                 f"A table takes one or two arguments, so the model cannot be baked. Received: {place.name!r} with an "
-                f"inner network of arity {place.arity}. Export the model as it is"
+                f"inner network of arity {place.arity}. Export the model without baking it"
             )
     return places
 
 
 def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) -> Interpolation:
-    """Return the nodes of a place's table: the ones it has been using, or few that meet the tolerance."""
+    """Return the nodes of a place's table: those in use, or the fewest that meet the tolerance."""
     if place.grid is not None and place.evaluation_in_use != "exact":
         return place.grid
     extent = float(_MARGIN * arguments.largest)
@@ -146,9 +147,9 @@ def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) 
         if error <= allowed:
             return grid
     raise ValueError(
-        f"No table of up to {RESOLUTIONS[-1]} nodes along each argument meets the tolerance at {place.name!r}: its "
-        f"error is {error:.1e}, allowed are {allowed:.1e} = {tolerance:g} x phi's standard deviation. Use a larger "
-        "tolerance"
+        f"No table of up to {RESOLUTIONS[-1]} nodes along each argument meets the tolerance at {place.name!r}: the "
+        f"error is {error:.1e}, and at most {allowed:.1e} = {tolerance:g} x phi's standard deviation is allowed. Use a "
+        "larger tolerance"
     )
 
 
@@ -162,10 +163,10 @@ def _hold(
     most_changed: float,
     tolerance: float,
 ) -> tuple[Model, Grids, Config]:
-    """Double the nodes until few enough predictions change; return the model, its grids and what was counted."""
+    """Double the nodes until few enough predictions change; return the model, its grids and fields of the report."""
     before = data.outputs(model, samples)
     if not all(np.isfinite(column).all() for column in before):
-        raise ValueError(f"The calibration data give no finite outputs of the model {model.name!r}")
+        raise ValueError(f"The outputs of the model {model.name!r} on the calibration data are not finite")
     tasks = tasks_of(model, before, labels, task)
     measured: Config = {}
     if labels is not None:
@@ -190,7 +191,7 @@ def _hold(
 
 
 def _finer(places: Sequence[TwoArgActivation], grids: Grids) -> Grids:
-    """Double the nodes of the places that were exact, up to the finest table."""
+    """Double the nodes of places that were exact, up to the finest table."""
 
     def doubled(place: TwoArgActivation) -> Interpolation:
         grid = grids[place]
@@ -202,15 +203,16 @@ def _finer(places: Sequence[TwoArgActivation], grids: Grids) -> Grids:
 
 
 def _not_held(changes: Changes, most_changed: float, tolerance: float) -> str:
-    remedy = f"to see how far they are, call `bake` with most_changed={changes.share or most_changed:g}"
+    remedy = f"call `bake` with most_changed={changes.share or most_changed:g} to see how far off they are"
     if changes.relative is not None and changes.relative > tolerance:
         return (
-            f"The finest tables change the outputs by {changes.relative:.1e} of their standard deviation, allowed are "
-            f"{tolerance:g}. Use a larger tolerance"
+            f"The finest tables change the outputs by {changes.relative:.1e} of their standard deviation, and at most "
+            f"{tolerance:g} is allowed. Use a larger tolerance"
         )
     return (
-        f"The finest tables, or those that the model has been using, change {changes.changed} of {changes.predictions} "
-        f"predictions, allowed are {most_changed:.3%}. Are most outputs equal? Export the model as it is, or {remedy}"
+        f"The finest tables, or those already in use, change {changes.changed} of {changes.predictions} predictions, "
+        f"and at most {most_changed:.3%} is allowed. Are most outputs equal? Export the model without baking it, or "
+        f"{remedy}"
     )
 
 
@@ -218,7 +220,7 @@ def _accuracy(columns: list[np.ndarray], labels: ArrayLike, tasks: list[tuple[st
     """Return the accuracy of a model with one output."""
     labels, ((task, threshold), *others), outputs = np.asarray(labels).reshape(-1), tasks, columns[0]
     if others or task == "regression":
-        raise ValueError(f"`labels` are of classes, for a model with one output. Received: {', '.join(dict(tasks))}")
+        raise ValueError(f"`labels` must be classes, for a model with one output. Received: {', '.join(dict(tasks))}")
     predictions = outputs.argmax(-1) if task == "classes" else outputs > threshold
     if predictions.size != labels.size:
         raise ValueError(
@@ -240,7 +242,7 @@ def _report_place(place: TwoArgActivation, name: str, grid: Interpolation, tuple
     plane = Interpolation(grid.extent, min(4 * grid.resolution, 520)).nodes(place.arity)
 
     def error(points: np.ndarray) -> np.ndarray:
-        # A place that was interpolated keeps its function; what is reported then is its distance from phi.
+        # For a place that was interpolated, and so is unchanged, this is its distance from the exact phi.
         return np.abs(look_up(grid, values, points) - place.inner.predict(points))
 
     on_data, on_plane = error(tuples), error(plane)
@@ -261,7 +263,7 @@ def _report_place(place: TwoArgActivation, name: str, grid: Interpolation, tuple
 
 
 def look_up(grid: Interpolation, values: np.ndarray, tuples: np.ndarray) -> np.ndarray:
-    """Return what a table of values at a grid's nodes gives at argument tuples `(N, arity)`."""
+    """Look up argument tuples `(N, arity)` in the table of values at a grid's nodes."""
     layer = BakedActivation(grid, tuples.shape[-1])
     layer.build((None, tuples.shape[-1]))
     layer.fill(values)
@@ -269,7 +271,7 @@ def look_up(grid: Interpolation, values: np.ndarray, tuples: np.ndarray) -> np.n
 
 
 def with_tables(model: Model, grids: Grids) -> Model:
-    """Copy a model with a table of phi at each place and the same weights; `grids` has the nodes of every place."""
+    """Copy a model with its weights, and a table of phi in each place; `grids` holds the nodes of every place."""
     copies: list[tuple[Layer, Layer]] = []
 
     def copy(layer: Layer) -> Layer:
@@ -292,9 +294,9 @@ def with_tables(model: Model, grids: Grids) -> Model:
     left = [layer.name for layer in flatten_layers(baked) if isinstance(layer, TwoArgActivation)]
     if left:
         raise ValueError(
-            "A TwoArgActivation inside of another layer than TwoArgDense (a recurrent layer, a wrapper), or one of "
-            f"several cell types, cannot be baked. Received: {', '.join(left)}. Export the model as it is, or put the "
-            "TwoArgActivation into the model as a layer of its own"
+            "A TwoArgActivation inside a layer other than TwoArgDense (a recurrent layer, a wrapper), or one of "
+            f"several cell types, cannot be baked. Received: {', '.join(left)}. Export the model without baking it, or "
+            "make the TwoArgActivation a layer of the model itself"
         )
     for layer, twin in copies:
         _fill(layer, twin)
@@ -302,7 +304,7 @@ def with_tables(model: Model, grids: Grids) -> Model:
 
 
 def _fill(layer: Layer, twin: Layer) -> None:
-    """Give a copy the weights of its layer; a table the values of phi."""
+    """Copy a layer's weights to its twin, or phi's values to a table."""
     if isinstance(layer, TwoArgActivation) and isinstance(twin, BakedActivation):
         twin.fill(layer.inner.predict(twin.grid.nodes(layer.arity)))
     elif isinstance(layer, TwoArgDense) and isinstance(twin, keras.Sequential):

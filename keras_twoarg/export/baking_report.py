@@ -8,11 +8,11 @@ from keras_twoarg.utils.types import JsonObject
 
 @dataclass(frozen=True)
 class Place:
-    """What baking did at one place. Errors are those of the table against the exact phi.
+    """What baking did at one place. Errors are those of the table relative to the exact phi.
 
     Attributes:
-        name: The layer's name, with a number where several have one.
-        before: `"exact"`, or `"interpolated"`: then the table is the one that the model has been using.
+        name: The layer's name, numbered if several layers share it.
+        before: `"exact"`, or `"interpolated"` if the table is the one that the model was using.
         extent: The table's nodes lie on [-extent, extent] along each argument.
         resolution: Nodes along each argument.
         arity: Number of arguments.
@@ -21,7 +21,7 @@ class Place:
         largest_on_plane: Largest absolute error on a fine grid over the whole table.
         mean_on_plane: Mean absolute error on that grid.
         deviation: Standard deviation of phi at the calibration data's pre-activations: the errors' scale.
-        outside: Share of pre-activations outside of the table, where it extrapolates linearly.
+        outside: Fraction of pre-activations outside the table, where it extrapolates linearly.
         bytes: Size of the table.
     """
 
@@ -41,25 +41,26 @@ class Place:
 
 @dataclass(frozen=True)
 class BakingReport:
-    """What baking a model changed; printing it gives a table.
+    """What baking a model changed; it prints as a table.
 
     Attributes:
-        places: One entry for each TwoArgActivation.
+        places: One entry per TwoArgActivation.
         tolerance: The tolerance that the tables were chosen for.
-        most_changed: The largest share of changed predictions that was allowed.
-        samples: Calibration samples; 0 if there were none. Then nothing is promised, and the fields below are `None`.
-        task: What counts as a prediction: `"classes"` (the largest output), `"binary"` (the side of one half, or of 0
-            for a logit) or `"regression"`, which has none.
-        changed: Share of changed predictions, at most `most_changed`; `None` for regression.
-        bound: Upper 95 % bound of that share on samples like these, exact (Clopper and Pearson); `None` where a sample
-            has not just one prediction.
-        relative: Root mean square change of regression outputs as a share of their standard deviation, at most
+        most_changed: The largest allowed fraction of changed predictions.
+        samples: Number of calibration samples. If it is 0, predictions were not checked, and the fields below are
+            `None`.
+        task: What counts as a prediction: for `"classes"` the largest output, for `"binary"` whether the output exceeds
+            0.5, or 0 for a logit; a `"regression"` has no predictions.
+        changed: Fraction of changed predictions, at most `most_changed`; `None` for a regression.
+        bound: Exact (Clopper-Pearson) upper 95 % confidence bound of that fraction on samples like these; `None` unless
+            each sample has one prediction.
+        relative: Root mean square change of regression outputs relative to their standard deviation, at most
             `tolerance`.
         difference: Largest absolute difference of outputs.
         accuracy_before: Accuracy on the calibration data, if labels were given.
         accuracy_after: The same for the baked model.
-        timed: Samples, the first ones, that the times are of.
-        seconds_before: Time of `predict_on_batch` over them, median of 3.
+        timed: Number of samples, from the first, that were timed.
+        seconds_before: Median of 3 times to predict them with `predict_on_batch`.
         seconds_after: The same for the baked model.
     """
 
@@ -79,7 +80,7 @@ class BakingReport:
     seconds_after: float | None = None
 
     def to_dict(self) -> JsonObject:
-        """Return everything as plain values, for JSON."""
+        """Return all fields as plain values, for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -103,8 +104,8 @@ class BakingReport:
     def _sentences(self) -> list[str]:
         if not self.samples:
             return [
-                "No calibration data: normally distributed pre-activations were assumed, and nothing is promised about "
-                "predictions."
+                "No calibration data: pre-activations were assumed to be normally distributed, and predictions were "
+                "not checked."
             ]
         sentences = [*self._changes(), f"Largest difference of outputs: {self.difference:.1e}."]
         if self.accuracy_before is not None:
@@ -115,15 +116,17 @@ class BakingReport:
     def _changes(self) -> list[str]:
         sentences = []
         if self.changed is not None:
-            allowed = f"allowed are {self.most_changed:.3%}"
+            allowed = f"at most {self.most_changed:.3%} allowed"
             if self.bound is None:
                 counted = f"{self.changed:.3%} of the predictions of {self.samples} samples changed; {allowed}."
-                sentences.append(f"{counted} Each has several, which depend on one another: no bound for others.")
+                sentences.append(f"{counted} A sample has several dependent ones, so there is no bound for others.")
             else:
                 counted = f"{round(self.changed * self.samples)} of {self.samples} predictions changed"
                 sure = f"on samples like these at most {self.bound:.3%}, with 95 % confidence"
                 sentences.append(f"{counted} ({self.changed:.3%}; {allowed}); {sure}.")
         if self.relative is not None:
             change = f"Outputs changed by {self.relative:.2e} of their standard deviation, root mean square"
-            sentences.append(f"{change} (allowed are {self.tolerance:g}); a regression has no predictions to count.")
+            sentences.append(
+                f"{change} (at most {self.tolerance:g} allowed); a regression has no predictions to count."
+            )
         return sentences

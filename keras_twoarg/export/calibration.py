@@ -1,4 +1,4 @@
-"""Calibration data: what a model computes on them, place by place and at its outputs."""
+"""Calibration data, and what a model computes on them: the arguments at each place, and the outputs."""
 
 import time
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of
 from keras_twoarg.utils.types import Model, Samples, Shape
 
 LOOKED_AT = 2000
-"""Calibration samples whose pre-activations decide where a table's nodes lie; predictions are counted on all."""
+"""Calibration samples whose pre-activations determine a table's nodes; predictions are counted on all samples."""
 DRAWN = 200_000
-"""Argument tuples of a place, drawn at random, at which its table is compared with phi."""
+"""Argument tuples per place, drawn at random, at which its table is compared with phi."""
 
 UNKNOWN_SIZE, UNKNOWN_LENGTH = 64, 16
-"""Tried where a model leaves the size of images, which it may halve a few times, or the length of sequences open."""
+"""Sizes used for images of unknown size, which a model may halve a few times, and for sequences of unknown length."""
 
 _BATCH = 125
 _TIMED = 250
@@ -39,7 +39,7 @@ class Arguments:
 
 
 def arguments(model: Model, places: Sequence[TwoArgActivation], samples: Samples | None) -> dict[str, Arguments]:
-    """Return the arguments at each place, by its name in `names_of`; without samples normally distributed ones.
+    """Return the arguments at each place, by its name in `names_of`; normally distributed ones without samples.
 
     Raises:
         ValueError: If they are not finite, or no sample reaches a place.
@@ -60,13 +60,13 @@ def arguments(model: Model, places: Sequence[TwoArgActivation], samples: Samples
             largest[name] = float(np.maximum(largest[name], np.abs(every).max(initial=0.0)))  # which keeps NaN
     for name, parts in tuples.items():
         if not parts or not np.isfinite(largest[name]):
-            raise ValueError(f"The calibration data give no finite pre-activations at {name!r}")
+            raise ValueError(f"The calibration data produce no finite pre-activations at {name!r}")
     return {name: Arguments(np.concatenate(parts), largest[name]) for name, parts in tuples.items()}
 
 
 def outputs(model: Model, samples: Samples) -> list[np.ndarray]:
-    """Return all outputs of a model, one array for each, computed as Keras' `predict` does."""
-    # Not `predict`: at its end tf.data may wait as long again as it took. And batches of one size: each is compiled.
+    """Return a model's outputs, one array each, computed as in Keras' `predict`."""
+    # Not `predict`, at whose end tf.data may wait as long again; and batches of one size, since each size is compiled.
     number = number_of(samples)
     parts = []
     for start in range(0, number, min(number, _BATCH)):
@@ -76,7 +76,7 @@ def outputs(model: Model, samples: Samples) -> list[np.ndarray]:
 
 
 def seconds(model: Model, samples: Samples) -> tuple[int, float]:
-    """Return how many samples were timed, and the median time that predicting them takes once it is compiled."""
+    """Return the number of samples timed, and the median time to predict them once compiled."""
     first = _take(samples, slice(_TIMED))
     times = []
     for _ in range(_ROUNDS):
@@ -87,16 +87,16 @@ def seconds(model: Model, samples: Samples) -> tuple[int, float]:
 
 
 def checked(model: Model, samples: Samples) -> Samples:
-    """Return calibration data as arrays, or raise a ValueError unless there are samples, as many for each input."""
+    """Return calibration data as arrays, or raise a ValueError unless all inputs have equally many samples."""
     inputs = getattr(model, "inputs", None) or [None]
     if not isinstance(samples, dict | list | tuple) and not hasattr(samples, "shape"):  # a pipeline, a generator
         raise ValueError(
-            f"`calibration` must be arrays. Received: {type(samples).__name__}. Of batches (inputs, labels), "
-            "`numpy.concatenate([x for x, _ in batches])` is one"
+            f"`calibration` must be arrays. Received: {type(samples).__name__}. For batches of (inputs, labels), use "
+            "`numpy.concatenate([x for x, _ in batches])`"
         )
     if isinstance(samples, tuple) and len(inputs) == 1:
         raise ValueError(
-            f"`calibration` must be an array of inputs. Received: a tuple of {len(samples)}. Give labels as `labels`"
+            f"`calibration` must be an array of inputs. Received: a tuple of {len(samples)}. Pass labels as `labels`"
         )
     several = isinstance(samples, dict) or len(inputs) > 1
     samples = keras.tree.map_structure(np.asarray, samples) if several else np.asarray(samples)
@@ -107,7 +107,7 @@ def checked(model: Model, samples: Samples) -> Samples:
     if lengths == {0}:
         raise ValueError("`calibration` holds no samples")
     if len(lengths) > 1:
-        raise ValueError(f"`calibration` needs as many samples for each input. Received: {sorted(lengths)}")
+        raise ValueError(f"`calibration` needs the same number of samples for each input. Received: {sorted(lengths)}")
     for array in arrays:
         _check_finite(array)
     return samples
@@ -124,7 +124,7 @@ def _check_finite(array: np.ndarray) -> None:
 
 
 def concrete(shape: Shape, number: int = 1) -> tuple[int, ...]:
-    """Return a shape for so many samples, with sizes in place of those that are open.
+    """Return the shape of `number` samples, with default sizes in place of unknown ones.
 
     Examples:
         >>> concrete((None, None, None, 3), 5)

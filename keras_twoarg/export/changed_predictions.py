@@ -1,4 +1,4 @@
-"""What counts as another prediction, how many there are, and what their number says about other samples."""
+"""Changed predictions: what counts as one, how many there are, and a confidence bound for other samples."""
 
 import math
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ class Changes:
     """How two models' outputs for the same samples differ.
 
     Attributes:
-        task: What was compared: `"classes"`, `"binary"` or `"regression"`; several outputs have them joined by commas.
+        task: What was compared: `"classes"`, `"binary"` or `"regression"`, joined by commas for several outputs.
         samples: Number of samples.
-        predictions: Number of predictions counted: one for each sample, or for each position of a map of classes, and
-            of each output. 0 for regression.
-        changed: How many of them are other ones.
+        predictions: Number of predictions: one per output and sample, or position of a map of classes. 0 for a
+            regression.
+        changed: How many of them differ.
         difference: Largest absolute difference of outputs; NaN if one of them is NaN.
-        relative: Root mean square difference of regression outputs, as a share of their standard deviation over the
-            samples; the largest of several outputs. `None` without such outputs.
+        relative: Root mean square difference of regression outputs relative to their standard deviation over the
+            samples, the largest of several outputs. `None` without such outputs.
     """
 
     task: str
@@ -37,26 +37,26 @@ class Changes:
 
     @property
     def share(self) -> float | None:
-        """Share of changed predictions; `None` for regression."""
+        """Fraction of changed predictions; `None` for a regression."""
         return self.changed / self.predictions if self.predictions else None
 
     @property
     def bound(self) -> float | None:
-        """Upper 95 % bound of that share on samples like these.
+        """Upper 95 % confidence bound of that fraction on samples like these.
 
-        `None` for regression, and where a sample has several predictions: these depend on one another.
+        `None` for a regression, and if a sample has several predictions, which depend on each other.
         """
         return upper_bound(self.changed, self.samples) if self.predictions == self.samples else None
 
     def sentence(self, most_changed: float) -> str:
-        """Return in words what changed; of a regression, the change of outputs as a share of their deviation."""
-        allowed = f"allowed are {most_changed:.2%}"
+        """Return a sentence about what changed; for a regression, by how much the outputs did."""
+        allowed = f"at most {most_changed:.2%} allowed"
         if self.share is None:
             return f"outputs changed by {self.relative:.1%} of their standard deviation, root mean square ({allowed})"
         return f"{self.changed} of {self.predictions} predictions changed ({self.share:.2%}; {allowed})"
 
     def within(self, most_changed: float, tolerance: float) -> bool:
-        """Tell whether few enough predictions have changed, and regression outputs little enough; never with NaN."""
+        """Return whether few enough predictions and regression outputs changed; False if an output is NaN."""
         return (
             math.isfinite(self.difference)
             and (self.share or 0.0) <= most_changed
@@ -67,12 +67,12 @@ class Changes:
 def count_changes(
     before: Sequence[np.ndarray], after: Sequence[np.ndarray], tasks: Sequence[tuple[str, float]]
 ) -> Changes:
-    """Compare outputs with what they were.
+    """Count the predictions that differ between two models' outputs.
 
     Args:
-        before: One array `(samples, ...)` for each output.
-        after: The same of another model.
-        tasks: What `tasks_of` returns.
+        before: One array `(samples, ...)` per output.
+        after: The same for the other model.
+        tasks: As returned by `tasks_of`.
 
     Examples:
         >>> logits = np.array([[1.0, 2.0], [3.0, 0.0]])
@@ -110,26 +110,26 @@ def _largest_difference(before: Sequence[np.ndarray], after: Sequence[np.ndarray
 def tasks_of(
     model: Model, outputs: Sequence[np.ndarray], labels: ArrayLike | None = None, task: str = "auto"
 ) -> list[tuple[str, float]]:
-    """Return what each output is for, and for `"binary"` the threshold between its two answers.
+    """Return the task of each output, and for `"binary"` its decision threshold.
 
-    An output of several columns stands for classes, or behind a sigmoid for as many questions of yes and no. One
-    column is a probability behind a sigmoid, a logit if the labels are 0 and 1, and a regression else.
+    An output with several columns is a classification, or after a sigmoid several binary ones. One column is a
+    probability after a sigmoid, a logit if the labels are 0 and 1, and otherwise a regression.
 
-    The threshold is one half behind a sigmoid. What comes out of another activation is taken as a probability too if
-    all of it lies in [0, 1], and out of a layer without one if one says `"binary"` oneself. Else the threshold is 0.
+    The threshold is 0.5 after a sigmoid. It is 0.5 as well if all outputs lie in [0, 1] and come from another
+    activation, or the task was given as `"binary"`. Otherwise it is 0.
 
     Args:
-        model: The model, for the activation behind each of its outputs.
-        outputs: Some values of each.
-        labels: Labels, if there are any. Defaults to `None`.
-        task: One of `TASKS`, to say so oneself. Defaults to `"auto"`.
+        model: The model, whose output activations are inspected.
+        outputs: Values of each output.
+        labels: The labels, if known. Defaults to `None`.
+        task: One of `TASKS`, to override the judgement. Defaults to `"auto"`.
 
     Raises:
         ValueError: If the task is unknown.
     """
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
-    symbols = getattr(model, "outputs", None) or [None] * len(outputs)  # a subclassed model does not say
+    symbols = getattr(model, "outputs", None) or [None] * len(outputs)  # unknown for a subclassed model
     behind = [activation_behind(symbol) for symbol in symbols]
     return [_task(activation, values, labels, task) for activation, values in zip(behind, outputs, strict=True)]
 
@@ -146,14 +146,14 @@ def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, tas
 
 
 def activation_behind(output: Tensor | None) -> object:
-    """Return the activation that a symbolic output comes out of, also inside of a nested model; None if it has none."""
+    """Return the activation that computed a symbolic output, also in a nested model; None if there is none."""
     while output is not None and (source := producer(output)) is not None:
         operation = source.operation
         if inside := getattr(operation, "outputs", None):
             output = inside[source.position]
         elif isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Identity):
             (output,) = source.inputs
-        elif type(operation).__name__ in ("Sigmoid", "Softmax"):  # of keras.ops; the second also a layer
+        elif type(operation).__name__ in ("Sigmoid", "Softmax"):  # operations of keras.ops, or the layer Softmax
             return getattr(keras.activations, type(operation).__name__.lower())
         else:
             of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
@@ -162,25 +162,25 @@ def activation_behind(output: Tensor | None) -> object:
 
 
 def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:
-    """Return the exact (Clopper-Pearson) one-sided upper bound of a share.
+    """Return the exact (Clopper-Pearson) one-sided upper confidence bound of a proportion.
 
     Args:
-        changed: How many of the samples.
+        changed: Number of changed samples.
         number: Number of independent samples.
-        confidence: Probability with which the bound holds. Defaults to `0.95`.
+        confidence: Confidence level. Defaults to `0.95`.
 
     Examples:
         >>> round(upper_bound(0, 2000), 5)  # three in two thousand
         0.0015
     """
     if not 0 <= changed <= number or number < 1:
-        raise ValueError(f"Expected a part of at least one sample. Received: {changed} of {number}")
+        raise ValueError(f"Expected 0 <= changed <= number and number >= 1. Received: {changed} of {number}")
     if changed == number:
         return 1.0
     k = np.arange(changed + 1)
     choices = np.array([_log_choices(number, int(i)) for i in k])
     low, high = changed / number, 1.0
-    for _ in range(60):  # until the probability of so few is what is left of the confidence
+    for _ in range(60):  # until the probability of at most so many is 1 - confidence
         middle = (low + high) / 2
         few = np.exp(choices + k * math.log(middle) + (number - k) * math.log1p(-middle)).sum() if middle > 0 else 1.0
         low, high = (middle, high) if few > 1 - confidence else (low, middle)

@@ -1,4 +1,4 @@
-"""Export for serving, and proof that the export equals the model."""
+"""Export for serving, and comparison of the export with the model."""
 
 import errno
 import os
@@ -33,14 +33,13 @@ PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an export's outputs are from the model's.
+    """How closely an export's outputs agree with the model's.
 
     Attributes:
         difference: Largest absolute difference of outputs.
         scale: Largest absolute output of the model.
-        changed: How many predictions, that is largest outputs, are other ones. Always 0 with one column of outputs,
-            of which the difference alone tells.
-        number: Number of predictions: one for each sample, or for each position of a sequence or map.
+        changed: Number of predictions (largest outputs) that differ; always 0 with one column of outputs.
+        number: Number of predictions: one per sample, or per position of a sequence or map.
     """
 
     difference: float
@@ -50,12 +49,12 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """Whether outputs differ by rounding alone, and no prediction does."""
+        """Whether outputs differ only by rounding, and no prediction differs."""
         return self.difference <= TOLERANCE * max(1.0, self.scale) and self.changed == 0
 
     @property
     def sentence(self) -> str:
-        """The finding in words."""
+        """The result as a sentence."""
         verdict = "agrees with" if self.agrees else "DIFFERS from"
         return (
             f"The reloaded export {verdict} the model: largest difference {self.difference:.1e} on outputs up to "
@@ -64,18 +63,18 @@ class Agreement:
 
 
 def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Model:
-    """Return a model as it is served: with a named output and, if wanted, what is in front of it and behind it.
+    """Return a model for serving: with a named output, and optionally a softmax and scaling of pixels.
 
     Args:
-        model: A Keras model with one input and one output, such as `models.mlp` gives.
-        softmax: Whether to serve probabilities: a softmax is added, unless the model ends in one. The output is then
-            called `probabilities`, else `logits`. Defaults to `False`.
-        pixels: Whether the input are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
+        model: A Keras model with one input and one output, such as one from `models.mlp`.
+        softmax: Whether to serve probabilities, for which a softmax is added unless the model ends in one. The output
+            is then named `probabilities`, otherwise `logits`. Defaults to `False`.
+        pixels: Whether inputs are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
             `False`.
 
     Returns:
-        A Keras model; the weights are shared with the first. A model with several inputs or outputs, or that is
-        servable already, is returned as it is.
+        A Keras model that shares its weights with the original. A model with several inputs or outputs, or one that is
+        already servable, is returned unchanged.
 
     Examples:
         >>> served = formats.servable(models.mlp((28, 28, 1), classes=10), softmax=True, pixels=True)
@@ -83,25 +82,29 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         {'probabilities': (2, 10)}
 
     Raises:
-        ValueError: If a model with several inputs or outputs is to have more, one with a single output or behind a
-            sigmoid a softmax, or one that takes integers pixels.
+        ValueError: If `softmax` or `pixels` is set for a model with several inputs or outputs, `softmax` for a model
+            with a single output or a sigmoid, or `pixels` for one that takes integers.
     """
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1 or len(model.outputs) != 1 or has_named_outputs(model):
         if softmax or pixels:
-            raise ValueError(f"Only a model with one input and one output takes more. Received: {model.name!r}")
+            raise ValueError(
+                f"`softmax` and `pixels` need a model with one input and one output. Received: {model.name!r}"
+            )
         return model
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
     if softmax and model.outputs[0].shape[-1] == 1:
-        raise ValueError(f"A softmax is for one output for each class. Received: {model.name!r} with one output in all")
+        raise ValueError(f"A softmax needs one output per class. Received: {model.name!r} with a single output")
     if pixels and keras.backend.is_int_dtype(inputs[0].dtype):
-        raise ValueError(f"Pixels are scaled to numbers within [-1, 1]. Received: {model.name!r}, which takes integers")
+        raise ValueError(f"`pixels` scales inputs to [-1, 1]. Received: {model.name!r}, which takes integers")
     behind = activation_behind(model.outputs[0])
     if softmax and behind is keras.activations.sigmoid:
-        raise ValueError(f"A softmax is for logits, not behind a sigmoid. Received: {model.name!r}. Export without it")
+        raise ValueError(
+            f"A softmax needs logits, not the outputs of a sigmoid. Received: {model.name!r}. Export without it"
+        )
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
-    if softmax and behind is keras.activations.softmax:  # a second one would make all classes about as probable
+    if softmax and behind is keras.activations.softmax:  # a second one would make all classes nearly equally probable
         return keras.Model(entry, {"probabilities": outputs})
     if softmax:
         return keras.Model(
@@ -111,14 +114,14 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
 
 
 def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None) -> None:
-    """Write inputs and a model's outputs, with which `twoarg serve-check` compares exports of it.
+    """Write inputs and a model's outputs, with which `twoarg serve-check` compares its exports.
 
     Args:
         model: The model.
-        file: Where to, as `record_of` says.
+        file: The file, as named by `record_of`.
         x: Inputs.
-        most_changed: For an export in int8: the share of predictions that may differ. Defaults to `None`: outputs
-            differ by rounding alone.
+        most_changed: For an export in int8, the fraction of predictions that may differ. Defaults to `None`: outputs
+            may differ only by rounding.
     """
     outputs = _predict(model, x)
     allowed: Config = {}
@@ -138,28 +141,28 @@ def export(
     baked: bool = False,
     representative_dataset: ArrayLike | None = None,
 ) -> None:
-    """Export a model for inference. The export needs neither keras_twoarg nor Keras.
+    """Export a model for inference without keras_twoarg or Keras.
 
-    `model.export(path)` does the same; this also refuses a model whose phi has come apart, names what is missing,
-    leaves a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample, and for ONNX and LiteRT
-    in the operations that their runtimes are fastest at. From TensorFlow a SavedModel gets a second signature,
-    `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
+    `model.export(path)` works too. In addition, this function refuses a model whose phi is no longer shared, names
+    missing packages, writes a whole export or none, and writes a baked model's look-ups as OpenVINO's GridSample, and
+    for ONNX and LiteRT as the operations that their runtimes run fastest. From TensorFlow a SavedModel gets a second
+    signature, `serving_compiled`, which XLA compiles, beside the portable `serving_default`.
 
-    Beyond twice a table's extent OpenVINO gives the value at that border; the others go on along straight lines.
+    Beyond twice a table's extent OpenVINO returns the value at that border; the others extrapolate linearly.
 
     Args:
         model: A built Keras model.
-        path: Folder for a SavedModel (servers look for versions: `.../name/1`), else a file with the
-            format's ending. It must not exist yet.
+        path: A folder for a SavedModel (servers look for versions: `.../name/1`), otherwise a file with the format's
+            ending. It must not exist.
         format: `"tf_saved_model"`, `"onnx"`, `"openvino"` or `"litert"`. Defaults to `"tf_saved_model"`.
         softmax: As in `servable`. Defaults to `False`.
         pixels: As in `servable`. Defaults to `False`.
-        baked: Whether to replace phi by tables at the default tolerance, as `bake` does. With data for its
-            calibration call `bake` yourself, and export what it returns. Defaults to `False`.
-        representative_dataset: For `"litert"`: inputs like those that the export will see, some hundred samples
-            `(samples, ...)`. The whole model is then quantized to int8, by TensorFlow's converter, with ranges from
-            these; a look-up of phi, baked or not, is one gather. Inputs and outputs remain floats. Some predictions
-            change: `count_changes` counts them. Defaults to `None`, which exports float32.
+        baked: Whether to replace phi by tables with `bake` at its default tolerance. To calibrate them with data, call
+            `bake` yourself and export its result. Defaults to `False`.
+        representative_dataset: For `"litert"`: a few hundred inputs like those that the export will see, `(samples,
+            ...)`. TensorFlow's converter then quantizes the whole model to int8 with ranges from these; a look-up of
+            phi, baked or not, is one gather. Inputs and outputs remain floats. Some predictions change; `changes`
+            counts them. Defaults to `None`, which exports float32.
 
     Examples:
         >>> formats.export(models.mlp((28, 28, 1), classes=10), "exported/digits/1", baked=True)
@@ -167,21 +170,21 @@ def export(
         ['assets', 'fingerprint.pb', 'saved_model.pb', 'variables']
 
     Raises:
-        ValueError: If the format is unknown, or not written from Keras' backend; if the path exists, has another ending
-            than the format's, or holds what runtimes take for a pattern (`[]*?`); if the model holds copies of one
-            inner network; if there is a representative dataset for another format, of another shape than the inputs, or
+        ValueError: If the format is unknown or cannot be written from Keras' backend; if the path exists, does not have
+            the format's ending, or contains pattern characters (`[]*?`); if the model holds copies of one inner
+            network; or if a representative dataset is given for another format, does not have the inputs' shape, or is
             not finite.
         ArithmeticError: If a weight is not finite.
-        ImportError: If a package that writes the format is missing.
+        ImportError: If a package needed to write the format is missing.
 
     Warns:
-        UserWarning: If XLA cannot compile the model. The SavedModel then has the portable signature alone.
+        UserWarning: If XLA cannot compile the model. The SavedModel then has only the portable signature.
     """
     path = Path(path)
     check_target(path, format)
     backend = keras.backend.backend()
     if format != _WRITTEN_FROM.get(backend, format):
-        raise ValueError(f"The format {format!r} is not written from {backend}. Set KERAS_BACKEND=tensorflow")
+        raise ValueError(f"The format {format!r} cannot be written from {backend}. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
     check_finite(model)
     if baked:
@@ -191,35 +194,37 @@ def export(
     samples = None if representative_dataset is None else _representative(model, representative_dataset, format)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-        written = Path(folder) / path.name  # some formats demand an ending
+        written = Path(folder) / path.name  # some formats require an ending
         try:
             _write(model, written, format, samples)
         except ImportError as error:
             needed = FORMATS[format].writer
-            raise ImportError(f"The format {format!r} needs another package ({error}): pip install {needed}") from error
-        check_target(path, format)  # once more: another process may have been faster
+            raise ImportError(
+                f"The format {format!r} needs a missing package ({error}): pip install {needed}"
+            ) from error
+        check_target(path, format)  # again, since another process may have been faster
         for source, target in zip(_files(written, format), _files(path, format), strict=True):
             os.replace(source, target)
 
 
 def check_target(path: Path, format: str) -> None:
-    """Raise a ValueError unless an export of this format can be written to a path."""
+    """Raise a ValueError unless an export in this format can be written to a path."""
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
     ending = FORMATS[format].ending
     if ending and path.suffix != ending:
-        raise ValueError(f"A file in the format {format!r} ends in {ending}. Received: {path}")
+        raise ValueError(f"The name of a file in the format {format!r} must end in {ending}. Received: {path}")
     if unreadable := sorted(set(str(path)) & set("[]*?")):
         raise ValueError(
-            f"Runtimes take {' '.join(unreadable)} in a path for a pattern. Give another path. Received: {path}"
+            f"Runtimes treat {' '.join(unreadable)} in a path as a pattern. Use another path. Received: {path}"
         )
     for file in _files(path, format):
         if file.exists():
-            raise ValueError(f"{file} exists already. Export to a new path, for a server the next version")
+            raise ValueError(f"{file} already exists. Export to a new path; for a server, the next version")
 
 
 def remove(path: Path, format: str) -> None:
-    """Remove an export that was just made, and its record."""
+    """Remove an export and its record."""
     for file in (*_files(path, format), record_of(path)):
         if file.is_dir():
             shutil.rmtree(file)
@@ -228,22 +233,22 @@ def remove(path: Path, format: str) -> None:
 
 
 def record_of(path: Path) -> Path:
-    """Return the file with the inputs and outputs that were recorded for an export: beside it, under its name."""
+    """Return the file with the recorded inputs and outputs of an export, which lies beside it."""
     return path.parent / f"recorded-{path.name}.npz"
 
 
 def _files(path: Path, format: str) -> list[Path]:
-    """Return the files of an export; the one that is looked for last, so that what is there is whole."""
+    """Return the files of an export, with the one that runtimes look for last, so that it completes the export."""
     second = FORMATS[format].second_file
     return [path.with_suffix(second), path] if second else [path]
 
 
 def _representative(model: Model, samples: ArrayLike, format: str) -> np.ndarray:
-    """Return samples for int8, or raise a ValueError that says why there can be none."""
+    """Return samples for int8, or raise a ValueError if they or the model do not allow it."""
     if format != "litert":
-        raise ValueError(f"`representative_dataset`, for int8, is for the format 'litert'. Received: format={format!r}")
+        raise ValueError(f"`representative_dataset`, for int8, needs the format 'litert'. Received: format={format!r}")
     if not comparable(model):
-        raise ValueError(f"In int8 a model has one input and one output. Received: {model.name!r}")
+        raise ValueError(f"int8 needs a model with one input and one output. Received: {model.name!r}")
     litert_int8.check_places(model)
     (shape,) = (tuple(x.shape) for x in model.inputs)
     samples = np.asarray(samples)
@@ -283,7 +288,7 @@ def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = N
             return
         with looking_up_with(look_up):
             model.export(str(path), format=format, verbose=False)
-    except Exception as error:  # TensorFlow has its own error for a full disk
+    except Exception as error:  # TensorFlow raises its own error for a full disk
         if type(error).__name__ == "ResourceExhaustedError":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent.parent)) from error
         raise
@@ -291,13 +296,13 @@ def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = N
 
 @contextmanager
 def _unrolled(model: Model) -> Iterator[None]:
-    """Have recurrent layers write out their steps: LiteRT alone has no loops that collect them."""
+    """Unroll recurrent layers, since LiteRT does not support their loops."""
     inputs = getattr(model, "inputs", None) or []
     known = bool(inputs) and all(size is not None for x in inputs for size in x.shape[1:])
     loops = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.RNN) and not layer.unroll]
     if loops and not known:
         raise ValueError(
-            "LiteRT cannot loop over a sequence of unknown length. Build the model with a length, as by "
+            "LiteRT cannot loop over sequences of unknown length. Build the model with a fixed length, as in "
             f"keras.Input((64, 8)). Received: {model.name!r} with {[tuple(x.shape) for x in inputs]}"
         )
     for layer in loops:
@@ -310,7 +315,7 @@ def _unrolled(model: Model) -> Iterator[None]:
 
 
 def _call_once(model: Model) -> None:
-    """Call a model that was built or loaded and never called: some exporters insist on it."""
+    """Call a model that was built or loaded but never called, as some exporters require."""
     inputs = getattr(model, "inputs", None)
     if inputs and not was_called(model):
         zeros = [keras.ops.zeros(concrete(x.shape), x.dtype) for x in inputs]
@@ -325,12 +330,12 @@ def _predict(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 def comparable(model: Model) -> bool:
-    """Tell whether a model has one input and one output, as comparisons in other runtimes need."""
+    """Return whether a model has one input and one output, as comparisons in other runtimes require."""
     return len(getattr(model, "inputs", None) or []) == len(getattr(model, "outputs", None) or []) == 1
 
 
 def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
-    """Return inputs for a comparison: uniform within [-1, 1], or tokens that the model's embeddings have.
+    """Return inputs for a comparison: uniform within [-1, 1], or valid tokens of the model's embeddings.
 
     Raises:
         ValueError: If the model has several inputs or outputs.

@@ -1,10 +1,10 @@
-"""Write LiteRT in integers of 8 bits. TensorFlow's converter quantizes the model; phi becomes one gather.
+"""Export to LiteRT in int8: TensorFlow's converter quantizes the model, and phi becomes one gather.
 
-Two arguments of 8 bits are an integer of 16 bits, so all that phi can be asked for is a table of 65,536 numbers: the
-nearest of 256 steps along each argument, over the range that the arguments have on the calibration data.
+Two 8-bit arguments make a 16-bit integer, so a table of 65,536 numbers holds phi for all possible inputs: 256 steps
+along each argument, over the range of the arguments on the calibration data.
 
-The converter would quantize a table's interpolation operation by operation, cells and positions with it, which leaves
-little of phi. And it finds no fast integer operation for a LayerNorm's variance as Keras computes it.
+The converter would quantize the interpolation in a table operation by operation, including cells and positions, which
+ruins phi. And it has no fast integer operation for a LayerNorm's variance as Keras computes it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,15 +28,15 @@ from keras_twoarg.utils.types import Model, Tensor, Tensors
 Place = TwoArgActivation | BakedActivation
 
 CALIBRATION = 500
-"""Samples, spread over all that are given, from which the ranges of the integers are chosen."""
+"""Samples, spread evenly over the given ones, from which the integers' ranges are chosen."""
 
 _BATCH = 50
 _WHOLE = {1: "uint8", 2: "uint16"}
-"""The integer that so many arguments of 8 bits are together."""
+"""The integer type that holds this many 8-bit arguments."""
 
 
 def export(model: Model, path: Path, samples: np.ndarray) -> None:
-    """Write a model, on the TensorFlow backend.
+    """Write a model in int8, on the TensorFlow backend.
 
     Args:
         model: A built model with one input and one output.
@@ -65,7 +65,7 @@ def export(model: Model, path: Path, samples: np.ndarray) -> None:
 
 
 def spread(samples: np.ndarray) -> np.ndarray:
-    """Return as many samples as are calibrated on, from the first to the last: data may be sorted by class."""
+    """Return the samples for calibration, spread from the first to the last, since data may be sorted by class."""
     return samples[np.linspace(0, len(samples) - 1, min(len(samples), CALIBRATION)).round().astype(int)]
 
 
@@ -74,12 +74,12 @@ def check_places(model: Model) -> None:
     for layer in flatten_layers(model):
         if isinstance(layer, Place) and layer.arity not in _WHOLE:
             raise ValueError(
-                f"In int8 phi takes one or two arguments. Received: {layer.name!r} of {layer.arity} arguments"
+                f"In int8 phi must have one or two arguments. Received: {layer.name!r} with {layer.arity} arguments"
             )
 
 
 def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict[Place, float]:
-    """Return the largest absolute argument that reaches each place which the model calls."""
+    """Return the largest absolute argument at each place that the model calls."""
     seen: dict[Place, list[float]] = {}
 
     def record(place: Place, inputs: Tensors) -> None:
@@ -91,12 +91,12 @@ def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict
             model(samples[start : start + _BATCH], training=False)
     for place, sizes in seen.items():
         if not np.isfinite(sizes).all():
-            raise ValueError(f"The representative dataset gives no finite pre-activations at {place.name!r}")
+            raise ValueError(f"The representative dataset produces no finite pre-activations at {place.name!r}")
     return {place: max(1e-3, *sizes) for place, sizes in seen.items()}
 
 
 def _table(place: Place, extent: float) -> tuple[float, np.ndarray]:
-    """Return the step between neighbouring arguments, and phi at all of them, by the integer that they are together."""
+    """Return the step between neighbouring arguments, and phi at all of them, indexed by the packed integer."""
     step = extent / 127
     whole = np.arange(256**place.arity, dtype={1: "u1", 2: "<u2"}[place.arity])
     return step, _values(place, whole.view("int8").reshape(-1, place.arity) * np.float32(step))
@@ -110,7 +110,7 @@ def _values(place: Place, tuples: np.ndarray) -> np.ndarray:
 
 
 def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, training: bool | None = None) -> Tensor:
-    """Do what a place's `call` does: one gather, at the integers that arguments are together."""
+    """Replace a place's `call` by one gather, indexed by the packed arguments."""
     import tensorflow as tf
 
     steps = keras.tree.map_structure(partial(_to_int8, step), inputs)
@@ -122,7 +122,7 @@ def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, traini
 
 
 def _to_int8(step: float, x: Tensor) -> Tensor:
-    """Return the nearest steps as integers. The converter quantizes what is in front with just this step."""
+    """Return the nearest steps as integers; the converter quantizes the inputs with this step."""
     import tensorflow as tf
 
     quantize = tf.quantization.fake_quant_with_min_max_args
@@ -131,17 +131,17 @@ def _to_int8(step: float, x: Tensor) -> Tensor:
 
 
 def _normalize(layer: Any, inputs: Tensor, **_: object) -> Tensor:
-    """Do what a LayerNorm's `call` does in operations that are fast on integers: no squared difference."""
+    """Replace a LayerNorm's `call` by operations that are fast on integers, without a squared difference."""
     axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
     centered = inputs - ops.mean(inputs, axis, keepdims=True)
     return centered * ops.rsqrt(ops.mean(centered * centered, axis, keepdims=True) + layer.epsilon)
 
 
 def read_integers(path: Path) -> None:
-    """Let look-ups in a file read quantized arguments as they are.
+    """Make look-ups in a file read quantized arguments directly.
 
-    The converter turns these into floats, scales them to steps of 1 and casts them to the integers that they were.
-    Where one is sure of that, the three operations go.
+    The converter dequantizes them, scales them to steps of 1, and casts them back to the same integers. Where that is
+    certain, the three operations are removed.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
@@ -155,10 +155,10 @@ def read_integers(path: Path) -> None:
         (scaled,) = _operators(file, [made.get(back.inputs[0])], schema.BuiltinOperator.MUL) if back else [None]
         if scaled and graph.tensors[cast.outputs[0]].type == schema.TensorType.INT8 and _is_one_step(file, scaled):
             same[cast.outputs[0]] = scaled.inputs[0]
-    for pack in _operators(file, graph.operators, schema.BuiltinOperator.PACK):  # two tensors become pairs
+    for pack in _operators(file, graph.operators, schema.BuiltinOperator.PACK):  # which pairs two tensors
         steps = [graph.tensors[same.get(tensor, tensor)].quantization for tensor in pack.inputs]
         if set(pack.inputs) <= set(same) and len({step.scale[0] for step in steps}) == 1:
-            graph.tensors[pack.outputs[0]].quantization = steps[0]  # LiteRT wants one step for all of them
+            graph.tensors[pack.outputs[0]].quantization = steps[0]  # LiteRT requires one step for all of them
         else:
             same = {cast: whole for cast, whole in same.items() if cast not in pack.inputs}
     for operator in graph.operators:
@@ -168,7 +168,7 @@ def read_integers(path: Path) -> None:
 
 
 def _operators(file: Any, operators: Sequence[Any], kind: int) -> list[Any]:
-    """Return those of some operators, or of nothing, that are of a kind."""
+    """Return the operators of a kind; None entries are skipped."""
 
     def code(operator: Any) -> int:
         known = file.operatorCodes[operator.opcodeIndex]
@@ -178,7 +178,7 @@ def _operators(file: Any, operators: Sequence[Any], kind: int) -> list[Any]:
 
 
 def _is_one_step(file: Any, scaled: Any) -> bool:
-    """Return whether a multiplication of int8 by a constant leaves every integer what it was."""
+    """Return whether a multiplication of int8 by a constant leaves all integers unchanged."""
     tensors = file.subgraphs[0].tensors
     before, factor, after = (tensors[i] for i in (*scaled.inputs, scaled.outputs[0]))
     constant = file.buffers[factor.buffer].data
@@ -191,7 +191,7 @@ def _is_one_step(file: Any, scaled: Any) -> bool:
 
 
 def _still_used(graph: Any) -> Iterator[Any]:
-    """Yield the operators of a graph whose outputs something needs."""
+    """Yield the operators of a graph whose outputs are used."""
     needed, used = set(graph.outputs), []
     for operator in reversed(graph.operators):
         if needed & set(operator.outputs):

@@ -1,4 +1,4 @@
-"""Look-ups of an ONNX file in the operation that ONNX Runtime is fastest at."""
+"""Rewrite the look-ups in an ONNX file as the operation that ONNX Runtime runs fastest."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def gather_numbers(path: Path) -> None:
-    """Turn each `Gather` from a vector at a vector of places into the `GatherElements` that equals it.
+    """Turn each `Gather` from a vector at a vector of indices into the equivalent `GatherElements`.
 
-    Both give `y[i] = x[place[i]]`. On a CPU, ONNX Runtime's `Gather` copies a block of memory for each place, which for
-    single numbers takes several times as long as the loop of its `GatherElements`.
+    Both compute `y[i] = x[index[i]]`. On a CPU, ONNX Runtime's `Gather` copies a block of memory per index, which for
+    single numbers takes several times as long as the loop of `GatherElements`.
 
     Examples:
         >>> formats.export(models.mlp((28, 28, 1), classes=10), "exported/digits.onnx", "onnx", baked=True)
@@ -33,7 +33,7 @@ def gather_numbers(path: Path) -> None:
 
 
 def _ranks(model: "onnx.ModelProto") -> dict[str, int]:
-    """Return the ranks of all tensors of which they are known."""
+    """Return the ranks of all tensors whose rank is known."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph

@@ -1,7 +1,7 @@
-"""Baked look-ups as OpenVINO's GridSample: one operation instead of twenty, several times faster on a CPU.
+"""Export baked look-ups as OpenVINO's GridSample: one operation instead of twenty, several times faster on a CPU.
 
-GridSample interpolates bilinearly on a grid and clamps outside. To extrapolate linearly, as a look-up does, the table
-is continued to twice its extent. Beyond that the two differ: there an export gives the value at its border.
+GridSample interpolates bilinearly on a grid and clamps outside. The table is extended to twice its extent, so that it
+extrapolates linearly there as a look-up does; farther out an export returns the value at the border.
 """
 
 import os
@@ -26,7 +26,7 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     from openvino.frontend.tensorflow import ConversionExtension
 
     signature = [_specification(tensor) for tensor in model.inputs]
-    # Each look-up is one operation, which the converter hands to `_grid_sample`.
+    # Each look-up is traced as one operation, which the converter passes to `_grid_sample`.
     with baked_activation.looking_up_with(_mark):
         traced = _trace(model, signature)
     converted = openvino.convert_model(traced, extension=[ConversionExtension("PyFuncStateless", _grid_sample)])
@@ -61,14 +61,14 @@ def _mark(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     def never(*_: object) -> Tensor:
         raise NotImplementedError("This operation marks a place for OpenVINO's converter; it is never run")
 
-    # GridSample takes coordinates within [-1, 1] for the whole table.
+    # GridSample maps coordinates within [-1, 1] to the whole table.
     reach = grid.extent + _added(grid.resolution) * grid.step
     values = tf.numpy_function(never, [tuples / reach, cells], tf.float32, stateful=False)
     return tf.ensure_shape(values, [None])
 
 
 def _grid_sample(node: "openvino.Node") -> "list[openvino.Output]":
-    """Replace a marked look-up."""
+    """Return the GridSample that replaces a marked look-up."""
     from openvino import opset13 as opset  # opset 9 brought GridSample
 
     coordinates, table = node.get_input(0), _continued(node.get_input(1).get_node().data)
@@ -86,7 +86,7 @@ def _grid_sample(node: "openvino.Node") -> "list[openvino.Output]":
 
 
 def _continued(cells: np.ndarray) -> np.ndarray:
-    """Turn cells into the table of nodes, continued to twice its extent."""
+    """Return the table of nodes, extended to twice its extent, given the cells."""
     resolution = round(len(cells) ** 0.5) - 1
     added = _added(resolution)
     index = np.arange(1 - added, resolution + added + 1)  # 1 is the first node's cell
@@ -98,11 +98,11 @@ def _continued(cells: np.ndarray) -> np.ndarray:
 
 
 def _added(resolution: int) -> int:
-    """Return how many nodes continue a table on each side: half as many as it has."""
+    """Return the number of nodes added on each side of a table: half of its own."""
     return resolution // 2
 
 
 def applies(model: Model) -> bool:
-    """Return whether a model has look-ups that this export makes faster."""
+    """Return whether a model has look-ups that this export speeds up."""
     places = [layer for layer in flatten_layers(model) if isinstance(layer, baked_activation.BakedActivation)]
     return keras.backend.backend() == "tensorflow" and any(layer.arity == 2 for layer in places)

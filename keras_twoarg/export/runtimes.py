@@ -1,7 +1,7 @@
-"""Load an export in its own runtime: a path becomes a function from inputs to outputs. Keras is not involved.
+"""Load an export in its own runtime, without Keras, as a function from inputs to outputs.
 
-As a program, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz [compiled]`, it does so in a process that can import
-neither Keras nor this package, and measures: `twoarg serve-check` runs it.
+Run as a program by `twoarg serve-check`, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz [compiled]`, it does so in a
+process that can import neither Keras nor this package, and measures it.
 """
 
 import os
@@ -20,15 +20,15 @@ COMPILED = "serving_compiled"
 
 @dataclass(frozen=True)
 class Format:
-    """A format of exports: everything that differs between formats but how it is written.
+    """An export format: everything that differs between formats except how they are written.
 
     Attributes:
-        ending: Of its files; none for a folder, of which servers look for versions such as `1`.
-        runtime: What runs it.
-        load: Loads an export from a path; what XLA compiles of it, if that is asked for and there.
-        writer: What `pip install` needs to write it.
-        reader: What `pip install` needs to run it.
-        second_file: Ending of a second file that belongs to it, or none.
+        ending: Ending of its files; empty for a folder, whose versions, such as `1`, servers look for.
+        runtime: Name of the runtime that runs it.
+        load: Function that loads an export, given its path and whether to use the compiled signature.
+        writer: Packages to `pip install` for writing it.
+        reader: Packages to `pip install` for running it.
+        second_file: Ending of a second file that belongs to it, or empty.
     """
 
     ending: str
@@ -43,16 +43,16 @@ def load(path: str | os.PathLike[str], format: str, *, compiled: bool = False) -
     """Load an export in its runtime.
 
     Args:
-        path: What `formats.export` has written.
+        path: An export that `formats.export` has written.
         format: The format it was written in.
-        compiled: Whether to run what XLA compiles, the signature `serving_compiled` of a SavedModel. Defaults to
+        compiled: Whether to run the signature `serving_compiled` of a SavedModel, which XLA compiles. Defaults to
             `False`.
 
     Returns:
         A function from a batch of inputs to outputs, for models with one input and one output.
 
     Raises:
-        ValueError: If there is no such export at the path, or nothing in it that XLA compiles.
+        ValueError: If there is no such export at the path, or it lacks the compiled signature.
         ImportError: If the runtime is not installed.
     """
     if format not in FORMATS:
@@ -60,12 +60,12 @@ def load(path: str | os.PathLike[str], format: str, *, compiled: bool = False) -
     if not os.path.exists(path):
         raise ValueError(f"There is no export at {path}")
     if compiled and not has_compiled(path, format):
-        raise ValueError(f"{path} has no signature {COMPILED!r}. Export the model again, with TensorFlow as backend")
+        raise ValueError(f"{path} has no signature {COMPILED!r}. Export the model again on the TensorFlow backend")
     try:
         return FORMATS[format].load(str(path), compiled)
     except ImportError as error:
         raise ImportError(
-            f"Running it needs another package ({error}): pip install {FORMATS[format].reader}"
+            f"Running the export needs a missing package ({error}): pip install {FORMATS[format].reader}"
         ) from error
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} is not a readable export in the format {format!r}: {error}") from error
@@ -77,7 +77,7 @@ def has_compiled(path: str | os.PathLike[str], format: str) -> bool:
     if format != "tf_saved_model" or not os.path.isfile(graph):
         return False
     with open(graph, "rb") as opened:
-        return COMPILED.encode() in opened.read()  # a signature's name is in the file as it is
+        return COMPILED.encode() in opened.read()  # the file contains the name of each signature
 
 
 def _tensorflow(path: str, compiled: bool) -> Run:
@@ -104,7 +104,7 @@ def _onnx_runtime(path: str, _: bool) -> Run:
 def _openvino(path: str, _: bool) -> Run:
     import openvino
 
-    # Without the hint OpenVINO computes in half precision on processors that can.
+    # Without the hint OpenVINO uses half precision on processors that support it.
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda x: np.asarray(compiled(x)[0])
 
@@ -132,7 +132,7 @@ def _litert(path: str, _: bool) -> Run:
 
 
 def _cores() -> int | None:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -144,20 +144,20 @@ FORMATS = {
     "openvino": Format(".xml", "OpenVINO", _openvino, "openvino", "openvino", ".bin"),
     "litert": Format(".tflite", "LiteRT", _litert, "tensorflow-cpu", "ai-edge-litert"),
 }
-"""All formats, by their names."""
+"""All formats by name."""
 
 
 def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:
-    """Return outputs for the inputs and for batches of 0, 1, 37 and 1000, latency and throughput.
+    """Return the outputs for the inputs and for batches of 0, 1, 37 and 1000 samples, the latency and the throughput.
 
     Latency is the median time of a batch of 1, throughput samples per second in batches of 1000.
     """
-    arrays: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy writes as well
+    arrays: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy can write too
     for batch in (1, 37, 1000, 0):
         samples = np.resize(x, (batch, *x.shape[1:]))
         try:
             arrays[f"batch_{batch}"] = run(samples)
-        except Exception as error:  # what a runtime refuses is a result, of whatever kind its error is
+        except Exception as error:  # a refusal is a result, whatever the runtime's error
             arrays[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
     arrays["latency"] = np.array(_median_time(run, x[:1], seconds))
     arrays["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))

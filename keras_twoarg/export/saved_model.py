@@ -1,8 +1,7 @@
-"""Write a SavedModel from TensorFlow: one set of weights, and two signatures.
+"""Write a SavedModel from TensorFlow, with one set of weights and two signatures.
 
-`serving_default`, which Keras calls `serve`, is made of portable operations: any runtime that reads SavedModels serves
-it. `serving_compiled` is the same function, compiled as a whole by XLA when it is first run with a new shape, for
-runtimes that have XLA.
+`serving_default`, which Keras calls `serve`, consists of portable operations that any runtime for SavedModels can
+serve. `serving_compiled` is the same function, which XLA compiles as a whole for each new shape, for runtimes with XLA.
 """
 
 from pathlib import Path
@@ -19,25 +18,25 @@ from keras_twoarg.utils.types import Function, Model
 
 
 def write(model: Model, path: Path) -> str:
-    """Write a model as `model.export(path)` does, with a second signature if XLA can compile the model.
+    """Write a model like `model.export(path)`, with a second signature if XLA can compile it.
 
     Args:
         model: A built Keras model, on TensorFlow.
         path: A folder that does not exist yet.
 
     Returns:
-        Why the second signature is missing, in one line; empty if it is there.
+        The reason why the second signature is missing, in one line; empty if it exists.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", _in_parts(model), input_signature(model))
     for name in ("variables", "trainable_variables", "non_trainable_variables"):
-        # TensorFlow's own, which the functions hold too: Keras' would be stored a second time.
+        # TensorFlow's variables, which the functions hold too; Keras' would be stored a second time.
         archive.add_variable_collection(name, [variable.value for variable in getattr(model, name)])
     problem = ""
     try:
         compiled = _compiled(model)
-    except Exception as error:  # whatever it is that XLA, or a layer in it, does not take: the export is whole without
+    except Exception as error:  # whatever XLA or a layer does not support; the export is complete without it
         problem = " ".join((str(error) or type(error).__name__).split())[:200]
     else:
         archive.add_endpoint(COMPILED, compiled)
@@ -46,7 +45,7 @@ def write(model: Model, path: Path) -> str:
 
 
 def _in_parts(model: Model) -> Function:
-    """Return a model as a function whose baked look-ups fit operations that run one by one."""
+    """Return a model as a function with baked look-ups that are fast without a compiler."""
 
     def forward(*inputs: object) -> object:
         with looking_up_with(look_up_in_parts):
@@ -56,7 +55,7 @@ def _in_parts(model: Model) -> Function:
 
 
 def _compiled(model: Model) -> Function:
-    """Return a model as a function that XLA compiles, after one run; it is traced for any size of a batch."""
+    """Return a model as a function that XLA compiles, traced for any batch size and run once."""
     import tensorflow as tf
 
     specs = keras.tree.map_structure(
@@ -65,11 +64,11 @@ def _compiled(model: Model) -> Function:
 
     @tf.function(input_signature=specs, jit_compile=True, autograph=False)
     def forward(*inputs: object) -> object:
-        # The portable look-up is the fastest here too: XLA gathers rows of the table faster than single numbers.
+        # The portable look-up is fastest here too: XLA gathers rows of the table faster than single numbers.
         with compiled_as_a_whole():
             return model(*inputs)
 
     if any(tensor.dtype == tf.string for tensor in forward.get_concrete_function().inputs):
-        raise TypeError("it takes strings")  # on which XLA ends the process
+        raise TypeError("it takes strings")  # which make XLA abort the process
     forward(*keras.tree.map_structure(lambda spec: tf.zeros(concrete(spec.shape), spec.dtype), specs))
     return forward

@@ -1,4 +1,4 @@
-"""Run a SavedModel through TensorFlow's C library, as a program in C, Go, Rust or Java does. No Python of TensorFlow.
+"""Run a SavedModel through TensorFlow's C library, without its Python, as programs in C, Go, Rust or Java do.
 
 `python -I tensorflow_c.py MODEL IN.npz OUT.npz INPUT OUTPUT`, with the names of operations that `saved_model_cli show`
 gives, such as `serving_default_image:0`.
@@ -21,10 +21,10 @@ class _Output(ctypes.Structure):
 
 
 class Session:
-    """A SavedModel, loaded.
+    """A loaded SavedModel.
 
     Args:
-        folder: The SavedModel.
+        folder: Folder of the SavedModel.
 
     Raises:
         ValueError: If the library cannot load it.
@@ -44,7 +44,7 @@ class Session:
         self._session = ctypes.c_void_p(session)
 
     def run(self, source: str, x: np.ndarray, wanted: str) -> np.ndarray:
-        """Feed one tensor of float32 or int32 and fetch another of float32, both by `operation:number`."""
+        """Feed a float32 or int32 tensor and fetch a float32 one, both named by `operation:number`."""
         x = np.ascontiguousarray(x, "int32" if np.issubdtype(x.dtype, np.integer) else "float32")
         shape = (ctypes.c_int64 * x.ndim)(*x.shape)
         tensor = ctypes.c_void_p(self._tf.TF_AllocateTensor(_TYPES[x.dtype.name], shape, x.ndim, x.nbytes))
@@ -76,7 +76,7 @@ class Session:
 
 
 def _library() -> ctypes.CDLL:
-    """Load the C library out of the wheel, without importing TensorFlow."""
+    """Load the C library from the wheel, without importing TensorFlow."""
     wheel = util.find_spec("tensorflow")
     if wheel is None or wheel.origin is None:
         raise ImportError("The C library ships with TensorFlow: pip install 'keras_twoarg[tensorflow-cpu]'")

@@ -1,8 +1,8 @@
-"""Proof that exports serve: each is loaded in a process without Keras and without this package, and compared.
+"""Check that exports can be served: each runs in a process without Keras and this package, and is compared.
 
-A folder that is served holds versions (`1`, `2`, ...: SavedModels), other formats beside them (`model.onnx`,
-`model.xml`, `model.tflite`), and for each of them its record, such as
-`recorded-1.npz`: inputs and the outputs of the Keras model, written by `twoarg export`.
+A served folder holds versions (SavedModels named `1`, `2`, ...), other formats beside them (`model.onnx`, `model.xml`,
+`model.tflite`), and for each of them a record, such as `recorded-1.npz`, with inputs and the Keras model's outputs,
+written by `twoarg export`.
 """
 
 import os
@@ -36,15 +36,15 @@ class Check:
 
     Attributes:
         export: The file or folder.
-        runtime: What ran it.
-        difference: Largest difference from the recorded outputs; None if it did not run.
-        agrees: Whether that is rounding alone, for all batches that the runtime takes.
-        refused: The batch sizes that it does not take.
-        latency: Seconds for one sample, median; None if it was not measured.
+        runtime: The runtime.
+        difference: Largest difference from the recorded outputs; None if the export did not run.
+        agrees: Whether the outputs differ only by rounding, for all batch sizes that the runtime accepts.
+        refused: The batch sizes that the runtime does not accept.
+        latency: Median seconds per sample in batches of 1; None if it was not measured.
         throughput: Samples per second in batches of 1000; None if it was not measured.
-        problem: Why it did not run.
-        optional: Whether a runtime may be unable to run it: what XLA compiles, where there is no XLA.
-        changes: Of an export in int8, in words: the predictions that differ from the recorded ones, and how many may.
+        problem: Why the export did not run.
+        optional: Whether the runtime need not run it: the compiled signature, in runtimes without XLA.
+        changes: For an export in int8, a sentence about how many predictions differ, and how many may.
     """
 
     export: str
@@ -60,7 +60,7 @@ class Check:
 
     @property
     def passes(self) -> bool:
-        """Whether it agrees, or need not run and did not."""
+        """Whether it agrees, or did not run and need not."""
         return self.agrees or (self.optional and self.difference is None)
 
 
@@ -68,15 +68,15 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
     """Run every export in a folder in every runtime that is installed.
 
     Args:
-        folder: A folder as described above.
+        folder: A served folder, as described at the top of this module.
         progress: Called with each runtime before it is tried.
 
     Returns:
-        One `Check` for each export and runtime; the C library and `saved_model_cli` for SavedModels too. A SavedModel
-        with a signature that XLA compiles has rows of its own for that.
+        One `Check` per export and runtime. SavedModels also run in the C library and `saved_model_cli`, and their
+        compiled signature has separate entries.
 
     Raises:
-        ValueError: If there is nothing to check, or nothing to compare it with.
+        ValueError: If the folder holds no export, or no record to compare exports with.
     """
     exports = _exports(folder)
     if not exports:
@@ -115,7 +115,7 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
 
 
 def checks_table(checks: list[Check]) -> Table:
-    """Return the checks as a table; what does not agree is in red."""
+    """Return the checks as a table, with failures in red."""
     rows, flagged = [], set()
     for i, c in enumerate(checks):
         verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else c.problem
@@ -136,10 +136,10 @@ def checks_table(checks: list[Check]) -> Table:
         )
     columns = ("export", "runtime", "difference", "verdict", "batches", "latency", "throughput")
     caption = (
-        "Each in a process that can import neither Keras nor keras_twoarg. difference: largest, from the recorded "
-        f"outputs. batches: of {', '.join(map(str, BATCHES))} samples. latency: one sample, median; throughput: in "
-        f"batches of 1000. compiled: the signature {runtimes.COMPILED}, by XLA, which a runtime need not have. In int8 "
-        "outputs differ by more than rounding: an export agrees if few enough predictions do."
+        "Each ran in a process that can import neither Keras nor keras_twoarg. difference: largest difference from the "
+        f"recorded outputs. batches: accepted sizes among {', '.join(map(str, BATCHES))}. latency: median for one "
+        f"sample; throughput: in batches of 1000. compiled: the signature {runtimes.COMPILED}, which needs XLA. "
+        "In int8 outputs differ by more than rounding; an export agrees if few enough predictions differ."
     )
     return Table("Exports in their runtimes", columns, tuple(rows), caption, ("runtime", "verdict"), frozenset(flagged))
 
@@ -152,7 +152,7 @@ def _exports(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _damage(recorded: Path) -> str:
-    """Return what is wrong with a record, in one line; empty if nothing is."""
+    """Return what is wrong with a record in one line, or an empty string."""
     try:
         with np.load(recorded) as record:
             inputs, outputs = record["inputs"], record["outputs"]
@@ -173,7 +173,7 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
     taken = [batch for batch in BATCHES if f"batch_{batch}" in arrays]
     pairs = [(arrays["outputs"], expected)]
     if changes is not None:
-        expected = arrays["outputs"]  # whatever the batch, int8 gives the same
+        expected = arrays["outputs"]  # int8 outputs do not depend on the batch size
     pairs += [(arrays[f"batch_{b}"], np.resize(expected, (b, *expected.shape[1:]))) for b in taken]
     difference, agrees = _compare(pairs)
     sentence = ""
@@ -189,7 +189,7 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
 
 
 def _changes(record: Mapping[str, np.ndarray], outputs: np.ndarray) -> tuple[Changes, float] | None:
-    """Return how an export in int8 differs from its record, and the share that may; of other exports nothing."""
+    """Return how an export in int8 differs from its record, and the fraction that may; None for other exports."""
     expected = record["outputs"]
     if "most_changed" not in record or outputs.shape != expected.shape:
         return None
@@ -239,7 +239,7 @@ def _simple(path: Path, name: str, arrays: dict[str, np.ndarray] | str, recorded
 
 
 def names_of(path: Path, signature: str = DEFAULT) -> tuple[str, str, str] | str:
-    """Return `"input output"` by their names, and the graph's names of both, as `saved_model_cli` shows them."""
+    """Return `"input output"`, and the graph's names of both, from `saved_model_cli show`; or its error."""
     done = _run(_tool("show", path, signature))
     inputs, outputs = (
         re.search(rf"{kind}\['(.+?)'\].*?name: (\S+)", done.stdout, re.S) for kind in ("inputs", "outputs")
@@ -250,7 +250,7 @@ def names_of(path: Path, signature: str = DEFAULT) -> tuple[str, str, str] | str
 
 
 def _tool(action: str, path: Path, signature: str) -> list[str]:
-    # The tool's own program may not be on the path of whoever runs this.
+    # The tool's executable may not be on the PATH.
     program = "from tensorflow.python.tools.saved_model_cli import main; main()"
     where = ["--dir", str(path), "--tag_set", "serve", "--signature_def", signature]
     return [sys.executable, "-c", program, action, *where]
@@ -259,7 +259,7 @@ def _tool(action: str, path: Path, signature: str) -> list[str]:
 def _in_a_bare_process(
     program: str, *words: str, inputs: Path, more: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray] | str:
-    """Return the arrays that a program has written, or why there are none."""
+    """Return the arrays that a program writes in an isolated process, or its error."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.npz"
         done = _run([sys.executable, "-I", program, *words, str(inputs), str(out), *more])
@@ -285,7 +285,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 def _compare(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, bool]:
     if any(outputs.shape != expected.shape for outputs, expected in pairs):
         return float("inf"), False
-    # NumPy's maximum keeps NaN, which Python's loses.
+    # NumPy's maximum propagates NaN; Python's may not.
     difference = float(np.max([np.abs(outputs - expected).max(initial=0.0) for outputs, expected in pairs]))
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
     return difference, bool(difference <= TOLERANCE * scale)

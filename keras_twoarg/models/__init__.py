@@ -1,4 +1,4 @@
-"""Outer networks for every arm, and widths that make arms comparable."""
+"""Outer networks for every arm, and widths that match their numbers of parameters."""
 
 from keras_twoarg.layers.joint_layer_normalization import JointLayerNormalization
 from keras_twoarg.layers.pair_activation import PairActivation

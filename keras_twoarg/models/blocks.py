@@ -1,4 +1,4 @@
-"""What fills the units of an outer network: its arm."""
+"""The parts of outer networks, and their arms: what fills the units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"
-"""Of all images, whatever Keras is set to: a unit's arguments are channels next to each other."""
+"""The format of all images, whatever Keras is set to."""
 ARMS = {"two_arg": 2, "one_arg": 1, "quadratic": 2}
-"""Arms whose unit is a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
+"""Arms whose units apply a learned phi, with its arity; `"quadratic"` learns the six coefficients of a polynomial.
 
-The other arms are fixed functions of two arguments (`pair_activation.FUNCTIONS`), `"prelu"` with one learned slope for
-each unit or channel, `"relu_squared"`, and Keras' activations, by name.
+The other arms are fixed functions of two arguments (`pair_activation.FUNCTIONS`), `"prelu"` with one learned slope per
+unit or channel, `"relu_squared"`, and Keras' activations by name.
 """
 
 
 GATED = {"lstm": (4, 4), "gru": (3, 6)}
-"""Recurrent layers with gates of their own, with their kernels and biases for each unit: arms of `models.recurrent`."""
+"""Gated recurrent layers, which are arms of `models.recurrent`, with their kernels and biases per unit."""
 
 NORMALIZATIONS = ("layer", "none")
-"""Normalizations in front of the units: LayerNorm without learned parameters, or none."""
+"""Normalizations before the units: LayerNorm without learned parameters, or none."""
 
 
 def check_arm(arm: str) -> str:
-    """Return `arm`, or raise a ValueError that says what arms there are."""
+    """Return `arm`, or raise a ValueError that lists the arms."""
     own = (*ARMS, *FUNCTIONS, "prelu", relu_squared.__name__)
     if arm not in own and arm not in fixed_arms():
         raise ValueError(
@@ -44,36 +44,36 @@ def check_arm(arm: str) -> str:
 
 
 def fixed_arms() -> list[str]:
-    """Return the names of Keras' activations that act on each pre-activation by itself, and need nothing else."""
+    """Return the names of Keras' elementwise activations that need no further arguments."""
     others = {"deserialize", "get", "serialize", "softmax", "log_softmax", "sparsemax", "glu", "threshold"}
     return sorted(set(n for n in dir(keras.activations) if not n.startswith("_")) - others)
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
 def relu_squared(x: Tensor) -> Tensor:
-    """Return the square of what is positive, a fixed activation of Transformers (Primer, So et al., 2021)."""
+    """Return `relu(x)**2`, an activation of Transformers (Primer, So et al., 2021)."""
     return keras.ops.square(keras.ops.relu(x))
 
 
 def arity_of(arm: str) -> int:
-    """Return the pre-activations for each unit."""
+    """Return the number of pre-activations per unit."""
     if arm in GATED:
         return 1
     return 2 if arm in FUNCTIONS else ARMS.get(check_arm(arm), 1)
 
 
 def slopes(arm: str, width: int) -> int:
-    """Return the parameters that a fixed activation learns at a place of this width."""
+    """Return the number of parameters of an arm's activation at a place of this width."""
     return width if arm == "prelu" else 0
 
 
 def phi_initializer(seed: int | None) -> keras.initializers.Initializer:
-    """Return the initializer of phi's kernels: numbers that no layer of a network draws, nor phi with another seed."""
+    """Return the initializer of phi's kernels, whose seeds no other layer and no phi with another seed uses."""
     return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + 900)
 
 
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
-    """Return the inner network that all units of the arm share, or None for a fixed activation."""
+    """Return the inner network that the arm's units share, or None for a fixed activation."""
     if arm not in ARMS:
         if inner is not None:
             raise ValueError(f"The arm {arm!r} has no inner network. Received: inner={inner!r}")
@@ -92,7 +92,7 @@ def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNe
 
 
 def pooled_units(arm: str, inner: InnerNetwork | None, pairing: str, evaluation: str | Interpolation) -> list[Layer]:
-    """Return the layers that turn images of pre-activations into the units' outputs, max-pooled 2x2."""
+    """Return the layers that turn images of pre-activations into max-pooled outputs of units."""
     if inner is not None:
         return [TwoArgMaxPooling2D(inner, 2, axis=-1, pairing=pairing, evaluation=evaluation)]
     return [unit(arm, inner, pairing, evaluation, shared_axes=[1, 2]), keras.layers.MaxPooling2D(2, data_format=FORMAT)]
@@ -105,7 +105,7 @@ def unit(
     evaluation: str | Interpolation,
     shared_axes: list[int] | None = None,
 ) -> Layer:
-    """Return the layer that turns pre-activations into the units' outputs, for one place in the network."""
+    """Return the layer that turns pre-activations into outputs of units, for one place in the network."""
     check_arm(arm)
     if arm in FUNCTIONS:
         return PairActivation(arm, pairing)
@@ -119,7 +119,7 @@ def unit(
 
 @dataclass(frozen=True)
 class HiddenLayers:
-    """The hidden layers of one network: all that they have in common.
+    """The settings that all hidden layers of a network share.
 
     Attributes:
         arm: What fills their units.
@@ -127,8 +127,8 @@ class HiddenLayers:
         normalization: One of `NORMALIZATIONS`.
         pairing: As in `TwoArgActivation`.
         evaluation: As in `TwoArgActivation`.
-        dropout: Dropout rate behind each of them.
-        seed: Seed of initial weights and dropout; each layer, by its index, has seeds of its own.
+        dropout: Dropout rate after each of them.
+        seed: Seed of initial weights and dropout; each layer derives its own from its index.
     """
 
     arm: str
@@ -159,26 +159,26 @@ class HiddenLayers:
 
 
 def layer_normalization() -> Layer:
-    """Return the normalization in front of every unit: over all features of a sample, without learned parameters."""
+    """Return the normalization before the units: over all features of a sample, without learned parameters."""
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
 
 
 def check_normalization(normalization: str) -> None:
-    """Raise a ValueError unless the name of a normalization is known."""
+    """Raise a ValueError if a normalization is unknown."""
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"`normalization` must be one of {NORMALIZATIONS}. Received: normalization={normalization!r}")
 
 
 def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: object) -> Layer:
-    """Return a linear layer, weights and biases uniform within 1 / sqrt(fan_in), as in the paper's code.
+    """Return a linear layer whose weights and biases are uniform within 1 / sqrt(fan_in), as in the paper's code.
 
-    The LayerNorm behind it takes the weights' scale away, so that the scale sets how fast the layer learns.
+    The LayerNorm after it removes the weights' scale, which therefore determines the effective learning rate.
     """
     return keras.layers.Dense(units, **_uniform(fan_in, seed, index), **kwargs)
 
 
 def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Layer:
-    """Return a convolution 3x3 without padding, initialized like `linear`."""
+    """Return a 3x3 convolution without padding, initialized like `linear`."""
     return keras.layers.Conv2D(filters, 3, data_format=FORMAT, **_uniform(9 * fan_in, seed, index))
 
 
@@ -190,12 +190,12 @@ def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, object]:
 
 
 def dropout(rate: float, seed: int | None, index: int) -> Layer:
-    """Return a dropout layer with a random stream of its own."""
+    """Return a dropout layer with its own random seed."""
     return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
 
 
 def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: int) -> None:
-    """Raise a ValueError unless the widths, the number of classes, the dropout rate and other sizes make sense."""
+    """Raise a ValueError unless the widths, the number of classes, the dropout rate and other sizes are valid."""
     if len(widths) == 0 or any(not isinstance(w, int) or w < 1 for w in widths):
         raise ValueError(f"`widths` must be positive integers, one for each hidden layer. Received: widths={widths!r}")
     for name, size in {"classes": classes, **others}.items():
@@ -205,7 +205,7 @@ def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: i
 
 
 def check_context(input_shape: Sequence[int]) -> int:
-    """Return the length of the sequences, or raise a ValueError unless it is all that their shape has."""
+    """Return the length of sequences, or raise a ValueError unless their shape is `(context,)`."""
     if len(input_shape) != 1:
         raise ValueError(f"`input_shape` must be (context,). Received: input_shape={tuple(input_shape)}")
     return input_shape[0]

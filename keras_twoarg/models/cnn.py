@@ -28,10 +28,10 @@ def cnn(
 ) -> Model:
     """Return a convolutional network as a `keras.Sequential`.
 
-    For each width but the last: convolution 3x3 without padding -> LayerNorm -> unit -> max-pooling 2x2 -> dropout.
-    For the last: linear -> LayerNorm -> unit -> dropout. Then linear. A unit reads channels at one pixel; the
-    LayerNorm runs jointly over height, width and channels and learns nothing. Learned phis have their max-pooling in
-    the same layer, `TwoArgMaxPooling2D`, at a smaller price. The output is logits.
+    For each width except the last: 3x3 convolution without padding -> LayerNorm -> unit -> 2x2 max-pooling -> dropout.
+    For the last: linear -> LayerNorm -> unit -> dropout. Then a linear layer. A unit reads channels of one pixel; the
+    LayerNorm normalizes jointly over height, width and channels and has no parameters. Learned phis and their
+    max-pooling are one layer, `TwoArgMaxPooling2D`, which is faster. The outputs are logits.
 
     Args:
         input_shape: `(height, width, channels)`.
@@ -39,12 +39,12 @@ def cnn(
         arm: As in `models.mlp`. Defaults to `"two_arg"`.
         widths: Units of each hidden layer: output channels of the convolutions, outputs of the linear layer.
             Defaults to `(60, 120, 120, 120)`, the paper's.
-        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
-        dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
+        inner: The inner network that all units share, for arms that have one. Defaults to a new one.
+        dropout: Dropout rate after each hidden layer. Defaults to `0.5`, the paper's.
         normalization: `"layer"` or `"none"`, as in `models.mlp`. Defaults to `"layer"`.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
-        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: a random one.
         name: Name of the model.
 
     Returns:
@@ -55,8 +55,8 @@ def cnn(
         513707
 
     Raises:
-        ValueError: If the images are too small for so many layers, the arm is unknown or does not fit `inner`, or a
-            size is out of range.
+        ValueError: If the images are too small for the number of layers, the arm is unknown or does not fit `inner`, or
+            a size is out of range.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
@@ -75,7 +75,7 @@ def cnn(
 
 
 def _last_image(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of the images behind all convolutions, or raise a ValueError if nothing would be left."""
+    """Return the shape of the images after all convolutions, or raise a ValueError if nothing is left."""
     if len(shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={shape}")
     height, width, channels = shape

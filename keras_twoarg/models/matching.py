@@ -1,4 +1,4 @@
-"""Fair comparisons: widths with which arms have the same number of parameters, and a table that shows it."""
+"""Fair comparisons: widths that give arms the same number of parameters, and a table of what models cost."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,32 +19,32 @@ from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import Model
 
 TOLERANCE = 0.005
-"""Models are matched when their numbers of parameters differ by no more than this share."""
+"""Models are matched if their numbers of parameters differ by at most this fraction."""
 
 
 def matched_widths(
     arm: str, reference: Model, *, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
 ) -> tuple[int, ...]:
-    """Return the widths with which `arm` has as many parameters as a reference model.
+    """Return the widths that give `arm` as many parameters as a reference model has.
 
     The widths keep the reference's proportions as far as whole numbers allow.
 
     Args:
-        arm: The arm to find widths for, as in `models.mlp`.
+        arm: The arm, as in `models.mlp`.
         reference: A model made by `models.mlp`, `models.cnn` or `models.transformer`.
-        inner: The inner network that the arm will have. Defaults to the paper's for that arity.
-        tolerance: Largest difference accepted, as a share of the reference's parameters. Defaults to `0.005`.
+        inner: The inner network that the arm will use. Defaults to the paper's, with the arm's arity.
+        tolerance: Largest accepted difference, as a fraction of the reference's parameters. Defaults to `0.005`.
 
     Returns:
-        One width for each of the reference's hidden layers, or of a Transformer's blocks.
+        One width per hidden layer of the reference, or per block of a Transformer.
 
     Examples:
         >>> models.matched_widths("relu", reference=models.mlp((28, 28, 1), classes=10))
         (118, 118, 118)
 
     Raises:
-        ValueError: If the arm is unknown, the reference was made by something else, or no widths come close enough
-            (very small networks).
+        ValueError: If the arm is unknown, the reference was made otherwise, or no widths come close enough, as in very
+            small networks.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 4.2.
@@ -64,18 +64,18 @@ def widths_for_budget(
     tolerance: float = TOLERANCE,
     **options: object,
 ) -> tuple[int, ...]:
-    """Return the widths with which a network of an arm has a given number of parameters.
+    """Return the widths that give a network of an arm a number of parameters.
 
     Args:
         arm: The arm, as in `models.mlp`.
-        parameters: Parameters of the whole network, the inner one included.
-        proportions: One number for each hidden layer: `(2, 1)` makes the first twice as wide as the second.
+        parameters: Parameters of the whole network, including the inner network.
+        proportions: One number per hidden layer: `(2, 1)` makes the first twice as wide as the second.
         input_shape: Shape of one sample.
         classes: Number of outputs.
         architecture: `"mlp"`, `"cnn"`, `"transformer"`, `"recurrent"` or `"resnet"`. Defaults to `"mlp"`.
         inner: As in `matched_widths`.
         tolerance: As in `matched_widths`.
-        **options: Other arguments of the network's function that change its size, such as `sequence_width`.
+        **options: Other arguments of the network's function that affect its size, such as `sequence_width`.
 
     Examples:
         >>> models.widths_for_budget("two_arg", 122_187, (1, 1, 1), (28, 28, 1), 10)
@@ -90,7 +90,7 @@ def widths_for_budget(
             "`proportions` must be positive numbers, one for each hidden layer. "
             f"Received: proportions={tuple(proportions)}"
         )
-    # Whole numbers far from each other, so that rounding the widths to them costs nothing.
+    # Large numbers, so that rounding barely changes the proportions.
     widths = tuple(max(1, round(1000 * p / max(proportions))) for p in proportions)
     structure = Structure(architecture, tuple(input_shape), classes, widths, options)
     return fitting_widths(structure, arm, parameters, inner, tolerance)
@@ -105,9 +105,9 @@ def count_parameters(
     architecture: str = "mlp",
     **options: object,
 ) -> int:
-    """Return what `count_params` of a network is, the inner network's left out, without building it.
+    """Return a network's `count_params()` without its inner network's, without building it.
 
-    So moving means and variances of a BatchNorm count too.
+    Like `count_params`, it includes the moving averages of BatchNorm.
 
     Examples:
         >>> models.count_parameters("two_arg", (64, 64, 64), (28, 28, 1), 10) + 4417
@@ -119,7 +119,7 @@ def count_parameters(
 def fitting_widths(
     structure: Structure, arm: str, target: int, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
 ) -> tuple[int, ...]:
-    """Return the widths, in the proportions of a structure's, with which an arm has a number of parameters.
+    """Return the widths, in the proportions of a structure's, that give an arm `target` parameters.
 
     Raises:
         ValueError: As in `matched_widths`.
@@ -137,7 +137,7 @@ def fitting_widths(
         raise ValueError(
             f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.2%}. "
             f"The nearest found are {widths} with {parameters(widths):,} ({difference:+.2%}). "
-            "Use a larger reference, of a command wider --widths, or a larger tolerance."
+            "Use a larger reference (for commands, wider --widths) or a larger tolerance."
         )
     return widths
 
@@ -148,7 +148,7 @@ def nearest_widths(
     target: int,
     tolerance: float = TOLERANCE,
 ) -> tuple[int, ...]:
-    """Scale the widths together, then move single ones until the target is met to within the tolerance."""
+    """Scale the widths jointly, then change single ones until the target is met within the tolerance."""
 
     def scaled(factor: float) -> tuple[int, ...]:
         return tuple(max(1, round(factor * width)) for width in proportions)
@@ -163,7 +163,7 @@ def nearest_widths(
     if abs(parameters(best) / target - 1) <= tolerance:
         return best
     moves = 1
-    while True:  # each round comes strictly nearer or moves more widths at a time, so this ends
+    while True:  # it ends, since each round gets strictly closer or changes more widths at a time
         nearest = min(_neighbours(best, moves), key=lambda widths: abs(parameters(widths) - target), default=best)
         if abs(parameters(nearest) - target) < abs(parameters(best) - target):
             best = nearest
@@ -174,7 +174,7 @@ def nearest_widths(
 
 
 def _neighbours(widths: tuple[int, ...], moves: int) -> Iterator[tuple[int, ...]]:
-    """Yield widths of which one, or each of two, is a unit larger or smaller."""
+    """Yield the widths with `moves` of them one unit larger or smaller."""
     for places in combinations(range(len(widths)), moves):
         for steps in product((-1, 1), repeat=moves):
             moved = list(widths)
@@ -186,17 +186,17 @@ def _neighbours(widths: tuple[int, ...], moves: int) -> Iterator[tuple[int, ...]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one model costs, for each sample where it is not parameters.
+    """What one model costs: its parameters, and counts per sample.
 
     Attributes:
         name: The model's name in the comparison.
-        parameters: Learned parameters, the inner network's counted once.
+        parameters: Number of parameters, the inner network's counted once.
         units: Outputs of activation layers.
         pre_activations: Inputs of activation layers.
-        normalization: `"LayerNorm"` or `"BatchNorm"` if one stands in front of every activation layer or of its linear
-            layer, `"none"` if there is none, else `"mixed"`.
-        multiply_adds: Multiplications with addition in linear layers and inner networks.
-        difference: Parameters relative to the first model of the comparison, minus one.
+        normalization: `"LayerNorm"` or `"BatchNorm"` if every activation layer or its linear layer follows one,
+            `"none"` if there is none, else `"mixed"`.
+        multiply_adds: Multiply-accumulate operations in linear layers and inner networks.
+        difference: Relative difference in parameters from the first model of the comparison.
     """
 
     name: str
@@ -209,12 +209,12 @@ class Comparison:
 
     @property
     def matched(self) -> bool:
-        """Whether the parameters differ by no more than 0.5 % from the first model's."""
+        """Whether the parameters differ by at most 0.5 % from the first model's."""
         return abs(self.difference) <= TOLERANCE
 
 
 class Comparisons(list[Comparison]):
-    """Rows of a comparison; printing them gives a table."""
+    """Rows of a comparison, which print as a table."""
 
     def __str__(self) -> str:
         head = ("arm", "parameters", "difference", "units", "pre-activations", "normalization", "multiply-adds")
@@ -234,7 +234,7 @@ class Comparisons(list[Comparison]):
 
 
 def compare(models: Mapping[str, Model]) -> Comparisons:
-    """Return what each model costs, as a table; the first is the one that the others are matched to.
+    """Return what each model costs, as a table; the first model is the reference.
 
     Args:
         models: Networks made by `models.mlp` and its like, or Sequential and functional models of the same layers, by
@@ -263,7 +263,7 @@ def _costs(model: Model) -> tuple[int, int, str, int]:
     _check_counted(model)
     units = pre_activations = places = 0
     normalizations: list[str] = []
-    before: list[object] = [None, None]  # a normalization stands in front of the unit, or of its linear layer
+    before: list[object] = [None, None]  # the two layers before the unit
     for layer in model.layers:
         if is_unit(layer) or isinstance(layer, keras.layers.RNN):
             outputs, arity = _outputs(layer)
@@ -301,7 +301,7 @@ def _check_counted(model: Model) -> None:
 
 
 def _outputs(layer: Any) -> tuple[int, int]:
-    """Return the units of a layer for one sample, and the pre-activations of each."""
+    """Return the number of a layer's units per sample, and of each unit's pre-activations."""
     if isinstance(layer, keras.layers.RNN):
         return layer.output.shape[1] * layer.cell.units, getattr(layer.cell, "arity", 1)
     arity = getattr(layer, "arity", 1)
@@ -324,5 +324,5 @@ def _multiply_adds(layer: Any) -> int:
 
 
 def _of_phi(inner: InnerNetwork | list[InnerNetwork]) -> int:
-    first = inner[0] if isinstance(inner, list) else inner  # several are for equal blocks of units
+    first = inner[0] if isinstance(inner, list) else inner  # several networks have equal blocks of units
     return sum(prod(weight.shape) for weight in first.weights if len(weight.shape) > 1)

@@ -28,8 +28,8 @@ def mlp(
 ) -> Model:
     """Return a perceptron as a `keras.Sequential`: for each width, linear -> LayerNorm -> unit -> dropout; then linear.
 
-    The LayerNorm runs over all pre-activations of a sample and learns nothing. Every arm has it in every hidden
-    layer, so that arms differ in their units alone. The output is logits.
+    The LayerNorm normalizes over all pre-activations of a sample and has no parameters. Every arm has it in every
+    hidden layer, so that arms differ only in their units. The outputs are logits.
 
     Args:
         input_shape: Shape of one sample; it is flattened.
@@ -38,12 +38,12 @@ def mlp(
             `"maxout"`, `"xnor"`, `"product"`), `"prelu"`, or a Keras activation such as `"relu"`. Defaults to
             `"two_arg"`.
         widths: Units of each hidden layer (outputs, not pre-activations). Defaults to `(64, 64, 64)`, the paper's.
-        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
-        dropout: Dropout rate behind each hidden layer. Defaults to `0.5`, the paper's.
-        normalization: `"layer"`, or `"none"` for networks as some earlier comparisons had them. Defaults to `"layer"`.
+        inner: The inner network that all units share, for arms that have one. Defaults to a new one.
+        dropout: Dropout rate after each hidden layer. Defaults to `0.5`, the paper's.
+        normalization: `"layer"`, or `"none"` as in some earlier comparisons. Defaults to `"layer"`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
-        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: a random one.
         name: Name of the model.
 
     Returns:
@@ -56,7 +56,7 @@ def mlp(
         121904
 
     Raises:
-        ValueError: If the arm is unknown, or does not fit `inner`; if a size is out of range.
+        ValueError: If the arm is unknown or does not fit `inner`, or a size is out of range.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)

@@ -32,7 +32,7 @@ def recurrent(
 ) -> Model:
     """Return a recurrent network that predicts the next token at each position, as a `keras.Sequential`.
 
-    Embedding; for each width a recurrent layer -> dropout; then linear.
+    An embedding; for each width a recurrent layer -> dropout; then a linear layer.
 
     Args:
         input_shape: `(context,)`, the length of a sequence.
@@ -41,12 +41,12 @@ def recurrent(
             `"swiglu"` (a `PairRNNCell`), a Keras activation such as `"tanh"` (a `SimpleRNNCell`), `"lstm"` or `"gru"`.
             Defaults to `"two_arg"`.
         widths: Units of each recurrent layer. Defaults to `(256,)`.
-        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
-        dropout: Dropout rate behind each recurrent layer. Defaults to `0.0`.
+        inner: The inner network that all units share, for arms that have one. Defaults to a new one.
+        dropout: Dropout rate after each recurrent layer. Defaults to `0.0`.
         sequence_width: Width of a token's vector. Defaults to `96`.
-        arguments: Of the arms with two arguments, as in `TwoArgRNNCell`. Defaults to `"separate"`.
+        arguments: As in `TwoArgRNNCell`, for arms with two arguments. Defaults to `"separate"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
-        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: a random one.
         name: Name of the model.
 
     Returns:
@@ -61,7 +61,7 @@ def recurrent(
         (120,)
 
     Raises:
-        ValueError: If the arm has no cell or does not fit `inner`, or a size is out of range.
+        ValueError: If the arm has no recurrent cell or does not fit `inner`, or a size is out of range.
     """
     context = blocks.check_context(input_shape)
     blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
@@ -78,7 +78,7 @@ def recurrent(
 
 
 def check_arm(arm: str) -> None:
-    """Raise a ValueError if an arm has no recurrent cell."""
+    """Raise a ValueError unless an arm has a recurrent cell."""
     own = (*blocks.ARMS, *FUNCTIONS, *blocks.GATED)
     if arm not in (*own, *blocks.fixed_arms()):
         raise ValueError(

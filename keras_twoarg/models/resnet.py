@@ -32,27 +32,27 @@ def resnet(
     """Return a residual network for small images, as a `keras.Model`.
 
     A convolution, BatchNorm and a unit; then for each width a stage of blocks, each convolution -> BatchNorm -> unit ->
-    convolution -> BatchNorm -> sum -> unit; then average pooling, dropout and a linear layer. Each stage but the first
-    halves the image. BatchNorm's moving averages have a momentum of 0.9.
+    convolution -> BatchNorm -> sum -> unit; then average pooling, dropout and a linear layer. Each stage except the
+    first halves the image. BatchNorm's moving averages have a momentum of 0.9.
 
     Args:
         input_shape: `(height, width, channels)`.
         classes: Number of outputs.
         arm: As in `models.mlp`. Defaults to `"two_arg"`.
-        widths: Units, that is channels, of each stage. Defaults to `(16, 32, 64)`.
-        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
-        dropout: Dropout rate in front of the linear layer. Defaults to `0.0`.
-        blocks_per_stage: Blocks of each stage; 3 make 20 layers. Defaults to `3`.
-        places: Where the arm's units are. `"between"` the two convolutions of a block, with ReLU behind the sums; or
-            `"both"`, where the sum has as many entries for each channel as a unit has arguments, and every shortcut a
-            convolution 1x1 that makes them. Defaults to `"between"`.
+        widths: Units (channels) of each stage. Defaults to `(16, 32, 64)`.
+        inner: The inner network that all units share, for arms that have one. Defaults to a new one.
+        dropout: Dropout rate before the linear layer. Defaults to `0.0`.
+        blocks_per_stage: Blocks in each stage. Defaults to `3`, which gives 20 layers.
+        places: Where the arm's units are: `"between"` the two convolutions of a block, with ReLU after the sums; or in
+            `"both"` places, where a sum has one entry per channel and argument, made by a 1x1 convolution on every
+            shortcut. Defaults to `"between"`.
         pairing: Which channels a unit reads (see `TwoArgActivation`). Defaults to `"adjacent"`.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
-        seed: Seed of the initial weights and of dropout. Defaults to `None`: new ones each time.
+        seed: Seed of the initial weights and of dropout. Defaults to `None`: a random one.
         name: Name of the model.
 
     Returns:
-        A built `keras.Model`, not compiled. The output is logits.
+        A built `keras.Model`, not compiled. The outputs are logits.
 
     Examples:
         >>> models.resnet((32, 32, 3), 10, "relu").count_params()
@@ -85,7 +85,7 @@ def resnet(
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the blocks of one network are made of."""
+    """The settings that the blocks of a network share."""
 
     arm: str
     inner: InnerNetwork | None
@@ -96,7 +96,7 @@ class _Parts:
 
     @property
     def behind_arity(self) -> int:
-        """Entries of a sum for each channel."""
+        """Entries of a sum per channel."""
         return blocks.arity_of(self.arm) if self.both else 1
 
     def unit(self, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -104,11 +104,11 @@ class _Parts:
         return blocks.unit(self.arm, self.inner, self.pairing, self.evaluation, shared_axes=[1, 2])(x)
 
     def behind(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the outputs of the units behind a sum."""
+        """Return the outputs of the units after a sum."""
         return self.unit(x) if self.both else keras.layers.Activation("relu")(x)
 
     def block(self, x: keras.KerasTensor, width: int, strides: int, index: int) -> keras.KerasTensor:
-        """Return what one block makes of an image."""
+        """Return the outputs of one block."""
         arity = blocks.arity_of(self.arm)
         change = self.unit(self.convolution(x, arity * width, 3, strides, index))
         change = self.convolution(change, self.behind_arity * width, 3, 1, index + 1)
@@ -122,5 +122,5 @@ class _Parts:
         layer: Layer = keras.layers.Conv2D(
             filters, size, strides, "same", blocks.FORMAT, use_bias=False, kernel_initializer=initializer
         )
-        # Keras' momentum of 0.99 takes hundreds of steps; before, deep products overflow in validation.
+        # With Keras' default momentum of 0.99, deep products overflow in validation during the first hundreds of steps.
         return keras.layers.BatchNormalization(momentum=0.9)(layer(x))

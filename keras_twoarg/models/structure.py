@@ -1,4 +1,4 @@
-"""What decides the number of parameters of an outer network, counted without building it."""
+"""The sizes that determine an outer network's number of parameters, counted without building it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from keras_twoarg.models import blocks
 from keras_twoarg.utils.types import Model
 
 SEQUENCE_WIDTH = 96
-"""Of networks of tokens: width of a token's vector."""
+"""Default width of a token's vector."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Structure:
 
     Attributes:
         architecture: One of `ARCHITECTURES`.
-        input_shape: Shape of one sample; of networks of tokens `(context,)`.
-        classes: Number of outputs; of networks of tokens the number of tokens.
+        input_shape: Shape of one sample; `(context,)` for sequences of tokens.
+        classes: Number of outputs; for sequences, the number of tokens.
         widths: Units of each hidden layer, as the network's function takes them.
-        options: Other arguments of that function; what changes no number of parameters is ignored.
+        options: Other arguments of that function; those that do not affect the size are ignored.
 
     Raises:
         ValueError: If the architecture is unknown.
@@ -53,7 +53,7 @@ class Structure:
         return replace(self, widths=tuple(widths))
 
     def parameters(self, arm: str) -> int:
-        """Count the parameters with an arm, its inner network's left out."""
+        """Count the parameters with an arm, without its inner network's."""
         return _COUNTS[self.architecture](self, arm)
 
 
@@ -62,7 +62,7 @@ def _mlp(sizes: Structure, arm: str) -> int:
 
 
 def _dense(fan_in: int, widths: Sequence[int], classes: int, arm: str) -> int:
-    """Count linear layers in a row with their units, and the one that gives the logits."""
+    """Count a chain of linear layers with their units, and the layer of the logits."""
     total = 0
     for width in widths:
         total += (fan_in + 1) * blocks.arity_of(arm) * width + blocks.slopes(arm, width)
@@ -115,7 +115,7 @@ def _resnet(sizes: Structure, arm: str) -> int:
 
 
 def _convolution(size: int, channels: int, filters: int) -> int:
-    """Count a convolution without biases and the BatchNorm behind it, its moving averages among it."""
+    """Count a convolution without biases and its BatchNorm, including the moving averages."""
     return (size**2 * channels + 4) * filters
 
 
@@ -128,19 +128,19 @@ def structure_of(model: Model) -> Structure:
     """Return the sizes of a model made by `models.mlp`, `models.cnn` or `models.transformer`.
 
     Raises:
-        ValueError: If the model was made by something else.
+        ValueError: If the model was made otherwise.
     """
     units = [layer for layer in model.layers if is_unit(layer)]
     kinds = {type(layer).__name__ for layer in model.layers}
     architecture = "transformer" if "PositionEmbedding" in kinds else "cnn" if "Conv2D" in kinds else "mlp"
     linear = sum(fan_out(layer) > 0 for layer in model.layers)
     expected = 2 * len(units) + 1 if architecture == "transformer" else len(units) + 1
-    of_its_kind = architecture == "transformer" or isinstance(model, keras.Sequential)  # others have residual sums
+    of_its_kind = architecture == "transformer" or isinstance(model, keras.Sequential)  # others may have residual sums
     if not of_its_kind or model.layers[-1].name != "logits" or not units or linear != expected:
         raise ValueError(
-            "`reference` must be a model made by models.mlp, models.cnn or models.transformer; for others give "
-            f"`widths_for_budget` a number. Received: {model.name!r} with {linear} linear layers and {len(units)} "
-            "activations"
+            "`reference` must be made by models.mlp, models.cnn or models.transformer. For other models pass a number "
+            f"of parameters to `widths_for_budget`. Received: {model.name!r} with {linear} linear layers and "
+            f"{len(units)} activations"
         )
     widths = tuple(int(unit.input.shape[-1]) // getattr(unit, "arity", 1) for unit in units)
     embedding = next((layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)), None)
@@ -149,7 +149,7 @@ def structure_of(model: Model) -> Structure:
 
 
 def fan_out(layer: object) -> int:
-    """Return the outputs of a linear layer, or 0."""
+    """Return the number of a linear layer's outputs, or 0 for other layers."""
     if isinstance(layer, keras.layers.Dense):
         return int(layer.units)
     return int(layer.filters) if isinstance(layer, keras.layers.Conv2D) else 0
@@ -162,5 +162,5 @@ _UNITS = (
 
 
 def is_unit(layer: object) -> bool:
-    """Tell whether a layer turns pre-activations into the units' outputs."""
+    """Return whether a layer turns pre-activations into outputs of units."""
     return isinstance(layer, _UNITS)

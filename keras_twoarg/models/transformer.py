@@ -18,7 +18,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     Args:
         length: Longest sequence.
-        initializer: Of the vectors. Defaults to `"uniform"`.
+        initializer: Initializer of the vectors. Defaults to `"uniform"`.
         **kwargs: `name` and `dtype`, as for every Keras layer.
 
     Input shape:
@@ -33,12 +33,12 @@ class PositionEmbedding(keras.layers.Layer):
         self.length, self.initializer = length, keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create one vector for each position."""
+        """Create one vector per position."""
         shape = (self.length, input_shape[-1])
         self.positions = self.add_weight(name="positions", shape=shape, initializer=self.initializer)
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """Add the first vectors to the sequence."""
+        """Add the positions' vectors to the sequence."""
         return inputs + self.positions[: ops.shape(inputs)[1]]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -66,7 +66,7 @@ def transformer(
     seed: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """Return a pre-norm causal Transformer whose feed-forward units are of one arm, as a `keras.Model`.
+    """Return a causal pre-norm Transformer with feed-forward units of one arm, as a `keras.Model`.
 
     Each block: LayerNorm -> causal self-attention -> add; LayerNorm -> linear -> unit -> linear -> add.
 
@@ -74,11 +74,11 @@ def transformer(
         input_shape: `(context,)`, the longest sequence.
         classes: Number of tokens.
         arm: As in `models.mlp`. Defaults to `"two_arg"`.
-        widths: Units of each block's feed-forward layer, one number for each block. Defaults to `(256, 256, 256)`.
-        inner: The inner network that all units share, for the arms that have one. Defaults to a new one.
-        dropout: Dropout rate behind attention and feed-forward layers. Defaults to `0.0`.
+        widths: Units of the feed-forward layer, one number per block. Defaults to `(256, 256, 256)`.
+        inner: The inner network that all units share, for arms that have one. Defaults to a new one.
+        dropout: Dropout rate after attention and feed-forward layers. Defaults to `0.0`.
         sequence_width: Width of the sequence that the blocks add to. Defaults to `96`.
-        heads: Attention heads; they divide `sequence_width`. Defaults to `4`.
+        heads: Number of attention heads, a divisor of `sequence_width`. Defaults to `4`.
         pairing: Which pre-activations a unit reads (see `TwoArgActivation`). Defaults to `"halves"`, as in gated units.
         evaluation: How phi is evaluated (see `TwoArgActivation`). Defaults to `"auto"`.
         seed: As in `models.mlp`. Defaults to `None`.
@@ -128,7 +128,7 @@ def _attention(x: keras.KerasTensor, heads: int, seed: int | None, block: int) -
     attention = keras.layers.MultiHeadAttention(heads, x.shape[-1] // heads)
     normalized = keras.layers.LayerNormalization(epsilon=1e-5)(x)
     outputs = attention(normalized, normalized, use_causal_mask=True)
-    # Keras copies an initializer for each projection, its seed too: queries, keys and values would start equal.
+    # Keras copies an initializer with its seed to each projection: queries, keys and values would start equal.
     kernels = [weight for weight in attention.trainable_weights if weight.name == "kernel"]
     for i, kernel in enumerate(kernels if seed is not None else ()):
         kernel.assign(_initializer(seed, 10 * block + 3 + i)(kernel.shape))

@@ -306,7 +306,7 @@ def test_errors(action, message):
 
 @pytest.mark.parametrize("x", [[[0.0] * 6] * 4, ([np.zeros((4, 6))] for _ in range(2)), None])
 def test_samples_that_are_no_arrays_are_told(x):
-    with pytest.raises(TypeError, match="`x` must be an array, or several in a list or dict.*Received: "):
+    with pytest.raises(TypeError, match="`x` must be an array, or a list or dict of arrays.*Received: "):
         pre_activations(shared_mlp(), x)
 
 

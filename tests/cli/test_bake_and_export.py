@@ -37,7 +37,7 @@ def test_bake_overwrites_only_what_it_made(folder, out):
     (folder / "run.json").write_text('{"arm": "two_arg"}')
     before = {path: path.read_bytes() for path in folder.iterdir()}
     said = run("bake", "model.keras", "--data", "blobs.npz", "--out", out, status=2)
-    assert "Give another name" in said
+    assert "Use another name" in said
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -47,7 +47,7 @@ def test_export_replaces_no_other_file_by_its_record(folder, content):
     record.write_bytes(content or (folder / "blobs.npz").read_bytes())
     before = {path: path.read_bytes() for path in folder.iterdir()}
     said = run("export", "model.keras", "--out", "1", status=2)
-    assert "recorded-1.npz exists, and is not what `twoarg export` recorded. Give another --out" in said
+    assert "recorded-1.npz exists, and `twoarg export` did not write it. Use another --out" in said
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -82,14 +82,14 @@ def test_each_version_of_an_export_has_its_own_record(folder):
     assert {path.name for path in (folder / "served").iterdir()} == {
         "1", "2", "partial-1", "recorded-1.npz", "recorded-2.npz",
     }  # fmt: skip
-    assert "exists already" in run("export", "model.keras", "--out", "served/1", status=2)
+    assert "already exists" in run("export", "model.keras", "--out", "served/1", status=2)
 
 
 @pytest.mark.parametrize(
     ("out", "format_", "said"),
     [
-        ("model.onnx", "litert", "A file in the format 'litert' ends in .tflite. Received: model.onnx"),
-        ("v [2]/1", "tf_saved_model", "Runtimes take [ ] in a path for a pattern"),
+        ("model.onnx", "litert", "The name of a file in the format 'litert' must end in .tflite. Received: model.onnx"),
+        ("v [2]/1", "tf_saved_model", "Runtimes treat [ ] in a path as a pattern"),
     ],
 )
 def test_paths_that_runtimes_do_not_read_are_refused_and_leave_nothing(folder, out, format_, said):
@@ -101,7 +101,7 @@ def test_paths_that_runtimes_do_not_read_are_refused_and_leave_nothing(folder, o
 def test_an_export_that_is_there_is_told_before_a_model_is_loaded_and_baked(folder):
     (folder / "1").mkdir()
     (folder / "model.keras").write_bytes(b"not looked at")
-    assert "exists already" in run("export", "model.keras", "--bake", "--out", "1", status=2)
+    assert "already exists" in run("export", "model.keras", "--bake", "--out", "1", status=2)
 
 
 def test_of_two_exports_to_one_path_the_first_keeps_its_record(folder, monkeypatch):
@@ -115,7 +115,7 @@ def test_of_two_exports_to_one_path_the_first_keeps_its_record(folder, monkeypat
             formats.export(keras.models.load_model("model.keras"), path, format=format_)
 
     monkeypatch.setattr(formats, "check_target", another_is_faster)
-    assert "exists already" in run("export", "model.keras", "--format", "onnx", "--out", "m.onnx", status=2)
+    assert "already exists" in run("export", "model.keras", "--format", "onnx", "--out", "m.onnx", status=2)
     assert (folder / "m.onnx").exists() and not (folder / "recorded-m.onnx.npz").exists()
 
 
@@ -132,7 +132,7 @@ def test_a_second_file_that_is_there_stays(folder):
     pytest.importorskip("openvino")
     (folder / "model.bin").write_bytes(b"mine")
     said = run("export", "model.keras", "--format", "openvino", "--out", "model.xml", status=2)
-    assert "model.bin exists already" in said and (folder / "model.bin").read_bytes() == b"mine"
+    assert "model.bin already exists" in said and (folder / "model.bin").read_bytes() == b"mine"
 
 
 def test_a_model_with_weights_that_are_no_numbers_is_not_exported(folder):

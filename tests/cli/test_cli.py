@@ -60,7 +60,7 @@ def test_what_nobody_thought_of_is_one_line_too(run, data, monkeypatch, error):
 
 def test_a_space_of_brackets_is_one_line(run, data):
     said = run("tune", "--arm", "relu", "--data", data, "--out", "x", "--space", "[" * 100_000, status=2)
-    assert "this is no JSON" in mistake(said) and len(said) < 2000
+    assert "expected JSON" in mistake(said) and len(said) < 2000
 
 
 def test_one_process_is_not_chief_and_worker(run):
@@ -82,8 +82,8 @@ def test_a_path_may_look_like_markup(run, data, tmp_path):
         (OSError(errno.ENOSPC, "No space left on device", "runs/joint.keras"), "The disk is full: runs/joint.keras"),
         (AttributeError("no such thing"), "no such thing"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
-        (OSError(errno.EROFS, "Read-only file system", "out"), "system: 'out'. Give a path that you may use"),
-        (FileExistsError(errno.EEXIST, "File exists", "out"), "exists: 'out'. A file stands where a folder is needed"),
+        (OSError(errno.EROFS, "Read-only file system", "out"), "system: 'out'. Use a path that you have permission for"),
+        (FileExistsError(errno.EEXIST, "File exists", "out"), "exists: 'out'. There is a file where a folder is needed"),
         (ValueError("x" * 20_000), "x ... (TWOARG_DEBUG=1 shows all)"),
         (tf_error, "full disk"),
     ],
@@ -161,7 +161,7 @@ MISTAKES = {
     "no such file": (["--data", "none.npz"], "There is no file none.npz"),
     "unknown data": (["--data", "mnist6k"], "Received: 'mnist6k'"),
     "no widths": (["--widths", "0"], "`widths` must be a list of 1 to 64 positive integers"),
-    "words for widths": (["--widths", "big"], "whole numbers such as 64,64,64. Received: big"),
+    "words for widths": (["--widths", "big"], "integers such as 64,64,64. Received: big"),
     "epochs": (["--epochs", "0"], "`epochs` must be an integer of at least 1"),
     "dropout": (["--dropout", "1"], "`dropout` must be a number of at least 0 and below 1"),
     "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be a number above 0"),
@@ -193,7 +193,7 @@ def test_files_that_are_not_what_they_should_be(run, data, tmp_path):
 def test_an_existing_export_is_not_overwritten(run, tmp_path):
     models.mlp((8, 8, 1), 3, widths=(4,)).save("model.keras")
     (tmp_path / "there").mkdir()
-    assert "exists already" in mistake(run("export", "model.keras", "--out", "there", status=2))
+    assert "already exists" in mistake(run("export", "model.keras", "--out", "there", status=2))
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     assert record["status"] == "failed" and "holds other files" in record["settings"]["failure"]
     assert plans.failed_runs([out / "two_arg-0", out / "relu-0"]) == ["relu-0"]
     said = CliRunner().invoke(twoarg, ["reproduce", plan, "--out", "out", "--seeds", "1"])
-    assert said.exit_code == 1 and "Failed: relu-0. The same command tries them again" in said.output
+    assert said.exit_code == 1 and "Failed: relu-0. The same command retries them" in said.output
     assert "Report: " in said.output and (out / "report.html").exists()
     said = CliRunner().invoke(twoarg, ["report", "out"])
     assert said.exit_code == 0, said.output

@@ -57,7 +57,7 @@ def test_the_tolerance_bounds_the_error_at_the_pre_activations(model, images, rn
 
 @pytest.mark.parametrize("tolerance", [0, -1e-3, 1.5, float("inf"), float("nan")])
 def test_a_tolerance_that_means_nothing_is_refused(model, images, tolerance):
-    with pytest.raises(ValueError, match="must be above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\]"):
         bake(model, images, tolerance)
 
 
@@ -184,7 +184,7 @@ def test_a_model_with_several_inputs_is_calibrated_with_several_arrays(rng):
         assert report.samples == 300 and report.changed == 0.0
     with pytest.raises(ValueError, match="an array for each of 2 inputs. Received: 1"):
         bake(model, x[0])
-    with pytest.raises(ValueError, match="as many samples for each input"):
+    with pytest.raises(ValueError, match="the same number of samples for each input"):
         bake(model, [x[0], x[1][:5]])
 
 
@@ -219,7 +219,7 @@ def test_an_interpolated_model_keeps_its_table_and_its_outputs(model, images):
 def test_without_calibration_data_arguments_are_taken_as_normal_and_nothing_is_promised(model, images):
     baked, report = bake(model)
     assert report.samples == 0 and report.changed is None and report.bound is None
-    assert "No calibration data" in str(report) and "nothing is promised" in str(report)
+    assert "No calibration data" in str(report) and "predictions were not checked" in str(report)
     np.testing.assert_allclose(predictions(baked, images), predictions(model, images), atol=0.1)
 
 
@@ -370,13 +370,13 @@ def filled(values):
     ("action", "message"),
     [
         (lambda: bake(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])), "holds no TwoArgActivation"),
-        (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "with an inner network of arity 3. Export the model as it"),
-        (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` is a share of phi"),
+        (lambda: bake(shared_mlp(InnerNetwork(arity=3))), "with an inner network of arity 3. Export the model without"),
+        (lambda: bake(shared_mlp(), tolerance=0.0), "`tolerance` is relative to phi"),
         (lambda: bake(shared_mlp(), tolerance=1e-9), "meets the tolerance.*Use a larger"),
         (lambda: bake(shared_mlp(), np.zeros((0, 6))), "no samples"),
         (lambda: bake(shared_mlp(), np.full((5, 6), np.nan)), "NaN or infinity in 5 of 5 samples"),
         (lambda: bake(shared_mlp(), np.full((5, 6), 3e38, "float32")), "no finite pre-activations"),
-        (lambda: bake(shared_mlp(), (np.zeros((5, 6)), np.zeros(5))), "a tuple of 2. Give labels as `labels`"),
+        (lambda: bake(shared_mlp(), (np.zeros((5, 6)), np.zeros(5))), "a tuple of 2. Pass labels as `labels`"),
         (lambda: bake(shared_mlp(), ([x, 0] for x in np.zeros((5, 6)))), "must be arrays. Received: generator"),
         (lambda: bake(shared_mlp(), np.ones((5, 6)), labels=np.eye(5)), "integer label for each of 5.*not one-hot"),
         (lambda: BakedActivation(Interpolation(), arity=3), "one or two arguments"),
@@ -395,7 +395,7 @@ def test_models_that_keras_cannot_rebuild_are_refused(rng):
     with pytest.raises(ValueError, match="Only Sequential and functional models"):
         bake(subclassed)
     wrapped = keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(TwoArgActivation())])
-    with pytest.raises(ValueError, match="inside of another layer than TwoArgDense"):
+    with pytest.raises(ValueError, match="inside a layer other than TwoArgDense"):
         bake(wrapped)
 
 
@@ -452,7 +452,7 @@ def test_a_transformer_is_baked():
 )
 def test_other_blocks_are_refused_in_one_line(shape, layer):
     model = keras.Sequential([keras.Input(shape), layer(), keras.layers.Dense(3)])
-    with pytest.raises(ValueError, match="inside of another layer than TwoArgDense.*Export the model as it is"):
+    with pytest.raises(ValueError, match="inside a layer other than TwoArgDense.*Export the model without baking it"):
         bake(model)
 
 

@@ -25,7 +25,7 @@ def test_the_bound_covers_the_share_as_often_as_it_says():
 def test_all_changed_bounds_nothing_and_impossible_numbers_are_refused():
     assert upper_bound(5, 5) == 1.0
     for changed, number in ((6, 5), (-1, 5), (0, 0)):
-        with pytest.raises(ValueError, match="a part of at least one sample"):
+        with pytest.raises(ValueError, match="Expected 0 <= changed <= number"):
             upper_bound(changed, number)
 
 

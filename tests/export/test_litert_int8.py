@@ -214,7 +214,7 @@ def run(*arguments, status=0):
 def test_the_command_needs_data_and_the_format(folder):
     int8 = ("export", "model.keras", "--out", "served/model.tflite", "--int8")
     assert "--int8 and --data go together" in run(*int8, "--format", "litert", status=2)
-    assert "--int8 is for --format litert" in run(*int8, "--data", "blobs.npz", status=2)
+    assert "--int8 needs --format litert" in run(*int8, "--data", "blobs.npz", status=2)
     assert "go together" in run("export", "model.keras", "--out", "served/1", "--data", "blobs.npz", status=2)
     assert not (folder / "served").exists()
 
@@ -231,7 +231,7 @@ def test_the_command_counts_changed_predictions_and_serve_check_does(folder):
     arrays["outputs"] = np.roll(arrays["outputs"], 1, axis=-1)
     np.savez(folder / "served" / "recorded-model.tflite.npz", **arrays)
     assert "DIFFERS:" in run("serve-check", "served", status=1)
-    assert "exists already" in run(*int8, "--out", "served/model.tflite", status=2)
+    assert "already exists" in run(*int8, "--out", "served/model.tflite", status=2)
 
 
 @pytest.mark.slow
@@ -247,5 +247,5 @@ def test_a_record_of_int8_is_compared_by_predictions():
     record = {"outputs": logits, "most_changed": np.array(0.4), "task": np.array("classes"), "threshold": np.array(0.0)}
     changes, most_changed = verify._changes(record, logits[:, ::-1])
     assert changes.changed == 2 and not changes.within(most_changed, most_changed)
-    assert "2 of 2 predictions changed (100.00%; allowed are 40.00%)" in changes.sentence(most_changed)
+    assert "2 of 2 predictions changed (100.00%; at most 40.00% allowed)" in changes.sentence(most_changed)
     assert verify._changes({"outputs": logits}, logits) is None

@@ -100,7 +100,7 @@ def test_saving_neither_draws_random_numbers_nor_touches_what_is_there(tmp_path)
         draws.append((random.random(), np.random.rand()))
     assert draws[0] == draws[1] and not network._inbound_nodes  # which would keep the file's model in memory
     content = (tmp_path / "phi.keras").read_bytes()
-    with pytest.raises(ValueError, match="exists already.*overwrite=True"):
+    with pytest.raises(ValueError, match="already exists.*overwrite=True"):
         network.save(tmp_path / "phi.keras", overwrite=False)
     assert (tmp_path / "phi.keras").read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == ["phi.keras"]

@@ -130,7 +130,7 @@ def test_show_bake_export_and_play_take_a_regression(run, finished, tmp_path):
     model = finished[0] / "joint.keras"
     assert "of the pre-activations" in run("show", model, "--data", "slopes", "--out", "phi.png")
     assert "standard deviation" in run("bake", model, "--data", "slopes", "--out", "baked.keras")
-    assert "one output for each class" in run("export", model, "--softmax", "--out", "served/1", status=2)
+    assert "one output per class" in run("export", model, "--softmax", "--out", "served/1", status=2)
     run("export", model, "--out", "served/1")
     assert "A page shows images and text, and slopes has features" in run("play", model, "--out", "play.html")
 
