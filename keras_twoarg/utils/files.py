@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import IO, Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
+from uuid import uuid4
 
 import numpy as np
 
@@ -41,16 +42,16 @@ ANEW = "Move it away, and the command that wrote it will write it again"
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file atomically: readers, and the next run after a kill, find either all of it or the previous one."""
     with saving(path):
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as partial:
-            try:
-                write(partial)
-                partial.flush()
-                os.fsync(partial.fileno())
-            except BaseException:
-                os.unlink(partial.name)
-                raise
-        os.chmod(partial.name, 0o644)
-        os.replace(partial.name, path)
+        partial = path.parent / f".{path.name}-{uuid4().hex}"
+        try:
+            with open(partial, "xb") as file:  # with the permissions of the umask, unlike those of tempfile
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def check_writable(path: Path) -> None:

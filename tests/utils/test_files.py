@@ -1,6 +1,7 @@
 """Files are whole or absent, and errors name them."""
 
 import errno
+import os
 
 import pytest
 
@@ -18,6 +19,17 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_the_previous_one(tmp_path,
         files.write_json(tmp_path / "run.json", {"epochs": 2})
     assert raised.value.filename == str(tmp_path / "run.json")
     assert files.read_json(tmp_path / "run.json") == {"epochs": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_files_are_as_open_as_the_users_umask_allows(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "run.json", {"epochs": 1})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 @pytest.mark.parametrize(
@@ -54,10 +66,10 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkey
 
 @pytest.mark.parametrize("write", [files.check_writable, lambda path: files.write_json(path, {})])
 def test_a_folder_that_may_only_be_read_is_told_by_the_name_that_was_asked_for(write, tmp_path, monkeypatch):
-    def forbidden(**_):
+    def forbidden(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "tmptcv59lk8"))
 
-    for kind in ("TemporaryFile", "NamedTemporaryFile"):
-        monkeypatch.setattr(files.tempfile, kind, forbidden)
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(PermissionError, match=r"Permission denied: '.*/report\.html'"):
         write(tmp_path / "report.html")
