@@ -8,6 +8,7 @@ import keras
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
+from keras_twoarg.models.structure import last_image
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Model
 
@@ -63,7 +64,7 @@ def cnn(
     """
     blocks.check_sizes(widths, classes, dropout)
     blocks.check_normalization(normalization)
-    flat = prod(_last_image(tuple(input_shape), widths))
+    flat = prod(last_image(tuple(input_shape), widths))
     inner = blocks.inner_for(arm, inner, seed)
     hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)
     layers = [keras.Input(tuple(input_shape), name="image")]
@@ -72,19 +73,3 @@ def cnn(
     layers.append(keras.layers.Flatten(data_format=blocks.FORMAT))
     layers += hidden.linear(widths[-1], flat, len(widths))
     return keras.Sequential([*layers, blocks.linear(classes, widths[-1], seed, 0, name="logits")], name=name)
-
-
-def _last_image(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of the images after all convolutions, or raise a ValueError if nothing is left."""
-    if len(shape) != 3:
-        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={shape}")
-    height, width, channels = shape
-    convolutions = len(widths) - 1
-    for units in widths[:-1]:
-        height, width, channels = (height - 2) // 2, (width - 2) // 2, units
-    if min(height, width) < 1:
-        raise ValueError(
-            f"Images of {shape[0]}x{shape[1]} are too small for {convolutions} layers of convolution and pooling. "
-            "Use fewer widths."
-        )
-    return height, width, channels

@@ -82,7 +82,9 @@ def widths_for_budget(
         (64, 64, 64)
 
     Raises:
-        ValueError: If the arm or the architecture is unknown, a number is not positive, or no widths come close enough.
+        ValueError: If the arm or the architecture is unknown, a number is not positive, the images are too small for
+            the number of layers, or no widths come close enough.
+        TypeError: If an option is no argument of any network.
     """
     positive_integer("parameters", parameters)
     if len(proportions) == 0 or min(proportions) <= 0:

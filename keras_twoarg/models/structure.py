@@ -29,6 +29,7 @@ class Structure:
 
     Raises:
         ValueError: If the architecture is unknown.
+        TypeError: If an option is no argument of any network.
     """
 
     architecture: str
@@ -42,6 +43,8 @@ class Structure:
             raise ValueError(
                 f"`architecture` must be one of {ARCHITECTURES}. Received: architecture={self.architecture!r}"
             )
+        if unknown := set(self.options) - set(OPTIONS):
+            raise TypeError(f"Other arguments must be among {OPTIONS}. Received: {', '.join(sorted(unknown))}")
 
     @property
     def sequence_width(self) -> int:
@@ -71,16 +74,32 @@ def _dense(fan_in: int, widths: Sequence[int], classes: int, arm: str) -> int:
 
 
 def _cnn(sizes: Structure, arm: str) -> int:
-    height, width, channels = sizes.input_shape
-    total = 0
+    flat = prod(last_image(sizes.input_shape, sizes.widths))
+    channels, total = sizes.input_shape[-1], 0
     for filters in sizes.widths[:-1]:
         total += (9 * channels + 1) * blocks.arity_of(arm) * filters + blocks.slopes(arm, filters)
-        height, width, channels = (height - 2) // 2, (width - 2) // 2, filters
-    return total + _dense(height * width * channels, sizes.widths[-1:], sizes.classes, arm)
+        channels = filters
+    return total + _dense(flat, sizes.widths[-1:], sizes.classes, arm)
+
+
+def last_image(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of the images after all convolutions, or raise a ValueError if nothing is left."""
+    if len(shape) != 3:
+        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={shape}")
+    height, width, channels = shape
+    convolutions = len(widths) - 1
+    for units in widths[:-1]:
+        height, width, channels = (height - 2) // 2, (width - 2) // 2, units
+    if min(height, width) < 1:
+        raise ValueError(
+            f"Images of {shape[0]}x{shape[1]} are too small for {convolutions} layers of convolution and pooling. "
+            "Use fewer widths."
+        )
+    return height, width, channels
 
 
 def _transformer(sizes: Structure, arm: str) -> int:
-    width, (context,) = sizes.sequence_width, sizes.input_shape
+    width, context = sizes.sequence_width, blocks.check_context(sizes.input_shape)
     normalization, attention = 2 * width, 4 * (width + 1) * width
     total = (sizes.classes + context) * width + normalization + (width + 1) * sizes.classes
     for units in sizes.widths:
@@ -122,6 +141,11 @@ def _convolution(size: int, channels: int, filters: int) -> int:
 RESNET_BLOCKS = 3
 _COUNTS = {"mlp": _mlp, "cnn": _cnn, "transformer": _transformer, "recurrent": _recurrent, "resnet": _resnet}
 ARCHITECTURES = tuple(_COUNTS)
+OPTIONS = (
+    "arguments", "blocks_per_stage", "dropout", "evaluation", "heads", "name", "normalization", "pairing", "places",
+    "seed", "sequence_width",
+)  # fmt: skip
+"""Arguments of networks other than the sizes; most of them do not change the number of parameters."""
 
 
 def structure_of(model: Model) -> Structure:

@@ -232,12 +232,20 @@ ERRORS = [
     (lambda: models.widths_for_budget("relu", 1000, (), (4,), 2), "`proportions` must be positive"),
     (lambda: models.widths_for_budget("relu", 1000, (1, 0), (4,), 2), "`proportions` must be positive"),
     (lambda: models.widths_for_budget("relu", 0, (1,), (4,), 2), "`parameters` must be a positive integer"),
+    (lambda: models.count_parameters("relu", (8,) * 6, MNIST, 10, architecture="cnn"), "too small for 5 layers"),
+    (lambda: models.widths_for_budget("relu", 9999, (1,) * 6, MNIST, 10, architecture="cnn"), "too small for 5"),
+    (lambda: models.count_parameters("relu", (8,), (4, 4), 10, architecture="transformer"), "must be .context,."),
     (lambda: models.compare({"mine": _ending_in(TwoArgDense(4))}), "class TwoArgDense"),
     (lambda: models.compare({"mine": _ending_in(keras.layers.Dense(4, "relu"))}), "class Dense.*relu"),
     (lambda: models.compare({"mine": _ending_in(keras.layers.Conv1D(4, 3), (8, 3))}), "class Conv1D"),
     (lambda: models.compare({"mine": _ending_in(keras.layers.LSTM(4), (8, 3))}), "class LSTM.*return_sequences"),
     (lambda: models.compare({"mine": _ending_in(_ending_in(keras.layers.Dense(4)))}), "class Sequential"),
 ]
+
+
+def test_options_that_no_network_has_are_refused():
+    with pytest.raises(TypeError, match="sequence_width.*Received: sequence_widht"):
+        models.widths_for_budget("relu", 9999, (1,), (9,), 5, architecture="recurrent", sequence_widht=8)
 
 
 @pytest.mark.parametrize(("action", "message"), ERRORS)
