@@ -67,8 +67,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
 
     Args:
         model: A Keras model with one input and one output, such as one from `models.mlp`.
-        softmax: Whether to serve probabilities, for which a softmax is added unless the model ends in one. The output
-            is then named `probabilities`, otherwise `logits`. Defaults to `False`.
+        softmax: Whether to serve probabilities, for which a softmax is added unless the model ends in one. Outputs of a
+            softmax or sigmoid are named `probabilities`, others `logits`. Defaults to `False`.
         pixels: Whether inputs are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
             `False`.
 
@@ -104,13 +104,10 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         )
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
-    if softmax and behind is keras.activations.softmax:  # a second one would make all classes nearly equally probable
-        return keras.Model(entry, {"probabilities": outputs})
-    if softmax:
-        return keras.Model(
-            entry, {"probabilities": keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)}
-        )
-    return keras.Model(entry, {"logits": outputs})
+    probabilities = behind in (keras.activations.softmax, keras.activations.sigmoid)
+    if softmax and not probabilities:  # a second softmax would make all classes nearly equally probable
+        outputs, probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(outputs), True
+    return keras.Model(entry, {"probabilities" if probabilities else "logits": outputs})
 
 
 def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None) -> None:

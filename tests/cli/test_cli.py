@@ -82,8 +82,14 @@ def test_a_path_may_look_like_markup(run, data, tmp_path):
         (OSError(errno.ENOSPC, "No space left on device", "runs/joint.keras"), "The disk is full: runs/joint.keras"),
         (AttributeError("no such thing"), "no such thing"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
-        (OSError(errno.EROFS, "Read-only file system", "out"), "system: 'out'. Use a path that you have permission for"),
-        (FileExistsError(errno.EEXIST, "File exists", "out"), "exists: 'out'. There is a file where a folder is needed"),
+        (
+            OSError(errno.EROFS, "Read-only file system", "out"),
+            "system: 'out'. Use a path that you have permission for",
+        ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "out"),
+            "exists: 'out'. There is a file where a folder is needed",
+        ),
         (ValueError("x" * 20_000), "x ... (TWOARG_DEBUG=1 shows all)"),
         (tf_error, "full disk"),
     ],

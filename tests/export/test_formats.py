@@ -48,6 +48,14 @@ def test_probabilities_get_no_second_softmax(last, rng):
     np.testing.assert_allclose(served["probabilities"], model(x), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("activation", "name"), [("softmax", "probabilities"), ("sigmoid", "probabilities"), (None, "logits")]
+)
+def test_outputs_are_named_for_what_they_are(activation, name):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation)])
+    assert list(formats.servable(model)(np.zeros((2, 4)))) == [name]
+
+
 def test_a_softmax_is_not_put_behind_a_sigmoid():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="sigmoid")])
     with pytest.raises(ValueError, match="not the outputs of a sigmoid"):
@@ -159,7 +167,7 @@ def test_a_recurrent_network_runs_in_litert_alone(tmp_path):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this format is written from TensorFlow")
 def test_a_sequence_of_unknown_length_is_refused_by_litert(tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(2)])
-    with pytest.raises(ValueError, match=r"unknown length.*Build the model with a length.*\(None, None, 3\)"):
+    with pytest.raises(ValueError, match=r"unknown length.*Build the model with a fixed length.*\(None, None, 3\)"):
         formats.export(model, tmp_path / "model.tflite", "litert")
     assert not list(tmp_path.iterdir())
 
