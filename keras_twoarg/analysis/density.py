@@ -8,7 +8,7 @@ from operator import itemgetter
 import keras
 import numpy as np
 
-from keras_twoarg.analysis.surfaces import EXTENT, NODES, gaussian
+from keras_twoarg.analysis.surfaces import EXTENT, NODES, blurred
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, places_of
 from keras_twoarg.utils.keras_internals import flatten_layers, watched_calls
@@ -53,10 +53,7 @@ class Density:
 
     def blurred(self, deviation: float = 1 / 3) -> "Density":
         """Return the density convolved with a Gaussian of this standard deviation, for smooth contours."""
-        kernel, values = gaussian(deviation), self.values
-        for dimension in range(values.ndim):
-            values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
-        return Density(values, self.outside, self.number)
+        return Density(blurred(self.values, deviation), self.outside, self.number)
 
 
 def density(tuples: np.ndarray) -> Density:

@@ -94,8 +94,8 @@ def fit_quadratic(
     if np.count_nonzero(used) < 6:
         raise ValueError(
             f"A quadratic needs at least 6 occupied cells within [-5, 5]. Received: {np.count_nonzero(used)}, and "
-            f"{density.outside:.2%} of the arguments lie outside. More samples fill more cells; normalization in front "
-            "of the units brings arguments within"
+            f"{density.outside:.2%} of the arguments lie outside. Use more samples to fill more cells, or normalize "
+            "before the units to bring the arguments inside"
         )
     nodes = density.nodes[used]
     values = np.asarray(phi(nodes.astype("float32")), "float64").reshape(-1)

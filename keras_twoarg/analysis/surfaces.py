@@ -142,9 +142,17 @@ class GridSurface:
         return total
 
 
+def blurred(values: Array, deviation: float) -> Array:
+    """Return values on the pretraining grid convolved with a Gaussian, with zeros outside the grid."""
+    kernel = _gaussian(deviation)
+    for dimension in range(values.ndim):
+        values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
+    return values
+
+
 @lru_cache(maxsize=8)
-def gaussian(blur: float) -> Array:
-    """Return the matrix that convolves values on the grid with a Gaussian, `(101, 101)`."""
+def _gaussian(blur: float) -> Array:
+    """Return the matrix that convolves values along one axis of the grid with a Gaussian, `(101, 101)`."""
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
     matrix = np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row contains the whole Gaussian
@@ -183,10 +191,7 @@ def random_field(seed: int, arity: int = 2, *, blur: float = 1 / 3, std: float |
         raise ValueError(f"`arity` must be 1, 2 or 3. Received: arity={arity!r}")
     if not blur > 0 or (std is not None and not std > 0):
         raise ValueError(f"`blur` and `std` must be positive. Received: blur={blur!r}, std={std!r}")
-    kernel = gaussian(blur)
-    values = np.random.default_rng(seed).uniform(-1, 1, (NODES,) * arity)
-    for dimension in range(arity):
-        values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
+    values = blurred(np.random.default_rng(seed).uniform(-1, 1, (NODES,) * arity), blur)
     if std is not None:
         values *= std / values.std()
     return GridSurface(values)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-console = Console(markup=False)  # paths and messages are no markup
+console = Console(markup=False)  # paths and messages are not markup
 _LONGEST = 600  # characters of an error
 _OF_PATHS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Use a path that you have permission for"),

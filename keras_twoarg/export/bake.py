@@ -75,7 +75,7 @@ def bake(
         >>> baked, report = bake(model, calibration=np.random.default_rng(0).normal(size=(100, 28, 28, 1)))
         >>> report.changed
         0.0
-        >>> f"{report.bound:.2%}"  # that is all that none of 100 says about others
+        >>> f"{report.bound:.2%}"  # all that 0 of 100 says about other samples
         '2.95%'
 
     Raises:

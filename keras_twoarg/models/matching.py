@@ -1,7 +1,7 @@
 """Fair comparisons: widths that give arms the same number of parameters, and a table of what models cost."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import prod
 from typing import Any
@@ -84,7 +84,7 @@ def widths_for_budget(
     Raises:
         ValueError: If the arm or the architecture is unknown, a number is not positive, the images are too small for
             the number of layers, or no widths come close enough.
-        TypeError: If an option is no argument of any network.
+        TypeError: If an option is not an argument of any network.
     """
     positive_integer("parameters", parameters)
     if len(proportions) == 0 or min(proportions) <= 0:
@@ -131,7 +131,7 @@ def fitting_widths(
         inner_parameters = network.count_params()
 
     def parameters(widths: tuple[int, ...]) -> int:
-        return structure.with_widths(widths).parameters(arm) + inner_parameters
+        return replace(structure, widths=widths).parameters(arm) + inner_parameters
 
     widths = nearest_widths(structure.widths, parameters, target, tolerance)
     difference = parameters(widths) / target - 1

@@ -1,7 +1,7 @@
 """The sizes that determine an outer network's number of parameters, counted without building it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -29,7 +29,7 @@ class Structure:
 
     Raises:
         ValueError: If the architecture is unknown.
-        TypeError: If an option is no argument of any network.
+        TypeError: If an option is not an argument of any network.
     """
 
     architecture: str
@@ -50,10 +50,6 @@ class Structure:
     def sequence_width(self) -> int:
         """Width of a token's vector."""
         return int(self.options.get("sequence_width", SEQUENCE_WIDTH))
-
-    def with_widths(self, widths: Sequence[int]) -> "Structure":
-        """Return the same sizes with other widths."""
-        return replace(self, widths=tuple(widths))
 
     def parameters(self, arm: str) -> int:
         """Count the parameters with an arm, without its inner network's."""

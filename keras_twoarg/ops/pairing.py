@@ -65,7 +65,7 @@ def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
         raise ValueError(
             f"The {name} must be a multiple of {arity}, the arity of the inner network: {arity} pre-activations "
             f"for each unit. Received: {name} = {width} (shape={tuple(shape)}). "
-            f"Give the layer in front {width - width % arity + arity} units, or another multiple of {arity}."
+            f"Give the preceding layer {width - width % arity + arity} units, or another multiple of {arity}."
         )
     return width // arity
 
