@@ -92,7 +92,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     nodes, values = density.nodes[occupied], surface.ravel()[occupied]
     deviation = np.sqrt(variance(values, weights))
     if not deviation > 0:
-        raise ValueError("Expected a surface that is not flat: every function is near a flat one")
+        raise ValueError("A flat surface is equally near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
     sample = problem.drawn(rng, _DRAWN)
     functions = FUNCTIONS if surface.ndim == 2 else CURVES

@@ -144,14 +144,14 @@ class GridSurface:
 
 def blurred(values: Array, deviation: float) -> Array:
     """Return values on the pretraining grid convolved with a Gaussian, with zeros outside the grid."""
-    kernel = _gaussian(deviation)
+    kernel = gaussian(deviation)
     for dimension in range(values.ndim):
         values = np.moveaxis(np.tensordot(kernel, values, axes=(1, dimension)), 0, dimension)
     return values
 
 
 @lru_cache(maxsize=8)
-def _gaussian(blur: float) -> Array:
+def gaussian(blur: float) -> Array:
     """Return the matrix that convolves values along one axis of the grid with a Gaussian, `(101, 101)`."""
     axis = np.linspace(-EXTENT, EXTENT, NODES)
     kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
