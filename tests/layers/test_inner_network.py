@@ -153,9 +153,9 @@ ERRORS = {
     "damaged": (damaged, "damaged.keras is not a readable .keras file"),
     "code of one's own": (of_ones_own, "own.keras holds the class 'Doubling'.*In Python, import yours first"),
     "without weights": (unbuilt, "unbuilt.keras was saved before it was built"),
-    "several networks": (several, "one InnerNetwork. Received: .*two.keras, with InnerNetwork, InnerNetwork"),
-    "another class": (of_another_class, "one QuadraticNetwork. Received: .*with InnerNetwork"),
-    "none": (without, "with none"),
+    "several networks": (several, "one InnerNetwork. Received: .*two.keras, which holds InnerNetwork, InnerNetwork"),
+    "another class": (of_another_class, "one QuadraticNetwork. Received: .*which holds InnerNetwork"),
+    "none": (without, "which holds none"),
 }
 
 
