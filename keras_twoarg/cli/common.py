@@ -149,7 +149,7 @@ def print_report(*folders: Path, seed: int | None = None) -> None:
     records = read_runs(folders, seed=seed)
     for table in (runs_table(records), paired_table(records)):
         if table is not None:
-            console.print(table.rich())
+            console.print(table)
 
 
 def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
@@ -160,13 +160,13 @@ def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
     from keras_twoarg.experiments.reports.surface_tables import read_surfaces, soft_xor_table, surface_table
 
     if (costs := fairness_table(read_runs(folders, seed=seed))) is not None:
-        console.print(costs.rich())
+        console.print(costs)
     print_report(*folders, seed=seed)
     surfaces = read_surfaces(folders, seed=seed)
     robust = robustness_table(read_robustness(folders, seed=seed))
     for table in (surface_table(surfaces), soft_xor_table(surfaces), robust):
         if table is not None:
-            console.print(table.rich())
+            console.print(table)
     return surfaces
 
 

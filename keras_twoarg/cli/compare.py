@@ -61,7 +61,7 @@ def compare(
         compared = compare_arms(
             loaded, train, test, out, progress, where=where or None, learning_rates=learning_rates or (), **settings
         )
-    console.print(compared.table().rich())
+    console.print(compared.table())
     for sentence in compared.sentences():
         say(sentence)
     say(f"Report: {write_comparison_report(compared, out)}")

@@ -56,6 +56,6 @@ def robustness(
             )
         measured = evaluate(model_files.load(model), dataset, out / "model", progress, points=points, **settings)
     for table in single_table(measured, compared):
-        console.print(table.rich())
+        console.print(table)
     pixels, _ = draw_points(dataset, points, settings["seed"])
     say(f"Report: {write_robustness_report(measured, compared, out / 'model', pixels)}")

@@ -26,7 +26,7 @@ def serve_check(folder: Path, out: Path | None) -> None:
         files.check_writable(out)
     with console.status("") as status:
         checks = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
-    console.print(job.checks_table(checks).rich())
+    console.print(job.checks_table(checks))
     if out is not None:
         files.write_json(out, [vars(check) for check in checks])
     if not all(check.passes for check in checks):

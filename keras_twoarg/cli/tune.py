@@ -113,7 +113,7 @@ def _print_search(rows: dict[str, list[JsonObject]], out: Path) -> None:
     from keras_twoarg.experiments.reports.search_page import write_search_report
     from keras_twoarg.experiments.reports.search_tables import search_table
 
-    console.print(search_table(rows).rich())
+    console.print(search_table(rows))
     for arm in rows:
         say(f"twoarg train --hparams {out / f'best-{arm}.json'} ...")
     say(f"Report: {write_search_report(rows, out)}")

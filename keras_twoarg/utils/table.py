@@ -1,12 +1,17 @@
 """Tables for terminals and HTML pages."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+_GAP = 2
+"""Between two columns in a terminal."""
+_SHORT = 20
+"""Characters up to which a cell is not wrapped in a terminal."""
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["left", "right"] = "right") -> str:
@@ -24,9 +29,13 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], to: Literal["lef
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _total(part: Mapping[int, int]) -> int:
+    return sum(part.values()) + _GAP * (len(part) - 1)
+
+
 @dataclass(frozen=True)
 class Table:
-    """Cells of text, with a title, headings and a caption.
+    """Cells of text, with a title, headings and a caption. `rich` prints it, and `html` makes it a part of a page.
 
     Attributes:
         title: Title of the table.
@@ -44,25 +53,55 @@ class Table:
     left: tuple[str, ...] = ()
     flagged: frozenset[tuple[int, int]] = frozenset()
 
-    def rich(self) -> "RenderableType":
-        """Return the table for a terminal; cells wrap if it is too narrow."""
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
+        """Print the table: side by side what fits the terminal, then the other columns, with the first one again."""
+        from rich.text import Text
+
+        yield Text(self.title, style="italic")
+        for columns in self._parts(options.max_width):
+            yield self._part(columns)
+            yield Text()
+        if self.caption:
+            yield Text(f"{self.caption}\n", style="dim")
+
+    def _parts(self, width: int) -> list[dict[int, int]]:
+        """Return the columns that fit beside each other, by number, and how wide each is."""
+        least = [min(self._width(j, _SHORT), width - width // 3 - _GAP) for j in range(len(self.columns))]
+        least[0] = min(self._width(0), width // 3)
+        parts = [{0: least[0]}]
+        for j, own in enumerate(least[1:], start=1):
+            if len(parts[-1]) > 1 and _total(parts[-1]) + _GAP + own > width:
+                parts.append({0: least[0]})
+            parts[-1][j] = own
+        for part in parts:
+            for j in part:
+                part[j] += max(0, min(self._width(j) - part[j], width - _total(part)))
+        return parts
+
+    def _width(self, column: int, short: int | None = None) -> int:
+        """Return the width at which nothing in a column wraps, or only its heading and cells that are not short."""
+        cells = [row[column] for row in self.rows]
+        if short is None:
+            return max(map(len, (self.columns[column], *cells)))
+        words = [word for text in (self.columns[column], *cells) for word in text.split()]
+        return max((1, *map(len, words), *(min(len(cell), short) for cell in cells)))
+
+    def _part(self, columns: Mapping[int, int]) -> "RenderableType":
         from rich import box
-        from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.padding = (0, 1, 0, 0)
-        for i, column in enumerate(self.columns):
-            left = i == 0 or column in self.left
-            # Wrapped, never cut off.
-            table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
+        table = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+        table.padding, table.pad_edge = (0, _GAP - 1, 0, 0), False
+        for j, width in columns.items():
+            left = j == 0 or self.columns[j] in self.left
+            # Folded: a word that is wider than its column is never cut off.
+            justify: Literal["left", "right"] = "left" if left else "right"
+            table.add_column(Text(self.columns[j]), justify=justify, overflow="fold", width=width)
         for i, row in enumerate(self.rows):
-            # Text rather than strings, so that markup in names is not interpreted.
-            cells = [Text(c, style="red" if (i, j) in self.flagged else "") for j, c in enumerate(row)]
-            table.add_row(*cells)
-        # Below the table rather than as its caption, which would be as narrow as the table.
-        return Group(table, Text(self.caption, style="dim")) if self.caption else table
+            # Text, not strings, so that markup in names is not interpreted.
+            table.add_row(*(Text(row[j], style="red" if (i, j) in self.flagged else "") for j in columns))
+        return table
 
     def html(self) -> str:
         """Return the table as HTML, with its title as a heading."""

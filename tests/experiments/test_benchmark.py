@@ -112,7 +112,7 @@ def test_litert_has_rows_in_int8(monkeypatch):
         "LiteRT": {"relu", "baked", "exact"}, exports.INT8: {"relu", "baked"},
     }  # fmt: skip
     (table,) = tables({"machine": {}, "exports": {"mlp28": found}})
-    assert [list(column.cells)[1] for column in table.columns][-1] == "-"
+    assert table.rows[1][-1] == "-"
 
 
 def test_ratios_are_to_relu():
@@ -123,20 +123,22 @@ def test_ratios_are_to_relu():
         name: {"parameters": 10, "training_step": times(s), "predict": times(s / 2)}
         for name, s in (("relu", 2.0), ("interpolated", 3.0))
     }
-    (table,) = tables(
-        {"machine": {}, "networks": {"cnn32": variants}, "memory": {"cnn32": {"relu": 4, "interpolated": 5}}}
-    )
-    cells = [list(column.cells) for column in table.columns]
-    assert [column[1] for column in cells] == [
-        "interpolated",
-        "10",
-        "3000 ±0",
-        "1.50",
-        "1500 ±0",
-        "1.50",
-        "5",
-        "1.25",
-    ]
+    peaks = {"relu": 4, "interpolated": 5}
+    network, memory = tables({"machine": {}, "networks": {"cnn32": variants}, "memory": {"cnn32": peaks}})
+    assert network.rows[1] == ("interpolated", "10", "3000 ±0", "1.50", "1500 ±0", "1.50")
+    assert memory.rows[1] == ("interpolated", "5", "1.25")
+
+
+def test_a_part_that_failed_is_told_beside_those_that_did_not():
+    measured = {"networks": {"cnn32": {"failed": "out of memory"}}, "memory": {"cnn32": {"failed": "killed"}}}
+    network, memory = tables({"machine": {}, **measured})
+    assert (network.rows, memory.rows) == ((("out of memory",),), (("killed",),))
+
+
+def test_a_peak_that_could_not_be_measured_is_a_failure(monkeypatch):
+    monkeypatch.setattr(subprocesses, "call", lambda *_: Outcome(-9, None, ()))
+    with pytest.raises(RuntimeError, match="The peak memory of mlp28, relu: killed by signal 9"):
+        networks.memory("mlp28", ["relu", "baked"], lambda *_: None)
 
 
 def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
@@ -180,8 +182,7 @@ def test_places_are_related_to_the_faster_evaluation_and_to_the_fixed_activation
 
     variants = {"fixed": times(1.0), "exact": times(4.0), "interpolated": times(2.0), "auto": times(3.0)}
     (table,) = tables({"machine": {}, "places": {"recurrent": variants}})
-    cells = [list(column.cells)[3] for column in table.columns]
-    assert cells == ["auto", "3000 ±0", "1.50", "3.00", "3000 ±0", "1.50", "3.00"]
+    assert list(table.rows[3]) == ["auto", "3000 ±0", "1.50", "3.00", "3000 ±0", "1.50", "3.00"]
 
 
 def test_an_aim_is_told_where_both_of_its_times_are_there():
@@ -201,7 +202,7 @@ def test_an_aim_is_told_where_both_of_its_times_are_there():
     assert (step.aim.what, step.ratio, step.swiglu) == ("training step, MLP 28x28x1", 1.2, 1.05)
     assert (predict.aim.what, predict.ratio, predict.swiglu) == ("predict, MLP 28x28x1", 1.3, None)
     table = tables(measured)[-1]
-    assert [list(column.cells) for column in table.columns][4] == ["", "not reached"]
+    assert [row[4] for row in table.rows] == ["", "not reached"]
     (jax,) = aims.reached({"machine": {"backend": "jax"}, "networks": networks_})
     assert jax.aim.most == 1.4
 

@@ -9,13 +9,28 @@ from rich.console import Console
 from keras_twoarg.utils.table import Table
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+def printed(table, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_columns_that_do_not_fit_follow_below_with_the_first_one_again():
+    columns = ("phi", "score", "95 % interval", "saddles at start", "learned", "became", "ceased", "p", "by chance")
+    row = ("two_arg joint", "+0.76", "+0.44 to +1.08", "3 of 4", "4 of 4", "1", "0", "1.000", "55%")
+    table = Table("Is phi a soft XOR?", (*columns, "quadrupole", "Glorot"), ((*row, "26%", "43%"),))
+    wide, narrow = printed(table, 200), printed(table, 80)
+    assert wide.count("two_arg joint") == 1 and narrow.count("two_arg joint") == 2
+    for text in (wide, narrow):
+        assert all(cell in text for cell in row)  # none wraps
+        assert {word for column in table.columns for word in column.split()} <= set(text.split())
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
 def test_nothing_is_cut_off_where_a_terminal_is_narrow(width):
     cells = ("TensorFlow C library, compiled", "234,774,528", "agrees", "a problem that is told in many words")
     table = Table("Exports", ("runtime", "number", "verdict", "problem"), (cells,), "A caption of some words.")
-    console = Console(width=width, file=io.StringIO())
-    console.print(table.rich())
-    printed = console.file.getvalue()
-    assert "…" not in printed and max(map(len, printed.splitlines())) <= width
+    text = printed(table, width)
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
     wanted = Counter("".join((*cells, table.caption)).replace(" ", ""))
-    assert wanted <= Counter(printed)
+    assert wanted <= Counter(text)

@@ -1,5 +1,6 @@
-"""The paper's networks with each way to fill their units, and the times of a training step and of `predict`."""
+"""The paper's networks with each way to fill their units: times of a training step and `predict`, and peak memory."""
 
+import resource
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,6 +15,7 @@ from keras_twoarg.layers.sharing import clone_model
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, set_evaluation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import to_tuples
+from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject, Layer, Model, Tensor
 
@@ -121,6 +123,30 @@ def network(
         variant: {"parameters": learned_parameters(model), **by_task(times, variant)}
         for variant, model in models.items()
     }
+
+
+def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float]:
+    """Return the peak memory of training in MB over what the process held before, for each variant that is trained."""
+    trained, peaks = [variant for variant in variants if variant != "baked"], {}
+    for done, variant in enumerate(trained):
+        progress(f"memory: {name}", done, len(trained), variant)
+        ended = subprocesses.call(f"{__name__}:peak", progress, name, variant)
+        if ended.status:
+            raise RuntimeError(f"The peak memory of {name}, {variant}: {ended.reason}")
+        peaks[variant] = ended.result
+    progress(f"memory: {name}", len(trained), len(trained), "")
+    return peaks
+
+
+def peak(_: Progress, name: str, variant: str) -> float:
+    """Train three steps in this process, and return the peak memory over what was held before, in MB."""
+    model = build(name, variant)
+    compile_(model)
+    x, y = data(name, 3, seed=0)
+    model.evaluate(x[:2], y[:2], verbose=0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.fit(x, y, batch_size=NETWORKS[name][2], verbose=0)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def learned_parameters(model: Model) -> int:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_twoarg.experiments.benchmark import exports, memory, networks, pairs, places, use
+from keras_twoarg.experiments.benchmark import exports, networks, pairs, places, use
 from keras_twoarg.utils import files, subprocesses
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
@@ -92,4 +92,4 @@ def measure(progress: Progress, part: str, name: str, variants: Sequence[str], r
         variants = [variant for variant in variants if variant != networks.KERAS_NORM]
     if part == "networks":
         return networks.network(name, variants, rounds, progress, seed)
-    return memory.memory(name, variants, progress)
+    return networks.memory(name, variants, progress)

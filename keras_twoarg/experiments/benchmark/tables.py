@@ -1,49 +1,26 @@
 """The tables of `twoarg bench`."""
 
-from rich import box
-from rich.table import Table
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from keras_twoarg.experiments.benchmark.aims import reached
+from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
-
-_USE = {
-    "one_sample": ("{}, one sample", ("predict",)),
-    "epoch": (
-        "{}, trained from a tf.data pipeline: a step of whole epochs, of a pipeline that tunes itself, and alone",
-        ("fit", "fit_tuned", "training_step"),
-    ),
-    "first_step": ("{}, first training step, in a process of its own", ("first_step",)),
-}
-"""Title of each part of this kind, and what it measures."""
 
 
 def tables(measured: JsonObject) -> list[Table]:
-    """Return one table for each network and part that was measured."""
-    times, peaks = measured.get("networks", {}), measured.get("memory", {})
-    tables = [_pairs(int(number), times) for number, times in measured.get("pairs", {}).items()]
-    tables += [_network(name, times.get(name, {}), peaks.get(name, {})) for name in times | peaks]
-    tables += [_exports(name, runtimes) for name, runtimes in measured.get("exports", {}).items()]
-    tables += [_places(name, variants) for name, variants in measured.get("places", {}).items()]
-    for part, (title, columns) in _USE.items():
-        tables += [_use(title.format(name), columns, times) for name, times in measured.get(part, {}).items()]
+    """Return one table for each part and network that was measured, and one of the aims."""
+    tables = []
+    for part, make in _PARTS.items():
+        for name, found in measured.get(part, {}).items():
+            failed = Table(f"{name}: {part}", ("failed",), ((found["failed"],),)) if "failed" in found else None
+            tables.append(failed or make(name, found))
     tables += _aims(measured)
     if tables:
-        caption = ", ".join(f"{key} {value}" for key, value in measured["machine"].items() if value is not None)
-        tables[-1].caption = f"Medians ± half the distance between the quartiles. {caption}"
+        machine = ", ".join(f"{key} {value}" for key, value in measured["machine"].items() if value is not None)
+        tables[-1] = replace(tables[-1], caption=f"Medians ± half the interquartile range. {machine}")
     return tables
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
-    return table
-
-
-def _failure(title: str, part: JsonObject) -> Table:
-    table = _table(title, "failed")
-    table.add_row(part["failed"])
-    return table
 
 
 def _milliseconds(times: JsonObject | None) -> str:
@@ -57,93 +34,105 @@ def _ratio(times: JsonObject | None, base: JsonObject | None) -> str:
     return f"{times['median'] / base['median']:.2f}" if times and base else "-"
 
 
-def _pairs(number: int, times: JsonObject) -> Table:
-    if "failed" in times:
-        return _failure(f"{number:,} pairs", times)
-    table = _table(f"{number:,} pairs, ns for each", "units", "forward", "forward and backward")
-    for variant, measured in times.items():
-        if variant == "nothing":
-            continue
-        cells = []
-        for task in ("predict", "training_step"):
-            if task in measured:
-                over = measured[task]["median"] - times["nothing"][task]["median"]
-                cells.append(f"{1e9 * over / number:.1f}")
-            else:
-                cells.append("-")
-        table.add_row(variant, *cells)
-    return table
+def _pairs(number: str, variants: JsonObject) -> Table:
+    nothing = variants["nothing"]
+
+    def nanoseconds(times: JsonObject, task: str) -> str:
+        over = times[task]["median"] - nothing[task]["median"] if task in times else None
+        return "-" if over is None else f"{1e9 * over / int(number):.1f}"
+
+    rows = tuple(
+        (variant, *(nanoseconds(times, task) for task in ("predict", "training_step")))
+        for variant, times in variants.items()
+        if variant != "nothing"
+    )
+    return Table(f"{int(number):,} pairs, ns for each", ("units", "forward", "forward and backward"), rows)
 
 
-def _network(name: str, variants: JsonObject, peaks: JsonObject) -> Table:
-    columns = ("units", "parameters", "step, ms", "× relu", "predict", "× relu", "MB", "× relu")
-    table = _table(f"{name}: training step and predict in ms, peak memory", *columns)
-    if "failed" in variants:
-        return _failure(name, variants)
-    relu = variants.get("relu", {})
-    for variant in variants or peaks:
-        measured, peak = variants.get(variant, {}), peaks.get(variant)
+def _network(name: str, variants: JsonObject) -> Table:
+    relu, rows = variants.get("relu", {}), []
+    for variant, measured in variants.items():
         step, predict = measured.get("training_step"), measured.get("predict")
-        table.add_row(
-            variant,
-            f"{measured['parameters']:,}" if measured else "-",
-            _milliseconds(step),
-            _ratio(step, relu.get("training_step")),
-            _milliseconds(predict),
-            _ratio(predict, relu.get("predict")),
-            f"{peak:,.0f}" if peak else "-",
-            f"{peak / peaks['relu']:.2f}" if peak and peaks.get("relu") else "-",
-        )
-    return table
+        ratios = _ratio(step, relu.get("training_step")), _ratio(predict, relu.get("predict"))
+        times = _milliseconds(step), ratios[0], _milliseconds(predict), ratios[1]
+        rows.append((variant, f"{measured['parameters']:,}", *times))
+    columns = ("units", "parameters", "step, ms", "× relu", "predict, ms", "× relu")
+    return Table(f"{name}: training step and predict", columns, tuple(rows))
+
+
+def _memory(name: str, peaks: JsonObject) -> Table:
+    relu, rows = peaks.get("relu"), []
+    for variant, peak in peaks.items():
+        ratio = f"{peak / relu:.2f}" if peak and relu else "-"
+        rows.append((variant, f"{peak:,.0f}" if peak else "-", ratio))
+    return Table(f"{name}: peak memory of a training step", ("units", "MB", "× relu"), tuple(rows))
 
 
 def _exports(name: str, runtimes: JsonObject) -> Table:
-    if "failed" in runtimes:
-        return _failure(f"{name}, exported", runtimes)
-    table = _table(f"{name}, exported, one batch", "runtime", "relu, ms", "baked, ms", "× relu", "exact, ms", "× relu")
+    rows = []
     for runtime, times in runtimes.items():
         relu, baked, exact = (times.get(variant) for variant in ("relu", "baked", "exact"))
         cells = (_milliseconds(baked), _ratio(baked, relu), _milliseconds(exact), _ratio(exact, relu))
-        table.add_row(runtime, _milliseconds(relu), *cells)
-    return table
+        rows.append((runtime, _milliseconds(relu), *cells))
+    columns = ("runtime", "relu, ms", "baked, ms", "× relu", "exact, ms", "× relu")
+    return Table(f"{name}, exported, one batch", columns, tuple(rows))
 
 
 def _places(name: str, variants: JsonObject) -> Table:
-    """Return a table of evaluations; "auto" is to take at most 1.1 times as long as the faster of the other two."""
-    if "failed" in variants:
-        return _failure(f"{name}, by evaluation", variants)
-    columns = ("evaluation", "step, ms", "× faster", "× fixed", "predict, ms", "× faster", "× fixed")
-    table = _table(f"{name}, by evaluation", *columns)
+    """Return a table of evaluations; "auto" should take at most 1.1 times as long as the faster of the other two."""
+    rows = []
     for variant, times in variants.items():
         cells = [variant]
         for task in ("training_step", "predict"):
             faster = min((variants[v][task] for v in ("exact", "interpolated")), key=lambda times: times["median"])
             fixed = variants["fixed, compiled" if variant.endswith(", compiled") else "fixed"][task]
             cells += [_milliseconds(times[task]), _ratio(times[task], faster), _ratio(times[task], fixed)]
-        table.add_row(*cells)
-    return table
+        rows.append(tuple(cells))
+    columns = ("evaluation", "step, ms", "× faster", "× fixed", "predict, ms", "× faster", "× fixed")
+    return Table(f"{name}, by evaluation", columns, tuple(rows))
 
 
-def _use(title: str, tasks: tuple[str, ...], variants: JsonObject) -> Table:
-    """Return a table of times, each related to that of the first variant: ReLU, or the model as it was."""
-    if "failed" in variants:
-        return _failure(title, variants)
+def _use(name: str, variants: JsonObject, *, title: str, tasks: tuple[str, ...]) -> Table:
+    """Return a table of times, each relative to that of the first variant: ReLU, or the model before conversion."""
     first = next(iter(variants))
-    columns = [column for task in tasks for column in (f"{task.replace('_', ' ')}, ms", f"× {first}")]
-    table = _table(title, "units", *columns)
+    rows = []
     for variant, times in variants.items():
-        cells = [
-            cell for task in tasks for cell in (_milliseconds(times[task]), _ratio(times[task], variants[first][task]))
-        ]
-        table.add_row(variant, *cells)
-    return table
+        pairs = [(_milliseconds(times[task]), _ratio(times[task], variants[first][task])) for task in tasks]
+        rows.append((variant, *(cell for pair in pairs for cell in pair)))
+    columns = [column for task in tasks for column in (f"{task.replace('_', ' ')}, ms", f"× {first}")]
+    return Table(title.format(name), ("units", *columns), tuple(rows))
+
+
+_PARTS: dict[str, Callable[[str, JsonObject], Table]] = {
+    "pairs": _pairs,
+    "networks": _network,
+    "memory": _memory,
+    "exports": _exports,
+    "places": _places,
+    "one_sample": partial(_use, title="{}, one sample", tasks=("predict",)),
+    "epoch": partial(
+        _use,
+        title="{}, trained from a tf.data pipeline: a step in whole epochs (fit; fit tuned: the pipeline tunes "
+        "itself) and alone",
+        tasks=("fit", "fit_tuned", "training_step"),
+    ),
+    "first_step": partial(_use, title="{}, first training step, each in a process of its own", tasks=("first_step",)),
+}
+"""What makes a table of each part."""
 
 
 def _aims(measured: JsonObject) -> list[Table]:
-    """Return what is aimed at beside what was reached, of all that was measured."""
-    table = _table("Aims: times as long as", "", "reached", "as", "aim", "", "swiglu")
-    for aim, ratio, swiglu in reached(measured):
-        missed = "" if ratio <= aim.most else "not reached"
-        floor = f"{swiglu:.2f}" if swiglu else "-"
-        table.add_row(aim.what, f"{ratio:.2f}", aim.base_name, f"{aim.most:g}", missed, floor)
-    return [table] if table.row_count else []
+    """Return what was aimed at and what was reached, where both were measured."""
+    rows = tuple(
+        (
+            aim.what,
+            f"{ratio:.2f}",
+            aim.base_name,
+            f"{aim.most:g}",
+            "" if ratio <= aim.most else "not reached",
+            f"{swiglu:.2f}" if swiglu else "-",
+        )
+        for aim, ratio, swiglu in reached(measured)
+    )
+    columns = ("what", "times", "that of", "aim", "", "swiglu")
+    return [Table("Aims", columns, rows)] if rows else []

@@ -42,7 +42,7 @@ RUNS = [
 
 def text(renderable):
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(renderable.rich())
+    console.print(renderable)
     return console.file.getvalue()
 
 
