@@ -145,9 +145,9 @@ def main():
     os.chdir(ROOT)  # where the children find this module
     cores = len(os.sched_getaffinity(0))
     machine = {"cores": cores, "commit": versions.commit(), "batch": BATCH, **versions.versions()}
-    record = files.read_json(out) if out.exists() else {}
-    if record.get("machine") != machine:  # otherwise parts that are there stay
-        record = {"machine": machine, "load": {}}
+    record = files.read_json(out) if out.exists() else {"machine": machine, "load": {}}
+    if record["machine"] != machine:
+        parser.error(f"{out} was measured with {record['machine']}. Use another --out")
     fewer = [each for each in units if each in FEWER]
     tasks = {
         "pairs": lambda: child(cores, "against_pairs", units, options.rounds),

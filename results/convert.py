@@ -358,10 +358,12 @@ def pack(sources, file):
     for source in sources:
         if source.is_dir():
             test = {"test": files.read_json(source / "test.json")} if (source / "test.json").exists() else {}
-            comparisons.append({"runs": records_of(source), **test})
+            found = [{"runs": records_of(source), **test}]
         else:
-            comparisons += [one for one in files.read_json(source) if "test" in one and one not in comparisons]
-    file.write_text(json.dumps(comparisons, separators=(",", ":")) + "\n")
+            found = [one for one in files.read_json(source) if "test" in one]
+        comparisons += [one for one in found if one not in comparisons]
+    text = json.dumps(comparisons, separators=(",", ":")) + "\n"
+    files.write_whole(file, lambda opened: opened.write(text.encode()))
 
 
 def main():

@@ -37,6 +37,7 @@ def compare(seed, epochs, densities):
         "seed": seed,
         "surface": {name: score(lambda nodes: field(*nodes.T), where) for name, where in densities.items()},
         "phi": {name: score(phi.predict, where) for name, where in densities.items()},
+        "epochs": epochs,
         "commit": versions.commit(),
     }
 
@@ -56,6 +57,8 @@ def main():
     options = parser.parse_args()
     densities = {run: density_of(Path(__file__).parent / run) for run in RUNS}
     records = files.read_json(options.out) if options.out.exists() else []
+    if others := {record.get("epochs") for record in records} - {options.epochs}:
+        parser.error(f"{options.out} holds surfaces fitted with epochs={others.pop()}. Use another --out")
     for seed in range(FIRST_SEED + len(records), FIRST_SEED + options.surfaces):
         records.append(compare(seed, options.epochs, densities))
         files.write_json(options.out, records)

@@ -1,6 +1,6 @@
 """Does a smoother phi make a network more robust? Coarser tables and a penalty on curvature, under AutoAttack.
 
-    python results/smooth_phi.py --data fashion_mnist.npz --subset 10000 --seeds 3 --points 500 \
+    python results/smooth_phi.py --data fashion_mnist.npz --subset 10000 --epochs 15 --seeds 3 --points 300 \
         --attacks apgd-ce,apgd-t,fab-t,square --out results/smooth_phi.json
     python results/smooth_phi.py --epochs 1       # a look at 5,000 digits, in a minute
 
@@ -94,6 +94,9 @@ def main():
     if options.subset:
         dataset = datasets.subset(dataset, options.subset)
     records = files.read_json(options.out) if options.out.exists() else []
+    settings = {"data": dataset.name, "epochs": options.epochs, "points": min(options.points, len(dataset.y_test))}
+    if others := {f"{k}={r[k]}" for r in records for k in settings if r.get(k, settings[k]) != settings[k]}:
+        parser.error(f"{options.out} holds runs with {', '.join(sorted(others))}. Use another --out")
     variants = [(nodes, 0.0) for nodes in NODES] + [(NODES[0], penalty) for penalty in PENALTIES]
     for seed in range(options.seeds):
         for nodes, penalty in variants:

@@ -138,3 +138,14 @@ def test_int8_measures_every_way_of_both_arms(monkeypatch):
                 )
                 assert ("accuracy" in arm[way]) == ("mlp" in name)
             assert arm["float"].get("changed", 0) == 0
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/growth.py needs TensorFlow")
+def test_growth_keeps_what_was_measured_on_another_commit(tmp_path, monkeypatch, capsys):
+    growth, out = importlib.import_module("benchmarks.growth"), tmp_path / "growth.json"
+    out.write_text(before := json.dumps({"machine": {"commit": "another"}, "pairs": {}}))
+    monkeypatch.setattr(growth, "child", lambda *_: {})
+    monkeypatch.setattr(sys, "argv", ["growth.py", "--parts", "places", "--out", str(out)])
+    with pytest.raises(SystemExit):
+        growth.main()
+    assert out.read_text() == before and "Use another --out" in capsys.readouterr().err

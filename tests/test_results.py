@@ -1,5 +1,7 @@
 """The programs in results/ that made records use the package as it is."""
 
+import json
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -9,7 +11,8 @@ from keras_twoarg import models
 from keras_twoarg.export import calibration
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import places_of
-from results import converged, ridges
+from results import converged, convert, null_by_pretraining, ridges, smooth_phi
+from results.tables.records import against, interval, verdict
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 
@@ -27,3 +30,33 @@ def test_the_epoch_of_equal_accuracy_is_the_first_that_is_nearest():
     validation = {"val_accuracy": [0.4, 0.62, 0.7, 0.58, 0.62]}
     record = SimpleNamespace(curve=validation.__getitem__)
     assert [converged.nearest_epoch(record, accuracy) for accuracy in (0.61, 0.9, 0.1)] == [2, 3, 1]
+
+
+def test_a_file_that_was_begun_with_other_settings_is_not_continued(tmp_path, monkeypatch, capsys):
+    """A look at few epochs writes into the same file by default as the whole run."""
+    out = tmp_path / "out.json"
+    for program, arguments, begun, told in (
+        (null_by_pretraining, ["--surfaces", "3"], {"seed": 10**6, "epochs": 5}, "epochs=5"),
+        (smooth_phi, ["--epochs", "20"], {"nodes": 81, "penalty": 0.0, "seed": 0, "epochs": 1}, "epochs=1"),
+    ):
+        out.write_text(json.dumps([begun]))
+        monkeypatch.setattr(sys, "argv", ["program", *arguments, "--out", str(out)])
+        with pytest.raises(SystemExit):
+            program.main()
+        assert told in capsys.readouterr().err and json.loads(out.read_text()) == [begun]
+
+
+def test_packing_what_a_file_holds_already_packs_it_once(tmp_path):
+    folder, file = tmp_path / "runs", tmp_path / "convert.json"
+    folder.mkdir()
+    (folder / "100-converted.json").write_text(json.dumps({"arm": "converted", "seed": 100}))
+    (folder / "test.json").write_text(json.dumps({"converted": {"100": 0.5}}))
+    convert.pack([folder], file)
+    first = json.loads(file.read_text())
+    convert.pack([file, folder], file)
+    assert json.loads(file.read_text()) == first and len(first) == 1
+
+
+def test_two_seeds_show_nothing():
+    comparison = against({1: 2.0, 2: 2.001}, {1: 1.0, 2: 1.0})
+    assert comparison.low > 0 and interval(comparison) == "+1.00" and verdict(comparison) == "not shown"

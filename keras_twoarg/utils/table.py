@@ -33,6 +33,16 @@ def _total(part: Mapping[int, int]) -> int:
     return sum(part.values()) + _GAP * (len(part) - 1)
 
 
+def p_value(p: float) -> str:
+    """Write a p-value, a small one as such instead of as zero.
+
+    Examples:
+        >>> p_value(0.0625), p_value(1e-9)
+        ('0.062', '<0.001')
+    """
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells of text, with a title, headings and a caption. `rich` prints it, and `html` makes it a part of a page.

@@ -119,9 +119,13 @@ def median(values: BySeed) -> str:
     return f"{np.median(list(values.values())):.0f}"
 
 
+def _has_interval(comparison: Paired) -> bool:
+    return comparison.number > 2 and bool(np.isfinite([comparison.low, comparison.high]).all())  # two agree by chance
+
+
 def interval(comparison: Paired, digits: int = 2) -> str:
     """Write a difference with its 95 % interval, in bold where that leaves out zero."""
-    if comparison.number < 3 or not np.isfinite([comparison.low, comparison.high]).all():  # two may agree by chance
+    if not _has_interval(comparison):
         return f"{comparison.difference:+.{digits}f}"
     text = f"{comparison.difference:+.{digits}f} ({comparison.low:+.{digits}f} to {comparison.high:+.{digits}f})"
     return f"**{text}**" if comparison.low > 0 or comparison.high < 0 else text
@@ -147,6 +151,8 @@ def shortened(commit: str | None) -> str:
 
 def verdict(comparison: Paired, better: int = 1) -> str:
     """Return what an interval says of a claim: more is better, or with `better=-1` less."""
+    if not _has_interval(comparison):
+        return "not shown"
     low, high = sorted((better * comparison.low, better * comparison.high))
     return "holds" if low > 0 else "does not hold" if high < 0 else "not shown"
 

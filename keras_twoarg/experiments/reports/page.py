@@ -102,6 +102,8 @@ def _test_error(runs: Sequence[Record]) -> str:
     number = next((r.splits["test"] for r in runs if r.splits), 0)
     if not (number and accuracies) or any(r.bits is not None for r in runs):  # characters in a row are not independent
         return ""
+    if len({r.dataset for r in runs}) > 1:
+        return ""
     accuracy = float(np.mean(accuracies))
     error = 100 * (accuracy * (1 - accuracy) / number) ** 0.5
     return f"<p class=note>One standard error of an accuracy on {number:,} test samples is {error:.1f} points.</p>"
@@ -109,14 +111,19 @@ def _test_error(runs: Sequence[Record]) -> str:
 
 def _origin(runs: Sequence[Record], command: str | None) -> str:
     first = runs[0]
-    splits = ", ".join(f"{number:,} {part}" for part, number in first.splits.items())
+    data = {
+        Path(r.dataset).name: ", ".join(f"{number:,} {part}" for part, number in r.splits.items())
+        for r in runs
+        if r.splits
+    }
     settings = _told(first.settings)
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items() if name != "backend")
     widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))
     shown = f"<pre>{html.escape(command)}</pre>" if command else ""
+    architectures = ", ".join(dict.fromkeys(r.architecture for r in runs))
     lines = [
-        f"Data: {Path(first.dataset).name}: {splits} samples.",
-        f"Outer networks: {first.architecture}, units in each hidden layer: {widths}.",
+        *(f"Data: {name}: {splits} samples." for name, splits in data.items()),
+        f"Outer networks: {architectures}, units in each hidden layer: {widths}.",
         f"Settings: {settings}.",
         *_other_settings(runs),
         f"Seeds: {', '.join(str(s) for s in dict.fromkeys(r.seed for r in runs))}.",

@@ -88,7 +88,7 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
         if corrupted:
             errors = _errors(own, relu)
             unusable |= {name for error in errors for name in error.unusable}
-            row += [_mean([_corrupted(r) for r in own.values()]), *_error_cells(errors)]
+            row += [_mean([_corrupted(r) for r in own.values()]), *_error_cells(errors, len(own))]
             row += [_difference(base, own, _corrupted)]
         rows.append(tuple(row))
     return Table("Robustness", tuple(columns), tuple(rows), _caption(measured, unusable))
@@ -125,11 +125,12 @@ def _errors(own: BySeed, relu: BySeed) -> list[CorruptionError]:
     ]
 
 
-def _error_cells(errors: Sequence[CorruptionError]) -> tuple[str, str, str]:
+def _error_cells(errors: Sequence[CorruptionError], seeds: int) -> tuple[str, str, str]:
     """Return mCE, relative mCE and the relative drop; the second only where it is over all corruptions and seeds."""
     relative = [e.relative_mce for e in errors]
     whole = bool(relative) and bool(np.isfinite(relative).all())
-    return _mean([e.mce for e in errors]), _mean(relative) if whole else "-", _mean([e.relative_drop for e in errors])
+    mce, drop = _mean([e.mce for e in errors], seeds), _mean([e.relative_drop for e in errors], seeds)
+    return mce, _mean(relative, seeds) if whole else "-", drop
 
 
 def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) -> str:
@@ -160,11 +161,13 @@ def _corrupted(record: Robustness) -> float:
     return float(np.mean([record.corrupted.get(name, [float("nan")] * 5) for name in NAMES]))
 
 
-def _mean(values: Sequence[float]) -> str:
-    finite = [v for v in values if np.isfinite(v)]
+def _mean(values: Sequence[float], seeds: int | None = None) -> str:
+    """Return the mean and standard deviation of the finite values, and how many there are unless it is all seeds."""
+    finite, seeds = [v for v in values if np.isfinite(v)], len(values) if seeds is None else seeds
     if not finite:
         return "-"
-    return f"{np.mean(finite):.1%}" + (f" ± {100 * np.std(finite, ddof=1):.1f}" if len(finite) > 1 else "")
+    spread = f" ± {100 * np.std(finite, ddof=1):.1f}" if len(finite) > 1 else ""
+    return f"{np.mean(finite):.1%}{spread}" + (f", {len(finite)} of {seeds}" if len(finite) < seeds else "")
 
 
 def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float]) -> str:

@@ -13,7 +13,7 @@ from keras_twoarg.experiments.reports.run_groups import Group, Task, common_thre
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.models.blocks import arity_of
 from keras_twoarg.models.matching import TOLERANCE
-from keras_twoarg.utils.table import Table
+from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
@@ -120,17 +120,18 @@ def _mean(group: Group, figure: Figure) -> str:
 
 def paired_table(records: Sequence[Record]) -> Table | None:
     """Return how two_arg differs from each other arm over the seeds that both ran, or None if there is nothing."""
-    threshold = common_threshold(records)
-    rows = [
-        row
-        for base, others in _comparisons(group_runs(records))
-        for other in others
-        for row in _paired_rows(base, other, threshold)
-    ]
+    threshold, comparisons = common_threshold(records), _comparisons(group_runs(records))
+    rows = [row for base, others in comparisons for other in others for row in _paired_rows(base, other, threshold)]
+    if not rows:
+        return None
     columns = ("arm", "what", "difference", "95 % interval", "p", "d", "seeds")
-    return (
-        Table("two_arg joint minus each other arm", columns, tuple(rows), PAIRED_CAPTION, ("what",)) if rows else None
-    )
+    several = [
+        base.name
+        for base, others in comparisons
+        if any(other.arm == "two_arg" for other in others if other.stage == "joint")
+    ]
+    caption = f"{PAIRED_CAPTION} Compared with each arm: {'; '.join(several)}." if several else PAIRED_CAPTION
+    return Table("two_arg joint minus each other arm", columns, tuple(rows), caption, ("what",))
 
 
 def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
@@ -143,19 +144,22 @@ def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
 
 
 def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str, ...]]:
+    speed = f"epochs to {threshold:.0%}"
     measures: dict[str, tuple[Callable[[Record], float | None], Callable[[float], str]]] = {
         **{figure.name: (figure.of, partial(figure.written, sign="+")) for figure in FIGURES},
-        f"epochs to {threshold:.0%}": (lambda r: r.epochs_to(threshold), lambda value: f"{value:+.1f}"),
+        speed: (lambda r: r.epochs_to(threshold), lambda value: f"{value:+.1f}"),
         "curve": (_area, lambda value: f"{100 * value:+.2f}"),
     }
     rows: list[tuple[str, ...]] = []
     for what, (measure, show) in measures.items():
         first, second = ({r.seed: measure(r) for r in g.finished} for g in (base, other))
+        if what == speed and None in {*first.values(), *second.values()}:
+            continue  # leaving out the runs that never got there would favour their arm
         pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
         if len(pairs) > 1:
             comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
             interval = f"{show(comparison.low)} to {show(comparison.high)}"
-            p, effect = f"{comparison.p:.3f}", f"{comparison.effect:+.1f}"
+            p, effect = p_value(comparison.p), f"{comparison.effect:+.1f}"
             numbers = (show(comparison.difference), interval, p, effect, str(comparison.number))
             rows.append((other.name, what, *numbers))
     return rows

@@ -16,7 +16,7 @@ from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
-from keras_twoarg.utils.table import Table
+from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import Config
 
 PAPER_FIT: Config = {"mass": 0.9, "weighted": False}
@@ -210,7 +210,7 @@ def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
         return ("-",) * 5
     test = analysis.saddle_test([start for start, _ in pairs], [learned for _, learned in pairs])
     shown = (f"{test.start} of {test.number}", f"{test.learned} of {test.number}", f"{test.became}", f"{test.ceased}")
-    return *shown, f"{test.p:.3f}"
+    return *shown, p_value(test.p)
 
 
 def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool = True) -> float | None:

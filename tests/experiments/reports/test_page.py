@@ -113,6 +113,44 @@ def test_arms_are_compared_on_the_same_data_and_depth_only():
     assert rows["relu, a"][2] == "+1.00" and rows["gelu, b"][2] == "+0.00"
 
 
+def test_epochs_are_compared_only_where_every_run_got_there():
+    slow = [record("relu", seed=s, accuracies=(0.1, a)) for s, a in ((1, 0.31), (2, 0.32), (3, 0.2))]
+    fast = [record("two_arg", seed=s, accuracies=(0.35, 0.4)) for s in (1, 2, 3)]
+    assert common_threshold([*fast, *slow]) == 0.3
+    assert [row[1] for row in paired_table([*fast, *slow]).rows] == ["test accuracy", "curve"]
+    assert "epochs to 30%" in [row[1] for row in paired_table([*fast, *slow[:2]]).rows]
+
+
+def test_the_two_arg_that_is_compared_is_named_where_there_are_several():
+    runs = [
+        record(arm, seed=s, settings={"phi_init": start})
+        for arm, start in (("two_arg", "random"), ("two_arg", "product"), ("relu", "random"))
+        for s in (1, 2)
+    ]
+    assert "two_arg joint, phi init product" in paired_table(runs).caption
+    assert "phi init" not in paired_table([*runs[:2], *runs[4:]]).caption
+
+
+def test_a_small_p_value_is_not_written_as_zero():
+    runs = [
+        record(arm, seed=s, accuracies=(0.5, 0.9 + better + s / 1000))
+        for arm, better in (("two_arg", 0.05), ("relu", 0.0))
+        for s in range(14)
+    ]
+    p = {row[1]: row[4] for row in paired_table(runs).rows}
+    assert p["test accuracy"] == "<0.001"
+
+
+def test_every_data_set_of_a_report_is_told(tmp_path):
+    for name, test in (("digits", 100), ("clothes", 900)):
+        (tmp_path / name).mkdir()
+        record(dataset=name, splits={"train": 80, "validation": 20, "test": test}).write(tmp_path / name / "joint.json")
+    page = write_report([tmp_path], tmp_path / "out").read_text()
+    assert "digits: 80 train, 20 validation, 100 test" in page and "clothes: 80 train, 20 validation, 900 test" in page
+    assert "One standard error" not in page  # of which test?
+    assert "One standard error" in write_report([tmp_path / "digits"], tmp_path / "out").read_text()
+
+
 def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     table = runs_table([*RUNS, diverged])
