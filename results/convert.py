@@ -1,4 +1,4 @@
-"""Is a trained ReLU network better for a second argument? Trained on as it is, converted, and widened.
+"""Does a second argument improve a trained ReLU network? Training continued unchanged, converted, and widened.
 
     python results/convert.py --data mnist.npz --out convert-mnist
     python results/convert.py --data fashion_mnist.npz --out convert-fashion
@@ -7,21 +7,20 @@
     python results/convert.py --seeds 0 --before 2 --after 2 --out look                        # at 5,000 digits
     python results/convert.py --pack results/convert.json convert-fashion --to results/convert.json
 
-The plan, decided before the runs. A ReLU network with BatchNorm is trained for 15 epochs on 7,500 of the training
-images, drawn anew for each seed, of which a fifth is for validation. Adam, 1e-3, falling to zero along a cosine; the
-epoch with the best validation accuracy. Then three networks that compute what it computes are trained on for the same 6
-epochs, with a fresh AdamW whose rate falls to zero along a cosine: the network as it is, the converted one, and one of
-as many parameters that was widened by new units whose outgoing weights are zero.
+The plan, decided before the runs. A ReLU network with BatchNorm is trained for 15 epochs on 7,500 training images,
+drawn anew for each seed; a fifth of them are for validation. Adam, 1e-3, falling to zero along a cosine; best epoch by
+validation accuracy. Training then continues for 6 epochs, with a fresh AdamW whose rate falls to zero along a cosine,
+in three networks that at first compute the same function: the network unchanged, the converted network, and one with
+as many parameters as that, widened by units whose outgoing weights are zero.
 
-How to train each of them on (weight decay, the old half frozen at first, a smaller rate for phi) was tried by PILOT
-(but for five settings of the converted one) on the MLP with seed 0, on 12,000 images of MNIST for 8 epochs, by
-validation images alone. What is frozen has no gradient, and its kernels still decay: by 10 % in 2 epochs at a rate of
-3e-3. A share of 0.25 is the first 2 of the 8 epochs of the pilot, and also the first 2 of the 6 epochs here, a third.
-RECIPES holds what came first, which was at 1e-3 in each arm. Seeds 100 to 104 then try three learning rates in each
-arm. The epoch is chosen by validation accuracy in each run, the rate by its mean over the seeds. The test images are
-read once, behind all runs, with the networks so chosen.
+PILOT chose how to continue (weight decay, freezing the old half at first, a smaller rate for phi): on the MLP with seed
+0, 12,000 images of MNIST, 8 epochs, by validation images alone; five settings of the converted network were not run.
+Frozen kernels have no gradient but still decay, by 10 % in 2 epochs at 3e-3. A frozen share of 0.25 is the first 2 of
+the pilot's 8 epochs, and also the first 2 of the 6 epochs here, a third. RECIPES holds the best settings, which were at
+1e-3 in each arm. Seeds 100 to 104 then try three learning rates in each arm. Validation accuracy chooses the epoch of
+each run, and its mean over the seeds the rate. The test images are read once, after all runs, with the chosen networks.
 
-A run whose files are in --out is not run again. Needs: pip install '.[tensorflow-cpu,mnist5k]'
+A finished run in --out is not run again. Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse
@@ -37,6 +36,7 @@ import numpy as np
 
 from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.matching import nearest_widths
 from keras_twoarg.utils import batches, files, versions
 
@@ -49,20 +49,16 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train on: AdamW's rate and decay, phi's share of the rate, the share of epochs with the old half frozen.
+    """How to continue training: AdamW's rate and decay, the share of epochs with the old half frozen, phi's share of
+    the rate.
 
-    Decay acts on kernels alone, also on frozen ones, never on phi. Epochs are rounded: 0.25 of 6 are 2.
+    Only kernels decay, also frozen ones, and never phi's. Epochs are rounded: 0.25 of 6 are 2.
     """
 
     rate: float
     decay: float = 0.0
     frozen: float = 0.0
     phi: float = 1.0
-
-    @property
-    def name(self):
-        """A name for files."""
-        return f"{self.rate:g}-{self.decay:g}-{self.frozen:g}-{self.phi:g}"
 
 
 RATES = (3e-3, 1e-3, 3e-4)
@@ -71,13 +67,16 @@ RECIPES = {
     "widened": [Recipe(rate, decay=0.3, frozen=0.25) for rate in RATES],
     "converted": [Recipe(rate, decay=0.3) for rate in RATES],
 }
+TRIED = {"as it is": ((0.0,), (1.0,)), "widened": ((0.0, 0.25), (1.0,)), "converted": ((0.0, 0.25), (1.0, 0.1))}
 PILOT = {
-    "as it is": [Recipe(rate, d) for rate, d in product((1e-3, 3e-4, 1e-4), (0.0, 0.3))],
-    "widened": [Recipe(rate, d, f) for rate, d, f in product((1e-3, 3e-4, 1e-4), (0.0, 0.3), (0.0, 0.25))],
-    "converted": [
-        Recipe(rate, d, f, p) for rate, d, f, p in product((1e-3, 3e-4, 1e-4), (0.0, 0.3), (0.0, 0.25), (1.0, 0.1))
-    ],
+    arm: [Recipe(*values) for values in product((1e-3, 3e-4, 1e-4), (0.0, 0.3), frozen, phi)]
+    for arm, (frozen, phi) in TRIED.items()
 }
+
+
+def name_of(seed, arm, recipe):
+    """Return what the files of a run are called."""
+    return f"{seed}-{arm.replace(' ', '-')}-{recipe.rate:g}-{recipe.decay:g}-{recipe.frozen:g}-{recipe.phi:g}"
 
 
 def identities(variable):
@@ -86,7 +85,7 @@ def identities(variable):
 
 
 class Optimizer(keras.optimizers.AdamW):
-    """AdamW with a share of the rate for some variables, and parts of variables that can be frozen."""
+    """AdamW with a smaller rate for some variables; parts of variables can be frozen."""
 
     def __init__(self, decay, slow, share, old):
         super().__init__(1e-3, weight_decay=decay)
@@ -96,13 +95,13 @@ class Optimizer(keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         share = self.share if id(variable) in self.slow else 1.0
-        # While its gradient has been zero from the first step on, Adam moves nothing; decay acts on it all the same.
+        # Adam does not move what never had a gradient; decay still acts on it.
         gradient = gradient * (1 - self.frozen * self.old[id(variable)])
         super().update_step(gradient, variable, learning_rate * share)
 
 
 def network(kind, shape, classes, widths):
-    """Return a ReLU network: linear or convolution, BatchNorm, ReLU, and pooling for images; or a MobileNetV3Small."""
+    """Return an MLP or CNN with BatchNorm and ReLU, or a MobileNetV3Small."""
     if kind == "mobilenet":
         return mobilenet(shape, classes, *widths)
     model = keras.Sequential([keras.Input(shape)])
@@ -123,9 +122,9 @@ def network(kind, shape, classes, widths):
 
 
 def mobilenet(shape, classes, thousandths):
-    """Return MobileNetV3Small with more or fewer units wherever no sum and no output fixes their number.
+    """Return MobileNetV3Small, wider or narrower wherever no residual sum and no output fixes the number of units.
 
-    Its moving averages forget ten times faster than usual, since there are but 60 steps in an epoch.
+    Its moving averages forget ten times faster than usual, since an epoch has only 60 steps.
     """
     usual = keras.applications.MobileNetV3Small(
         input_shape=shape, weights=None, classes=classes, classifier_activation=None, include_preprocessing=False
@@ -155,7 +154,7 @@ def parameters(kind, shape, classes, widths):
 
 
 def widened(model, kind, shape, classes, target):
-    """Return a network of a number of parameters that computes what `model` does: new units have no effect yet."""
+    """Return a network of so many parameters that computes what `model` does: new units have no effect yet."""
     widths = nearest_widths(WIDTHS[kind], lambda w: parameters(kind, shape, classes, w), target)
     wide = network(kind, shape, classes, widths)
     for old, new in zip(model.layers, wide.layers, strict=True):
@@ -164,19 +163,14 @@ def widened(model, kind, shape, classes, target):
             mixes = i == 0 and small.ndim > 1 and not isinstance(old, keras.layers.DepthwiseConv2D)
             if mixes and small.shape[-2] < fresh.shape[-2]:
                 fresh[..., small.shape[-2] :, : small.shape[-1]] = 0  # what the old units get from new ones
-            fresh[corner(small)] = small
+            fresh[tuple(map(slice, small.shape))] = small
             values.append(fresh)
         new.set_weights(values)
     return wide
 
 
-def corner(small):
-    """Return where the old part of a widened array lies."""
-    return tuple(slice(size) for size in small.shape)
-
-
 def old_masks(arm, base, model):
-    """Return, for each variable of a network, a mask of what was in the base network."""
+    """Return a mask for each variable of a network: 1 where it comes from the base network."""
     masks = {}
     for layer in model._flatten_layers(include_self=False):
         names = {one.name for one in base.layers if not one.name.startswith("relu")}
@@ -184,31 +178,18 @@ def old_masks(arm, base, model):
         for i, variable in enumerate(layer.trainable_variables):
             mask = np.zeros(tuple(variable.shape), "float32")
             if old:
-                mask[corner(old[i])] = 1
+                mask[tuple(map(slice, old[i].shape))] = 1
             masks |= dict.fromkeys(identities(variable), keras.ops.convert_to_tensor(mask))
     return masks
 
 
-class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the best validation accuracy, over several calls of `fit`."""
+class Schedule(keras.callbacks.Callback):
+    """Lowers the rate to zero along a cosine, thaws what is frozen, and keeps the weights of the best epoch."""
 
-    def __init__(self):
-        super().__init__()
-        self.epochs, self.best, self.weights = [], (-1.0, 0.0), None
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs.append({key: round(float(value), 5) for key, value in logs.items()})
-        order = logs["val_accuracy"], -logs["val_loss"]
-        if order > self.best:
-            self.best, self.weights = order, self.model.get_weights()
-
-
-class Falling(keras.callbacks.Callback):
-    """Lets the rate fall to zero along a cosine, and thaws what is frozen after some epochs."""
-
-    def __init__(self, rate, epochs, frozen=0):
+    def __init__(self, rate, epochs, frozen):
         super().__init__()
         self.rate, self.epochs, self.frozen, self.epoch = rate, epochs, frozen, 0
+        self.logs, self.best, self.weights = [], (-1.0, 0.0), None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -219,16 +200,29 @@ class Falling(keras.callbacks.Callback):
         share = (self.epoch + batch / self.params["steps"]) / self.epochs
         self.model.optimizer.learning_rate = self.rate * (1 + np.cos(np.pi * share)) / 2
 
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs.append({key: round(float(value), 5) for key, value in logs.items()})
+        order = logs["val_accuracy"], -logs["val_loss"]
+        if order > self.best:
+            self.best, self.weights = order, self.model.get_weights()
 
-def fit(model, data, callbacks, epochs):
-    """Train for some epochs."""
+
+def fit(model, data, rate, epochs, frozen=0):
+    """Train for some epochs, the first of them with the old half frozen; leave the model with the best epoch's weights.
+
+    Returns:
+        What each epoch came to, and the best validation accuracy.
+    """
+    schedule = Schedule(rate, epochs, frozen)
     validation = batches.for_validation(data.x_validation, data.y_validation, 500)
     training = batches.for_fit(data.x_train, data.y_train, BATCH, shuffle=True)
-    model.fit(**training, epochs=epochs, callbacks=callbacks, verbose=0, validation_data=validation)
+    model.fit(**training, epochs=epochs, callbacks=[schedule], verbose=0, validation_data=validation)
+    model.set_weights(schedule.weights)
+    return {"epochs": schedule.logs, "validation": schedule.best[0]}
 
 
 class Trainer:
-    """One network, compiled once, that is trained from many states: compiling takes as long as training."""
+    """One network, compiled once and trained from many states: compiling takes as long as training."""
 
     def __init__(self, arm, base, model, recipe):
         self.model = model
@@ -237,14 +231,13 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
 
     def run(self, weights, data, recipe, epochs):
-        """Train from some weights; leave the model with those of the best epoch, and return what happened."""
+        """Train from some weights; return what `fit` does, and the seconds."""
         self.model.set_weights(weights)
         for variable in self.model.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))
-        best, start = BestEpoch(), time.perf_counter()
-        fit(self.model, data, [Falling(recipe.rate, epochs, round(recipe.frozen * epochs)), best], epochs)
-        self.model.set_weights(best.weights)
-        return {"epochs": best.epochs, "validation": best.best[0], "seconds": round(time.perf_counter() - start, 1)}
+        start = time.perf_counter()
+        found = fit(self.model, data, recipe.rate, epochs, round(recipe.frozen * epochs))
+        return {**found, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def base_network(data, shape, classes, seed, options):
@@ -252,16 +245,15 @@ def base_network(data, shape, classes, seed, options):
     file = options.out / f"{seed}-base.keras"
     if not file.exists():
         keras.utils.set_random_seed(seed)
-        model, best = network(options.network, shape, classes, WIDTHS[options.network]), BestEpoch()
+        model = network(options.network, shape, classes, WIDTHS[options.network])
         model.compile("adam", LOSS, metrics=["accuracy"])
-        fit(model, data, [Falling(1e-3, options.before), best], options.before)
-        model.set_weights(best.weights)
+        fit(model, data, 1e-3, options.before)
         save(model, file)
     return keras.models.load_model(file, compile=False)
 
 
 def save(model, file):
-    """Save a model so that its file is whole or absent."""
+    """Save a model; a kill leaves no half-written file."""
     partial = file.with_name(f"partial-{file.name}")
     model.save(partial)
     partial.rename(file)
@@ -285,21 +277,20 @@ def logits(model, x):
 
 
 def run_seed(dataset, seed, trainers, options):
-    """Run what is not in the folder yet for one seed."""
+    """Run what the folder lacks for one seed."""
     data = datasets.split(datasets.subset(dataset, min(options.images, len(dataset.x_train)), seed), seed)
     shape, classes = dataset.input_shape, dataset.classes
     base = base_network(data, shape, classes, seed, options)
     for arm, recipes in (PILOT if options.pilot else RECIPES).items():
-        names = {recipe: f"{seed}-{arm.replace(' ', '-')}-{recipe.name}" for recipe in recipes}
-        if all((options.out / f"{name}.json").exists() for name in names.values()):
+        files_of = {recipe: options.out / f"{name_of(seed, arm, recipe)}.json" for recipe in recipes}
+        missing = {recipe: file for recipe, file in files_of.items() if not file.exists()}
+        if not missing:
             continue
         keras.utils.set_random_seed(seed + 1)
         model = started(arm, base, shape, classes, options)
         weights = model.get_weights()
         difference = float(np.abs(logits(model, data.x_validation[:500]) - logits(base, data.x_validation[:500])).max())
-        for recipe, name in names.items():
-            if (options.out / f"{name}.json").exists():
-                continue
+        for recipe, file in missing.items():
             key = arm, recipe.decay, recipe.phi
             if key not in trainers:
                 trainers[key] = Trainer(arm, base, started(arm, base, shape, classes, options), recipe)
@@ -312,9 +303,9 @@ def run_seed(dataset, seed, trainers, options):
                 **trainers[key].run(weights, data, recipe, options.after),
             }  # fmt: skip
             if not options.pilot:
-                save(trainers[key].model, options.out / f"{name}.keras")
-            files.write_json(options.out / f"{name}.json", record)
-            print(f"{name}: {record['validation']:.2%} of validation, {record['seconds']:.0f} s", flush=True)
+                save(trainers[key].model, file.with_suffix(".keras"))
+            files.write_json(file, record)
+            print(f"{file.stem}: {record['validation']:.2%} of validation, {record['seconds']:.0f} s", flush=True)
 
 
 def records_of(folder):
@@ -333,7 +324,7 @@ def by_recipe(records, arm):
 
 
 def test(dataset, seeds, options):
-    """Return the test accuracies of the networks that validation has chosen, by arm and seed."""
+    """Return the test accuracies of the networks that validation chose, by arm and seed."""
     x, y = datasets.scale(dataset.x_test), dataset.y_test
 
     def accuracy(file):
@@ -343,16 +334,16 @@ def test(dataset, seeds, options):
     accuracies = {"before": {str(seed): accuracy(options.out / f"{seed}-base.keras") for seed in seeds}}
     for arm in ARMS:
         recipe = by_recipe(records_of(options.out), arm)[0][0]
-        names = {seed: f"{seed}-{arm.replace(' ', '-')}-{recipe.name}.keras" for seed in seeds}
-        accuracies[arm] = {str(seed): accuracy(options.out / name) for seed, name in names.items()}
+        names = {str(seed): f"{name_of(seed, arm, recipe)}.keras" for seed in seeds}
+        accuracies[arm] = {seed: accuracy(options.out / name) for seed, name in names.items()}
     return accuracies
 
 
 def pack(sources, file):
-    """Write the records and test accuracies of some folders, and of files that were written so, into one file.
+    """Write the records and test accuracies of some folders, and of files written by this function, into one file.
 
-    Of a comparison that is not whole yet the test images were not read, and the records come without accuracies; those
-    of a file give way to what a folder has now.
+    A comparison that has not finished has no test accuracies yet. Unfinished comparisons of a file are left out: the
+    folder has more by now.
     """
     comparisons = []
     for source in sources:
@@ -367,13 +358,13 @@ def pack(sources, file):
 
 
 def main():
-    """Run what is not in the folder yet, and print what the arms come to."""
+    """Run, or pack what has run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=list(WIDTHS), default="mlp")
     parser.add_argument("--data", default="mnist5k")
-    parser.add_argument("--images", type=int, default=IMAGES, help="training images, validation among them")
-    parser.add_argument("--before", type=int, default=15, help="epochs before")
-    parser.add_argument("--after", type=int, default=6, help="epochs behind")
+    parser.add_argument("--images", type=int, default=IMAGES, help="training images, including those for validation")
+    parser.add_argument("--before", type=int, default=15, help="epochs of the ReLU network")
+    parser.add_argument("--after", type=int, default=6, help="epochs of each continuation")
     parser.add_argument("--seeds", default="100-104", help="such as 0 or 100-104")
     parser.add_argument("--pilot", action="store_true", help="try recipes, on validation images alone")
     parser.add_argument("--out", type=Path, default=Path("convert-runs"))
@@ -383,13 +374,14 @@ def main():
     if options.pack:
         return pack(options.pack, options.to)
     settings = {key: getattr(options, key) for key in ("network", "data", "images", "before", "after")}
-    settings_file = options.out / "settings.json"
-    if settings_file.exists() and files.read_json(settings_file) != settings:
-        parser.error(f"{options.out} holds runs with {files.read_json(settings_file)}. Use another --out")
-    options.out.mkdir(parents=True, exist_ok=True)
-    files.write_json(settings_file, settings)
-    dataset, (first, *last) = datasets.load(options.data), map(int, options.seeds.split("-"))
-    seeds, trainers = range(first, (last or [first])[0] + 1), {}
+    with result_folder(options.out, settings, "settings.json"):
+        run(options)
+
+
+def run(options):
+    """Run what the folder lacks, and print the result of each arm."""
+    first, _, last = options.seeds.partition("-")
+    dataset, seeds, trainers = datasets.load(options.data), range(int(first), int(last or first) + 1), {}
     for seed in seeds:
         run_seed(dataset, seed, trainers, options)
     for arm in ARMS:
