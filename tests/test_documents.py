@@ -1,14 +1,46 @@
-"""The numbers of the documents are those of the records."""
+"""Blocks of documents, and that their numbers are those of the records."""
 
 import pytest
 
-from keras_twoarg.experiments.reports.documents import fill
-
 pytest.importorskip("scipy")
 from results.tables import __main__ as tables
-from results.tables import pays
+from results.tables import documents, pays
 from results.tables.records import TABLES
 from tests.helpers import record
+
+SMALL = {"arms": lambda: documents.markdown(("arm", "seeds"), [("relu", "")]), "seeds": lambda: "5"}
+
+
+def test_blocks_are_replaced_and_nothing_else():
+    text = "# Page\n<!-- table: arms -->\nold\nlines\n<!-- end -->\nOver <!-- table: seeds -->4<!-- end --> seeds.\n"
+    filled = documents.fill(text, SMALL)
+    assert filled == (
+        "# Page\n<!-- table: arms -->\n\n| arm | seeds |\n|---|---|\n| relu | |\n\n<!-- end -->\n"
+        "Over <!-- table: seeds -->5<!-- end --> seeds.\n"
+    )
+    assert documents.fill(filled, SMALL) == filled
+    assert documents.blocks(filled) == ["arms", "seeds"]
+
+
+def test_an_empty_block_becomes_a_table_on_lines_of_its_own():
+    assert documents.fill("<!-- table: arms --><!-- end -->", SMALL).splitlines()[1:3] == ["", "| arm | seeds |"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table: speed --><!-- end -->", "no tables for the blocks speed. Known: arms, seeds"),
+        ("<!-- table: arms -->", "needs its `<!-- end -->`"),
+    ],
+)
+def test_what_cannot_be_filled_is_named(text, message):
+    with pytest.raises(ValueError, match=message):
+        documents.fill(text, SMALL)
+
+
+def test_rows_have_a_cell_for_each_column():
+    with pytest.raises(ValueError, match="Expected 2 cells"):
+        documents.markdown(("arm", "seeds"), [("relu",)])
 
 
 def test_every_number_in_the_documents_is_that_of_the_records():
@@ -20,7 +52,7 @@ def test_every_number_in_the_documents_is_that_of_the_records():
 
 def test_a_number_changed_by_hand_is_seen(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    page.write_text(fill("<!-- table: depths -->\n<!-- end -->\n", TABLES))
+    page.write_text(documents.fill("<!-- table: depths -->\n<!-- end -->\n", TABLES))
     monkeypatch.setattr(tables, "documents", lambda: [page])
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     assert tables.differences() == []

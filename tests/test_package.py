@@ -18,7 +18,6 @@ import keras_twoarg
 from keras_twoarg import analysis, models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments import comparison, pretraining, reports, robustness, tuning
-from keras_twoarg.experiments.reports import documents
 from keras_twoarg.experiments.training import algorithmic, datasets, networks, optimizers, sessions, tabular, text
 from keras_twoarg.export import formats
 
@@ -32,7 +31,7 @@ NAMES = {
     **{name: getattr(keras_twoarg, name) for name in keras_twoarg.__all__},
     "keras": keras, "np": np, "os": os, "analysis": analysis, "models": models, "reports": reports,
     "pretraining": pretraining, "robustness": robustness, "formats": formats, "surfaces": surfaces, "tuning": tuning,
-    "datasets": datasets, "documents": documents, "sessions": sessions, "text": text, "algorithmic": algorithmic,
+    "datasets": datasets, "sessions": sessions, "text": text, "algorithmic": algorithmic,
     "tabular": tabular, "networks": networks, "optimizers": optimizers, "Configuration": networks.Configuration,
     "comparison": comparison, "compare": comparison.compare, "keras_tuner": importlib.import_module("keras_tuner"),
 }  # fmt: skip

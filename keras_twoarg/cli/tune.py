@@ -9,7 +9,7 @@ import click
 
 from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
-from keras_twoarg.experiments.search_settings import SearchSettings
+from keras_twoarg.experiments.settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.types import JsonObject
@@ -110,8 +110,7 @@ def _say_trial(row: JsonObject) -> None:
 
 
 def _print_search(rows: dict[str, list[JsonObject]], out: Path) -> None:
-    from keras_twoarg.experiments.reports.search_page import write_search_report
-    from keras_twoarg.experiments.reports.search_tables import search_table
+    from keras_twoarg.experiments.reports.search_page import search_table, write_search_report
 
     console.print(search_table(rows))
     for arm in rows:

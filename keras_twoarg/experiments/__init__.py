@@ -1,1 +1,1 @@
-"""The paper's experiments and those beyond it."""
+"""The paper's experiments, and experiments beyond the paper."""

@@ -1,4 +1,4 @@
-"""The main job: two-argument units against matched ReLU on real digits, from pretraining to a served model."""
+"""The demo: two-argument units against matched ReLU on real digits, from pretraining to a served model."""
 
 import json
 import shlex
@@ -23,14 +23,14 @@ ARMS = ("two_arg", "relu")
 
 @dataclass(frozen=True)
 class Findings:
-    """What came out of the main job.
+    """The results of the demo.
 
     Attributes:
         records: The records of all runs.
-        soft_xor: For each seed, whether phi of the joint stage is a soft XOR, in words.
-        agreement: What comparing the reloaded export with the model gave, in words.
+        soft_xor: For each seed, a sentence on whether phi of the joint stage is a soft XOR.
+        agreement: A sentence that compares the reloaded export with the model.
         report: Path of the report.
-        play: Path of the page to play with, or None where no two-argument run finished.
+        play: Path of the interactive page, or None if no two-argument run finished.
     """
 
     records: list[Record]
@@ -52,17 +52,17 @@ def run(
     """Run every arm and seed, export the best two-argument model, and write `report.html` and `play.html`.
 
     Args:
-        out: Folder for everything. Runs that are finished in it are not run again.
+        out: Folder for everything. Finished runs in it are not run again.
         seeds: Seeds.
         data: Name or path of a data set.
-        progress: Called with the stage, what is done and in all, and a note.
+        progress: Called with the stage, the steps done, the total and a note.
         epochs: Epochs of the joint and of the frozen stage. Defaults to `50`.
         pretraining_epochs: Epochs of the pretrain stage. Defaults to `None`, the paper's.
 
     Returns:
         The `Findings`.
     """
-    check_target(out / "play.html")  # before minutes of work, not after them
+    check_target(out / "play.html")  # before the minutes of work
     _check_folder(out)
     dataset = datasets.load(data)
     records: list[Record] = []
@@ -89,16 +89,16 @@ def run(
 
 
 def _check_folder(out: Path) -> None:
-    """Raise a ValueError if a folder holds what a demo writes and did not write here."""
+    """Raise a ValueError if a folder holds files with a demo's names that no demo wrote."""
     ours = any((out / "runs").glob("*/run.json"))
     if not ours and (
         others := [name for name in ("model.keras", "report.html", "saved_model") if (out / name).exists()]
     ):
-        raise ValueError(f"{out} holds {others[0]}, and no runs of a demo. Use an empty or new folder for --out")
+        raise ValueError(f"{out} holds {others[0]} but no runs of a demo. Use an empty or new folder for --out")
 
 
 def _play(out: Path, seeds: Sequence[int], data: str, command: str) -> Path | None:
-    """Write the page to play with: phi of each seed, and the frozen stage of the first one."""
+    """Write the interactive page: phi of each seed, and the frozen stage of the first seed."""
     files = [out / "runs" / f"two_arg-{seed}" / "joint.keras" for seed in seeds]
     files = [file for file in [*files, files[0].with_name("frozen.keras")] if file.exists()][:MOST_MODELS]
     if not files:
@@ -122,7 +122,7 @@ def _stages(progress: Progress, arm: str, seed: int) -> Progress:
 
 
 def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str | None:
-    """Put the two-argument model that is best in validation into `out`, as .keras and as a SavedModel."""
+    """Save the two-argument model with the lowest validation loss in `out`, as .keras and as a SavedModel."""
     candidates = [r for r in runs if r.arm == "two_arg" and r.best_epoch]
     if not candidates:
         return None
@@ -133,7 +133,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     partial.replace(out / "model.keras")
     served, told = out / "saved_model" / "1", out / "saved_model" / "agreement.json"
     chosen = {"seed": best.seed, "stage": best.stage}
-    if not _is_of(told, chosen):  # also where an earlier call was stopped between export and file
+    if not _is_of(told, chosen):  # also if an earlier call was stopped between the two
         told.unlink(missing_ok=True)
         formats.remove(served, "tf_saved_model")
         formats.export(model, served)
@@ -145,6 +145,6 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
 
 
 def _is_of(told: Path, chosen: JsonObject) -> bool:
-    """Tell whether what is served was exported from the chosen run and stage."""
+    """Return whether the served model was exported from the chosen run and stage."""
     summary = files.read_json(told) if told.exists() and (told.parent / "1").exists() else {}
     return isinstance(summary, dict) and all(summary.get(key) == value for key, value in chosen.items())

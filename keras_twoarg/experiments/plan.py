@@ -1,9 +1,9 @@
 """Run a plan: every arm and seed of a comparison, each in a process of its own.
 
-A plan is a small TOML file (`plans/mlp-mnist.toml` and its neighbours). Each run has its folder `ARM-SEED`. A run that
-was stopped resumes; one that is finished is not run again; one that fails, for example for lack of memory,
-leaves a record that says so, is counted in every table, and is retried the next time. A run that is trained and whose
-robustness could not be measured counts as trained, and that alone is retried.
+A plan is a small TOML file (such as `plans/mlp-mnist.toml`). Each run has its folder `ARM-SEED`. A stopped run resumes,
+and a finished one is not run again. A run that fails, for example for lack of memory, leaves a record of the failure,
+is counted in every table, and is retried the next time. If a run was trained but its robustness could not be measured,
+it counts as trained, and only the measurement is retried.
 """
 
 import signal
@@ -36,14 +36,14 @@ _ROBUSTNESS_FAILURE = "robustness-failure.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, and how each run is trained. Each field says what it is and what it may be.
+    """What is compared, and how each run is trained. Each field declares its help and its limits.
 
     Attributes:
-        configuration: How each run is trained, for all arms and seeds; its `widths` are those of two_arg, to which the
-            other arms are matched, and its `equal_width` is for one_arg alone.
+        configuration: How each run is trained, for all arms and seeds. Its `widths` are those of two_arg, to which the
+            other arms are matched; its `equal_width` applies to one_arg only.
 
     Raises:
-        ValueError: If a field, or the configuration of one of the arms, has a value that it may not have.
+        ValueError: If a field, or the configuration of one of the arms, has an invalid value.
     """
 
     data: str = setting(MISSING, DATA_HELP)
@@ -51,8 +51,8 @@ class Plan:
     seeds: int = setting(5, "Number of seeds, from the first one.", least=1, most=10_000)
     first_seed: int = setting(0, "First seed.", least=0, most=2**31 - 1)
     subset: int = setting(0, "Training samples, drawn at random; 0 for all.", least=0)
-    robustness: bool = setting(False, "Measure corruptions (convolutional networks) and AutoAttack too.")
-    points: int = setting(1000, "Test images for that.", least=1)
+    robustness: bool = setting(False, "Also measure corruptions (convolutional networks) and AutoAttack.")
+    points: int = setting(1000, "Test images for robustness.", least=1)
     configuration: Configuration = field(default_factory=Configuration)
 
     def __post_init__(self) -> None:
@@ -69,29 +69,29 @@ class Plan:
     def of_run(self, arm: str, seed: int, widths: tuple[int, ...] | None = None) -> Configuration:
         """Return the configuration of one run."""
         changes: JsonObject = {"equal_width": self.configuration.equal_width and arm == "one_arg"}
-        if arm == "quadratic":  # its phi has six coefficients, whatever the others' have
+        if arm == "quadratic":  # its phi has six coefficients, and no hidden layers to choose
             changes |= {"inner_units": Configuration.inner_units, "inner_activation": Configuration.inner_activation}
         return replace(self.configuration, arm=arm, seed=seed, widths=widths, **changes)
 
     def to_dict(self) -> JsonObject:
-        """Return all settings in one table, as in a plan's file."""
+        """Return all settings in one flat dictionary, as in a plan's file."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
         return {**own, **self.configuration.to_dict("arm", "seed")}
 
 
 def read_plan(name: str, **changes: object) -> Plan:
-    """Read a plan by its name or from a file, and change some of it.
+    """Read a plan by name or from a file, and override some of its settings.
 
     Args:
-        name: One of `PLANS`, or the path of a TOML file like theirs.
-        **changes: Attributes of `Plan` to put in the place of the file's; `None` changes nothing.
+        name: One of `PLANS`, or the path of a TOML file.
+        **changes: Settings that replace the file's; `None` keeps the file's.
 
     Examples:
         >>> read_plan("mlp-mnist", seeds=3).arms[:3]
         ('two_arg', 'one_arg', 'relu')
 
     Raises:
-        ValueError: If there is no such plan, or something in it is unknown or unusable.
+        ValueError: If there is no such plan, or it has an unknown setting or an invalid value.
     """
     if name in PLANS:
         text = resources.files("keras_twoarg.experiments").joinpath(f"plans/{name}.toml").read_text("utf-8")
@@ -99,7 +99,7 @@ def read_plan(name: str, **changes: object) -> Plan:
         try:
             text = Path(name).read_text("utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"The plan {name!r} is no text in UTF-8: {error}") from error
+            raise ValueError(f"The plan {name!r} is not UTF-8 text: {error}") from error
     else:
         raise ValueError(f"There is no plan {name!r}. Give a .toml file or one of {', '.join(PLANS)}")
     settings = _parse(name, text) | {key: value for key, value in changes.items() if value is not None}
@@ -107,14 +107,16 @@ def read_plan(name: str, **changes: object) -> Plan:
 
 
 def plan_of(settings: JsonObject, what: str = "The plan") -> Plan:
-    """Build a plan from one table of all its settings.
+    """Build a plan from a flat dictionary of its settings.
 
     Raises:
-        ValueError: If a name is unknown or missing, or a value is unusable.
+        ValueError: If a name is unknown or missing, or a value is invalid.
     """
     for name in ("arm", "seed"):
         if name in settings:
-            raise ValueError(f"{what} names `{name}`, which is each run's own. Give `arms`, `seeds` and `first_seed`")
+            raise ValueError(
+                f"{what} sets `{name}`, which differs between its runs. Give `arms`, `seeds` and `first_seed`"
+            )
     return from_flat(Plan, settings, what)
 
 
@@ -126,7 +128,7 @@ def _parse(name: str, text: str) -> JsonObject:
     try:
         return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"The plan {name!r} is no TOML: {error}") from error
+        raise ValueError(f"The plan {name!r} is not valid TOML: {error}") from error
 
 
 def load_data(plan: Plan, data_dir: str | None = None) -> datasets.Dataset:
@@ -150,13 +152,13 @@ def run(
     data_dir: str | None = None,
     on_run: Callable[[], None] = lambda: None,
 ) -> list[Path]:
-    """Run what is not finished yet of a plan.
+    """Run those runs of a plan that have not finished.
 
     Args:
         plan: The plan.
-        out: Folder for one folder each for arm and seed, and for `plan.json`.
-        progress: Called with a run and stage, the epochs or steps done and in all, and a note.
-        jobs: Runs at the same time. Defaults to `1`.
+        out: Folder for `plan.json` and one folder for each arm and seed.
+        progress: Called with a run and stage, the epochs or steps done, the total and a note.
+        jobs: Number of runs at the same time. Defaults to `1`.
         data_dir: Folder of prepared TensorFlow Datasets.
         on_run: Called after each run.
 
@@ -164,15 +166,15 @@ def run(
         The folders of all runs.
 
     Raises:
-        ValueError: If the data cannot be had, no widths match, or `out` holds another plan's results.
+        ValueError: If the data cannot be loaded, no widths match, or `out` holds another plan's results.
     """
-    dataset = load_data(plan, data_dir)  # what is wrong with it should show before anything runs
+    dataset = load_data(plan, data_dir)  # errors should show before anything runs
     widths = arm_widths(plan, dataset)
-    later = ("seeds", "first_seed", "arms", "robustness", "points")  # more of these may come later
+    later = ("seeds", "first_seed", "arms", "robustness", "points")  # these may change between calls
     settings = {key: value for key, value in plan.to_dict().items() if key not in later}
     settings["fingerprint"] = dataset.fingerprint
-    defaults = Plan(plan.data, ("relu",)).to_dict()  # with the default network, which knows no gru
-    # All arms of a seed before the next one: what is there at any time can be compared.
+    defaults = Plan(plan.data, ("relu",)).to_dict()  # for the default network, to which gru is unknown
+    # All arms of a seed before the next seed: the finished runs can be compared at any time.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
     if plan.robustness:
@@ -209,7 +211,7 @@ def _run_all(
 
 
 def failed_runs(folders: Sequence[Path]) -> list[str]:
-    """Return the names of those runs whose last try failed, of the folders that `run` returned."""
+    """Return the names of the runs whose last attempt failed, from the folders that `run` returned."""
     tried = {folder: folder.with_name(folder.name + "-failed") for folder in folders}
     return [
         f"{folder.name} (robustness)" if (failed / _ROBUSTNESS_FAILURE).exists() else folder.name
@@ -219,7 +221,7 @@ def failed_runs(folders: Sequence[Path]) -> list[str]:
 
 
 def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ...]]:
-    """Return each arm's widths; what is wrong with the sizes shows here."""
+    """Return each arm's widths; sizes that do not fit raise here."""
     two_arg = plan.of_run("two_arg", plan.first_seed, plan.configuration.widths)
     return {
         arm: networks.widths_of(plan.of_run(arm, plan.first_seed), dataset.input_shape, dataset.classes, two_arg)
@@ -235,7 +237,7 @@ def _run(
     data_dir: str | None,
     stopped: threading.Event,
 ) -> None:
-    """Run one arm and seed in a child process, and leave a record of its failure if it fails and was not stopped."""
+    """Run one arm and seed in a child process; if it fails, and was not stopped, leave a record of the failure."""
     name = f"{configuration['arm']} {configuration['seed']}"
     failed = folder.with_name(folder.name + "-failed")
 
@@ -255,7 +257,7 @@ def _run(
     if trained.status:
         stage = Stage.FROZEN if (folder / "joint.json").exists() else Stage.JOINT
         _record_failure(failed, stage, configuration, plan, trained)
-    elif ended.status:  # no record of a run: the run is trained
+    elif ended.status:  # not a failed record: the run itself is trained
         failed.mkdir(exist_ok=True)
         files.write_json(failed / _ROBUSTNESS_FAILURE, {"failure": ended.reason, "output": list(ended.output)})
     if ended.status:
@@ -263,7 +265,7 @@ def _run(
 
 
 def _forget_failure(folder: Path) -> None:
-    """Remove what an earlier try left, and the folder if nothing else is in it."""
+    """Remove what an earlier failure left, and the folder if that empties it."""
     for name in (*(f"{stage}.json" for stage in Stage), _ROBUSTNESS_FAILURE):
         (folder / name).unlink(missing_ok=True)
     if folder.exists() and not any(folder.iterdir()):
@@ -294,7 +296,7 @@ def measure_one(
 
 
 def _corruptions(configuration: Configuration) -> tuple[str, ...]:
-    """Return the corruptions that are measured: all of them for networks that take an image as an image."""
+    """Return the corruptions to measure: all for convolutional networks, none for others."""
     from keras_twoarg.experiments.robustness import NAMES
 
     return NAMES if configuration.architecture in ("cnn", "resnet") else ()
@@ -308,7 +310,7 @@ def _check_points(plan: Plan, dataset: datasets.Dataset, folders: Sequence[Path]
         measured = files.read_json(file) if file.exists() else {"points": points}
         if isinstance(measured, dict) and measured.get("points") != points:
             raise ValueError(
-                f"`points` must be as before in a folder with results. Received: points={plan.points}, and "
+                f"`points` must stay the same in a folder with results. Received: points={plan.points}, but "
                 f"{file.parent} was measured on {measured.get('points')} images. Use the same, or another folder"
             )
 

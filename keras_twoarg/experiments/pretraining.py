@@ -1,8 +1,8 @@
-"""The pretrain stage (the paper's Session I): fit phi to a surface, most often a random smooth one.
+"""The pretrain stage (the paper's Session I): fit phi to a surface, usually a random smooth one.
 
-A second call with the same network, surface and settings takes the weights from a cache on disk instead of fitting
-again. The cache lies in `$KERAS_TWOARG_CACHE`, else in `keras_twoarg` within Keras' own folder (`$KERAS_HOME` or
-`~/.keras`), and may be deleted at any time.
+A second call with the same network, surface and settings loads the weights from a cache on disk. The cache is in
+`$KERAS_TWOARG_CACHE` or, by default, in `keras_twoarg` within Keras' folder (`$KERAS_HOME` or `~/.keras`). It can be
+deleted at any time.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _STEPS_AT_A_TIME = 1000
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What pretraining did.
+    """The result of pretraining.
 
     Attributes:
         mse: Mean squared error on the grid.
@@ -57,7 +57,7 @@ def pretrain(
 ) -> Pretraining:
     """Fit phi to a surface on the grid of 101 nodes on [-5, 5] along each argument.
 
-    Adam on the mean squared error, in shuffled batches. The network keeps its initial weights as the start.
+    Adam on the mean squared error, in shuffled batches, starting from the network's current weights.
 
     Args:
         inner: The `InnerNetwork` to pretrain, in place.
@@ -67,8 +67,8 @@ def pretrain(
         batch_size: Grid nodes for each step. Defaults to `100`.
         learning_rate: Learning rate of Adam. Defaults to `1e-3`.
         seed: Seed of the order of the batches. Defaults to `0`.
-        cache: Whether to take the weights from the cache, or leave them there. Defaults to `True`.
-        progress: Called with the steps done and the steps in all, now and then.
+        cache: Whether to read the weights from the cache and store them there. Defaults to `True`.
+        progress: Called from time to time with the steps done and the total.
 
     Returns:
         A `Pretraining`: the error on the grid, and whether the weights came from the cache.
@@ -79,7 +79,7 @@ def pretrain(
         103
 
     Raises:
-        ValueError: If the surface is not finite on the grid, or an argument is out of range.
+        ValueError: If the surface is not finite on the grid, or an argument is not positive.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("learning_rate", learning_rate)):
         if value is not None and not value > 0:
@@ -106,7 +106,7 @@ def pretrain(
 
 
 def steps_a_call(number: int) -> int:
-    """Return how many steps Keras may take in one call into the backend: short steps gain by it, torch knows only 1."""
+    """Return how many steps Keras takes in one call into the backend; torch supports only one."""
     return 1 if keras.backend.backend() == "torch" else number
 
 
@@ -117,8 +117,8 @@ def grid(surface: Callable[..., ArrayLike], arity: int) -> tuple[np.ndarray, np.
     targets = np.asarray(surface(*tuples.T), dtype="float32")
     if targets.shape != (len(tuples),) or not np.isfinite(targets).all():
         raise ValueError(
-            f"A surface must give one finite value for each of {len(tuples)} nodes. Received: shape={targets.shape}, "
-            f"{np.count_nonzero(~np.isfinite(targets))} of the values not finite"
+            f"A surface must return one finite value for each of {len(tuples)} nodes. Received: shape={targets.shape}, "
+            f"{np.count_nonzero(~np.isfinite(targets))} values that are not finite"
         )
     return tuples.astype("float32"), targets[:, None]
 

@@ -1,4 +1,4 @@
-"""Settings that are declared once: a dataclass field with its help and its limits, and one check of all of them."""
+"""Settings declared once, as dataclass fields with their help and limits, and the check of their values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ T = TypeVar("T", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a setting is for, and the values that it may take.
+    """The help and the valid values of a setting.
 
     Attributes:
         help: One line for the command line.
-        choices: Values of a name; empty for any.
-        least: Smallest number.
-        above: Number that all are larger than.
-        below: Number that all are smaller than.
-        most: Largest number.
-        longest: Most entries of a list.
+        choices: Valid names; empty if any name is.
+        least: Smallest valid number.
+        above: Exclusive lower limit.
+        below: Exclusive upper limit.
+        most: Largest valid number.
+        longest: Largest number of entries in a list.
     """
 
     help: str
@@ -41,7 +41,7 @@ class Limits:
         return " and ".join(f"{word}{limit:,.12g}" for word, limit in words if limit is not None)
 
     def hold(self, number: float) -> bool:
-        """Tell whether a number is within the limits; what is not finite is not."""
+        """Return whether a number is finite and within the limits."""
         return (
             math.isfinite(number)
             and (self.least is None or number >= self.least)
@@ -57,16 +57,16 @@ def setting(default: object, help: str, **limits: Any) -> Any:
 
 
 def limits_of(kind: "type[DataclassInstance]") -> dict[str, Limits]:
-    """Return what is known of each setting of a dataclass, by its name."""
+    """Return the limits of a dataclass's settings, by name."""
     return {f.name: f.metadata["limits"] for f in fields(kind) if "limits" in f.metadata}
 
 
 def check_settings(settings: "DataclassInstance") -> None:
-    """Check every field of a frozen dataclass, and store it as it is declared: lists as tuples, 1 as 1.0.
+    """Check every field of a frozen dataclass, and store it in its declared type: lists as tuples, 1 as 1.0.
 
     Raises:
-        ValueError: If a field has a value that it may not have. The message names the first one, what was expected and
-            what was received.
+        ValueError: If a field has an invalid value. The message names the first such field, what was expected and what
+            was received.
     """
     hints = get_type_hints(type(settings))
     for name, limits in limits_of(type(settings)).items():
@@ -77,21 +77,21 @@ def check_settings(settings: "DataclassInstance") -> None:
 
 
 def from_flat(kind: type[T], flat: Mapping[str, object], what: str) -> T:
-    """Build a dataclass that holds a `configuration` from one flat table, as it stands in a file or on a command line.
+    """Build a dataclass that holds a `configuration` from a flat dictionary, such as a file or a command line gives.
 
     Args:
-        kind: The dataclass; what the table does not say is as in its own defaults.
-        flat: Its fields and those of its configuration, by name; a list stands for a tuple.
-        what: What the table is, the start of an error's message.
+        kind: The dataclass; settings that are not given keep its defaults.
+        flat: Its fields and those of its configuration, by name. Lists become tuples.
+        what: What the dictionary is, as the start of error messages.
 
     Raises:
-        ValueError: If a name is unknown or missing, or a value is unusable.
+        ValueError: If a name is unknown or missing, or a value is invalid.
     """
     configuration = default_configuration(kind)
     own = {f.name for f in fields(kind)} - {"configuration"}
     inner = {f.name for f in fields(configuration)} - own
     if unknown := sorted(map(str, set(flat) - own - inner)):
-        raise ValueError(f"{what} names what is unknown: {', '.join(unknown)}. Known: {', '.join(sorted(own | inner))}")
+        raise ValueError(f"{what} has unknown settings: {', '.join(unknown)}. Known: {', '.join(sorted(own | inner))}")
     if missing := sorted(required(kind) - set(flat)):
         raise ValueError(f"{what} lacks {', '.join(missing)}")
     values = dict(flat)
@@ -103,7 +103,7 @@ def from_flat(kind: type[T], flat: Mapping[str, object], what: str) -> T:
 
 
 def default_configuration(kind: "type[DataclassInstance]") -> Any:
-    """Return the configuration that a dataclass holds where nothing else is said."""
+    """Return the default configuration of a dataclass that holds one."""
     (configuration,) = (f for f in fields(kind) if f.name == "configuration")
     return configuration.default if configuration.default_factory is MISSING else configuration.default_factory()
 
@@ -114,7 +114,7 @@ def required(kind: "type[DataclassInstance]") -> set[str]:
 
 
 def expected(hint: object, limits: Limits) -> str:
-    """Say in words what a setting may be."""
+    """Describe the valid values of a setting in words."""
     kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
     return " or ".join(_expected(kind, limits) for kind in kinds)
 
@@ -163,7 +163,7 @@ def _fits_one(value: Any, kind: object, limits: Limits) -> bool:
         return False
     try:
         return limits.hold(value)
-    except OverflowError:  # an integer beyond all floating-point numbers
+    except OverflowError:  # an integer too large for a float
         return False
 
 
@@ -177,3 +177,17 @@ def _as_declared(value: Any, hint: object) -> object:
 def _short(value: object) -> str:
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+TUNERS = ("random", "bayesian", "hyperband", "grid")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The settings of a search besides its configuration and space; needs no KerasTuner, see `tuning.Search`."""
+
+    data: str = setting(MISSING, "mnist5k, fashion_mnist, a prepared TFDS name, or an .npz.")
+    arms: tuple[str, ...] = setting(MISSING, "The arms.")
+    tuner: str = setting("bayesian", "How values are chosen.", choices=TUNERS)
+    trials: int = setting(20, "Trials for each arm.", least=1, most=1_000_000)
+    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)

@@ -11,22 +11,22 @@ from keras_twoarg.utils.figures import pyplot
 
 _MARK = "twoarg show"
 _MARKED = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
-"""Formats, and where in them the mark of our pictures stands, by which they may be drawn anew."""
+"""The formats, and the metadata that marks a picture as ours, so that it may be overwritten."""
 
 
 def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None) -> str:
-    """Draw the surface of a saved model into a picture, and return the verdict in words.
+    """Draw the surface of a saved model, and return the verdict as a sentence.
 
     Args:
         path: A `.keras` file.
         data: Name or path of a data set, as in `datasets.load`.
-        out: Picture to write; its ending chooses the format.
+        out: Picture to write; its suffix sets the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
 
     Raises:
-        ValueError: If `out` is of another format than PNG, SVG or PDF, or a file that this has not drawn; or if the
-            model does not take the data.
+        ValueError: If `out` is not PNG, SVG or PDF, or is a file that this function did not write, or if the model
+            does not accept the data.
     """
     _check_picture(out)
     model = model_files.load(path)
@@ -53,9 +53,9 @@ def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | N
 
 
 def _check_picture(out: Path) -> None:
-    """Raise a ValueError unless a picture can be drawn there without loss: before the work, not behind it."""
+    """Raise a ValueError if a picture cannot be written, or would overwrite another file; before the work."""
     if out.suffix.lower() not in _MARKED:
         raise ValueError(f"--out must end in one of {', '.join(_MARKED)}. Received: {out}")
     if out.exists() and (not out.is_file() or _MARK.encode() not in out.read_bytes()):
-        raise ValueError(f"{out} exists, and twoarg show has not drawn it. Choose another --out")
+        raise ValueError(f"{out} exists and was not written by twoarg show. Choose another --out")
     files.check_writable(out)

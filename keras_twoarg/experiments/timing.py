@@ -1,4 +1,4 @@
-"""Times of several tasks that take turns, so that noise falls on all of them alike."""
+"""Times of several tasks that take turns, so that noise affects all of them alike."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -11,11 +11,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Times(TypedDict):
-    """What is reported of a task, in seconds.
+    """The times of a task, in seconds.
 
     Attributes:
         median: The median over the rounds.
-        spread: Half the distance between the quartiles.
+        spread: Half the interquartile range.
         seconds: Every time.
     """
 
@@ -30,13 +30,13 @@ def timed(
     progress: Callable[[int], object],
     steps: Callable[[Key], int] = lambda _: 1,
 ) -> dict[Key, list[float]]:
-    """Return the seconds of each task in each round; a first round, which compiles, is not counted.
+    """Return the seconds of each task in each round; a first round, for compilation, is not counted.
 
     Args:
-        tasks: What is timed, by name.
+        tasks: The tasks by name.
         rounds: Number of rounds.
-        progress: Called with the rounds done, the first one included.
-        steps: How often a task runs in a round, of which the mean is taken. Defaults to once.
+        progress: Called with the number of rounds done, including the first one.
+        steps: How often a task runs in a round; the mean is taken. Defaults to once.
     """
     times: dict[Key, list[float]] = {name: [] for name in tasks}
     for round_ in range(rounds + 1):
@@ -52,11 +52,11 @@ def timed(
 
 
 def summary(seconds: Sequence[float]) -> Times:
-    """Return what is reported of a task's seconds."""
+    """Return the median, spread and all times of a task."""
     low, high = np.quantile(seconds, [0.25, 0.75])
     return {"median": float(np.median(seconds)), "spread": float(high - low) / 2, "seconds": list(seconds)}
 
 
-def by_task(times: Mapping[tuple[str, str], Sequence[float]], name: str) -> dict[str, Times]:
-    """Return what is reported of the tasks of one name, where times are by name and task."""
-    return {task: summary(seconds) for (owner, task), seconds in times.items() if owner == name}
+def by_task(times: Mapping[tuple[str, str], Sequence[float]], owner: str) -> dict[str, Times]:
+    """Return the summaries of the tasks of one owner, from times by owner and task."""
+    return {task: summary(seconds) for (each, task), seconds in times.items() if each == owner}

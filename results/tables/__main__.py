@@ -9,12 +9,10 @@ that fits, and `<!-- table: NAME --><!-- end -->` where it belongs in a document
 
 import sys
 
-from keras_twoarg.experiments.reports.documents import blocks, fill
 from results.tables import (  # noqa: F401
     accuracy,
     answers,
     cell,
-    compare,
     comparisons,
     converged,
     convert,
@@ -26,12 +24,12 @@ from results.tables import (  # noqa: F401
     resolutions,
     robustness,
     searches,
-    shapes,
     soft_xor,
     speed,
     summary,
     surfaces,
 )
+from results.tables.documents import blocks, fill
 from results.tables.records import ROOT, TABLES
 
 

@@ -1,9 +1,22 @@
 """Claim b: where networks end, and what each arm costs."""
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.models.blocks import arity_of
-from results.tables.networks import CNNS, EARLY, FASHION, MNIST, PERCEPTRONS, cnn
-from results.tables.records import accuracy, curve, difference, each, runs, spread, table
+from results.tables.documents import markdown
+from results.tables.records import (
+    CNNS,
+    EARLY,
+    FASHION,
+    MNIST,
+    PERCEPTRONS,
+    accuracy,
+    cnn,
+    curve,
+    difference,
+    each,
+    runs,
+    spread,
+    table,
+)
 from results.tables.speed import mean
 from results.tables.surfaces import analysed
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from itertools import product
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables import cell, converged, convert, long, pays, population, soft_xor
+from results.tables.documents import markdown
 from results.tables.records import ROOT, against, attacked, interval, stored, table, verdict
 
 STALLED = 0.12

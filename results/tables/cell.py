@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
+from results.tables.documents import markdown
 from results.tables.pays import CELL, DIGITS, FIGURES, Task, of, tested, timed
 from results.tables.records import against, each, interval, runs, spread, table
 

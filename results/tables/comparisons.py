@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-from keras_twoarg.experiments.reports.documents import markdown
-from results.tables.networks import EARLY
-from results.tables.records import ROOT, shortened, stored, table
+from results.tables.documents import markdown
+from results.tables.records import EARLY, ROOT, shortened, stored, table
 
 _CNN = "--arms {arms} --widths 30,60,60,60 --subset 20000 --epochs 8 --frozen-epochs 0 --seeds 3 --phi-init {start}"
 _FASHION = "twoarg reproduce cnn-fashion --data fashion_mnist.npz"

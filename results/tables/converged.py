@@ -1,8 +1,8 @@
 """Claims d and e for CNNs with a schedule: what corruptions and attacks leave, also at equal clean accuracy."""
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
+from results.tables.documents import markdown
 from results.tables.records import (
     ROOT,
     after_attack,

@@ -1,4 +1,4 @@
-"""What a second argument did for trained ReLU networks."""
+"""What two arguments did for networks of one's own: converted ReLU networks, and an example of `twoarg compare`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
+from keras_twoarg.experiments.comparison import Comparison, Run
 from keras_twoarg.utils import files
+from results.tables.documents import markdown
 from results.tables.records import ROOT, difference, mean_of, table
 
 ARMS = ("as it is", "widened", "converted")
@@ -50,3 +51,11 @@ def convert() -> str:
             ])  # fmt: skip
     columns = ["data", "network", "parameters", "rate", "test, %", "minus as it is", "minus widened"]
     return markdown(columns, rows)
+
+
+@table("compare")
+def compare() -> str:
+    """A perceptron on 5,000 digits, as it is and with other units."""
+    runs = tuple(Run(**run) for run in files.read_json_lines(ROOT / "results/compare-digits.jsonl"))
+    shown = Comparison(runs, "parameters").table()
+    return markdown(shown.columns, shown.rows)

@@ -4,9 +4,9 @@ from functools import partial
 
 from keras_twoarg.experiments.benchmark.aims import AIMS, reached
 from keras_twoarg.experiments.benchmark.places import COMPILED, FIXED, VARIANTS
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables import pays
+from results.tables.documents import markdown
 from results.tables.records import ROOT, shortened, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"

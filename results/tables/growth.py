@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from keras_twoarg.utils.figures import COLORS, pyplot
 from results.tables.costs import milliseconds
+from results.tables.documents import markdown
 from results.tables.records import ROOT, shortened, table
 
 RECORD = ROOT / "benchmarks" / "two-cores-growth.json"

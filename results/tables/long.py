@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
+from results.tables.documents import markdown
 from results.tables.records import accuracy, against, difference, each, epochs_to, median, runs, spread, stored, table
 from results.tables.speed import mean, seconds_to, step_ratio
 

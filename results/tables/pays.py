@@ -5,12 +5,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.models import ARMS
 from keras_twoarg.utils import files
 from results.tables import long
-from results.tables.networks import EARLY, FASHION, MNIST
-from results.tables.records import ROOT, against, each, interval, runs, spread, stored, table, verdict
+from results.tables.documents import markdown
+from results.tables.records import (
+    EARLY,
+    FASHION,
+    MNIST,
+    ROOT,
+    against,
+    each,
+    interval,
+    runs,
+    spread,
+    stored,
+    table,
+    verdict,
+)
 
 
 class Task(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
+from results.tables.documents import markdown
 from results.tables.records import accuracy, against, interval, runs, spread, table
 from results.tables.soft_xor import phis
 from results.tables.surfaces import POPULATION, analysed

@@ -3,9 +3,8 @@
 import numpy as np
 
 from keras_twoarg import Interpolation
-from keras_twoarg.experiments.reports.documents import markdown
-from results.tables.networks import MNIST
-from results.tables.records import ROOT, accuracy, difference, runs, spread, table
+from results.tables.documents import markdown
+from results.tables.records import MNIST, ROOT, accuracy, difference, runs, spread, table
 
 RESOLUTIONS = "results/mlp-mnist-resolutions"
 PAIRS = 20_000

@@ -2,11 +2,23 @@
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
 from results.tables import long
-from results.tables.networks import EARLY, FASHION, MNIST
-from results.tables.records import ROOT, attacked, clean, corrupted, difference, each, robustness, spread, table
+from results.tables.documents import markdown
+from results.tables.records import (
+    EARLY,
+    FASHION,
+    MNIST,
+    ROOT,
+    attacked,
+    clean,
+    corrupted,
+    difference,
+    each,
+    robustness,
+    spread,
+    table,
+)
 
 ARMS = ("two_arg", "one_arg", "relu", "maxout", "swiglu")
 """Of the nine arms of the perceptrons these were attacked."""

@@ -1,7 +1,7 @@
 """What the searches chose, and what that gave."""
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
+from results.tables.documents import markdown
 from results.tables.records import ROOT, accuracy, against, difference, each, epochs_to, interval, runs, spread, table
 
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"

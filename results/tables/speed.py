@@ -2,10 +2,25 @@
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.documents import markdown
 from keras_twoarg.utils import files
-from results.tables.networks import CNNS, FASHION, MNIST, PERCEPTRONS, cnn
-from results.tables.records import ROOT, against, curve, difference, each, epochs_to, median, runs, spread, table
+from results.tables.documents import markdown
+from results.tables.records import (
+    CNNS,
+    FASHION,
+    MNIST,
+    PERCEPTRONS,
+    ROOT,
+    against,
+    cnn,
+    curve,
+    difference,
+    each,
+    epochs_to,
+    median,
+    runs,
+    spread,
+    table,
+)
 
 THRESHOLDS = {MNIST: 0.95, FASHION: 0.85}
 """Validation accuracies that every run reached."""

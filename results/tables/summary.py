@@ -2,10 +2,21 @@
 
 from itertools import product
 
-from keras_twoarg.experiments.reports.documents import markdown
 from results.tables import converged, long, pays, searches, soft_xor, speed
-from results.tables.networks import FASHION, MNIST, cnn
-from results.tables.records import accuracy, against, attacked, corrupted, interval, runs, table, verdict
+from results.tables.documents import markdown
+from results.tables.records import (
+    FASHION,
+    MNIST,
+    accuracy,
+    against,
+    attacked,
+    cnn,
+    corrupted,
+    interval,
+    runs,
+    table,
+    verdict,
+)
 from results.tables.robustness import CIFAR_CNN, FASHION_CNN
 
 PAGES = {

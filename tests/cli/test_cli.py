@@ -186,7 +186,7 @@ def test_mistakes_in_train(arguments, message, run, data, tmp_path):
 
 def test_files_that_are_not_what_they_should_be(run, data, tmp_path):
     (tmp_path / "empty.npz").touch()
-    assert "no readable .npz" in mistake(run("train", "--data", "empty.npz", "--out", "out", status=2))
+    assert "not a readable .npz" in mistake(run("train", "--data", "empty.npz", "--out", "out", status=2))
     (tmp_path / "bad.keras").write_text("no model")
     assert "not a readable .keras" in mistake(run("show", "bad.keras", "--data", data, status=2))
     assert "not a readable .keras" in mistake(run("export", "bad.keras", "--out", "x", status=2))

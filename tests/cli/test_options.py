@@ -10,8 +10,7 @@ from keras_twoarg.cli import twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.cli.tune import FIXED
 from keras_twoarg.experiments.plan import Plan
-from keras_twoarg.experiments.search_settings import SearchSettings
-from keras_twoarg.experiments.settings import limits_of
+from keras_twoarg.experiments.settings import SearchSettings, limits_of
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.layers.pair_activation import FUNCTIONS
 from keras_twoarg.models import blocks

@@ -43,6 +43,6 @@ def test_what_is_served_is_always_the_best_model(tmp_path, monkeypatch):
 def test_a_folder_with_files_of_another_is_left_alone(name, tmp_path):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(ValueError, match="and no runs of a demo. Use an empty or new folder"):
+    with pytest.raises(ValueError, match="but no runs of a demo. Use an empty or new folder"):
         demo.run(tmp_path, [1], "mnist5k", lambda *_: None)
     assert (tmp_path / name).read_text() == "mine" and not (tmp_path / "runs").exists()

@@ -95,7 +95,11 @@ def test_errors(name, changes, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("data = ", "is no TOML"), ('data = "x"', "lacks arms"), (PLAN + "epoch = 3", "names what is unknown: epoch")],
+    [
+        ("data = ", "is not valid TOML"),
+        ('data = "x"', "lacks arms"),
+        (PLAN + "epoch = 3", "has unknown settings: epoch"),
+    ],
 )
 def test_unusable_files_are_explained(text, message, tmp_path):
     (tmp_path / "bad.toml").write_text(text)
@@ -166,7 +170,7 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     assert "Report: " in said.output and (out / "report.html").exists()
     said = CliRunner().invoke(twoarg, ["report", "out"])
     assert said.exit_code == 0, said.output
-    assert "Counted in seeds but in no figure: relu joint seed 0" in " ".join(said.output.split())
+    assert "Counted as seeds but in no figure: relu joint seed 0" in " ".join(said.output.split())
     (out / "relu-0" / "stray.txt").unlink()
     plans.run(chosen, out, silent)
     assert not (out / "relu-0-failed").exists()

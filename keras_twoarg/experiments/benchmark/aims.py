@@ -1,4 +1,4 @@
-"""What the package aims at in speed, and what a measurement by `twoarg bench` reached."""
+"""The package's aims for speed, and how far a measurement by `twoarg bench` reached them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,19 +6,19 @@ from typing import NamedTuple
 from keras_twoarg.utils.types import JsonObject
 
 Path = tuple[str, ...]
-"""Where a time is in the file: part, network, and so on, down to the task."""
+"""The keys of a time in the file: part, network, and so on, down to the task."""
 
 
 class Aim(NamedTuple):
-    """A time of ours, at most so many times as long as another's.
+    """An upper limit for the ratio of one of our times to another time.
 
     Attributes:
-        what: What takes the time.
-        ours: Where our time is.
-        base: Where the time is that it is related to.
-        base_name: What that is.
-        most: The ratio aimed at.
-        backend: The backend it is meant for.
+        what: What is timed.
+        ours: The keys of our time.
+        base: The keys of the time that it is compared with.
+        base_name: What that time is of.
+        most: The largest ratio that meets the aim.
+        backend: The backend that the aim is for.
     """
 
     what: str
@@ -30,12 +30,12 @@ class Aim(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """An aim beside what was measured.
+    """An aim and what was measured.
 
     Attributes:
         aim: The aim.
-        ratio: Our median over the other.
-        swiglu: SwiGLU's median over the other, if that was measured: no unit of two arguments does much better.
+        ratio: Our median over the other one.
+        swiglu: SwiGLU's median over the other one, if measured: no two-argument unit can be much faster.
     """
 
     aim: Aim
@@ -99,7 +99,7 @@ AIMS = (
 
 
 def reached(measured: JsonObject) -> Iterator[Reached]:
-    """Yield each aim whose times are in a file of `twoarg bench`, with what was measured."""
+    """Yield each aim for which a file of `twoarg bench` has both times."""
     backend = measured.get("machine", {}).get("backend")
     for aim in AIMS:
         ours, base = _median(measured, aim.ours), _median(measured, aim.base)

@@ -1,4 +1,4 @@
-"""Exported networks in each runtime that is installed."""
+"""Times of exported networks in each installed runtime."""
 
 import tempfile
 from functools import partial
@@ -18,10 +18,10 @@ _VARIANTS = ("relu", "baked", "exact")
 
 
 def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
-    """Time one batch in each runtime that is installed, for the exported ReLU, baked and exact networks.
+    """Time one batch in each installed runtime, for the exported ReLU, baked and exact networks.
 
-    Each runtime has a process of its own, in which the networks take turns: one runtime's threads and memory slow
-    another one down.
+    Each runtime has its own process, in which the networks take turns: the threads and memory of one runtime would
+    slow down another.
     """
     found: dict[str, JsonObject] = {}
     for done, format in enumerate(runtimes.FORMATS):
@@ -35,7 +35,7 @@ def exports(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[s
 
 
 def in_one_runtime(progress: Progress, name: str, format: str, rounds: int, seed: int) -> dict[str, JsonObject]:
-    """Time one batch in the runtime of one format, by what is run there; nothing if it is not installed."""
+    """Time one batch in the runtime of one format; return nothing if that is not installed."""
     x, _ = data(name, 1, seed)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -49,7 +49,7 @@ def in_one_runtime(progress: Progress, name: str, format: str, rounds: int, seed
 
 
 def _runs(name: str, format: str, folder: Path, x: np.ndarray, seed: int) -> dict[tuple[str, str], runtimes.Run]:
-    """Return what runs each network, by the name of what runs it and by what fills the units."""
+    """Return functions that run each network, by runtime and by what fills the units."""
     kind, runs = runtimes.FORMATS[format], {}
     for variant in _VARIANTS:
         path = folder / f"{variant}{kind.ending}"

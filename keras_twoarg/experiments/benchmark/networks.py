@@ -26,20 +26,20 @@ NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
     "cnn32": (models.cnn, (32, 32, 3), 128),
     "cnn32-half": (partial(models.cnn, widths=(30, 60, 60, 60)), (32, 32, 3), 64),
 }
-"""The paper's networks, and one of half width: what builds them, the images' shape, and the batch."""
+"""The paper's networks, and one of half width: their function, the shape of the images, and the batch size."""
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
 RESOLUTIONS = {"interpolated_41": 41, "interpolated_81": 81}
-"""Tables of so many nodes along each argument, whatever phi's own would have: `"interpolated"`."""
+"""Tables with a given number of nodes along each argument; `"interpolated"` uses phi's own number."""
 PHI = ("interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
-"""ReLU behind Keras' LayerNormalization, where the others have `models.JointLayerNormalization`: convolutions alone."""
+"""ReLU after Keras' LayerNormalization instead of `models.JointLayerNormalization`; only for convolutions."""
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
-_SLOW = ("exact", "plain")  # many times slower than the others: fewer steps are enough
+_SLOW = ("exact", "plain")  # many times slower than the others: fewer steps suffice
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
 class Plain(keras.layers.Layer):
-    """The obvious way: reshape, then three Dense layers that all places share."""
+    """The straightforward implementation: reshape, then three Dense layers shared by all places."""
 
     def __init__(self, dense: Sequence[Layer], pool_size: tuple[int, int] | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -55,7 +55,7 @@ class Plain(keras.layers.Layer):
 
 
 def build(network: str, variant: str, seed: int = 0) -> Model:
-    """Return one of the paper's networks with one way to fill its units; all have as many parameters."""
+    """Return one of the paper's networks with one kind of unit; all have the same number of parameters."""
     make, shape, _ = NETWORKS[network]
     two_arg = make(shape, 10, seed=seed)
     if variant in FIXED:
@@ -72,7 +72,7 @@ def build(network: str, variant: str, seed: int = 0) -> Model:
 
 
 def evaluation(variant: str) -> str | Interpolation:
-    """Return how a variant evaluates phi, as `TwoArgActivation` takes it."""
+    """Return the `evaluation` argument of `TwoArgActivation` for a variant."""
     return Interpolation(resolution=RESOLUTIONS[variant]) if variant in RESOLUTIONS else variant
 
 
@@ -100,7 +100,8 @@ def network(
     """Time a training step and `predict` of one batch of a network, for each variant.
 
     Returns:
-        For each variant `parameters`, and the times of a `training_step` and of `predict`. Baked ones are not trained.
+        For each variant `parameters`, and the times of a `training_step` and of `predict`; baked networks are not
+        trained.
     """
     x, y = data(name, 1, seed)
     models = {variant: build(name, variant, seed) for variant in variants}
@@ -108,11 +109,11 @@ def network(
         compile_(model)
     tasks: dict[tuple[str, str], Task] = {}
     for variant, model in models.items():
-        # Not `fit` and `predict`: at their end tf.data may wait as long again as they took.
+        # Not `fit` and `predict`: tf.data may wait at their end for as long as they took.
         tasks[variant, "predict"] = partial(model.predict_on_batch, x)
         if variant != "baked":
             tasks[variant, "training_step"] = partial(model.train_on_batch, x, y)
-    turns, steps = (8 * rounds, 1) if "mlp" in name else (rounds, 4)  # short steps take turns one by one
+    turns, steps = (8 * rounds, 1) if "mlp" in name else (rounds, 4)  # short steps alternate one by one
     times = timed(
         tasks,
         turns,
@@ -150,17 +151,17 @@ def peak(_: Progress, name: str, variant: str) -> float:
 
 
 def learned_parameters(model: Model) -> int:
-    """Return the number of learned parameters: tables are not learned."""
+    """Return the number of trained parameters, without tables."""
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 
 
 def compile_(model: Model) -> None:
-    """Make a network ready for training."""
+    """Compile a network for training."""
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
 def data(name: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return images and classes drawn at random, for so many steps."""
+    """Return random images and classes for a number of steps."""
     _, shape, batch = NETWORKS[name]
     rng = np.random.default_rng(seed)
     return rng.normal(size=(steps * batch, *shape)).astype("float32"), rng.integers(0, 10, steps * batch)

@@ -1,4 +1,4 @@
-"""What one place costs for each pair."""
+"""The cost of one place for each pair."""
 
 from functools import partial
 
@@ -18,9 +18,9 @@ PAIRS = 2_000_000
 
 
 def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
-    """Time one place on many pairs, `predict` and `training_step`: what it takes over a model without the place.
+    """Time `predict` and `training_step` of one place on many pairs, and of a model without it (`"nothing"`).
 
-    Units of one argument read one value for each pair.
+    One-argument units read one value for each pair.
     """
     rows, columns = 64, pairs // 64
     x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
@@ -52,7 +52,7 @@ def _unit(variant: str) -> list[Layer]:
 
 @keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
 class _Scale(keras.layers.Layer):
-    """A learned factor in front, so that gradients to the pre-activations are needed."""
+    """A trained factor before the place, so that gradients to the pre-activations are computed."""
 
     def build(self, _: Shape) -> None:
         self.scale = self.add_weight(shape=(), initializer="ones")

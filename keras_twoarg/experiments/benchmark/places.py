@@ -1,7 +1,7 @@
-"""What `evaluation="auto"` costs where phi is used in other models than the paper's, for `twoarg bench`.
+"""The cost of `evaluation="auto"` in other models than the paper's, for `twoarg bench`.
 
-A training step and `predict` of one batch, exact, interpolated, and as `"auto"` decides, beside the same model with a
-fixed activation. Many places, small places, a loop: where a table costs most and saves least.
+Times a training step and `predict` of one batch: exact, interpolated, `"auto"`, and the same model with a fixed
+activation. The models have many places, small places or a loop, where a table costs most and saves least.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,18 @@ FIXED = "fixed"
 """The same model with its usual activation."""
 VARIANTS = (FIXED, "exact", "interpolated", "auto")
 COMPILED = ", compiled"
-"""Ends the names of variants whose model TensorFlow compiles as a whole, `jit_compile=True`; JAX always does."""
+"""Suffix of variants whose whole model TensorFlow compiles (`jit_compile=True`); JAX always does."""
 
 
 class Workload(NamedTuple):
-    """What a model is given in one step.
+    """The data of one step.
 
     Attributes:
-        input_shape: Of one sample.
-        classes: Number of classes, or of tokens.
-        batch: Samples.
-        tokens: Whether inputs are tokens, and targets too.
-        whole: Whether it is also timed compiled as a whole. Networks of many convolutions take minutes to compile.
+        input_shape: Shape of one sample.
+        classes: Number of classes or tokens.
+        batch: Batch size.
+        tokens: Whether inputs and targets are tokens.
+        whole: Whether the model is also timed compiled as a whole; many convolutions take minutes to compile.
     """
 
     input_shape: tuple[int, ...]
@@ -45,7 +45,7 @@ class Workload(NamedTuple):
     whole: bool = True
 
     def data(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets drawn at random."""
+        """Return random inputs and targets."""
         rng = np.random.default_rng(seed)
         shape = (self.batch, *self.input_shape)
         if self.tokens:
@@ -54,7 +54,7 @@ class Workload(NamedTuple):
 
 
 class Subclassed(keras.Model):
-    """A perceptron of six layers that calls them in a loop of its own."""
+    """A perceptron that calls its six layers in a loop."""
 
     def __init__(self, inner: InnerNetwork | None, classes: int) -> None:
         super().__init__()
@@ -104,8 +104,8 @@ MODELS: dict[str, tuple[Callable[[Workload, bool], Model], Workload]] = {
     "recurrent": (_recurrent, Workload((50, 16), 10, 64)),
     "mobilenet": (_mobilenet, Workload((64, 64, 3), 10, 32, whole=False)),
 }
-"""The character Transformer, a subclassed perceptron with six places, a cell over 50 steps, a converted
-MobileNetV3Small: what builds them, and their batch."""
+"""The character Transformer, a subclassed perceptron with six places, a cell over 50 steps and a converted
+MobileNetV3Small, each with its data."""
 
 
 def variants_of(name: str) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def variants_of(name: str) -> tuple[str, ...]:
 
 
 def build(name: str, variant: str) -> Model:
-    """Return one of `MODELS` with one of its variants, ready to train."""
+    """Return one of `MODELS` as one of its variants, compiled."""
     make, workload = MODELS[name]
     keras.utils.set_random_seed(0)
     evaluation = variant.removesuffix(COMPILED)

@@ -1,7 +1,7 @@
-"""All parts of `twoarg bench`, each in a process of its own.
+"""All parts of `twoarg bench`.
 
-All variants take turns in one process, so that noise falls on all of them; reported are medians over the rounds, and
-half the distance between the quartiles. Each part and network has a process of its own, and each peak of memory too.
+Each part and network has its own process, and so has each peak of memory. All variants take turns within a process, so
+that noise affects all of them. The results are medians over the rounds and half the interquartile range.
 """
 
 import os
@@ -26,22 +26,22 @@ def run(
     progress: Progress,
     seed: int = 0,
 ) -> JsonObject:
-    """Measure everything that is asked for, each part and network in a process of its own.
+    """Measure some parts of some networks, each in its own process.
 
     Args:
-        names: Networks, of `NETWORKS`, for the parts that are of the paper's networks.
-        variants: What fills their units, of `VARIANTS`; all are related to `"relu"`, which is always measured.
-        rounds: Timed rounds.
-        parts: Of `PARTS`.
-        out: JSON file, written after each part. Parts that it holds already are kept.
-        progress: Called with the part, the rounds done and in all, and a note.
-        seed: Of weights and data.
+        names: Names in `NETWORKS`, for the parts that measure the paper's networks.
+        variants: Names in `VARIANTS`; `"relu"`, the baseline, is always measured.
+        rounds: Number of timed rounds.
+        parts: Names in `PARTS`.
+        out: JSON file, written after each part. Finished parts in it are kept.
+        progress: Called with the part, the rounds done, the total and a note.
+        seed: Seed of weights and data.
 
     Returns:
-        What is in the file: for each part and network the results, and under `"machine"` what they were measured on.
+        The contents of the file: the results by part and network, and under `"machine"` what they were measured on.
 
     Raises:
-        ValueError: If the file was measured in another way: on other code, or with other settings.
+        ValueError: If the file was measured on another commit, machine, or with other settings.
     """
     variants = ["relu", *(variant for variant in variants if variant != "relu")]
     machine = {"cores": os.cpu_count(), "commit": commit(), "rounds": rounds, "seed": seed, **versions()}
@@ -50,11 +50,11 @@ def run(
     before = measured.setdefault("machine", machine)
     if differing := sorted(key for key in {*before, *machine} if before.get(key) != machine.get(key)):
         changes = ", ".join(f"{key}={before.get(key)!r} there, {machine.get(key)!r} here" for key in differing)
-        raise ValueError(f"{out} was measured in another way: {changes}. Use another file")
+        raise ValueError(f"{out} was measured under other conditions: {changes}. Use another file")
     for part in parts:
         for name in _names(part, names):
             done = measured.setdefault(part, {})
-            if "failed" in done.get(name, ["failed"]):  # not there, or to be tried again
+            if "failed" in done.get(name, ["failed"]):  # missing, or failed before
                 ended = subprocesses.call(
                     "keras_twoarg.experiments.benchmark.run:measure", progress, part, name, variants, rounds, seed
                 )
@@ -64,7 +64,7 @@ def run(
 
 
 def _names(part: str, names: Sequence[str]) -> Sequence[str]:
-    """Return what a part is measured on, where these networks were asked for."""
+    """Return the names that a part measures, given the chosen networks."""
     if part == "pairs":
         return [str(pairs.PAIRS)]
     if part == "places":

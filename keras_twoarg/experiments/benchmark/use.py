@@ -1,4 +1,4 @@
-"""What a user waits for beside a step, for `twoarg bench`: one sample, whole epochs of `fit`, the first step."""
+"""What else a user waits for, for `twoarg bench`: one sample, whole epochs of `fit`, the first step."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ TRAINED = ("relu", "swiglu", "auto")
 EPOCH_STEPS = 20
 MOBILENET = "mobilenet"
 FIRST_STEPS = 3
-"""First steps of each model, each in a process of its own; they take long."""
+"""Repetitions of the first step, each in its own process; they are slow."""
 
 
 def one_sample(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Times]]:
@@ -33,12 +33,12 @@ def one_sample(name: str, rounds: int, progress: Progress, seed: int = 0) -> dic
 def epoch(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str, dict[str, Times]]:
     """Time `fit` with a tf.data pipeline that shuffles, batches and prefetches.
 
-    A pipeline that tunes itself, as they do by default, has TensorFlow wait at the end of an epoch until its tuning
-    thread has slept its turn: 10 ms times a power of two, up to as long as the epoch took.
+    With a pipeline that tunes itself, the default, TensorFlow waits at the end of an epoch for its tuning thread, which
+    sleeps for 10 ms times a power of two, up to the length of the epoch.
 
     Returns:
-        For each of `TRAINED` the seconds of a step: `fit`, those of an epoch over its steps; `fit_tuned`, the same
-        from a pipeline that tunes itself; and `training_step`, those of `train_on_batch`.
+        For each of `TRAINED` the seconds of a step: under `fit`, those of an epoch over its steps; under `fit_tuned`,
+        the same with a pipeline that tunes itself; and under `training_step`, those of `train_on_batch`.
     """
     steps = EPOCH_STEPS * (10 if "mlp" in name else 1)
     x, y = networks.data(name, steps, seed)
@@ -70,7 +70,7 @@ def _pipeline(x: np.ndarray, y: np.ndarray, batch: int, tuned: bool) -> Iterable
 
 
 def first_step(name: str, progress: Progress) -> dict[str, dict[str, Times]]:
-    """Time the first training step of a model, which traces and compiles, each in a process of its own."""
+    """Time the first training step of a model, which traces and compiles, in new processes."""
     variants = _first(name)
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for round_ in range(FIRST_STEPS):
@@ -88,7 +88,7 @@ def first_step(name: str, progress: Progress) -> dict[str, dict[str, Times]]:
 
 
 def seconds_of_first_step(_: Progress, name: str, variant: str) -> float:
-    """Return the seconds of the first training step in this process; building the model is not counted."""
+    """Return the seconds of the first training step in this process, without building the model."""
     if name == MOBILENET:
         model = places.build(name, variant)
         x, y = places.MODELS[name][1].data(seed=0)

@@ -1,1 +1,1 @@
-"""A page on which a trained network, its phi and held-out images can be played with, offline: `twoarg play`."""
+"""The interactive page of `twoarg play`: a trained network, its phi and held-out images, offline."""

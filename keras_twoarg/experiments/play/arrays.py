@@ -1,4 +1,4 @@
-"""Arrays as text in a page's JSON."""
+"""Arrays as JSON, for the page."""
 
 import base64
 import sys
@@ -10,10 +10,10 @@ from keras_twoarg.utils.types import JsonObject
 
 
 def pack_array(array: np.ndarray) -> JsonObject:
-    """Return an array as JSON: its dtype and shape, and its bytes, compressed, as base64.
+    """Return an array as JSON: its dtype, its shape, and its compressed bytes in base64.
 
-    The first bytes of all entries come first, then the second ones, and so on: exponents of floating-point numbers
-    are alike, and compress better side by side. `data.js` reads it.
+    The first bytes of all entries come first, then the second bytes, and so on: the exponents of floating-point
+    numbers are similar and compress better next to each other. `data.js` reads this format.
 
     Examples:
         >>> packed = pack_array(np.zeros((2, 3), "float32"))
@@ -28,7 +28,7 @@ def pack_array(array: np.ndarray) -> JsonObject:
 
 
 def unpack_array(packed: JsonObject) -> np.ndarray:
-    """Return the array that `pack_array` made JSON of."""
+    """Return the array that `pack_array` packed."""
     dtype = np.dtype(packed["dtype"])
     planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
     entries = np.ascontiguousarray(planes.reshape(dtype.itemsize, -1).T)

@@ -1,4 +1,4 @@
-"""A Keras model as one chain of layers; a residual connection is a part of it whose input is added to its output."""
+"""A Keras model as one chain of layers, in which a residual connection is a part of its own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from keras_twoarg.utils.types import Layer, Model
 
 @dataclass(frozen=True)
 class Residual:
-    """What is added to its own input: x + chain(x)."""
+    """A residual connection: x + chain(x)."""
 
     chain: "Chain"
 
@@ -29,19 +29,19 @@ def chain_of(model: Model) -> Chain:
         [False, False, True, True, False, False]
 
     Raises:
-        ValueError: If the model is a class of its own, or branches otherwise.
+        ValueError: If the model is subclassed, or has branches other than residual connections.
     """
     if isinstance(model, keras.Sequential):
         return list(model.layers)
     if not is_graph(model):
-        raise ValueError(f"{model.name!r} is a model of a class of its own")
+        raise ValueError(f"{model.name!r} is a subclassed model")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(f"{model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs")
     return _between(model, Wiring(model), model.inputs[0], model.outputs[0])
 
 
 def layers_of(chain: Chain) -> Iterator[Layer]:
-    """Yield the layers of a chain, of its residual parts too."""
+    """Yield the layers of a chain, including those of its residual parts."""
     for part in chain:
         if isinstance(part, Residual):
             yield from layers_of(part.chain)
@@ -59,7 +59,7 @@ def _between(model: Model, wiring: Wiring, start: keras.KerasTensor, end: keras.
             key=lambda tensor: wiring.calls.index(wiring.maker(tensor)),
         )
         if isinstance(call.operation, keras.layers.Add) and len(tensors) == 2:
-            parts.append(Residual(_between(model, wiring, *tensors)))  # what was made first is what is added to
+            parts.append(Residual(_between(model, wiring, *tensors)))  # the earlier tensor is the input
         elif len(tensors) == 1 and isinstance(call.operation, keras.layers.Layer):
             parts.append(call.operation)
         else:

@@ -1,4 +1,4 @@
-"""How phi grew over a run's epochs, as JSON for a slider."""
+"""phi over the epochs of a run, as JSON for the page's slider."""
 
 from dataclasses import fields
 from functools import partial
@@ -12,8 +12,7 @@ from keras_twoarg.analysis.nearest_function import STARTS
 from keras_twoarg.analysis.quadratic_fit import variance
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
-from keras_twoarg.experiments.training.architectures import ARCHITECTURES
-from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.ops.interpolation import Interpolation
@@ -21,23 +20,23 @@ from keras_twoarg.utils.types import JsonObject
 
 _STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
 NEAREST_STARTS = 4
-"""Starts of the fits by which an epoch's nearest function is sought; at the best epoch as many as in a report."""
+"""Starts of the fits for an epoch's nearest function; the best epoch has as many as a report."""
 DIGITS = 4
-"""Decimals of what is said of a surface: the page shows two."""
+"""Decimals of the verdicts; the page shows two."""
 LEVELS = 2047
-"""Steps from 0 to a snapshot's largest value: fewer than an int16 has compress better."""
+"""Steps from 0 to a snapshot's largest value; fewer than an int16 allows, to compress better."""
 RESOLUTION = 41
-"""Nodes along each argument of a snapshot: every second one of a trained phi's table."""
+"""Nodes along each argument of a snapshot: every second node of a trained phi's table."""
 
 
 def read_record(model: Path) -> Record | None:
-    """Return the record beside a model that a run left, or None."""
+    """Return the record of the run that saved a model, or None."""
     file = model.with_suffix(".json")
     return Record.read(file) if file.exists() and model.stem in _STEMS else None
 
 
 def read_trace(model: Path) -> Trace | None:
-    """Return what the run of a model left of phi, or None."""
+    """Return the trace of phi that the run of a model left, or None."""
     file = model.with_name(f"{model.stem}-surface.npz")
     return Trace.read(file) if file.exists() else None
 
@@ -65,10 +64,10 @@ def command_of(record: Record) -> str:
 
 
 def history_json(trace: Trace, record: Record) -> JsonObject | None:
-    """Return phi over the epochs of a joint stage with what is said of it; None where no snapshots were kept.
+    """Return phi and its verdict over the epochs of a joint stage, or None if no snapshots were kept.
 
-    None too for a regression, since the page shows accuracies beside it. Scores are over the density of the learned
-    phi's arguments: that of earlier epochs was not kept.
+    Also None for a regression, since the page shows accuracies next to it. Scores use the density of the learned phi's
+    arguments: that of earlier epochs was not kept.
     """
     arity = trace.learned.ndim
     if not trace.weights or arity > 2 or record.task == "regression":
@@ -94,7 +93,7 @@ def history_json(trace: Trace, record: Record) -> JsonObject | None:
 
 
 def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) -> JsonObject:
-    """Return what the analyses say of phi on a density's nodes: its shape, and the nearest named function."""
+    """Return the analyses of phi on a density's nodes: its shape, and the nearest named function."""
     json = _surface_json(surface, density) if surface.ndim == 2 else _curve_json(surface, density)
     try:
         functions = analysis.nearest(surface, density, starts=STARTS if best else NEAREST_STARTS)
@@ -116,7 +115,7 @@ def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
 
 
 def _curve_json(curve: np.ndarray, density: Density) -> JsonObject:
-    """Return the shares of the variance that the nearest line and parabola explain, and which way the latter opens."""
+    """Return the shares of the variance explained by a line and a parabola, and the parabola's curvature."""
     if not density.values.any():  # no argument is on the grid
         return {"line": None, "r2": None, "bend": None}
     weights = density.values / density.values.sum()

@@ -17,9 +17,9 @@ from keras_twoarg.utils.types import JsonObject, Layer, Model
 
 MOST_PARAMETERS = 1_000_000
 MOST_MULTIPLY_ADDS = 3_000_000
-"""Of one image: more would make the page's 500 images wait for seconds."""
+"""Of one image; with more, the page's 500 images would take seconds."""
 MOST_MULTIPLY_ADDS_OF_TEXT = 60_000_000
-"""Of one window of text: a page has 16 of them."""
+"""Of one window of text; a page has 16."""
 FITS = (
     "A page can compute chains of Dense, Conv2D, LayerNormalization, units of one or two arguments, MaxPooling2D and "
     "Dropout, with residual connections; and causal Transformers as `models.transformer` builds them"
@@ -27,17 +27,17 @@ FITS = (
 
 
 def network_layers(model: Model) -> list[JsonObject]:
-    """Return what each layer of a model computes, in order, as JSON.
+    """Return the layers of a model, in order, as JSON.
 
     Args:
         model: A Sequential model, or a functional one that is a chain with residual connections, of `Dense`, `Conv2D`
             (3x3 and the like, without padding and strides), `LayerNormalization`, `TwoArgActivation`,
             `TwoArgMaxPooling2D`, `PairActivation`, `Activation`, `MaxPooling2D`, `Flatten`, `Dropout`, `Embedding`,
             `PositionEmbedding` and `MultiHeadAttention` of a sequence to itself; the last layer may have or be a
-            softmax. That attention is causal is not seen here: `page.py` checks it.
+            softmax. `page.py` checks that attention is causal.
 
     Raises:
-        ValueError: If it is anything else, or has too many parameters or multiply-adds.
+        ValueError: If the model has other layers, or too many parameters or multiply-adds.
     """
     try:
         chain = chain_of(model)
@@ -47,7 +47,7 @@ def network_layers(model: Model) -> list[JsonObject]:
     described = _describe_all(chain, layers[-1])
     others = [layer for layer in layers if is_place(layer) and layer not in places_of(model)]
     if others:
-        raise ValueError(f"The layer {others[0].name!r} is no place of phi. {FITS}")
+        raise ValueError(f"The layer {others[0].name!r} does not apply phi. {FITS}")
     if model.count_params() > MOST_PARAMETERS:
         raise ValueError(
             f"{model.count_params():,} parameters are more than the {MOST_PARAMETERS:,} that the page computes with"
@@ -71,7 +71,7 @@ def _describe_all(chain: Chain, last: Layer) -> list[JsonObject]:
 
 
 def _describe(layer: Layer, *, last: bool) -> JsonObject | None:
-    """Return one layer as JSON; None for one that does nothing here. The page itself makes logits probabilities."""
+    """Return one layer as JSON, or None if it does nothing in inference. The page itself applies the last softmax."""
     if last and isinstance(layer, keras.layers.Softmax):
         return None
     if last and isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax:
@@ -130,7 +130,7 @@ def _positions(layer: PositionEmbedding) -> JsonObject:
 
 
 def _attention(layer: keras.layers.MultiHeadAttention) -> JsonObject:
-    """Describe attention of a sequence to itself: kernels `(width, heads, size)`, of the output reversed."""
+    """Describe self-attention: kernels `(width, heads, size)`; that of the output is `(heads, size, width)`."""
     weights = layer.get_weights()
     names = ("query", "key", "value", "output")
     _check(len(weights) == 2 * len(names), layer, "use_bias", False)

@@ -1,4 +1,4 @@
-"""One self-contained page: networks, their phi and held-out images, and the scripts that let one play with them."""
+"""The self-contained interactive page: networks, their phi, held-out samples, and the scripts."""
 
 import html
 import json
@@ -27,7 +27,7 @@ WINDOWS = 16
 """Windows of a text, each with a prediction at every position."""
 MOST_MODELS = 8
 MARK = '<meta name="generator" content="twoarg play">'
-"""What tells a page of this command from other files."""
+"""Marks the pages of this command, which may be overwritten."""
 
 _LICENCES = {"mnist": "MNIST, CC BY-SA 3.0", "mnist5k": "MNIST, CC BY-SA 3.0", "fashion_mnist": "Fashion-MNIST, MIT"}
 _NAMES = {"fashion_mnist": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")}
@@ -35,7 +35,7 @@ _NAMES = {"fashion_mnist": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt
 
 @dataclass
 class _Page:
-    """What is put into a page; data sets that several models share are there once."""
+    """The contents of a page; data sets that several models share are in it once."""
 
     data: str | None
     data_dir: str | None
@@ -45,7 +45,7 @@ class _Page:
     sets: dict[str, JsonObject] = field(default_factory=dict)
 
     def dataset(self, file: Path, record: Record | None, model: Model) -> datasets.Dataset:
-        """Return the data set of a model: the one asked for, or its run's."""
+        """Return the data set of a model: the chosen one, or its run's."""
         name = self.data or (record.dataset.partition(", ")[0] if record else "mnist5k")
         key = f"{name} {getattr(model, 'input_shape', None)}"
         if key not in self.loaded:
@@ -54,11 +54,11 @@ class _Page:
             except ValueError as error:
                 if self.data is not None:
                     raise
-                raise ValueError(f"The data of {file} are needed: {error}. Name them with --data") from error
+                raise ValueError(f"The page needs the data of {file}: {error}. Name them with --data") from error
         return self.loaded[key]
 
     def held_out(self, dataset: datasets.Dataset) -> np.ndarray:
-        """Return test samples, drawn by the seed, and put those that a reader can look at into the page."""
+        """Return randomly drawn test samples, and add those that a reader can look at to the page."""
         number = datasets.DENSITY_SAMPLES["tokens"] if dataset.kind == "tokens" else self.number
         order = np.random.default_rng(self.seed).permutation(len(dataset.x_test))[:number]
         if (name := _set_name(dataset)) not in self.sets:
@@ -72,7 +72,7 @@ class _Page:
 
 
 def _set_name(dataset: datasets.Dataset) -> str:
-    """Return what a page calls data: a text in windows of another length is another set."""
+    """Return the page's name of a data set; texts in windows of different lengths are different sets."""
     if dataset.kind != "tokens":
         return dataset.name
     return f"{dataset.name}, {dataset.input_shape[0]} characters at a time"
@@ -105,23 +105,23 @@ def write_play(
     seed: int = 0,
     command: str | None = None,
 ) -> list[str]:
-    """Write a page on which models can be played with; it opens from a file, without a network and without Python.
+    """Write an interactive page of models. It opens from a file, without a network connection and without Python.
 
     Args:
-        models: `.keras` files. Beside one that a run left, its record and snapshots are read too.
-        out: The page, a file that does not exist yet or that this function wrote.
-        data: Name or path of the data set that samples come from, as in `datasets.load`. Defaults to `None`: that of
-            the model's run, or `"mnist5k"`.
+        models: `.keras` files. If a run saved the model, its record and snapshots are read from the same folder.
+        out: The page: a new file, or one that this function wrote.
+        data: Name or path of the data set for the samples, as in `datasets.load`. Defaults to `None`: that of the
+            model's run, or `"mnist5k"`.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
         images: Number of held-out images. Defaults to `500`.
-        seed: Seed of the images that are drawn. Defaults to `0`.
-        command: The command that writes the page, for the reader. Defaults to `None`.
+        seed: Seed of the draw of images. Defaults to `0`.
+        command: The command that writes the page, to show to the reader. Defaults to `None`.
 
     Returns:
-        What the page cannot do with a model, a sentence for each.
+        A sentence for each model with limits on the page.
 
     Raises:
-        ValueError: If a model does not fit, the data are not there, or `out` is another file.
+        ValueError: If a model cannot be shown, the data are missing, or `out` is another file.
     """
     if not 1 <= len(models) <= MOST_MODELS:
         raise ValueError(f"A page takes from 1 to {MOST_MODELS} models. Received: {len(models)}")
@@ -138,17 +138,17 @@ def write_play(
 
 
 def check_target(out: Path) -> None:
-    """Raise a ValueError unless a page may be written here: nothing is there, or another page of this command."""
+    """Raise a ValueError if `out` is not an .html file, or exists and is not a page of this command."""
     if out.suffix != ".html":
         raise ValueError(f"--out must end in .html. Received: {out}")
     if not out.exists():
         return
     if not out.is_file() or MARK.encode() not in out.read_bytes()[:2000]:
-        raise ValueError(f"{out} exists, and is not what `twoarg play` wrote. Give another name")
+        raise ValueError(f"{out} exists and was not written by `twoarg play`. Give another name")
 
 
 def assemble(content: JsonObject, title: str) -> str:
-    """Return the page's text: template, style, scripts and content in one.
+    """Return the text of the page: template, style, scripts and content.
 
     Examples:
         >>> "</script><script>" in assemble({"name": "</script><script>"}, "<b>")
@@ -165,13 +165,13 @@ def assemble(content: JsonObject, title: str) -> str:
 
 
 def _json(content: JsonObject) -> str:
-    """Return JSON that may stand within a script element, whatever its strings are."""
+    """Return JSON that is safe inside a script element."""
     text = json.dumps(finite(content), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _model_json(file: Path, page: _Page) -> JsonObject:
-    """Return one model as JSON: its layers, phi, density, and what its run left."""
+    """Return one model as JSON: its layers, phi and density, and the history of its run."""
     record, trace, model = history.read_record(file), history.read_trace(file), model_files.load(file)
     places = places_of(model)
     dataset = page.dataset(file, record, model)
@@ -193,7 +193,7 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
 def _computed(
     model: Model, places: Sequence[Place], dataset: datasets.Dataset, samples: np.ndarray, file: Path
 ) -> JsonObject:
-    """Return what the page computes a network with; of one that it cannot compute, phi, its density and the reason."""
+    """Return a network's layers and phi or, if the page cannot compute it, phi, its density and the reason."""
     try:
         if dataset.kind not in ("images", "tokens"):
             raise ValueError(f"A page shows images and text, and {dataset.name} has {dataset.kind}")
@@ -203,7 +203,7 @@ def _computed(
     except ValueError as error:
         if not isinstance(places[0], TwoArgActivation):
             raise
-        limit = f"{error}. So phi and the density of its arguments are shown, without the drawing pad"
+        limit = f"{error}. The page shows phi and the density of its arguments, without the drawing pad"
         density = _density_json(model, samples[: datasets.DENSITY_SAMPLES[dataset.kind]], file)
         return {"layers": None, "phi": table_json(places[0]), "limit": limit, "density": density}
     _check_samples(model, dataset, file)
@@ -211,38 +211,38 @@ def _computed(
 
 
 def _check_causal(model: Model, samples: np.ndarray) -> None:
-    """Raise a ValueError if what a network says at one place of a text depends on what comes later."""
+    """Raise a ValueError if a prediction depends on later characters."""
     before = samples[:1].copy()
     after = before.copy()
     after[:, -1] = (after[:, -1] + 1) % model.output_shape[-1]
     first, second = (np.asarray(model.predict(tokens, verbose=0))[:, :-1] for tokens in (before, after))
     if not np.allclose(first, second, rtol=0, atol=1e-5):
-        raise ValueError(f"What {model.name!r} says of a character depends on later ones, and a page writes on")
+        raise ValueError(f"Predictions of {model.name!r} depend on later characters, but a page continues a text")
 
 
 def _check_samples(model: Model, dataset: datasets.Dataset, file: Path) -> None:
-    """Raise a ValueError unless a network that the page computes takes the data's samples and knows their classes."""
+    """Raise a ValueError if a network does not accept the data's samples, or has another number of classes."""
     shape, flat = tuple(model.input_shape[1:]), (int(np.prod(dataset.input_shape)),)
     if shape not in (dataset.input_shape, flat):
         raise ValueError(
-            f"{file} takes inputs of shape {shape}, and the samples of {dataset.name} have {dataset.input_shape}. "
-            "Name the data that it was trained on with --data"
+            f"{file} takes inputs of shape {shape}, but the samples of {dataset.name} have {dataset.input_shape}. "
+            "Name the data it was trained on with --data"
         )
     outputs = model.output_shape[-1]
     if outputs != dataset.classes:
-        raise ValueError(f"{file} has {outputs} outputs, and {dataset.name} has {dataset.classes} classes")
+        raise ValueError(f"{file} has {outputs} outputs, but {dataset.name} has {dataset.classes} classes")
 
 
 def _density_json(model: Model, samples: np.ndarray, file: Path) -> JsonObject:
-    """Return where phi's arguments fall, pooled, of a network that the page does not compute."""
+    """Return the pooled density of phi's arguments, for a network that the page cannot compute."""
     inputs = datasets.scale(samples)
     if inputs[0].shape != (shape := tuple(getattr(model, "input_shape", ())[1:])) and shape == (inputs[0].size,):
         inputs = inputs.reshape(len(inputs), -1)
     try:
         places = pre_activations(model, inputs)
-    except (ValueError, TypeError, RuntimeError) as error:  # each backend has its own for inputs that do not fit
+    except (ValueError, TypeError, RuntimeError) as error:  # each backend has its own error for inputs that do not fit
         raise ValueError(
-            f"{file} does not take these data: {error}. Name those it was trained on with --data"
+            f"{file} does not accept these data: {error}. Name the data it was trained on with --data"
         ) from error
     tuples = np.concatenate(list(places.values()))
     measured: Density = density(np.pad(tuples, ((0, 0), (0, 2 - tuples.shape[1]))))  # the page counts pairs (x, 0)
@@ -267,7 +267,7 @@ def _run_json(record: Record | None) -> JsonObject | None:
 
 
 def _number_equal_names(models: Sequence[JsonObject]) -> None:
-    """Tell models of one name apart by their files, and by numbers."""
+    """Number the models that have the same name."""
     names = [model["name"] for model in models]
     for number, model in enumerate(models, start=1):
         if names.count(model["name"]) > 1:

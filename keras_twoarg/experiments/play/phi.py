@@ -1,4 +1,4 @@
-"""The one function that all units of a network apply: where it is, and what it is, for the page."""
+"""The one function that all units of a network apply, and the layers that apply it, for the page."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -16,30 +16,30 @@ from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import JsonObject, Layer, Model
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "gelu")
-"""Keras' activations that the page evaluates: hidden ones of phi, and fixed ones in its place."""
+"""Keras activations that the page evaluates, as phi's hidden activation or in place of phi."""
 Place: TypeAlias = TwoArgActivation | PairActivation | keras.layers.Activation
 """A layer that applies phi, or a fixed function, to each unit's arguments."""
 
 
 def is_place(layer: Layer) -> bool:
-    """Tell whether a layer applies one function to each unit: a learned or fixed one of tuples, or an activation."""
+    """Return whether a layer applies one function to each unit: phi, a fixed function of pairs, or an activation."""
     if isinstance(layer, keras.layers.Activation):
         return layer.activation not in (keras.activations.linear, keras.activations.softmax)
     return isinstance(layer, TwoArgActivation | PairActivation)
 
 
 def arity_of(place: Place) -> int:
-    """Return the arguments of each unit."""
+    """Return the number of arguments of each unit."""
     return 1 if isinstance(place, keras.layers.Activation) else place.arity
 
 
 def places_of(model: Model) -> list[Place]:
-    """Return the layers of a model, of any kind, that apply its one function of one or two arguments.
+    """Return the layers of a model that apply its one function of one or two arguments.
 
-    Fixed functions beside a learned phi are left out.
+    Fixed functions are left out if there is a learned phi.
 
     Raises:
-        ValueError: If it has none, or several that differ, or one of more arguments or that the page does not know.
+        ValueError: If there is no such function, if there are several, or if the page does not know it.
     """
     found: list[Place] = [layer for layer in flatten_layers(model) if is_place(layer)]
     places = [place for place in found if isinstance(place, TwoArgActivation)] or found
@@ -66,10 +66,10 @@ def places_of(model: Model) -> list[Place]:
 
 
 def phi_json(places: Sequence[Place]) -> JsonObject:
-    """Return the phi of some places as JSON: what `table_json` says, and its formula where a place is exact.
+    """Return the phi of some places as JSON: its table, and its formula if a place evaluates it exactly.
 
     Raises:
-        ValueError: If places have tables of their own, or phi hidden activations that the page does not know.
+        ValueError: If the places have different tables, or the page does not know phi's hidden activation.
     """
     grids = {grid for place in places if (grid := grid_of(place)) is not None} or {Interpolation()}
     if len(grids) > 1:
@@ -79,14 +79,14 @@ def phi_json(places: Sequence[Place]) -> JsonObject:
 
 
 def table_json(phi: Place, grid: Interpolation | None = None) -> JsonObject:
-    """Return the values of phi on a grid as JSON. The grid defaults to that of `evaluation="interpolated"`."""
+    """Return the values of phi on a grid as JSON, by default on the grid of `evaluation="interpolated"`."""
     grid, arity = grid or Interpolation(), arity_of(phi)
     table = np.asarray(_evaluate(phi, grid.nodes(arity)), "float32").reshape((grid.resolution,) * arity)
     return {"extent": grid.extent, "values": pack_array(table)}
 
 
 def grid_of(place: Place) -> Interpolation | None:
-    """Return the nodes of the table that a place looks phi up in; None where it is exact."""
+    """Return the grid of a place's table, or None if it evaluates phi exactly."""
     return place.grid if isinstance(place, TwoArgActivation) and place.evaluation_in_use != "exact" else None
 
 

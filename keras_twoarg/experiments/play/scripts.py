@@ -1,4 +1,4 @@
-"""The page's scripts: ES modules in files of their own, joined into one script, since a file:// page imports none."""
+"""The page's ES modules, joined into one script: a page that is opened as a file cannot import modules."""
 
 import re
 from importlib import resources
@@ -15,10 +15,10 @@ def read_part(name: str) -> str:
 
 
 def join_modules(name: str) -> str:
-    """Return a module with all that it imports in front of it, as one script.
+    """Return a module and everything that it imports as one script, imports first.
 
-    It has no imports, exports, doc comments and indents: a tenth less, of what the worker shares twice.
-    Names at the top of the files must differ, since all share one scope.
+    Imports, exports, doc comments and indentation are removed, which saves a tenth of the bytes. All files share one
+    scope, so their top-level names must differ.
 
     Examples:
         >>> "import " in join_modules("worker.js")
@@ -30,7 +30,7 @@ def join_modules(name: str) -> str:
 
 
 def _add(name: str, joined: dict[str, str]) -> None:
-    """Put a module behind those that it imports."""
+    """Add a module after those that it imports."""
     source = read_part(name)
     for imported in _IMPORT.findall(source):
         if imported not in joined:

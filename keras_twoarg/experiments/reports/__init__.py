@@ -1,4 +1,4 @@
-"""What finished runs say: tables for the terminal, figures, and self-contained pages."""
+"""Reports of finished runs: tables for the terminal, figures, and self-contained pages."""
 
 from keras_twoarg.experiments.reports.learned_surfaces import plot_maturation, plot_spectrum
 from keras_twoarg.experiments.reports.learning_curves import plot_learning_curves, plot_sizes

@@ -1,4 +1,4 @@
-"""A page about a user's own model: the table of a comparison, and the curves of its runs."""
+"""The page of `twoarg compare`: the table of a comparison, and the curves of its runs."""
 
 import html
 from pathlib import Path
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CURVES = (
-    "Validation loss after each epoch: the mean over the seeds, and a band from the least to the largest. Each run is "
-    "used at its lowest point."
+    "Validation loss after each epoch: the mean over the seeds, and a band from the lowest to the highest. Each run is "
+    "evaluated at its lowest point."
 )
 
 
 def write_comparison_report(comparison: Comparison, out: Path) -> Path:
-    """Write `report.html`: the table, a sentence for each arm, the curves."""
+    """Write `report.html`: a sentence for each arm, the table, and the curves."""
     path = out / "report.html"
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.sentences())
     curves = figure_section("Learning curves", plot_curves(comparison).figure, _CURVES)
-    lead = f"The same training for each, {len(comparison.chosen(OWN))} seeds."
+    lead = f"All were trained in the same way, with {len(comparison.chosen(OWN))} seeds."
     write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", comparison.table().html(), curves])
     return path
 

@@ -1,13 +1,14 @@
-"""The part of a report that shows phi: surfaces, verdicts, maturation, spectrum."""
+"""The section of a report on phi: surfaces, verdicts, maturation and spectrum."""
 
 import html
 import textwrap
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_twoarg.analysis.surface_display import SurfaceDisplay
+from keras_twoarg.analysis.surface_display import SHOWN, SurfaceDisplay
 from keras_twoarg.experiments.reports.html import figure_section
 from keras_twoarg.experiments.reports.surface_tables import (
     Surface,
@@ -18,29 +19,29 @@ from keras_twoarg.experiments.reports.surface_tables import (
     spectra,
     surface_table,
 )
-from keras_twoarg.experiments.reports.turnable_surfaces import turnable_surfaces
 from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from plotly import graph_objects
 
 _OF_A_TITLE = 45
-"""Characters of one line of a title."""
+"""Characters in a line of a title."""
 _SURFACES_CAPTION = (
     "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
-    "pre-activations of validation samples (500 images or rows, 50 windows of a text), all layers pooled; those not "
-    "seen lie outside of the picture. The nearest quadratic is "
-    "c0 x1² + c1 x2² + c2 x1x2 + c3 x1 + c4 x2 + c5, weighted by that density; it is a soft XOR when its principal "
+    "pre-activations of validation samples (500 images or rows, 50 windows of a text), pooled over all layers; lines "
+    "that are missing lie outside the picture. The nearest quadratic is "
+    "c0 x1² + c1 x2² + c2 x1x2 + c3 x1 + c4 x2 + c5, weighted by that density. It is a soft XOR if its principal "
     "curvatures have opposite signs."
 )
 
 
 def learned_section(surfaces: Sequence[Surface], *, turnable: bool = True) -> str:
-    """Return everything that is shown of phi as a part of a page, or nothing where no phi has two arguments.
+    """Return the section on phi as HTML, or nothing if no phi has two arguments.
 
     Args:
         surfaces: phi of each run.
-        turnable: Whether to add surfaces that can be turned, 4 MB. Defaults to `True`.
+        turnable: Whether to add interactive surfaces, of 4 MB. Defaults to `True`.
     """
     if not surfaces:
         return ""
@@ -49,7 +50,7 @@ def learned_section(surfaces: Sequence[Surface], *, turnable: bool = True) -> st
     networks = [s for s in measurable if s.record.arm == "two_arg"]
     figures = ""
     if networks:
-        turned = turnable_surfaces(networks) if turnable else ""
+        turned = _turnable(networks) if turnable else ""
         figures = _surface_figure(networks) + turned + _verdicts(networks)
     return tables + figures + _outside(surfaces) + _maturation(measurable) + _spectrum(measurable)
 
@@ -63,7 +64,7 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
         if surface.trace.start is not None:
             start = SurfaceDisplay(surface.trace.start, surface.density)
             start.plot(row[0], title=textwrap.fill(f"{name}: at the start", _OF_A_TITLE), with_density=False)
-        learned.plot(row[1], title="phi learned, and where its arguments fall")
+        learned.plot(row[1], title="learned phi, and where its arguments fall")
         learned.plot_quadratic(row[2], title=f"nearest quadratic, score {shown(surface.soft_xor.score, '+.2f')}")
     return figure_section("The learned surface", figure, _SURFACES_CAPTION)
 
@@ -76,15 +77,15 @@ def _verdicts(surfaces: Sequence[Surface]) -> str:
             c = ", ".join(f"{value:+.3g}" for value in learned.quadratic.surface.coefficients)
             lines.append(
                 f"<li>{html.escape(name)}: {html.escape(surface.soft_xor.verdict)}. <span class=note>c0 … c5 = "
-                f"{c}; {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of [-5, 5].</span>"
+                f"{c}; {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside [-5, 5].</span>"
             )
     return f"<ul class=verdicts>{'</li>'.join(lines)}</li></ul>"
 
 
 def _outside(surfaces: Sequence[Surface]) -> str:
     lines = "".join(
-        f"<li>{html.escape(name)}: {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside of "
-        "[-5, 5], and the others in too few cells, or on one line or conic, to say what the network sees of phi.</li>"
+        f"<li>{html.escape(name)}: {surface.density.outside:.2%} of {surface.density.number:,} pairs lie outside "
+        "[-5, 5], and the others in too few cells, or on one line or conic, to fit a quadratic.</li>"
         for name, surface in named_surfaces(surfaces)
         if not surface.measurable
     )
@@ -92,7 +93,7 @@ def _outside(surfaces: Sequence[Surface]) -> str:
 
 
 def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw how far phi is from its final shape over the epochs, a thin line for each seed and a thick one for the mean.
+    """Draw phi's distance from its final shape over the epochs: thin lines for the seeds, a thick one for the mean.
 
     Args:
         surfaces: From `surface_tables.read_surfaces`.
@@ -112,7 +113,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) ->
         label = textwrap.fill(f"{group.name} ({len(members)} seeds)", 2 * _OF_A_TITLE)
         ax.plot(shared, mean, color=color, linestyle=style, linewidth=2, label=label)
     ax.axhline(0.1, color="k", linewidth=0.6, linestyle=":")
-    ax.set(xlabel="epoch of the joint stage", ylabel="share of the final surface not yet there", ylim=(0, 1.02))
+    ax.set(xlabel="epoch of the joint stage", ylabel="distance from the final surface", ylim=(0, 1.02))
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25)
     ax.legend(frameon=False)
@@ -123,8 +124,9 @@ def _maturation(surfaces: Sequence[Surface]) -> str:
     if not any(surface.distances for surface in surfaces):
         return ""
     caption = (
-        "1 - r² for the correlation r of phi with phi at the best epoch, over the density of its arguments; epoch 0 is "
-        "the start. Dotted: 0.1, below which it counts as settled. The paper saw it settle after 1 to 5 epochs."
+        "Distance: 1 - r², where r is the correlation of phi with phi at the best epoch, over the density of its "
+        "arguments. Epoch 0 is the start. Below the dotted line, 0.1, phi counts as settled. In the paper it settled "
+        "after 1 to 5 epochs."
     )
     section = figure_section("Maturation of phi", plot_maturation(surfaces).figure, caption)
     filmed = next((s for s in surfaces if s.record.arm == "two_arg" and s.trace.weights), None)
@@ -142,11 +144,13 @@ def _film(surface: Surface) -> str:
             ax, title=f"epoch {epoch}", with_density=False, with_colorbar=False
         )
         ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    return figure_section(f"phi over the epochs, seed {surface.record.seed}", figure, "Each in its own colours.")
+    return figure_section(
+        f"phi over the epochs, seed {surface.record.seed}", figure, "Each panel has its own colour scale."
+    )
 
 
 def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the shares of the angular orders: learned, after pretraining, and of Glorot's initial weights.
+    """Draw the shares of the angular orders: learned, after pretraining, and for Glorot's initial weights.
 
     Args:
         surfaces: From `surface_tables.read_surfaces`.
@@ -175,7 +179,60 @@ def _spectrum(surfaces: Sequence[Surface]) -> str:
     if not networks:
         return ""
     caption = (
-        "phi on circles about the origin, as a Fourier series in the angle, averaged over the radii at which its "
-        "arguments fall. Bars: mean; lines: standard deviation over surfaces, whose number is in brackets."
+        "phi on circles about the origin as a Fourier series in the angle, averaged over the radii at which its "
+        "arguments fall. Bars: mean; lines: standard deviation over surfaces (their number is in the legend)."
     )
     return figure_section("Angular power spectrum of phi", plot_spectrum(networks).figure, caption)
+
+
+def _turnable(surfaces: Sequence[Surface]) -> str:
+    """Return interactive surfaces as HTML, chosen from a list; nothing if plotly is not installed.
+
+    Plotly's script is embedded: the page works offline, and grows by about 4 MB.
+    """
+    try:
+        import plotly.graph_objects as go
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        return ""
+    named = named_surfaces(surfaces)
+    figure = go.Figure([_plotly_surface(go, surface, visible=not i) for i, (_, surface) in enumerate(named)])
+    buttons = [
+        {
+            "label": f"{name}, score {shown(surface.soft_xor.score, '+.2f')}",
+            "method": "update",
+            "args": [{"visible": [j == i for j in range(len(named))]}],
+        }
+        for i, (name, surface) in enumerate(named)
+    ]
+    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.08, "yanchor": "top"}
+    camera = {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}, "center": {"z": -0.15}}  # the whole box fits
+    axes = {"xaxis_title": "x1 (basal)", "yaxis_title": "x2 (apical)", "zaxis_title": "phi", "camera": camera}
+    figure.update_layout(
+        height=560, margin={"l": 0, "r": 0, "t": 40, "b": 0}, scene=axes, updatemenus=[menu] if surfaces[1:] else []
+    )
+    drawing = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}, div_id="phi")
+    return (
+        f"<h2>Turn it</h2><script>{get_plotlyjs()}</script><figure>{drawing}<figcaption>Height: phi. Colour: log10 of "
+        "the share of pre-activation pairs in a cell of 0.1 x 0.1. Drag to turn; hover to read values."
+        "</figcaption></figure>"
+    )
+
+
+def _plotly_surface(go: ModuleType, surface: Surface, visible: bool) -> "graph_objects.Surface":
+    axis = surface.density.axis
+    inside = np.abs(axis) <= SHOWN
+    values = surface.trace.learned[inside][:, inside].T.astype("float32")
+    share = surface.density.blurred(0.1).values[inside][:, inside].T
+    hover = "x1 %{x:.1f}, x2 %{y:.1f}<br>phi %{z:.4g}<br>share of pairs %{customdata:.2g}<extra></extra>"
+    return go.Surface(
+        x=axis[inside].round(1),
+        y=axis[inside].round(1),
+        z=values,
+        surfacecolor=np.log10(np.maximum(share, 1e-6)).astype("float32"),
+        customdata=share.astype("float32"),
+        colorscale="Viridis",
+        colorbar={"title": "log10 share", "len": 0.7},
+        hovertemplate=hover,
+        visible=visible,
+    )

@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""Learning curves, and accuracy against size."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_NAME = 45
-"""Characters of a name that stands in a legend within the axes."""
+"""Characters up to which a name is put into a legend inside the axes."""
 _CHARACTERS_AN_INCH = 11
 _LINE = 0.2
 """Height of a legend's line, in inches."""
@@ -26,11 +26,11 @@ _LINE = 0.2
 def plot_learning_curves(
     records: Sequence[Record], *, key: Quantity = "val_accuracy", ax: "Axes | None" = None
 ) -> "Axes":
-    """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from least to most.
+    """Draw a quantity over the epochs: for each arm and stage the mean over seeds, and a band from lowest to highest.
 
     Args:
-        records: Records of runs, of which those that finished are drawn. Those of a regression have no accuracy, and
-            are left out of its curves.
+        records: Records of runs; only finished ones are drawn. Regressions have no accuracy, and are left out of its
+            curves.
         key: A quantity of `Record.epochs`. Defaults to `"val_accuracy"`.
         ax: Axes to draw on. Defaults to new ones.
 
@@ -68,7 +68,7 @@ def plot_learning_curves(
 
 
 def curves_section(records: Sequence[Record]) -> str:
-    """Return the learning curves as a part of a page: accuracy, where there is one, and loss, in validation."""
+    """Return the learning curves as HTML: validation loss and, for classifiers, validation accuracy."""
     keys: tuple[Quantity, ...] = ("val_accuracy", "val_loss") if has_accuracy(records) else ("val_loss",)
     figure, axes = pyplot().subplots(1, len(keys), figsize=(5.5 * len(keys), 4), layout="constrained", squeeze=False)
     for ax, key in zip(axes[0], keys, strict=True):
@@ -83,7 +83,7 @@ def curves_section(records: Sequence[Record]) -> str:
 
 
 def _move_long_legends(figure: "Figure", axes: Sequence["Axes"]) -> None:
-    """Put one legend below all axes where a name is long, as of folders with several settings: it would cover them."""
+    """Put one legend below all axes if a name is so long that it would cover the curves."""
     handles, names = axes[0].get_legend_handles_labels()
     if max(map(len, names), default=0) <= _LONGEST_NAME:
         return
@@ -97,10 +97,10 @@ def _move_long_legends(figure: "Figure", axes: Sequence["Axes"]) -> None:
 
 
 def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw test accuracy against parameters: one line for each arm and stage, one point for each size.
+    """Draw test accuracy against parameters: a line for each arm and stage, a point for each size.
 
     Args:
-        records: Records of runs, of networks of several sizes (Fig. 6 of the paper: one to four hidden layers).
+        records: Records of networks of several sizes (in Fig. 6 of the paper: one to four hidden layers).
         ax: Axes to draw on. Defaults to new ones.
 
     Returns:
@@ -126,7 +126,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
 
 
 def size_section(records: Sequence[Record]) -> str:
-    """Return accuracy against parameters as a part of a page, or nothing where all networks have one depth."""
+    """Return accuracy against parameters as HTML, or nothing if all networks have the same depth."""
     tested = [r for r in finished(records) if r.test_accuracy is not None]
     if len({len(r.widths) for r in tested}) < 2 or len({(r.dataset, r.architecture) for r in tested}) > 1:
         return ""

@@ -1,6 +1,6 @@
-"""Pack folders of runs into a few files that can be committed: all records, phi, and what was measured on them.
+"""Pack folders of runs into a few files that can be committed: all records, phi, and measured robustness.
 
-Models and checkpoints are not packed. `stored_runs` says what a packed folder holds, and reads it.
+Models and checkpoints are not packed. `stored_runs` documents and reads a packed folder.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ class Packed:
     """What was packed.
 
     Attributes:
-        records: Stages of runs.
-        phi: Those of them with phi.
-        robustness: Measurements of robustness.
+        records: Number of stages of runs.
+        phi: Number of these with phi.
+        robustness: Number of measurements of robustness.
     """
 
     records: int
@@ -40,18 +40,18 @@ class Packed:
 def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
     """Write the runs below folders into one packed folder.
 
-    Runs are named by their folders, below the folder that is packed; where there are several, its own name stands in
-    front, unless it is a packed one. Packing again into the same folder adds runs; it never takes one away, and never
-    changes a record. A run that is in several of the folders is packed once (`stored_runs`).
+    Runs are named by their path below the folder that is packed. If there are several folders, the name starts with
+    that of the folder, unless that is a packed one. Packing again into the same folder adds runs; it never removes a
+    run or changes a record. A run that is in several of the folders is packed once (`stored_runs`).
 
     Args:
         folders: Folders of runs, or packed ones, at any depth.
         out: The packed folder; other files in it stay.
-        ends: Keep phi's weights at the start and at the best epoch alone, and not over the epochs: an eighth of the
-            bytes, and no maturation. Defaults to `False`.
+        ends: Keep phi's weights only at the start and at the best epoch: an eighth of the bytes, but no maturation.
+            Defaults to `False`.
 
     Raises:
-        ValueError: If there are no runs, two have one name, or `out` holds something that packing would lose.
+        ValueError: If there are no runs, two have the same name, or packing would lose something in `out`.
     """
     runs = stored_runs(folders)
     if not runs:
@@ -73,7 +73,7 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
         {"run": name, "dataset_fingerprint": run.dataset_fingerprint, **asdict(run.record)}
         for (name, _), run in named.items()
     )
-    files.write_json_lines(out / RUNS, lines)  # last: it says what the others hold
+    files.write_json_lines(out / RUNS, lines)  # last: it lists what the other files hold
     return Packed(len(named), sum(run.has_phi for run in named.values()), len(measured))
 
 
@@ -86,18 +86,18 @@ def _named(runs: Sequence[StoredRun], folders: Sequence[Path]) -> dict[tuple[str
         plain = run.location != root and (len(roots) == 1 or (root / RUNS).exists())
         key = (run.location.relative_to(root if plain else root.parent).as_posix(), run.record.stage)
         if key in named:
-            raise ValueError(f"Two runs have the name {key[0]}: {named[key].location} and {run.location}")
+            raise ValueError(f"Two runs have the same name, {key[0]}: {named[key].location} and {run.location}")
         named[key] = run
     return named
 
 
 def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise ValueError(f"Expected a folder to pack into. Received: {out}, which is a file")
+        raise ValueError(f"Expected a folder to pack into. Received: the file {out}")
     if not (out / RUNS).exists():
         if strangers := [name for name in (ARRAYS, ROBUSTNESS) if (out / name).exists()]:
             raise ValueError(
-                f"{out} holds {strangers[0]} without {RUNS}: twoarg pack did not write it. Use a new folder"
+                f"{out} holds {strangers[0]} without {RUNS}, so twoarg pack did not write it. Use a new folder"
             )
         return
     for old in packed_runs(out):
@@ -106,6 +106,6 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -
         if new is None and key in named:
             raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
         if new is None:
-            raise ValueError(f"{out} holds {key[0]}, and the folders to pack do not. Name {out} among them to keep it")
+            raise ValueError(f"{out} holds {key[0]}, but the folders to pack do not. Add {out} to them to keep it")
         if new.epochs_of_phi < old.epochs_of_phi or any(m not in new.robustness for m in old.robustness):
             raise ValueError(f"{out} holds more of {key[0]} than the folders to pack. Pack into another folder")

@@ -1,4 +1,4 @@
-"""One self-contained HTML file, made from the records and arrays of finished runs alone."""
+"""The report of a comparison: one self-contained HTML file, made only from the records and arrays of its runs."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -28,20 +28,19 @@ def write_report(
     agreement: str | None = None,
     play: Path | None = None,
 ) -> Path:
-    """Write `report.html`: table, learning curves, surfaces, verdicts, and how all of it was made.
+    """Write `report.html`: tables, learning curves, surfaces, verdicts, and how the runs were made.
 
-    Its figures are also written one by one, as `figures/learning-curves.svg` and the like.
+    The figures are also written to separate files such as `figures/learning-curves.svg`.
 
     Args:
         folders: Folders with finished runs, at any depth.
         out: Folder of the report.
-        seed: Report this seed alone. Defaults to `None`, all.
-        surfaces: phi of each run, where `read_surfaces` has read it: what was computed of it need not be computed
-            again. Defaults to `None`.
-        command: The command that made the runs, for the reader. Defaults to `None`.
-        agreement: What comparing the served model with the model gave. Defaults to `None`.
-        play: A page to play with these networks, beside the report, to link to; surfaces are turned there. Defaults to
-            `None`.
+        seed: Report only this seed. Defaults to `None`, all seeds.
+        surfaces: phi of each run from `read_surfaces`, to reuse its analyses. Defaults to `None`.
+        command: The command that made the runs, to show to the reader. Defaults to `None`.
+        agreement: A sentence that compares the served model with the model. Defaults to `None`.
+        play: An interactive page in the report's folder to link to; the report then has no interactive surfaces.
+            Defaults to `None`.
 
     Returns:
         The path of the report.
@@ -77,7 +76,7 @@ def write_report(
 def _play_link(play: Path) -> str:
     return (
         f"<p><a href='{html.escape(quote(play.name))}'>Play with phi in your browser</a>: draw an image, paint phi, "
-        "put another function in its place, watch it grow.</p>"
+        "replace it with another function, watch it develop.</p>"
     )
 
 
@@ -97,7 +96,7 @@ def _lead_of(figure: Figure, runs: Sequence[Record]) -> str:
 
 
 def _test_error(runs: Sequence[Record]) -> str:
-    """Return how far chance alone moves a test accuracy, so that nobody reads more into the table."""
+    """Return the standard error of a test accuracy, a limit for what the table can show."""
     accuracies = [r.test_accuracy for r in finished(runs) if r.test_accuracy is not None]
     number = next((r.splits["test"] for r in runs if r.splits), 0)
     if not (number and accuracies) or any(r.bits is not None for r in runs):  # characters in a row are not independent
@@ -144,7 +143,7 @@ def _told(settings: Mapping[str, object]) -> str:
 
 
 def _other_settings(runs: Sequence[Record]) -> list[str]:
-    """Return a sentence for each arm and stage about the settings that are not those of the first run."""
+    """Return a sentence for each arm and stage whose settings differ from those of the first run."""
     first, sentences = runs[0], []
     for name in dict.fromkeys((r.arm, r.stage) for r in runs):
         others = [r.settings for r in runs if (r.arm, r.stage) == name]

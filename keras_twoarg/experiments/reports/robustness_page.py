@@ -1,4 +1,4 @@
-"""The page of one model's robustness, with pictures of what it was shown."""
+"""The page on the robustness of one model, with examples of corrupted and adversarial images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,10 @@ def write_robustness_report(record: Robustness, reference: Robustness | None, ou
     """Write `report.html` into a folder that `robustness.measure.evaluate` has filled.
 
     Args:
-        record: What was measured.
+        record: The measurement.
         reference: The reference for mCE, or None.
         out: The folder; adversarial images are read from it.
-        pixels: The images that were used, uint8, in their order.
+        pixels: The test images, uint8, in the order of the measurement.
     """
     parts = [table.html() for table in single_table(record, reference)]
     if record.corrupted:
@@ -50,7 +50,7 @@ def _corruptions(record: Robustness, pixels: np.ndarray) -> str:
         for severity, ax in enumerate(row[1:], start=1):
             _show(ax, corrupt(pixels[:1], name, severity, seed)[0] / 255)
             ax.set_title(f"{record.corrupted[name][severity - 1]:.0%}", fontsize=8, pad=2)
-    caption = "Left: the image; then severities 1 to 5, and the accuracy under each."
+    caption = "Left: the image; then severities 1 to 5, with the accuracy at each."
     return figure_section("What the corruptions look like", figure, caption)
 
 
@@ -68,7 +68,7 @@ def _adversarial(pixels: np.ndarray, moved: np.ndarray, broken: np.ndarray) -> s
         _show(column[2], 0.5 + (moved[i] - pixels[i]) / (2 * far[i]))
     for ax, label in zip(axes[:, 0], ("image", "adversarial", "difference"), strict=True):
         ax.set_ylabel(label, rotation=0, ha="right", fontsize=9)
-    caption = "The first images that an attack turned; the difference is stretched to the whole range."
+    caption = "The first images for which an attack succeeded; the difference is scaled to the full range."
     return figure_section("Adversarial images", figure, caption)
 
 

@@ -1,4 +1,4 @@
-"""What corruptions and attacks leave, arm by arm: the paper's last two claims."""
+"""Accuracy under corruptions and attacks, arm by arm: the paper's last two claims."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ BySeed = Mapping[int, Robustness]
 
 
 def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tuple[Record, Robustness]]:
-    """Read the robustness of every run below folders that has it."""
+    """Read every measurement of robustness below folders, with the record of its run."""
     return [(run.record, measured) for run in stored_runs(folders, seed) for measured in run.robustness]
 
 
@@ -45,11 +45,11 @@ def single_table(record: Robustness, reference: Robustness | None = None) -> lis
             f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {record.clean:.1%}."
         )
         if error:
-            caption += (
-                " CE: error summed over severities, relative to the reference's; last line: mCE and relative mCE."
-            )
+            caption += " CE: error summed over severities, relative to the reference's; last row: mCE and relative mCE."
             if error.unusable:
-                caption += f" The reference hardly suffers from {', '.join(error.unusable)}: no relative CE, nor mCE."
+                caption += (
+                    f" The reference's error hardly rises under {', '.join(error.unusable)}: no relative CE or mCE."
+                )
         tables.append(Table("Corruptions", columns, tuple(rows), caption))
     if record.attacked:
         rows = [
@@ -58,7 +58,7 @@ def single_table(record: Robustness, reference: Robustness | None = None) -> lis
         ]
         caption = (
             f"{s['points']:,} test images of {s['data']}, {s['p_norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
-            "fgsm and pgd stand for themselves; the parts of AutoAttack add up."
+            "fgsm and pgd are separate attacks; each part of AutoAttack attacks what the previous parts left."
         )
         if record.warnings:
             caption += f" Beware: {'; '.join(record.warnings)}."
@@ -71,7 +71,7 @@ def _percent(value: float) -> str:
 
 
 def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | None:
-    """Return the robustness of each arm over seeds, and how two_arg differs from it."""
+    """Return the robustness of each arm over seeds, and two_arg's difference from it."""
     if not measured:
         return None
     attacked = any(r.attacked for _, r in measured)
@@ -97,7 +97,7 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
 def _measured_alike(
     measured: Sequence[tuple[Record, Robustness]],
 ) -> Iterator[tuple[str, list[tuple[Group, BySeed]], tuple[Group, BySeed]]]:
-    """Yield each group of runs: how it was attacked if there are several ways, all groups of that way, and itself."""
+    """Yield each group of runs with a label of its attack, if there are several, and all groups of that attack."""
     by_attack: dict[str, list[tuple[Record, Robustness]]] = {}
     for record, robustness in measured:
         s = robustness.settings
@@ -117,7 +117,7 @@ def _first(groups: Sequence[tuple[Group, BySeed]], arm: str, other: Group) -> By
 
 
 def _errors(own: BySeed, relu: BySeed) -> list[CorruptionError]:
-    """Return the errors against relu of the same seeds, where both have all corruptions."""
+    """Return the errors against relu of the same seed, for seeds for which both have all corruptions."""
     return [
         own[seed].against(relu[seed])
         for seed in own
@@ -126,7 +126,7 @@ def _errors(own: BySeed, relu: BySeed) -> list[CorruptionError]:
 
 
 def _error_cells(errors: Sequence[CorruptionError], seeds: int) -> tuple[str, str, str]:
-    """Return mCE, relative mCE and the relative drop; the second only where it is over all corruptions and seeds."""
+    """Return mCE, relative mCE and the relative drop; relative mCE only if no corruption or seed is missing from it."""
     relative = [e.relative_mce for e in errors]
     whole = bool(relative) and bool(np.isfinite(relative).all())
     mce, drop = _mean([e.mce for e in errors], seeds), _mean([e.relative_drop for e in errors], seeds)
@@ -141,23 +141,23 @@ def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) 
     caption = (
         f"{'; '.join(conditions)} of pixels within [0, 1]. robust: accuracy after the whole AutoAttack. corrupted: "
         "mean accuracy over 15 corruptions at 5 severities. mCE: against relu of the same seed. relative drop: fall of "
-        "the mean accuracy over relu's. Differences in points, paired over seeds, with a 95 % interval by Student's t."
+        "the mean accuracy over relu's. Differences: in points, paired over seeds, with a 95 % interval by Student's t."
     )
     if unusable:
         names = ", ".join(sorted(unusable))
-        caption += f" No relative mCE where relu's error hardly rises under a corruption ({names})."
+        caption += f" There is no relative mCE if relu's error hardly rises under a corruption ({names})."
     doubts = dict.fromkeys(f"{record.arm} seed {record.seed}: {w}" for record, r in measured for w in r.warnings)
     return caption + (f" Beware: {'; '.join(doubts)}." if doubts else "")
 
 
 def _robust(record: Robustness) -> float:
-    """Return what the whole AutoAttack left; what is attacked in part only does not compare."""
+    """Return the accuracy after the whole AutoAttack, or NaN if a part of it is missing."""
     parts = [record.attacked.get(name, float("nan")) for name in AUTOATTACK]
     return float(np.min(parts))
 
 
 def _corrupted(record: Robustness) -> float:
-    """Return the mean over all corruptions; nothing if some are still to come."""
+    """Return the mean accuracy over all corruptions, or NaN if one is missing."""
     return float(np.mean([record.corrupted.get(name, [float("nan")] * 5) for name in NAMES]))
 
 
@@ -171,7 +171,7 @@ def _mean(values: Sequence[float], seeds: int | None = None) -> str:
 
 
 def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float]) -> str:
-    """Return how two_arg differs from another arm over the seeds that both have."""
+    """Return two_arg's difference from another arm over the seeds that both have."""
     if not base or base is own:
         return ""
     both = [(measure(base[seed]), measure(own[seed])) for seed in base if seed in own]

@@ -1,4 +1,4 @@
-"""The figures by which runs are compared, each declared once: what it is of a record, and how it is written."""
+"""The figures by which runs are compared, each declared once: its value in a record, and its format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from keras_twoarg.experiments.training.run_record import Record
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a test, which tables and pages show of the records that have it.
+    """A test figure, shown in tables and pages if any record has it.
 
     Attributes:
         name: Heading of its column.
         of: Its value in a record, or None.
-        note: What a caption says of it.
-        digits: Digits behind the point.
-        unit: What stands behind a number.
-        factor: What a value is multiplied by to be written; differences are in the same unit, without its sign.
-        higher_is_better: Whether more is better.
+        note: Its explanation in captions.
+        digits: Digits after the decimal point.
+        unit: Suffix of a number.
+        factor: Factor by which a value is multiplied in print; differences have the same factor but no unit.
+        higher_is_better: Whether higher values are better.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Figure:
     higher_is_better: bool = False
 
     def written(self, value: float, sign: str = "") -> str:
-        """Return a value as it is written."""
+        """Return a value as text."""
         return f"{self.factor * value:{sign}.{self.digits}f}"
 
 
@@ -53,18 +53,18 @@ FIGURES = (
         "RMSE",
         lambda record: record.rmse,
         "RMSE: root mean squared error on the test rows at the best epoch by validation loss, in standard deviations "
-        "of the training rows' target (1: as always giving their mean), mean ± standard deviation over seeds; lower is "
+        "of the training rows' target (1: predicting their mean), mean ± standard deviation over seeds; lower is "
         "better. The test rows were used once.",
     ),
 )
 
 
 def figures_in(records: Sequence[Record]) -> list[Figure]:
-    """Return the figures that some of the records have; where no run has been tested, its task's."""
+    """Return the figures that some of the records have; if no run was tested, that of the task."""
     known = [figure for figure in FIGURES if any(figure.of(record) is not None for record in records)]
     return known or [FIGURES[-1] if any(record.task == "regression" for record in records) else FIGURES[0]]
 
 
 def has_accuracy(records: Sequence[Record]) -> bool:
-    """Tell whether any of the records is of a classification."""
+    """Return whether any of the records is of a classification."""
     return FIGURES[0] in figures_in(records)

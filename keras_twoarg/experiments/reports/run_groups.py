@@ -1,4 +1,4 @@
-"""Records of runs, and what belongs together in them."""
+"""Records of runs, grouped by arm, stage and settings."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,8 @@ class Group:
         stage: `"joint"` or `"frozen"`.
         differences: The settings in which runs of this arm differ, and their values here.
         records: One record for each seed.
-        task: What must be the same for a comparison of arms to mean something: data and kind of network, and its depth
-            where an arm comes in several.
+        task: What must be the same to compare arms: data, kind of network and, if an arm has several depths, the
+            depth.
     """
 
     arm: str
@@ -47,25 +47,25 @@ class Group:
 
     @property
     def finished(self) -> list[Record]:
-        """The records of runs that finished: those that figures are made of."""
+        """The records of finished runs, from which figures are computed."""
         return finished(self.records)
 
     @property
     def name(self) -> str:
         """Name in tables and legends."""
         name = f"{self.arm} {self.stage}" if self.arm in ARMS else self.arm
-        told_elsewhere = {EQUAL_WIDTH, *(["hidden layers"] if "widths" in self.differences else [])}
-        differences = [_words(key, value) for key, value in self.differences.items() if key not in told_elsewhere]
+        shown_elsewhere = {EQUAL_WIDTH, *(["hidden layers"] if "widths" in self.differences else [])}
+        differences = [_words(key, value) for key, value in self.differences.items() if key not in shown_elsewhere]
         return ", ".join([name, *(["equal width"] if self.equal_width else []), *differences])
 
     @property
     def equal_width(self) -> bool:
-        """Whether the arm has as many units as two_arg, and not as many parameters: always told."""
+        """Whether the arm has as many units as two_arg, instead of as many parameters; names always say so."""
         return bool(self.records and self.records[0].settings.get(EQUAL_WIDTH))
 
 
 def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
-    """Read all records below folders, those of one seed if it is given."""
+    """Read all records below folders, or those of one seed."""
     runs = stored_runs(folders, seed)
     _check_data(runs)
     records = [run.record for run in runs]
@@ -76,20 +76,22 @@ def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
 
 
 def _check_data(runs: Sequence[StoredRun]) -> None:
-    """Raise a ValueError where data of one name are not the same data: their runs cannot be compared."""
+    """Raise a ValueError if different data have the same name: their runs cannot be compared."""
     seen: dict[str, tuple[str, StoredRun]] = {}
     for run in (run for run in runs if run.dataset_fingerprint is not None):
-        checksum = str(run.dataset_fingerprint).partition("-")[0]  # a text's context follows, a setting of the run
+        checksum = str(run.dataset_fingerprint).partition("-")[
+            0
+        ]  # for a text, the context follows; that is a setting of the run
         known, first = seen.setdefault(run.record.dataset, (checksum, run))
         if known != checksum:
             raise ValueError(
                 f"Different data have the name {run.record.dataset}: those of {first.location} and of {run.location}. "
-                "Report them separately, or give the files names of their own and train again"
+                "Report them separately, or rename the files and train again"
             )
 
 
 def finished(records: Sequence[Record]) -> list[Record]:
-    """Return the records of runs that finished; those that diverged or failed are counted, and in no figure."""
+    """Return the records of finished runs; diverged and failed ones are counted but in no figure."""
     return [record for record in records if record.status == "finished"]
 
 
@@ -99,7 +101,7 @@ def group_runs(records: Sequence[Record]) -> list[Group]:
 
 
 def group_items(items: Sequence[T], record_of: Callable[[T], Record]) -> list[tuple[Group, list[T]]]:
-    """Group whatever belongs to records as `group_runs` groups those, and return each group with its items."""
+    """Group items as `group_runs` groups their records, and return each group with its items."""
     described = [(item, record_of(item), _settings(record_of(item))) for item in items]
     values: dict[tuple[str, str], set[str]] = {}
     for _, record, settings in described:
@@ -126,7 +128,7 @@ def _order(stage: str) -> int:
 
 
 def _of(record: Record, name: str) -> tuple[str, str]:
-    """Return among whose runs a setting is looked at: data and network among all, others among the arm's."""
+    """Return the scope in which a setting is compared: all runs for data and network, else those of the arm."""
     return "" if name in ("data", "network") else record.arm, name
 
 
@@ -135,33 +137,33 @@ def _task(record: Record, with_depth: bool) -> Task:
 
 
 def common_threshold(records: Sequence[Record]) -> float:
-    """Return the highest round accuracy that every finished classifier reached in validation, or the lowest one."""
+    """Return the highest threshold that every finished classifier reached in validation, or else the lowest one."""
     classified = [r for r in finished(records) if r.epochs and r.task == "classification"]
     reached = [t for t in THRESHOLDS if all(r.epochs_to(t) for r in classified)] if classified else []
     return reached[-1] if reached else THRESHOLDS[0]
 
 
 def failures(records: Sequence[Record]) -> str:
-    """Return a sentence that names the runs that did not finish, or nothing."""
+    """Return a sentence that lists the runs that did not finish, or nothing."""
     bad = [r for r in records if r.status != "finished"]
     named = ", ".join(f"{r.arm} {r.stage} seed {r.seed} ({r.settings.get('failure', r.status)})" for r in bad)
-    return f"Counted in seeds but in no figure: {named}." if bad else ""
+    return f"Counted as seeds but in no figure: {named}." if bad else ""
 
 
 def repetitions(records: Sequence[Record]) -> str:
-    """Return a sentence that names runs of one seed and the same settings, or nothing."""
+    """Return a sentence that lists runs with the same seed and settings, or nothing."""
     named = [
         f"{group.name} seed {seed} ({number} runs)"
         for group in group_runs(records)
         for seed, number in Counter(r.seed for r in group.finished).items()
         if number > 1
     ]
-    said = "each run counts in means, the last one in differences"
+    said = "means use each run, differences the last one"
     return f"Run more than once with the same settings: {', '.join(named)}; {said}." if named else ""
 
 
 def _settings(record: Record) -> dict[str, object]:
-    """Return what a run may differ in from others of its arm and stage; phi's settings only where there is a phi."""
+    """Return the settings in which runs of an arm and stage may differ; phi's settings only for arms with phi."""
     differing: dict[str, object] = {
         "data": Path(record.dataset).stem,
         "network": record.architecture,

@@ -1,4 +1,4 @@
-"""The tables that compare arms: what each costs, how fast each learns, where each ends, and how sure that is."""
+"""The tables that compare arms: cost, speed of learning, final accuracy, and paired differences."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,14 +17,14 @@ from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
-    "Paired over seeds; accuracies in points, other figures as they are. Interval: Student's t. p: Wilcoxon's "
-    "signed-rank test; five seeds give 0.0625 at best. Neither is corrected for the number of rows. d: mean difference "
-    "over the differences' standard deviation. Curve: mean validation accuracy over the epochs."
+    "Paired over seeds; accuracies in points. Interval: Student's t. p: Wilcoxon's signed-rank test; the lowest "
+    "possible with five seeds is 0.0625. Neither is corrected for the number of rows. d: mean difference over the "
+    "standard deviation of the differences. curve: mean validation accuracy over the epochs."
 )
 
 
 def fairness_table(records: Sequence[Record]) -> Table | None:
-    """Return what each arm costs, with all that differs by more than 0.5 % from the first arm's in red."""
+    """Return the cost of each arm; what differs by more than 0.5 % from the first arm is in red."""
     whole = [r for r in records if r.parameters]
     if not whole:
         return None
@@ -36,13 +36,13 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
         rows.append((group.name, *(_cost_cell(name, costs[name], base[name]) for name in columns[1:])))
         flagged |= {(i, j) for j, name in enumerate(columns) if j and name != "units" and _differs(name, costs, base)}
     caption = (
-        "For one sample and one run; × relative to the first arm of the same task. In red: more than 0.5 % (seconds: "
-        "10 %) from that, or another normalization. Arms differ in units because parameters are what is matched. "
-        "Multiply-adds, in millions, count phi once for each unit; evaluated by a table it takes less. Seconds: mean "
-        "of a stage that finished, on a machine that may have been busy."
+        "×: relative to the first arm of the same task. Red: more than 0.5 % (seconds: 10 %) from that, or another "
+        "normalization. The arms are matched in parameters, so they differ in units. Multiply-adds: for one sample, in "
+        "millions, with phi counted once for each unit; a table takes fewer. Seconds: mean of the finished stages, on "
+        "a machine that may have been busy."
     )
     if any(group.equal_width for group in groups):
-        caption += " Equal width: as many units as two_arg, and so fewer parameters."
+        caption += " Equal width: as many units as two_arg, so fewer parameters."
     return Table("What each arm costs", columns, tuple(rows), caption, ("normalization",), frozenset(flagged))
 
 
@@ -80,10 +80,10 @@ def _differs(name: str, costs: JsonObject, base: JsonObject) -> bool:
 
 
 def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
-    """Return speed of learning and end of each arm."""
+    """Return the speed of learning and the final figures of each arm."""
     threshold = common_threshold(records)
     figures, speed = figures_in(records), has_accuracy(records)
-    caption = "joint: phi and the outer network trained together; frozen: phi frozen, a new outer network."
+    caption = "joint: phi and the outer network are trained together; frozen: phi is frozen, the outer network is new."
     if speed:
         caption += (
             f" to {threshold:.0%}: epochs until that validation accuracy, median over seeds. curve: mean validation "
@@ -119,7 +119,7 @@ def _mean(group: Group, figure: Figure) -> str:
 
 
 def paired_table(records: Sequence[Record]) -> Table | None:
-    """Return how two_arg differs from each other arm over the seeds that both ran, or None if there is nothing."""
+    """Return two_arg's difference from each other arm over the seeds that both ran, or None if there are none."""
     threshold, comparisons = common_threshold(records), _comparisons(group_runs(records))
     rows = [row for base, others in comparisons for other in others for row in _paired_rows(base, other, threshold)]
     if not rows:
@@ -135,7 +135,7 @@ def paired_table(records: Sequence[Record]) -> Table | None:
 
 
 def _comparisons(groups: Sequence[Group]) -> list[tuple[Group, list[Group]]]:
-    """Return the first two_arg joint of each task, and what is compared with it."""
+    """Return the first two_arg joint group of each task, and the groups compared with it."""
     bases: dict[Task, Group] = {}
     for group in groups:
         if (group.arm, group.stage) == ("two_arg", "joint"):

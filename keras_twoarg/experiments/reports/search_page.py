@@ -1,4 +1,4 @@
-"""What a search has found, as pictures: parallel coordinates, and what mattered."""
+"""The report of a search: tables, parallel coordinates, and the importance of hyperparameters."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_twoarg.experiments.reports.html import figure_section, write_page
-from keras_twoarg.experiments.reports.search_tables import search_table, trials_table
 from keras_twoarg.utils.figures import COLORS, pyplot
+from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
 
 if TYPE_CHECKING:
@@ -25,22 +25,24 @@ def write_search_report(rows: Mapping[str, Rows], out: Path) -> Path:
         parts.append(trials_table(arm, trials).html())
         if len(done) > 1 and any(row["hyperparameters"] for row in done):
             coordinates = plot_parallel_coordinates(done).figure
-            parts.append(figure_section(f"{arm}: every trial a line", coordinates, "Yellow: high accuracy."))
+            parts.append(figure_section(f"{arm}: each line is a trial", coordinates, "Yellow: high accuracy."))
             if len(done) >= 8:
-                parts.append(figure_section(f"{arm}: what mattered", plot_importance(done).figure, _CAUTION))
+                parts.append(
+                    figure_section(f"{arm}: importance of hyperparameters", plot_importance(done).figure, _CAUTION)
+                )
     path = out / "report.html"
-    write_page(path, f"Search of {', '.join(rows)}", "The same budget for every arm.", parts)
+    write_page(path, f"Search of {', '.join(rows)}", "Every arm had the same budget.", parts)
     return path
 
 
 _CAUTION = (
-    "How much a random forest's prediction of the accuracy suffers when a hyperparameter is shuffled; mean and "
-    "standard deviation over 20 shuffles. With few trials this is a hint and no more."
+    "How much a random forest's prediction of the accuracy deteriorates if a hyperparameter is shuffled: mean and "
+    "standard deviation over 20 shuffles. With few trials this is only a hint."
 )
 
 
 def plot_parallel_coordinates(rows: Rows, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw every trial as a line through its hyperparameters to its accuracy, coloured by that."""
+    """Draw each trial as a line through its hyperparameters to its accuracy, coloured by accuracy."""
     ax = pyplot().figure(figsize=(11, 4.2)).gca() if ax is None else ax
     names = _names(rows)
     places, labels = zip(*(_places(rows, name) for name in names), strict=True)
@@ -85,7 +87,7 @@ def _names(rows: Rows) -> list[str]:
 
 
 def _places(rows: Rows, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Return each trial's place on a hyperparameter's axis, within [0, 1], and the axis' labels; absent is below."""
+    """Return each trial's position on a hyperparameter's axis, within [0, 1] or below if absent, and its labels."""
     values = [row["hyperparameters"].get(name) for row in rows]
     present = sorted({v for v in values if v is not None}, key=lambda v: (str(type(v)), v))
     if len(present) > 6 and all(isinstance(v, float) for v in present):
@@ -96,3 +98,42 @@ def _places(rows: Rows, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]
     where = {v: i / step for i, v in enumerate(present)}
     labels = [(p, f"{v:.3g}" if isinstance(v, float) else str(v)) for v, p in where.items()]
     return np.array([-0.05 if v is None else where[v] for v in values]), labels
+
+
+def trials_table(arm: str, rows: Sequence[JsonObject]) -> Table:
+    """Return the trials of one arm, best first; failed ones last, with the reason."""
+    names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+    ordered = sorted(rows, key=lambda row: -np.inf if row["score"] is None else row["score"], reverse=True)
+    cells = [
+        (
+            str(row["trial"]),
+            row["status"].lower(),
+            "-" if row["score"] is None else f"{row['score']:.2%}",
+            "-" if row["best_epoch"] is None else str(row["best_epoch"]),
+            *(_cell(row["hyperparameters"].get(name)) for name in names),
+        )
+        for row in ordered
+    ]
+    reasons = "; ".join(f"trial {row['trial']}: {row['message']}" for row in rows if row["message"])
+    columns = ("trial", "status", "val accuracy", "epoch", *(name.replace("_", " ") for name in names))
+    return Table(f"Trials of {arm}", columns, tuple(cells), f"Failed: {reasons}." if reasons else "")
+
+
+def search_table(rows: Mapping[str, Sequence[JsonObject]]) -> Table:
+    """Return the best, the median and the number of trials of each arm."""
+    cells = []
+    for arm, trials in rows.items():
+        scores = [row["score"] for row in trials if row["status"] == "COMPLETED"]
+        best = f"{max(scores):.2%}" if scores else "-"
+        median = f"{np.median(scores):.2%}" if scores else "-"
+        failed = sum(row["status"] != "COMPLETED" for row in trials)
+        cells.append((arm, best, median, str(len(trials)), str(failed)))
+    caption = (
+        "Validation accuracy of the best epoch. That of the best of many trials is too optimistic: train it again with "
+        "fresh seeds, and test that."
+    )
+    return Table("Search", ("arm", "best trial", "median trial", "trials", "failed"), tuple(cells), caption)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,14 +1,14 @@
-"""Runs as they are stored: in a folder for each run, as training leaves them, or packed into a few files.
+"""Stored runs: a folder for each run, as training writes it, or many runs packed into a few files.
 
 A packed folder holds
 
 | file | what |
 |---|---|
 | `runs.jsonl` | a line for each stage of each run: its record, `run` (the run's folder) and `dataset_fingerprint` |
-| `arrays.npz` | phi of each stage, as `Trace.to_arrays` gives it, with `RUN/STAGE/` in front of each name |
-| `robustness.jsonl` | a line for each measurement: what corruptions and attacks left of a run's network, with `run` |
+| `arrays.npz` | phi of each stage, as `Trace.to_arrays` returns it, with the prefix `RUN/STAGE/` |
+| `robustness.jsonl` | a line for each measurement of a network under corruptions and attacks, with `run` |
 
-`twoarg pack` writes it (`keras_twoarg.experiments.reports.pack`), and everything that reads runs reads both.
+`twoarg pack` writes packed folders (`keras_twoarg.experiments.reports.pack`). All readers of runs accept both kinds.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,11 +39,11 @@ class StoredRun:
     """One stage of one run.
 
     Attributes:
-        location: The run's folder, or the one that it had when it was packed, below the packed folder.
+        location: The run's folder; for a packed run, its path below the packed folder.
         record: The stage's record.
-        robustness: What was measured on the joint stage's network.
+        robustness: The measurements of the joint stage's network.
         has_phi: Whether phi was kept.
-        dataset_fingerprint: Of the data, where the run says it.
+        dataset_fingerprint: Fingerprint of the data, if known.
     """
 
     location: Path
@@ -54,12 +54,12 @@ class StoredRun:
     _read_phi: Callable[[], Trace]
 
     def phi(self) -> Trace:
-        """Read phi; only where `has_phi`."""
+        """Read phi; requires `has_phi`."""
         return self._read_phi()
 
     @property
     def epochs_of_phi(self) -> int:
-        """At how many epochs phi was kept, besides the best one."""
+        """The number of epochs at which phi was kept, besides the best one; -1 without phi."""
         return len(self.phi().weights) if self.has_phi else -1
 
 
@@ -69,8 +69,8 @@ T = TypeVar("T")
 def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[StoredRun]:
     """Read every stage of every run below folders, or of one seed's runs, in a fixed order.
 
-    A run that is there several times, as it was trained, packed, or copied, is one run: the one that holds most, or
-    that is in the first of the folders. At one place it is read from its own folder, and not from a packed one.
+    A run that exists several times (trained, packed or copied) is read once: the copy that holds most or, if they hold
+    the same, the one in the first folder. At the same location, its own folder takes precedence over a packed one.
     """
     packed = sorted({file.resolve() for folder in folders for file in Path(folder).rglob(RUNS)})
     runs = [run for file in packed for run in packed_runs(file.parent)]
@@ -83,12 +83,12 @@ def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[Stored
 
 
 def root_of(run: StoredRun, roots: Sequence[Path]) -> int:
-    """Return which of some resolved folders a run is in, the first of several."""
+    """Return the index of the first of some resolved folders that contains a run."""
     return next(i for i, root in enumerate(roots) if run.location == root or root in run.location.parents)
 
 
 def _each_once(runs: Sequence[StoredRun]) -> set[int]:
-    """Return the identities of runs with different records: of equal ones that which holds most, or the first."""
+    """Return the ids of runs with distinct records: among equal records the run that holds most, or the first."""
     kept: list[StoredRun] = []
     for run in runs:
         same = next((place for place, other in enumerate(kept) if other.record == run.record), None)
@@ -141,7 +141,7 @@ def packed_runs(folder: Path) -> list[StoredRun]:
 
 
 def _lines(file: Path) -> list[tuple[str, JsonObject, str]]:
-    """Return the run, the entries and the place of each line."""
+    """Return the run, the entries and the location of each line."""
     if not file.exists():
         return []
     lines = []

@@ -1,4 +1,4 @@
-"""What phi has become, run by run and over seeds: the paper's third claim."""
+"""The shape of the learned phi, by run and over seeds: the paper's third claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import Config
 
 PAPER_FIT: Config = {"mass": 0.9, "weighted": False}
-"""How the paper fits a quadratic: on the densest cells that hold 90 % of the arguments, each counted once."""
+"""The paper's fit of a quadratic: unweighted, on the densest cells that hold 90 % of the arguments."""
 
 _GLOROT_NETWORKS = 50
 _RANDOM_SURFACES, _GLOROT_SURFACES = 1000, 300
@@ -28,11 +28,11 @@ _RANDOM_SURFACES, _GLOROT_SURFACES = 1000, 300
 
 @dataclass(frozen=True)
 class Surface:
-    """phi of one run's joint stage, with what the analyses say of it.
+    """phi of one run's joint stage, and its analyses.
 
     Attributes:
         record: The run's record.
-        trace: phi and its arguments.
+        trace: phi and the density of its arguments.
     """
 
     record: Record
@@ -45,7 +45,7 @@ class Surface:
 
     @cached_property
     def measurable(self) -> bool:
-        """Whether enough of phi's arguments fall on the grid for a quadratic; those of unnormalized units may not."""
+        """Whether enough of phi's arguments fall on the grid to fit a quadratic; without normalization they may not."""
         try:
             return analysis.fit_quadratic(lambda tuples: tuples[:, 0], self.density).determined
         except ValueError:
@@ -73,23 +73,23 @@ class Surface:
 
     @cached_property
     def places(self) -> dict[str, SoftXOR]:
-        """The verdict at each place of the network by itself."""
+        """The verdict at each place of the network separately."""
         return {name: self.verdict(self.trace.learned, density) for name, density in self.trace.places.items()}
 
     @cached_property
     def spectrum(self) -> Spectrum | None:
-        """The angular power spectrum; None where too few arguments are on the grid."""
+        """The angular power spectrum; None if too few arguments are on the grid."""
         return analysis.spectrum(self.trace.learned, self.density) if self.measurable else None
 
     @cached_property
     def nearest(self) -> analysis.Nearest | None:
-        """The named functions that describe it; None of a flat phi, and where too few arguments are on the grid."""
+        """The nearest named functions; None for a flat phi, or if too few arguments are on the grid."""
         flat = not np.isfinite(self.soft_xor.r2)
         return None if flat or not self.measurable else analysis.nearest(self.trace.learned, self.density)
 
     @cached_property
     def distances(self) -> dict[int, float]:
-        """How far phi was from its shape of the best epoch, for each epoch; empty where it is flat or not known."""
+        """The distance of phi from its shape at the best epoch, for each epoch; empty if it is flat or not known."""
         if 1 not in self.trace.weights or not self.measurable or not np.isfinite(self.soft_xor.r2):
             return {}
         return {
@@ -99,7 +99,7 @@ class Surface:
         }
 
     def verdict(self, surface: np.ndarray, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
-        """Fit a quadratic to a surface over a density and judge it; NaN where too few arguments are on the grid."""
+        """Fit a quadratic to a surface over a density and judge it; NaN if too few arguments are on the grid."""
         used = density.support(mass) & (density.values > 0)
         try:
             fit = analysis.fit_quadratic(lambda _: surface[used], density, mass=mass, weighted=weighted)
@@ -117,13 +117,13 @@ def read_surfaces(folders: Sequence[Path], seed: int | None = None) -> list[Surf
 
 
 def group_surfaces(surfaces: Sequence[Surface]) -> list[tuple[Group, list[Surface]]]:
-    """Group surfaces as their records are grouped, by seed in each group."""
+    """Group surfaces as their records are grouped, and sort each group by seed."""
     groups = group_items(surfaces, lambda surface: surface.record)
     return [(group, sorted(members, key=lambda surface: surface.record.seed)) for group, members in groups]
 
 
 def named_surfaces(surfaces: Sequence[Surface]) -> list[tuple[str, Surface]]:
-    """Return surfaces in the order of tables and pictures, each with the name of its run in them."""
+    """Return surfaces in the order of tables and figures, each with the name of its run."""
     return [
         (f"{group.name}, seed {surface.record.seed}", surface)
         for group, members in group_surfaces(surfaces)
@@ -132,19 +132,19 @@ def named_surfaces(surfaces: Sequence[Surface]) -> list[tuple[str, Surface]]:
 
 
 def surface_table(surfaces: Sequence[Surface]) -> Table | None:
-    """Return the verdict on each phi: score, fit, the places by themselves, spectrum, nearest function, maturation."""
+    """Return the verdict on each phi: score, fit, score by place, spectrum, nearest function and maturation."""
     if not surfaces:
         return None
     columns = ("phi", "soft XOR", "R²", "as paper", "by layer", "quadrupole", "nearest function", "settled")
     rows = [(name, *_row(surface)) for name, surface in named_surfaces(surfaces)]
     caption = (
         "soft XOR: -2 det H / ||H||² of the quadratic fit weighted by the density of the arguments, +1 for a pure "
-        "saddle, -1 for a bowl; R²: of that fit. as paper: the same score of an unweighted fit where 90 % of the "
-        "arguments fall. by layer: the score at each place alone. quadrupole: share of order 2 in the angular power. "
+        "saddle, -1 for a bowl; R²: of that fit. as paper: the score of an unweighted fit where 90 % of the arguments "
+        "fall. by layer: the score for each layer's arguments. quadrupole: share of order 2 in the angular power. "
         "nearest function: up to affine maps of arguments and output, with its R²; the simplest within 0.01 of the "
-        "best. settled: first epoch from which on at least 90 % of the final surface is there."
+        "best. settled: the first epoch from which 1 - r² with the final surface stays below 0.1."
     )
-    return Table("What phi has become", columns, tuple(rows), caption, ("by layer", "nearest function"))
+    return Table("The shape of phi", columns, tuple(rows), caption, ("by layer", "nearest function"))
 
 
 def _row(surface: Surface) -> tuple[str, ...]:
@@ -161,12 +161,12 @@ def _row(surface: Surface) -> tuple[str, ...]:
 
 
 def shown(number: float, form: str) -> str:
-    """Return a number as text, or a dash where there is none: a flat phi has no score."""
+    """Return a number as text, or a dash if it is not finite: a flat phi has no score."""
     return format(number, form) if np.isfinite(number) else "-"
 
 
 def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
-    """Return the claim over seeds: mean score with its interval, saddles at the start and learned, and the test."""
+    """Return the claim over seeds: mean score with interval, saddles at the start and after training, and the test."""
     if not surfaces:
         return None
     columns = (
@@ -175,12 +175,12 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
     )  # fmt: skip
     rows = tuple(_summary(group.name, members) for group, members in group_surfaces(surfaces))
     caption = (
-        "score: of the weighted fit, mean over seeds; interval: Student's t over seeds. saddles: by the paper's fit, "
-        "phi at the start over the same cells as the learned one; became, ceased: seeds whose phi changed. p: exact "
-        "McNemar test of these, two-sided. by chance: share of saddles among untrained surfaces of the same start, "
-        f"{_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} of such a phi with Glorot's weights; a named start is "
-        "no draw. quadrupole: mean share of order 2 in the angular power; at start: of phi before training; Glorot: of "
-        f"such a phi with Glorot's initial weights, {_GLOROT_NETWORKS} times."
+        "score: of the weighted fit, mean over seeds; interval: Student's t. saddles: by the paper's fit, at the start "
+        "over the same cells as after training; became, ceased: seeds whose phi became or ceased to be a saddle; "
+        "p: exact two-sided McNemar test of these. by chance: share of saddles among untrained surfaces of the same "
+        f"start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with Glorot's weights; a named start "
+        "has none. quadrupole: mean share of order 2 in the angular power; at start: before training; Glorot: of "
+        f"{_GLOROT_NETWORKS} networks with Glorot's weights."
     )
     return Table("Is phi a soft XOR?", columns, rows, caption)
 
@@ -203,7 +203,7 @@ def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
 
 
 def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
-    """Return saddles at the start and learned, those that became and ceased to be one, and the p-value."""
+    """Return the saddles at the start and after training, those that became and ceased to be one, and the p-value."""
     scores = [(s.paper_at_start.score, s.paper.score) for s in members if s.paper_at_start is not None]
     pairs = [pair for pair in scores if np.isfinite(pair).all()]
     if not pairs:
@@ -214,14 +214,14 @@ def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
 
 
 def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool = True) -> float | None:
-    """Return the share of saddles among untrained surfaces of the start that some runs have, over their densities.
+    """Return the share of saddles among untrained surfaces, over the densities of some runs with the same start.
 
-    None where they start from a named function, of which there is one.
+    None if they start from a named function, which is always the same.
 
     Args:
-        members: Surfaces of runs with one start and one kind of phi.
-        number: Untrained surfaces. Defaults to 1,000 random ones, or 300 networks with Glorot's weights.
-        paper: Whether they are fitted the paper's way, or weighted by the density. Defaults to `True`.
+        members: Surfaces of runs with the same start and the same kind of phi.
+        number: Number of untrained surfaces. Defaults to 1,000 random ones, or 300 networks with Glorot's weights.
+        paper: Whether to use the paper's fit instead of the weighted one. Defaults to `True`.
     """
     densities, fit = [surface.density for surface in members], PAPER_FIT if paper else {}
     start = members[0].record.settings.get("phi_init", Configuration.phi_init)
@@ -234,9 +234,9 @@ def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool
 
 
 def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
-    """Return the shares of the angular orders 1 to 6, one row for each surface: learned, at the start, and Glorot's.
+    """Return the shares of the angular orders 1 to 6: learned, at the start, and for Glorot's weights.
 
-    A flat surface has no row.
+    Each surface is a row; flat surfaces are left out.
     """
     pooled = analysis.pool([surface.density for surface in members])
     learned = [(surface.trace.learned, surface.density) for surface in members]
@@ -251,7 +251,7 @@ def _shares(drawn: Sequence[tuple[np.ndarray, Density]]) -> np.ndarray:
 
 
 def glorot_surface(seed: int, density: Density, like: Surface) -> np.ndarray:
-    """Return a phi of a run's kind, with Glorot's initial weights, on a density's grid."""
+    """Return phi of the same kind as a run's, with Glorot's initial weights, on a density's grid."""
     rng, quadratic = np.random.default_rng(seed), like.record.arm == "quadratic"
     units = like.record.settings.get("inner_units", Configuration.inner_units)
     sizes = (6, 1) if quadratic else (2, *units, 1)

@@ -1,4 +1,4 @@
-"""Robustness as the field measures it: the corruptions of CIFAR-10-C, and AutoAttack."""
+"""Robustness: the corruptions of CIFAR-10-C, and AutoAttack."""
 
 from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error

@@ -1,7 +1,7 @@
 """Adversarial attacks on any Keras classifier: the original AutoAttack, and FGSM and PGD.
 
-AutoAttack is the authors' own code (`pyautoattack`). It runs on torch; the Keras model stands behind one function that
-torch differentiates through, on whatever backend it runs.
+AutoAttack is the authors' code (`pyautoattack`) and runs on torch. The Keras model, on any backend, is wrapped in a
+function that torch can differentiate.
 """
 
 import time
@@ -35,17 +35,17 @@ _SLACK = 1e-5
 
 @dataclass
 class Attacked:
-    """What attacks left of a classifier.
+    """The result of attacks on a classifier.
 
     Attributes:
         eps: Largest perturbation, in pixels within [0, 1].
         p_norm: Its norm.
         robust: Whether each image is still classified correctly after all attacks so far.
-        images: The adversarial images; those that no attack changed the verdict on are as they were.
-        accuracy: Accuracy by name: `"clean"`, then after each attack. FGSM and PGD stand for themselves; the parts of
-            AutoAttack add up, each attacking what the ones before left.
+        images: The adversarial images; unchanged where no attack succeeded.
+        accuracy: Accuracy by name: `"clean"`, then after each attack. FGSM and PGD are separate attacks; each part of
+            AutoAttack attacks what the previous parts left.
         seconds: Time of each attack.
-        warnings: What casts doubt on the numbers.
+        warnings: Reasons to doubt the numbers.
     """
 
     eps: float
@@ -71,27 +71,26 @@ def attack(
     on_attack: Callable[[Attacked], None] = lambda so_far: None,
     progress: Progress = no_progress,
 ) -> Attacked:
-    """Attack a classifier, in pixel space and in inference mode.
+    """Attack a classifier in pixel space and in inference mode.
 
     Args:
-        model: A Keras classifier of images. A softmax at its end is taken off.
+        model: A Keras classifier of images. A softmax at its end is removed.
         x: Images, uint8 or within [0, 1].
         y: Labels: integers, `(N,)` or `(N, 1)`, or one-hot.
         eps: Largest perturbation, in pixels within [0, 1]: `8 / 255`, not `8`.
         attacks: Among `ATTACKS`. Defaults to the standard AutoAttack.
         p_norm: `"Linf"` or `"L2"`. Defaults to `"Linf"`.
-        bounds: What the model takes for pixels of 0 and 1. Defaults to `(-1, 1)`, what `datasets.scale` gives.
+        bounds: The model's inputs for pixels of 0 and 1. Defaults to `(-1, 1)`, as `datasets.scale` returns.
         seed: Seed of the attacks. Defaults to `0`.
-        before: What an earlier call left: its attacks are not run again. Defaults to `None`.
-        on_attack: Called after each attack with what is left.
-        progress: Called with the attack, batches done and in all, and a note.
+        before: The result of an earlier call; its attacks are not run again. Defaults to `None`.
+        on_attack: Called with the result after each attack.
+        progress: Called with the attack, the images done, the total and a note.
 
     Returns:
-        An `Attacked`. The accuracies were counted again on the final images, after the perturbation and the range were
-        checked.
+        An `Attacked`. Its accuracies are counted on the final images, whose perturbation and range were checked.
 
     Raises:
-        ValueError: If images, labels, eps or the model cannot be attacked like this.
+        ValueError: If the images, the labels, eps or the model are not suitable.
         ImportError: If torch or pyautoattack is not installed.
 
     References:
@@ -124,7 +123,7 @@ def _check_arguments(attacks: Sequence[str], p_norm: str, eps: float, shape: tup
 
 
 def _unattacked(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, eps: float, p_norm: str) -> Attacked:
-    """Return what there is before any attack."""
+    """Return the state before any attack."""
     right = classifier.correct(x, y)
     attacked = Attacked(eps, p_norm, right, x.copy(), {"clean": float(right.mean())})
     attacked.warnings += _doubts(classifier, x, y)
@@ -140,7 +139,7 @@ def _attack_once(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Run one attack on what the others left, and count what it leaves."""
+    """Run one attack, and count the accuracy after it."""
     if name in ("fgsm", "pgd"):
         steps = 1 if name == "fgsm" else _PGD_STEPS
         alone = _gradient_attack(classifier, x, y, attacked, steps, seed, progress, name)
@@ -151,7 +150,7 @@ def _attack_once(
 
 
 def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[str]:
-    """Return what is to be known before any attack: vanished gradients and few classes."""
+    """Return warnings about the classifier: vanished gradients, few classes."""
     doubts = []
     some = slice(0, min(len(x), 500))
     gradients = classifier.pulled_back(x[some], _cross_entropy_weights(classifier.logits(x[some]), y[some]))
@@ -181,7 +180,7 @@ def _autoattack(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Run one part of AutoAttack on what is still robust."""
+    """Run one part of AutoAttack on the images that are still robust."""
     torch, package = _torch(), _pyautoattack()
     runner = package.AutoAttack(_as_torch(classifier), norm=attacked.p_norm, eps=attacked.eps, seed=seed, device="cpu")
     runner.verbose = False
@@ -203,7 +202,9 @@ def _autoattack(
     white_box = [attacked.accuracy[n] for n in AUTOATTACK[:3] if n in attacked.accuracy]
     if name == "square" and white_box and min(white_box) - attacked.robust.mean() > 0.002:
         gained = 100 * (min(white_box) - attacked.robust.mean())
-        attacked.warnings.append(f"Square, without gradients, took {gained:.1f} points more: gradients may be masked")
+        attacked.warnings.append(
+            f"Square, which uses no gradients, reduced accuracy by another {gained:.1f} points: gradients may be masked"
+        )
 
 
 def _gradient_attack(
@@ -216,7 +217,7 @@ def _gradient_attack(
     progress: Progress,
     name: str,
 ) -> np.ndarray:
-    """Run FGSM (one step of eps) or PGD on the margin of logits; return which images stay right under it alone."""
+    """Run FGSM (one step of eps) or PGD on the margin of logits; return which images resist it."""
     rng = np.random.default_rng(seed)
     robust = classifier.correct(x, y)
     step = attacked.eps if steps == 1 else 2.5 * attacked.eps / steps
@@ -229,7 +230,7 @@ def _gradient_attack(
             weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
             gradient = classifier.pulled_back(moved, weights)
             moved = _inside(moved + step * _direction(gradient, attacked.p_norm), origin, attacked)
-            broken = ~classifier.correct(moved, labels)  # any step counts, not the last alone
+            broken = ~classifier.correct(moved, labels)  # any step counts, not only the last
             fresh = chosen[broken & attacked.robust[chosen]]
             attacked.images[fresh], attacked.robust[fresh] = moved[np.isin(chosen, fresh)], False
             robust[chosen[broken]] = False
@@ -238,7 +239,7 @@ def _gradient_attack(
 
 
 def _cross_entropy_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the gradient of the cross-entropy in the logits."""
+    """Return the gradient of the cross-entropy with respect to the logits."""
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     weights = shifted / shifted.sum(-1, keepdims=True)
     weights[np.arange(len(labels)), labels] -= 1
@@ -246,7 +247,7 @@ def _cross_entropy_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 
 def _margin_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the gradient of the margin, best wrong logit minus right one: it does not saturate."""
+    """Return the gradient of the margin, best wrong logit minus right one, which does not saturate."""
     rows, wrong = np.arange(len(labels)), logits.copy()
     wrong[rows, labels] = -np.inf
     weights = np.zeros_like(logits)
@@ -269,7 +270,7 @@ def _random_step(origin: np.ndarray, attacked: Attacked, rng: np.random.Generato
 
 
 def _inside(moved: np.ndarray, origin: np.ndarray, attacked: Attacked) -> np.ndarray:
-    """Return the images put back into the ball around the origin and into the range of pixels."""
+    """Project images onto the ball around the origin and the range of pixels."""
     offset = moved - origin
     if attacked.p_norm == "Linf":
         offset = np.clip(offset, -attacked.eps, attacked.eps)
@@ -284,16 +285,16 @@ def _length(offset: np.ndarray, p_norm: str) -> np.ndarray:
 
 
 def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, attacked: Attacked) -> None:
-    """Raise unless every image is within the ball and the range, and the count of what is right is right."""
+    """Raise unless every image is within the ball and the range, and recounting gives the same accuracy."""
     eps, far = attacked.eps, float(_length(attacked.images - x, attacked.p_norm).max(initial=0.0))
     if far > eps * (1 + _SLACK) + _SLACK or attacked.images.min() < 0 or attacked.images.max() > 1:
-        raise RuntimeError(f"An attack left what it may do: perturbation {far:.6f} of {eps:.6f}. This is a bug")
+        raise RuntimeError(f"An attack exceeded its limits: perturbation {far:.6f} of {eps:.6f}. This is a bug")
     if (classifier.correct(attacked.images, y) != attacked.robust).any():
-        raise RuntimeError("The model does not give the same answer twice: it cannot be attacked like this")
+        raise RuntimeError("The model gives different answers for the same images, so it cannot be attacked")
 
 
 def _as_torch(classifier: PixelClassifier) -> "Module":
-    """Return the classifier as a function of torch's images, channels first, that torch can differentiate."""
+    """Return the classifier as a torch module of images with channels first."""
     torch = _torch()
 
     class Bridge(torch.autograd.Function):  # type: ignore[name-defined]
@@ -316,7 +317,7 @@ def _as_torch(classifier: PixelClassifier) -> "Module":
 
 @contextmanager
 def _one_thread(torch: ModuleType) -> Iterator[None]:
-    """Keep torch's threads from spinning for its tiny part of the work; the model runs on Keras' backend."""
+    """Limit torch to one thread for its small part of the work; the model runs on Keras' backend."""
     before = torch.get_num_threads()
     if keras.backend.backend() != "torch":
         torch.set_num_threads(1)

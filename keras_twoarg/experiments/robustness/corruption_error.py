@@ -1,4 +1,4 @@
-"""mCE and its kin: how much corruptions cost a classifier, beside a reference."""
+"""mCE and related measures: a classifier's errors under corruption, relative to a reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST_RISE = 0.01
-"""A reference whose error rises by less than this, over all severities together, is no denominator."""
+"""If a reference's error rises by less than this, summed over severities, nothing is divided by it."""
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class CorruptionError:
 
     Attributes:
         by_corruption: CE of each corruption: the error summed over severities, over the reference's.
-        relative_by_corruption: The same of the rise over the clean error; NaN where the reference's hardly rises.
+        relative_by_corruption: The same for the rise over the clean error; NaN if the reference's hardly rises.
         mean_accuracy: Mean accuracy over all corruptions and severities.
-        relative_drop: How much accuracy falls, mean over all corruptions and severities, over the reference's fall; NaN
-            where that hardly falls.
+        relative_drop: The fall of the mean accuracy over all corruptions and severities, over the reference's fall; NaN
+            if that is too small.
         unusable: Corruptions under which the reference's error hardly rises.
     """
 
@@ -35,7 +35,7 @@ class CorruptionError:
 
     @property
     def relative_mce(self) -> float:
-        """Mean relative CE; NaN where a corruption has none, since a mean over others is another measure."""
+        """Mean relative CE; NaN if a corruption has none, since a mean over fewer is another measure."""
         return float(np.mean(list(self.relative_by_corruption.values())))
 
 
@@ -49,7 +49,7 @@ def corruption_error(
 
     Args:
         errors: For each corruption the error, within [0, 1], at each severity.
-        reference: The same of the reference, for the same corruptions and severities.
+        reference: The same for the reference.
         clean_error: Error without corruption.
         reference_clean_error: The reference's.
 
@@ -59,7 +59,7 @@ def corruption_error(
         (0.75, 0.667, 0.667)
 
     Raises:
-        ValueError: If both do not have the same corruptions and severities, or the reference never errs.
+        ValueError: If the corruptions or severities differ, or the reference makes no error under a corruption.
 
     References:
         - [Hendrycks, Dietterich, 2019](https://arxiv.org/abs/1903.12261), section 4.
@@ -73,7 +73,7 @@ def corruption_error(
     for name, own in errors.items():
         theirs = reference[name]
         if not sum(theirs) > 0:
-            raise ValueError(f"The reference makes no error under {name}: nothing can be divided by that")
+            raise ValueError(f"The reference makes no error under {name}, so CE is not defined")
         plain[name] = float(sum(own) / sum(theirs))
         rise = sum(theirs) - len(theirs) * reference_clean_error
         if rise < LEAST_RISE:

@@ -1,9 +1,9 @@
 """The 15 common corruptions of CIFAR-10-C, for small images.
 
 Names, order and severities are those of the published CIFAR-10-C (Hendrycks and Dietterich, 2019), which are milder
-than those of ImageNet-C; results are truncated to whole grey levels, as there. Random numbers are drawn anew, so
-pictures equal the published ones in distribution and not one by one. Photographs of frost are made smaller as there:
-every fifth pixel, not smoothed.
+than those of ImageNet-C. As there, results are truncated to whole grey levels, and photographs of frost are reduced to
+every fifth pixel without smoothing. Random numbers are drawn anew, so images match the published ones only in
+distribution. If TensorFlow Datasets has prepared the published images, `published` reads them.
 """
 
 import io
@@ -16,6 +16,7 @@ import numpy as np
 from keras_twoarg.utils.optional import optional
 
 if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
     from PIL.Image import Image
 
 Images = np.ndarray
@@ -48,6 +49,7 @@ SEVERITIES: dict[str, tuple[float | tuple[float, ...], ...]] = {
 
 NAMES = tuple(SEVERITIES)
 LARGEST = 32
+_OTHER_NAMES = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
 
 
 def corrupt(images: Images, name: str, severity: int, seed: int = 0) -> Images:
@@ -55,7 +57,7 @@ def corrupt(images: Images, name: str, severity: int, seed: int = 0) -> Images:
 
     Args:
         images: uint8, `(N, size, size, 3)` or `(N, size, size, 1)`, of about 28 to 32 pixels and no more: the strength
-            of blurs and the like is in pixels, and fog is made for 32.
+            of blurs is in pixels, and fog is made for 32.
         name: One of `NAMES`.
         severity: 1 to 5.
         seed: Seed of the random numbers. Defaults to `0`.
@@ -69,8 +71,8 @@ def corrupt(images: Images, name: str, severity: int, seed: int = 0) -> Images:
         138
 
     Raises:
-        ValueError: If the images, the name or the severity is none of these.
-        ImportError: If SciPy or Pillow is not installed, or for `"frost"` the package that has its photographs.
+        ValueError: If the images, the name or the severity are not as above.
+        ImportError: If SciPy or Pillow is not installed or, for `"frost"`, the package with its photographs.
 
     References:
         - [Hendrycks, Dietterich, 2019](https://arxiv.org/abs/1903.12261)
@@ -86,7 +88,7 @@ def corrupt(images: Images, name: str, severity: int, seed: int = 0) -> Images:
     constants = SEVERITIES[name][severity - 1]
     rng = np.random.default_rng((seed, NAMES.index(name), severity))
     changed = _FUNCTIONS[name](images / 255.0, constants, rng)
-    return np.clip(255 * changed, 0, 255).astype(np.uint8)  # truncated, as the published ones
+    return np.clip(255 * changed, 0, 255).astype(np.uint8)  # truncated like the published images
 
 
 def check_size(shape: Sequence[int]) -> None:
@@ -196,7 +198,7 @@ def _frost_pictures(grey: bool) -> list[Images]:
 
     package = util.find_spec("imagecorruptions")
     if package is None or package.origin is None:
-        raise ImportError("The photographs of frost are in another package: pip install imagecorruptions-imaug")
+        raise ImportError("The photographs of frost come with another package: pip install imagecorruptions-imaug")
     image = _pillow()
     pictures = []
     for file in sorted(Path(package.origin).parent.rglob("frost[1-5].*")):  # the published code never draws the 6th
@@ -333,3 +335,31 @@ _FUNCTIONS: dict[str, Callable[..., Images]] = {
     "pixelate": _pixelate,
     "jpeg_compression": _jpeg_compression,
 }
+
+
+def prepared(data_dir: str | None = None) -> bool:
+    """Return whether TensorFlow Datasets has prepared all 15 corruptions at all severities."""
+    return all(_builder(name, severity, data_dir) is not None for name in NAMES for severity in range(1, 6))
+
+
+def published(
+    name: str, severity: int, number: int, seed: int, data_dir: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return published corrupted test images as uint8 and their labels, drawn at random from the 10,000."""
+    builder = _builder(name, severity, data_dir)
+    if builder is None:
+        raise ValueError(f"cifar10_corrupted has not been prepared for {name!r} at severity {severity}")
+    batches = list(builder.as_dataset(split="test", batch_size=1000).as_numpy_iterator())
+    images, labels = (np.concatenate([batch[key] for batch in batches]) for key in ("image", "label"))
+    chosen = np.random.default_rng(seed).permutation(len(images))[:number]
+    return images[chosen], labels[chosen]
+
+
+def _builder(name: str, severity: int, data_dir: str | None) -> "tfds.core.DatasetBuilder | None":
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        return None
+    config = f"{_OTHER_NAMES.get(name, name)}_{severity}"
+    builder = tfds.builder(f"cifar10_corrupted/{config}", data_dir=data_dir)
+    return builder if builder.is_prepared() else None

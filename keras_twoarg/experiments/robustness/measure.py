@@ -1,4 +1,4 @@
-"""One model's robustness, corruption by corruption and attack by attack; it resumes where it stopped."""
+"""The measurement of one model's robustness, which resumes after the last corruption or attack."""
 
 import hashlib
 import os
@@ -12,9 +12,8 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack
-from keras_twoarg.experiments.robustness.cifar10_c import prepared, published
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
-from keras_twoarg.experiments.robustness.corruptions import NAMES, check_size, corrupt
+from keras_twoarg.experiments.robustness.corruptions import NAMES, check_size, corrupt, prepared, published
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
 from keras_twoarg.experiments.training.datasets import Dataset, require_images
 from keras_twoarg.experiments.training.result_folder import result_folder
@@ -23,22 +22,22 @@ from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import JsonObject, Model
 
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
-"""Usual perturbations, L-inf, by the data's name; the paper's for MNIST and CIFAR-10."""
+"""Usual L-inf perturbations by data set; those of MNIST and CIFAR-10 are the paper's."""
 SEVERITIES = (1, 2, 3, 4, 5)
 _WHAT = "record of robustness"
 
 
 @dataclass
 class Robustness:
-    """What is known of one model.
+    """The robustness of one model.
 
     Attributes:
         settings: What was measured: model, data, number of points, eps, norm, bounds, seed.
-        clean: Accuracy on the points as they are.
+        clean: Accuracy on the unchanged points.
         corrupted: Accuracy under each corruption, at severities 1 to 5.
         attacked: Accuracy after each attack; see `Attacked.accuracy`.
         seconds: Time of each attack.
-        warnings: What casts doubt on the numbers.
+        warnings: Reasons to doubt the numbers.
     """
 
     settings: JsonObject
@@ -49,7 +48,7 @@ class Robustness:
     warnings: list[str] = field(default_factory=list)
 
     def against(self, reference: "Robustness") -> CorruptionError:
-        """Return mCE and relative mCE with another model as the reference, on the corruptions that both have."""
+        """Return mCE and relative mCE relative to another model, on the corruptions that both have."""
         shared = [name for name in self.corrupted if name in reference.corrupted]
         own, theirs = ({n: [1 - a for a in r.corrupted[n]] for n in shared} for r in (self, reference))
         return corruption_error(own, theirs, 1 - (self.clean or 0.0), 1 - (reference.clean or 0.0))
@@ -61,7 +60,7 @@ class Robustness:
 
     @classmethod
     def parse(cls, data: object, where: str, remedy: str = files.ANEW) -> "Robustness":
-        """Return what JSON holds of one model, or raise a ValueError that names where it was and what to do."""
+        """Return the robustness from JSON, or raise a ValueError that names its location and a remedy."""
         return files.parse_as(cls, data, where, _WHAT, _in_todays_words, remedy)
 
 
@@ -84,24 +83,24 @@ def evaluate(
 
     Args:
         model: A Keras classifier.
-        dataset: The data; test images alone are used.
-        out: Folder for the results. What is in it already is not measured again.
-        progress: Called with the stage, what is done and in all, and a note.
-        points: Test images, drawn with the seed; the same for every model. Defaults to `1000`.
+        dataset: The data, of which only test images are used.
+        out: Folder for the results. Results in it are not measured again.
+        progress: Called with the stage, the steps done, the total and a note.
+        points: Number of test images, drawn with the seed; the same ones for every model. Defaults to `1000`.
         eps: Largest perturbation in pixels within [0, 1]. Defaults to `EPS` for the data.
         p_norm: As in `attack`.
         corruptions: Among `corruptions.NAMES`; empty for none. Defaults to all 15.
         attacks: Among `attacks.ATTACKS`; empty for none. Defaults to the standard AutoAttack.
         bounds: As in `attack`.
         seed: Seed of the points, the corruptions and the attacks. Defaults to `0`.
-        data_dir: Folder of prepared TensorFlow Datasets. Where it has all of `cifar10_corrupted`, as many of the
-            published images as `points` are used for `"cifar10"`; others are made here. Defaults to theirs.
+        data_dir: Folder of prepared TensorFlow Datasets. If it has all of `cifar10_corrupted`, its images are used for
+            `"cifar10"`; others are corrupted here. Defaults to theirs.
 
     Returns:
         A `Robustness`.
 
     Raises:
-        ValueError: If a name, eps or the data do not fit, or the folder holds another model's results.
+        ValueError: If a name, eps or the data are not suitable, or the folder holds another model's results.
         ImportError: If a package is missing.
     """
     _check_arguments(corruptions, attacks, points)
@@ -142,7 +141,7 @@ def _check_arguments(corruptions: Sequence[str], attacks: Sequence[str], points:
 def check_possible(
     dataset: Dataset, corruptions: Sequence[str], attacks: Sequence[str], data_dir: str | None = None
 ) -> None:
-    """Raise an ImportError if a package is missing that these need, and a ValueError if images have another size."""
+    """Raise an ImportError if a required package is missing, or a ValueError if the images cannot be corrupted."""
     if corruptions:
         check_size(dataset.input_shape)
     needed = ["torch", "pyautoattack"] if set(attacks) & set(AUTOATTACK) else []
@@ -153,12 +152,12 @@ def check_possible(
 
 
 def _has_published(dataset: Dataset, data_dir: str | None) -> bool:
-    """Tell whether the published corrupted images are there."""
+    """Return whether the published corrupted images are available."""
     return dataset.name.split(",")[0] == "cifar10" and prepared(data_dir)
 
 
 class UnusableModel(ArithmeticError):
-    """A model whose numbers would say nothing."""
+    """A model whose robustness would be meaningless."""
 
 
 def _check_model(model: Model, classifier: PixelClassifier, dataset: Dataset) -> None:
@@ -168,7 +167,7 @@ def _check_model(model: Model, classifier: PixelClassifier, dataset: Dataset) ->
             f"Received: {classifier.classes} outputs"
         )
     if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in model.weights):
-        raise UnusableModel(f"The model {model.name!r} has weights that are not finite: it diverged. Nothing measured")
+        raise UnusableModel(f"The model {model.name!r} diverged: its weights are not finite. Nothing was measured")
 
 
 def draw_points(dataset: Dataset, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -246,7 +245,7 @@ def _attacks(
 
 
 def _in_todays_words(data: JsonObject) -> JsonObject:
-    """Return a record's entries, those of version 0.1.0 under today's names."""
+    """Return a record's entries, renamed if version 0.1.0 wrote them."""
     if not isinstance(settings := data.get("settings"), dict):
         return data
     return {**data, "settings": _settings_in_todays_words(settings)}

@@ -1,4 +1,4 @@
-"""A Keras classifier as attacks need it: logits and gradients of pixels, in float32, as in inference."""
+"""A Keras classifier for attacks: logits and gradients of pixels, in float32 and inference mode."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,21 @@ from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model, Tensor
 
 _SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Batches are filled up to these: attacks give up image by image, and each new size would be compiled anew."""
+"""Batches are padded to these sizes: attacks drop images one by one, and each new size would be compiled."""
 
 
 class PixelClassifier:
-    """A Keras model seen from pixels within [0, 1].
+    """A Keras model as a function of pixels within [0, 1].
 
-    A softmax at the end is taken off: behind it gradients vanish, and attacks fail for no good reason.
+    A softmax at the end is removed: gradients vanish after it, and attacks fail for that reason alone.
 
     Args:
         model: A classifier of images, `(N, height, width, channels)`.
-        bounds: What the model takes for black and white: 0 and 1 become these. Defaults to `(-1, 1)`, what
-            `datasets.scale` gives.
+        bounds: The model's inputs for pixels of 0 and 1. Defaults to `(-1, 1)`, as `datasets.scale` returns.
 
     Raises:
-        ValueError: If the model's output is not one number for each class, or are probabilities whose softmax cannot be
-            taken off; if the model computes in less than float32.
+        ValueError: If the model's output is not one number for each class, or is probabilities whose softmax cannot be
+            removed, or if the model computes in less than float32.
     """
 
     def __init__(self, model: Model, bounds: tuple[float, float] = (-1.0, 1.0)) -> None:
@@ -35,7 +34,7 @@ class PixelClassifier:
         for layer in flatten_layers(model):
             if getattr(layer, "compute_dtype", "float32") in ("float16", "bfloat16"):
                 raise ValueError(
-                    f"Attacks need float32: coarse logits hide where they lead. The layer {layer.name!r} computes in "
+                    f"Attacks need float32: rounded logits hide gradients. The layer {layer.name!r} computes in "
                     f"{layer.compute_dtype}. Load the model with float32 layers"
                 )
         shape = model.output_shape
@@ -53,7 +52,7 @@ class PixelClassifier:
         return np.concatenate(parts) if parts else np.zeros((0, self.classes), "float32")
 
     def pulled_back(self, pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the gradient, in pixels, of logits summed with weights `(N, classes)`."""
+        """Return the gradient with respect to pixels of the sum of logits times weights `(N, classes)`."""
         batch = _SIZES[-1]
         parts = (slice(i, i + batch) for i in range(0, len(pixels), batch))
         gradients = [_filled(self._gradient, pixels[part], weights[part]) for part in parts]
@@ -70,7 +69,7 @@ class PixelClassifier:
 
 
 def _filled(function: Callable[..., np.ndarray], *rows: np.ndarray) -> np.ndarray:
-    """Call a function with rows repeated up to one of the sizes, and return what it gives for the first ones."""
+    """Call a function with rows padded to one of the sizes, and return the results of the original rows."""
     number = len(rows[0])
     size = next(size for size in _SIZES if size >= number)
     index = np.minimum(np.arange(size), number - 1)
@@ -78,7 +77,7 @@ def _filled(function: Callable[..., np.ndarray], *rows: np.ndarray) -> np.ndarra
 
 
 def check_images(pixels: np.ndarray, labels: np.ndarray, classifier: PixelClassifier) -> tuple[np.ndarray, np.ndarray]:
-    """Return images as float32 within [0, 1] and labels as integers, or raise a ValueError that says what to do."""
+    """Return images as float32 within [0, 1] and labels as integers, or raise a ValueError."""
     pixels = np.asarray(pixels)
     if pixels.dtype == np.uint8:
         pixels = pixels / np.float32(255)
@@ -90,7 +89,7 @@ def check_images(pixels: np.ndarray, labels: np.ndarray, classifier: PixelClassi
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
         raise ValueError(
             f"Images must be within [0, 1] (or uint8). Received: {pixels.min():.4g} to {pixels.max():.4g}. If the "
-            "model takes other values, give it pixels all the same, and say with `bounds` what it takes for 0 and 1"
+            "model takes other values, still give pixels within [0, 1], and set `bounds` to its inputs for 0 and 1"
         )
     return pixels, check_labels(labels, len(pixels), classifier.classes)
 
@@ -126,7 +125,7 @@ def _without_softmax(model: Model) -> Callable[[Tensor], Tensor]:
     outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
     if (outputs >= 0).all() and np.allclose(outputs.sum(-1), 1, atol=1e-3):
         raise ValueError(
-            f"The outputs of {model.name!r} are probabilities, and their softmax could not be taken off. Attacks need "
+            f"The outputs of {model.name!r} are probabilities whose softmax could not be removed. Attacks need "
             "logits: build the model without its softmax"
         )
     return lambda x: model(x, training=False)

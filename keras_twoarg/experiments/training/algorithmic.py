@@ -1,10 +1,10 @@
-"""Tasks that are drawn: sparse parity and modular addition.
+"""Synthetic tasks: sparse parity and modular addition.
 
-`"parity-N-K"`: N signs, of which the first K decide the label: whether an even number of them is negative. The training
-part is large enough for every step to see samples that it has not seen.
+`"parity-N-K"`: N signs; the label is whether an even number of the first K is negative. The training part is so large
+that every step can use new samples.
 
-`"addition-P"`: two numbers from 0 to P - 1, each as P signs of which one is positive, and their sum modulo P. Two
-fifths of all pairs are for training, and of the others one half for validation and one for the test.
+`"addition-P"`: two numbers from 0 to P - 1, each encoded as P signs of which one is positive, and their sum modulo P.
+Two fifths of all pairs are for training; validation and test have half of the rest each.
 """
 
 import re
@@ -22,12 +22,12 @@ Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, tuple[np.ndar
 
 
 def is_known(name: str) -> bool:
-    """Tell whether a name is one of a drawn task."""
+    """Return whether a name is that of a synthetic task."""
     return _NAME.fullmatch(name) is not None
 
 
 def draw(name: str) -> Drawn:
-    """Return the samples of a task, the same ones each time.
+    """Return the samples of a task, always the same ones.
 
     Examples:
         >>> x, y, *_ = algorithmic.draw("parity-6-2")
@@ -35,7 +35,7 @@ def draw(name: str) -> Drawn:
         True
 
     Raises:
-        ValueError: If the numbers in the name do not make sense.
+        ValueError: If the numbers in the name are out of range.
     """
     match = _NAME.fullmatch(name)
     if match is None:

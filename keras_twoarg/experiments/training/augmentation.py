@@ -1,4 +1,4 @@
-"""Training images, each time a little different."""
+"""Augmentation of training images."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ _BLACK = -1.0
 
 
 def crop_flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Move each image by up to 4 pixels along both axes, and mirror half of them.
+    """Shift each image by up to 4 pixels along both axes, and mirror half of them.
 
     Args:
-        images: `(n, height, width, channels)`, float32 within [-1, 1]; what moves in from outside is black, -1.
-        rng: What moves and mirrors.
+        images: `(n, height, width, channels)`, float32 within [-1, 1]; padding is black, -1.
+        rng: Source of randomness.
 
     Returns:
         New images of the same shape.

@@ -1,4 +1,4 @@
-"""Whether a network does better than always giving the most frequent answer, and what helps if it does not."""
+"""Whether a network is better than a constant answer, and advice if it is not."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.experiments.training.stages import Stage
 
 STEPS = 100
-"""A network that learns is above chance after as many steps; before that one cannot tell."""
+"""Steps after which a network that learns is above chance."""
 
 
 def judged_epoch(epochs: int, samples: int, batch_size: int) -> int:
-    """Return the epoch after which a run is judged: the first one behind which there are enough steps, or the last.
+    """Return the epoch after which a run is judged: the first with enough steps by then, or the last.
 
     Args:
-        epochs: Epochs in all.
+        epochs: Number of epochs.
         samples: Training samples in an epoch.
         batch_size: Samples in a step.
     """
@@ -23,13 +23,13 @@ def judged_epoch(epochs: int, samples: int, batch_size: int) -> int:
 
 
 def at_chance(epoch: Epoch, labels: np.ndarray) -> bool:
-    """Tell whether an epoch ended no better than always giving one answer.
+    """Return whether an epoch ended no better than a constant answer.
 
-    For classes that is the most frequent one, within two standard errors; for a regression the mean of the training
-    rows, which is 0.
+    For classes that is the most frequent one, with a margin of two standard errors; for a regression the mean of the
+    training rows, which is 0.
 
     Args:
-        epoch: What the epoch came to.
+        epoch: The results of the epoch.
         labels: Labels of the validation samples.
     """
     accuracy = epoch["val_accuracy"]
@@ -40,13 +40,13 @@ def at_chance(epoch: Epoch, labels: np.ndarray) -> bool:
 
 
 def reached(epoch: Epoch) -> str:
-    """Return what an epoch reached in validation: its accuracy, or the root mean squared error of a regression."""
+    """Return an epoch's validation accuracy, or the root mean squared error of a regression, as text."""
     accuracy = epoch["val_accuracy"]
     return f"RMSE {epoch['val_loss'] ** 0.5:.3f}" if accuracy is None else f"{accuracy:.2%}"
 
 
 def chance_warning(stage: Stage, number: int, epoch: Epoch, configuration: Configuration) -> str:
-    """Say that a run is at chance after an epoch, and what to try."""
+    """Return a warning that a run is at chance after an epoch, with advice."""
     advice = ["a lower learning rate (--learning-rate)", "less dropout (--dropout)", "more epochs"]
     if configuration.arm in models.ARMS and configuration.phi_init != "glorot" and stage is Stage.JOINT:
         advice.insert(0, "--phi-init glorot (phi then starts steeper than the pretrained surface)")

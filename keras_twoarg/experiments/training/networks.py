@@ -1,4 +1,4 @@
-"""The networks that a configuration asks for: the outer one, and phi with its first weights."""
+"""The networks of a configuration: the outer network, and phi with its initial weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,8 +9,7 @@ import numpy as np
 from keras_twoarg import models
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.pretraining import pretrain
-from keras_twoarg.experiments.training.architectures import ARCHITECTURES
-from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.datasets import Dataset, validation_images
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.blocks import phi_initializer
@@ -20,7 +19,7 @@ from keras_twoarg.utils.progress import StepProgress
 from keras_twoarg.utils.types import Model
 
 MOST_PARAMETERS = 500_000_000
-"""More are refused before anything is built: with Adam's state they take 6 GB."""
+"""Larger networks are refused before they are built: with Adam's state they would take over 6 GB."""
 
 
 def build_network(
@@ -38,7 +37,7 @@ def build_network(
         input_shape: Shape of one sample.
         classes: Number of classes.
         widths: Units of each hidden layer.
-        inner: phi, for the arms that have one; None for a new one.
+        inner: phi, for arms that have one; None for a new one.
         seed: Seed of initial weights and dropout.
 
     Raises:
@@ -59,7 +58,7 @@ def build_network(
 
 
 def check_data(configuration: Configuration, dataset: Dataset) -> None:
-    """Raise a ValueError if an architecture is not for this kind of data, or an epoch has more samples than there are.
+    """Raise a ValueError if an architecture does not accept this kind of data, or an epoch has too many samples.
 
     Examples:
         >>> networks.check_data(Configuration(architecture="mlp"), datasets.load("mnist5k"))
@@ -104,7 +103,7 @@ def check_size(configuration: Configuration, input_shape: Sequence[int], classes
 
 
 def reference_network(two_arg: Configuration, input_shape: Sequence[int], classes: int) -> Model:
-    """Return the two-argument network of a configuration, to which others are matched."""
+    """Return the two-argument network to which others are matched."""
     widths = two_arg.widths or ARCHITECTURES[two_arg.architecture].widths
     check_size(two_arg, input_shape, classes, widths)  # before phi is built
     return build_network(two_arg, input_shape, classes, widths, make_phi(two_arg), two_arg.seed)
@@ -113,7 +112,7 @@ def reference_network(two_arg: Configuration, input_shape: Sequence[int], classe
 def widths_of(
     configuration: Configuration, input_shape: Sequence[int], classes: int, two_arg: Configuration | None = None
 ) -> tuple[int, ...]:
-    """Return a network's widths: those it names, or those with which it is as large as the two-argument network.
+    """Return a network's widths: those of the configuration, or those that match it to the two-argument network.
 
     Args:
         configuration: The settings.
@@ -134,7 +133,7 @@ def widths_of(
 
 
 def make_phi(configuration: Configuration) -> InnerNetwork:
-    """Return the inner network that a configuration asks for, with its initial weights."""
+    """Return the inner network of a configuration, with its initial weights."""
     inner = models.inner_for("quadratic", None, configuration.seed) if configuration.arm == "quadratic" else None
     if inner is None:
         inner = InnerNetwork(
@@ -150,7 +149,7 @@ def make_phi(configuration: Configuration) -> InnerNetwork:
 
 
 def pretrain_phi(inner: InnerNetwork, configuration: Configuration, progress: StepProgress) -> None:
-    """Fit phi to the surface that it starts from, unless it starts from Glorot's weights."""
+    """Fit phi to its initial surface, unless it starts from Glorot's weights."""
     phi_init = configuration.phi_init
     std = None if configuration.phi_init_std == "paper" else configuration.phi_init_std
     if phi_init == "glorot":

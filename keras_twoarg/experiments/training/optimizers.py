@@ -1,4 +1,4 @@
-"""What trains a network: the optimizer and schedule of a configuration, and what is phi's own of it."""
+"""The optimizer and schedule of a configuration, with phi's own learning rate and weight decay."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +19,8 @@ def make_optimizer(
     Args:
         configuration: The settings.
         epochs: Epochs of the stage, over which the schedule runs.
-        samples: Training samples in all.
-        inner: phi, for which `phi_learning_rate` and `phi_without_decay` are. Defaults to none.
+        samples: Number of training samples.
+        inner: phi, to which `phi_learning_rate` and `phi_without_decay` apply. Defaults to none.
     """
     rate = configuration.learning_rate
     steps = -(-(configuration.epoch_samples or samples) // configuration.batch_size)
@@ -29,7 +29,7 @@ def make_optimizer(
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else rate,
             epochs * steps - warmup,
-            alpha=0.0 if falls else 1.0,  # 1: the rate stays where the warm-up ended
+            alpha=0.0 if falls else 1.0,  # 1: the rate stays constant after the warm-up
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
@@ -46,13 +46,13 @@ def make_optimizer(
 
 
 def scale_steps(optimizer: Optimizer, variables: Sequence[Variable], factor: float) -> None:
-    """Let an optimizer take steps of some variables that are so many times as long: a learning rate of their own.
+    """Scale an optimizer's steps of some variables, which gives them their own learning rate.
 
-    The optimizer stays of its class, so that a model that is saved with it is loaded without this package. (Keras' own
-    `MultiOptimizer` needs Keras 3.15, and clips the gradients of each part by itself.)
+    The optimizer keeps its class, so a model saved with it loads without this package. (Keras' `MultiOptimizer` needs
+    Keras 3.15, and clips the gradients of each part separately.)
 
     Args:
-        optimizer: An optimizer that was not used yet.
+        optimizer: An optimizer that has not been used yet.
         variables: The variables.
         factor: Their learning rate, as a multiple of the optimizer's.
 

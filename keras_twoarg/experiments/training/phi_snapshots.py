@@ -1,9 +1,9 @@
-"""What a stage leaves of phi: its weights over the epochs, its surface, and where its arguments fall at each place.
+"""The files of a stage on phi: its weights over the epochs, its surface, and the density of its arguments.
 
-`joint-phi.npz` holds `epochs`, `weight_i` with one entry for each of them, and `activation`; `joint-surface.npz`
-holds `learned` and, for the joint stage, `start`: phi on the grid of pretraining; and for each place of phi in the
-network `places` (its name, by order), `counts` (argument tuples in the cell around each node) and `numbers` (tuples in
-all).
+`joint-phi.npz` holds `epochs`, `weight_i` with one entry for each epoch, and `activation`. `joint-surface.npz` holds
+`learned` and, for the joint stage, `start`: phi on the grid of pretraining. For each place of phi in the network it
+also holds `places` (its name, in order), `counts` (argument tuples in the cell around each node) and `numbers` (all
+tuples).
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class Trace:
 
     Attributes:
         learned: phi at the best epoch on the density's nodes, `(101,) * arity`.
-        places: Where phi's arguments fall, for each place in the network, in the order of computation.
+        places: The density of phi's arguments at each place in the network, in the order of computation.
         start: phi before the stage, on the same nodes; None in the frozen stage, where it does not change.
         weights: phi's weights by epoch; epoch 0 is the start. Empty in the frozen stage.
         activation: Activation of phi's hidden layers.
@@ -39,7 +39,7 @@ class Trace:
 
     @property
     def density(self) -> Density:
-        """Where phi's arguments fall, all places pooled."""
+        """The density of phi's arguments, pooled over all places."""
         return pool(list(self.places.values()))
 
     def at(self, epoch: int) -> np.ndarray:
@@ -48,7 +48,7 @@ class Trace:
 
     @classmethod
     def read(cls, file: Path) -> "Trace":
-        """Read `joint-surface.npz` and, where there is one, the `joint-phi.npz` beside it."""
+        """Read `joint-surface.npz` and, if it exists, `joint-phi.npz` in the same folder."""
         read = file
         snapshots = file.with_name(file.name.replace("-surface", "-phi"))
         arrays: Config = {}
@@ -61,15 +61,14 @@ class Trace:
             return cls.from_arrays(arrays)
         except UNREADABLE as error:
             raise ValueError(
-                f"{read} is damaged or of an older version ({error}). Move its folder away to run this anew"
+                f"{read} is damaged or from an older version ({error}). Move its folder away to run this again"
             ) from error
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], best_epoch: int | None = None) -> "Trace":
-        """Return phi from arrays by the names that `to_arrays` and the files of a stage have.
+        """Return phi from arrays named as in `to_arrays` and in the files of a stage.
 
-        A surface that is not there is computed from phi's weights: at `best_epoch` the learned one, at epoch 0 the
-        start.
+        A missing surface is computed from phi's weights: the learned one at `best_epoch`, the start at epoch 0.
         """
         places = {
             str(name): _density(counts, int(number))
@@ -90,10 +89,10 @@ class Trace:
         return cls(learned, places, surface("start", 0), weights, activation)
 
     def to_arrays(self, best_epoch: int | None = None, *, ends: bool = False) -> dict[str, np.ndarray]:
-        """Return all of it as arrays in as few bytes as lose nothing.
+        """Return phi as arrays, losslessly and in few bytes.
 
-        A surface is left out where phi's weights at its epoch are there to compute it from. `ends` keeps phi's weights
-        at the start and at the best epoch alone.
+        A surface is left out if it can be computed from phi's weights at its epoch. `ends` keeps phi's weights only at
+        the start and at the best epoch.
         """
         weights = {e: w for e, w in self.weights.items() if not ends or e in (0, best_epoch)}
         counts = np.stack([np.rint(d.values * d.number) for d in self.places.values()])
@@ -127,7 +126,7 @@ def save_snapshots(path: Path, snapshots: dict[int, list[np.ndarray]], activatio
 
 
 def save_surface(path: Path, model: Model, images: np.ndarray, start: list[np.ndarray] | None) -> None:
-    """Write a model's phi on the grid, where its arguments fall, and phi at the start if its weights are given."""
+    """Write a model's phi on the grid, the density of its arguments and, if its weights are given, phi at the start."""
     phi = inner_network(model)
     densities = [density(tuples) for tuples in pre_activations(model, images).values()]
     some = densities[0]
@@ -137,7 +136,7 @@ def save_surface(path: Path, model: Model, images: np.ndarray, start: list[np.nd
         phi.set_weights(start)
         arrays["start"] = phi.predict(some.nodes).reshape(some.values.shape)
         phi.set_weights(learned)
-    # By order: the names of layers depend on what the process made before.
+    # By order: layer names depend on what the process created before.
     arrays["places"] = np.array([f"place {i}" for i in range(1, len(densities) + 1)])
     arrays["counts"] = np.stack([np.rint(d.values * d.number).astype("int32") for d in densities])
     arrays["numbers"] = np.array([d.number for d in densities])

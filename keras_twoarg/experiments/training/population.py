@@ -1,9 +1,9 @@
 """Several outer networks that learn one phi together.
 
-phi learned by one network depends on that network's seed. Here N networks of the same sizes, with initial weights,
-batches and dropout of their own, hold one phi and are trained by one optimizer in one model, in which phi's table is
-made once. All but the first begin anew once, one after the other, so that phi serves young networks and old ones at any
-time. The first is trained from the start to the end, and is the one that is validated, tested and saved.
+If one network learns phi, phi depends on that network's seed. Here N networks of the same size, with their own initial
+weights, batches and dropout, share one phi. One optimizer trains them in one model, which computes phi's table once.
+All but the first are reinitialized once, one after the other, so that phi always serves both young and old networks.
+The first network is trained from start to end, and is the one that is validated, tested and saved.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ class Population:
     """Networks that share one phi, as one model to train.
 
     Args:
-        configuration: The settings; `networks` is how many there are.
+        configuration: The settings, including the number of `networks`.
         input_shape: Shape of one sample.
         classes: Number of classes.
         widths: Units of each hidden layer.
         inner: phi.
-        seed: Seed of the first network; the others' follow from it.
+        seed: Seed of the first network, from which the others follow.
 
     Attributes:
         first: The network that is trained from start to end.
-        trainer: All networks in one model: from one batch for each to `(batch, networks, classes)`.
+        trainer: All networks as one model, from one batch for each to `(batch, networks, classes)`.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Population:
         self.trainer: Model = keras.Model(inputs, keras.ops.stack(outputs, axis=-2))
 
     def begin_anew(self, epoch: int, epochs: int) -> list[int]:
-        """Give the networks whose turn it is new weights, before an epoch from 1, and return their numbers.
+        """Reinitialize the networks whose turn it is before an epoch, counted from 1, and return their numbers.
 
-        Network i of N begins anew when i N-ths of the epochs are over.
+        Network i of N is reinitialized after i N-ths of the epochs.
         """
         number = len(self.networks)
         turns = [i for i in range(1, number) if epoch == 1 + round(i * epochs / number)]
@@ -75,10 +75,10 @@ class Population:
 
 
 def _forget(optimizer: Optimizer, variables: Sequence[Variable], all_variables: Sequence[Variable]) -> None:
-    """Set what an optimizer remembers of some variables' gradients to zero.
+    """Reset an optimizer's state for some variables to zero.
 
-    Its last variables are as many for each variable as it remembers, in their order. Before them are its step and, if
-    no schedule sets it, its rate.
+    The optimizer's variables are its step, its learning rate unless a schedule sets it, and then, for each variable in
+    order, the same number of slots.
     """
     each, others = divmod(len(optimizer.variables), len(all_variables))
     slots = optimizer.variables[others:]

@@ -1,4 +1,4 @@
-"""Folders that hold the results of one configuration, and that one process works in at a time."""
+"""Folders for the results of one configuration, each used by one process at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,29 +22,31 @@ def result_folder(
     translate: Callable[[JsonObject], JsonObject] = in_todays_words,
     upgrade: Callable[[Path], None] = lambda folder: None,
 ) -> Iterator[None]:
-    """Make a folder for one configuration's results, and hold it for this process.
+    """Create a folder for the results of one configuration, and lock it for this process.
 
     Args:
         out: The folder.
-        settings: What the results depend on.
-        name: The file in the folder that says so.
-        defaults: What a folder of an older version meant where it does not say.
-        translate: Gives the entries of older versions today's names.
-        upgrade: Called with a folder of this configuration's results, to bring files of older versions up to date.
+        settings: The settings that determine the results.
+        name: The file in the folder that holds the settings.
+        defaults: Values of settings that folders of older versions lack.
+        translate: Renames the entries of older versions.
+        upgrade: Called with a folder that holds this configuration's results, to upgrade files of older versions.
 
     Raises:
-        ValueError: If the folder holds another configuration's results or other files, or another process works in it.
+        ValueError: If the folder holds other results or other files, or another process uses it.
         OSError: If it cannot be written.
     """
     if out.exists() and not out.is_dir():
-        raise ValueError(f"Expected a folder for the results. Received: {out}, which is a file")
+        raise ValueError(f"Expected a folder for the results. Received: the file {out}")
     out.mkdir(parents=True, exist_ok=True)
-    with only_process(out):  # first: two processes that begin at once must not both find it empty
+    with only_process(out):  # first: of two processes that start together, only one may find it empty
         if (out / name).exists():
             _compare(out / name, settings, defaults or {}, translate)
-            upgrade(out)  # behind the comparison: what is not ours stays as it is
-        elif not all(file.name.startswith(f".{name}-") for file in out.iterdir()):  # what a kill left of it
-            raise ValueError(f"{out} holds other files and no {name}. Use an empty or new folder for the results")
+            upgrade(out)  # after the comparison, which protects other files
+        elif not all(
+            file.name.startswith(f".{name}-") for file in out.iterdir()
+        ):  # left by a kill while it was written
+            raise ValueError(f"{out} holds other files but no {name}. Use an empty or new folder for the results")
         else:
             files.write_json(out / name, _as_in_json(settings))
         yield

@@ -13,7 +13,7 @@ Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 
 
 class Epoch(TypedDict):
-    """What is kept of one epoch; numbers that are not finite are null in the file, and accuracies of a regression."""
+    """The results of one epoch; in the file, numbers that are not finite and accuracies of a regression are null."""
 
     loss: float
     accuracy: float | None
@@ -24,7 +24,7 @@ class Epoch(TypedDict):
 
 @dataclass
 class Record:
-    """What one run was and what came out of it.
+    """The settings and results of one run.
 
     Attributes:
         arm: What filled the units.
@@ -34,19 +34,19 @@ class Record:
         dataset: Name of the data set.
         architecture: `"mlp"`, `"cnn"`, `"transformer"`, `"recurrent"` or `"resnet"`.
         widths: Units of each hidden layer.
-        parameters: All numbers in the network's weights: the inner network's among them, also where it is frozen, and
-            BatchNorm's moving statistics.
-        normalization: Normalization in front of the units.
+        parameters: All numbers in the network's weights, including the inner network's, frozen or not, and BatchNorm's
+            moving statistics.
+        normalization: Normalization before the units.
         splits: Samples for training, validation and test.
         settings: Everything else that the run depends on.
-        epochs: What each epoch came to, in order.
-        status: `"finished"`, or `"diverged"` when the loss was no longer finite.
-        best_epoch: The epoch with the lowest validation loss, from 1; its weights were tested. None if there is none.
-        test_accuracy: Share of test samples (of a text: of characters) predicted correctly, within [0, 1]; used once,
+        epochs: The results of each epoch, in order.
+        status: `"finished"`, `"diverged"` if the loss was no longer finite, or `"failed"`.
+        best_epoch: The epoch with the lowest validation loss, from 1; its weights are tested. None if there is none.
+        test_accuracy: Share of test samples (for a text: characters) predicted correctly, within [0, 1]; measured once,
             after training. None for a regression.
-        test_loss: Cross-entropy on the test samples, in nats; of a regression the mean squared error.
-        seconds: Training time, without the time between a stop and a new start.
-        versions: Versions of what computed it.
+        test_loss: Cross-entropy on the test samples, in nats; for a regression the mean squared error.
+        seconds: Training time, without the time between a stop and a resumption.
+        versions: Versions of the software.
         commit: Commit of this package's repository, or None outside of one.
         task: `"classification"` or `"regression"`.
     """
@@ -73,7 +73,7 @@ class Record:
 
     @property
     def bits(self) -> float | None:
-        """Bits a character on the test text; None for what is no text."""
+        """Bits per character on the test text; None for other data."""
         text = self.architecture in ("transformer", "recurrent") and self.test_loss is not None
         return (self.test_loss or 0.0) / math.log(2) if text else None
 
@@ -81,13 +81,13 @@ class Record:
     def rmse(self) -> float | None:
         """Root mean squared error on a regression's test rows, in standard deviations of the training rows' target.
 
-        1 is what always giving their mean comes to, where test rows vary as those do. None for what is no regression.
+        Predicting their mean gives 1 if test rows vary as training rows do. None for a classification.
         """
         regression = self.task == "regression" and self.test_loss is not None
         return (self.test_loss or 0.0) ** 0.5 if regression else None
 
     def curve(self, key: Quantity) -> list[float]:
-        """Return one quantity over the epochs, such as `"val_accuracy"`; NaN where there is no finite number."""
+        """Return one quantity over the epochs, such as `"val_accuracy"`; NaN if it is not finite."""
         return [math.nan if (value := epoch[key]) is None else value for epoch in self.epochs]
 
     def epochs_to(self, accuracy: float) -> int | None:
@@ -105,14 +105,14 @@ class Record:
 
     @classmethod
     def parse(cls, data: object, where: str, remedy: str = ANEW) -> "Record":
-        """Return a record from what JSON holds, or raise a ValueError that names where it was and what to do."""
+        """Return a record from JSON, or raise a ValueError that names its location and a remedy."""
         record = parse_as(cls, data, where, "record of a run", in_todays_words, remedy)
         if problem := record.problem():
             raise ValueError(f"{where} is no record of a run: {problem}. {remedy}")
         return record
 
     def problem(self) -> str:
-        """Return what in the record's numbers cannot be, or nothing."""
+        """Describe an impossible value in the record, or return nothing."""
         shares: dict[str, float | None] = {"test_accuracy": self.test_accuracy}
         for i, epoch in enumerate(self.epochs, start=1):
             shares |= {f"accuracy of epoch {i}": epoch["accuracy"], f"val_accuracy of epoch {i}": epoch["val_accuracy"]}

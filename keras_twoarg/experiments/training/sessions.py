@@ -1,8 +1,8 @@
 """All stages of one arm and seed, in one folder.
 
-Arms without phi have the joint stage alone. The folder holds `run.json` (the configuration), and for each stage
-`joint.json` (the record), `joint.keras` (the weights of the best epoch by validation loss) and what
-`keras_twoarg.experiments.training.phi_snapshots` says of phi.
+Arms without phi have only the joint stage. The folder holds `run.json` (the configuration) and for each stage the
+record (`joint.json`), the model with the weights of the best epoch by validation loss (`joint.keras`), and the files of
+`keras_twoarg.experiments.training.phi_snapshots`.
 """
 
 import os
@@ -33,7 +33,7 @@ from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
 
-SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has initial weights and batches of its own
+SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has its own initial weights and batches
 
 
 def run_sessions(
@@ -44,13 +44,13 @@ def run_sessions(
     say: Callable[[str], None] = lambda text: None,
     **configuration: Any,
 ) -> list[Record]:
-    """Run all stages of one arm and seed, or resume them where they were stopped.
+    """Run all stages of one arm and seed, or resume them after a stop.
 
     Args:
         dataset: The data, from `datasets.load`.
         out: Folder for the records, models and snapshots. A finished stage in it is not run again.
-        progress: Called with the stage, the epochs or steps done and in all, and a note.
-        say: Called with a warning for people, such as of a run that is at chance after its first 100 steps.
+        progress: Called with the stage, the epochs or steps done, the total and a note.
+        say: Called with warnings for the user, such as that a run is at chance after its first 100 steps.
         **configuration: The attributes of `Configuration`, such as `arm="relu"` or `seed=3`.
 
     Returns:
@@ -61,7 +61,7 @@ def run_sessions(
         ...     datasets.load("mnist5k"), "runs/two_arg-1", arm="two_arg", seed=1, epochs=50, frozen_epochs=50)
 
     Raises:
-        ValueError: If the configuration is unusable, the folder holds another configuration's results, or a checkpoint
+        ValueError: If the configuration is invalid, the folder holds another configuration's results, or a checkpoint
             in it is damaged. Nothing in the folder is overwritten.
         OSError: If the folder cannot be written.
     """
@@ -79,12 +79,12 @@ class _Run:
         self.progress, self.say = progress, say
         if configuration.equal_width and configuration.arm != "one_arg":
             raise ValueError(
-                f"`equal_width` must be false for all arms but 'one_arg'. Received: the arm {configuration.arm!r}"
+                f"`equal_width` must be false for all arms except 'one_arg'. Received: the arm {configuration.arm!r}"
             )
         networks.check_data(configuration, dataset)
         self.widths = networks.widths_of(configuration, dataset.input_shape, dataset.classes)
         self._split: Split | None = None
-        self._model(None, Stage.JOINT)  # what is wrong with sizes should show before hours of work, not after
+        self._model(None, Stage.JOINT)  # invalid sizes should show before hours of work
 
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
@@ -151,7 +151,7 @@ class _Run:
                 save_surface(self.out / f"{stage}-surface.npz", model, samples, state.snapshots.get(0))
         if state.snapshots:
             save_snapshots(self.out / f"{stage}-phi.npz", state.snapshots, self.configuration.inner_activation)
-        record.write(self.out / f"{stage}.json")  # last: it says that the stage is whole
+        record.write(self.out / f"{stage}.json")  # last: it marks the stage as finished
         (self.out / f"{stage}-checkpoint.npz").unlink(missing_ok=True)
         return record
 

@@ -6,8 +6,8 @@
 | `joint` | Session II | phi and the outer network are trained together |
 | `frozen` | Session III | phi of the joint stage is frozen, and a new outer network is trained |
 
-Version 0.1.0 named files by session and had other words for some settings. Its folders are read as they are, and
-brought up to date when a run in them is resumed.
+Version 0.1.0 named files by session, and some settings differently. Its folders can be read, and are upgraded when a
+run in them resumes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ _OLD_KEYS = {"session": "stage", "norm": "normalization", "start": "phi_init", "
 
 
 def stage_file(folder: Path, stage: Stage, ending: str) -> Path:
-    """Return a stage's file in a run's folder, such as `joint.keras`, or the one of version 0.1.0 if that is there."""
+    """Return a stage's file in a run's folder, such as `joint.keras`, or that of version 0.1.0 if it exists."""
     current = folder / f"{stage}{ending}"
     old = folder / f"{_OLD_STEMS[stage]}{ending}"
     return old if old.exists() and not current.exists() else current
@@ -49,9 +49,9 @@ def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = 
 
 
 def in_todays_words(data: JsonObject) -> JsonObject:
-    """Return a record's or configuration's entries, those of earlier versions under today's names."""
+    """Return a record's or configuration's entries, renamed if an earlier version wrote them."""
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
-    if "best_epoch" in renamed:  # a record, of a time when every task was a classification
+    if "best_epoch" in renamed:  # a record; at first every task was a classification
         renamed.setdefault("task", "classification")
     if renamed.get("stage") in list(_OLD_STAGES):
         renamed["stage"] = _OLD_STAGES[renamed["stage"]]
@@ -63,7 +63,7 @@ def in_todays_words(data: JsonObject) -> JsonObject:
 
 
 def upgrade_folder(folder: Path) -> None:
-    """Give the files of a run's folder that version 0.1.0 wrote today's names and words."""
+    """Rename files and entries that version 0.1.0 wrote in a run's folder."""
     for old, current in _renamed_files(folder):
         if not current.exists():
             old.rename(current)

@@ -1,14 +1,14 @@
-"""Tables whose rows ask for a number or for a class, none of which needs a download of its own.
+"""Tables for regression and classification; none needs a download.
 
-| name | rows | asks for | comes inside |
+| name | rows | target | package |
 |---|---|---|---|
 | `"randhie"` | 20,190 person-years of a health insurance experiment | log(1 + visits to a doctor) | `statsmodels` |
 | `"fair"` | 6,366 answers to a survey of 1974 | whether there was an affair, yes or no | `statsmodels` |
 | `"bikeshare"` | 8,645 hours of bicycle hire in Washington | log(1 + bicycles hired) | `ISLP` |
 
-They are read as files: neither package is imported. A fifth of the rows is for the test and a fifth for validation, the
-same ones for every seed; rows with the same inputs are in the same part. Numbers are standardised by the training
-rows, also those that are asked for; of a category each value has a column of 0 and 1.
+They are read as files; neither package is imported. Test and validation have a fifth of the rows each, the same ones
+for every seed. Rows with the same inputs are in the same part. Numbers, including targets, are standardised with the
+mean and standard deviation of the training rows; categories are one-hot encoded.
 """
 
 import csv
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 _ENDS = (0.2, 0.4)
-"""Shares of the rows at which the test and the validation part end."""
+"""The shares of rows at which the test part and the validation part end."""
 _SEED = 20_190
 _STATSMODELS = "pip install 'keras_twoarg[tables]'"
 _ISLP = "pip install --no-deps ISLP (its dependencies bring PyTorch, and are not needed)"
@@ -29,18 +29,17 @@ _ISLP = "pip install --no-deps ISLP (its dependencies bring PyTorch, and are not
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table is, and what it asks for.
+    """The source of a table, and its target.
 
     Attributes:
-        distribution: The package that brings it.
-        path: Its file there.
-        install: What installs the package.
-        rows: How many rows it has.
-        target: The column that is asked for.
-        answer: From that column `(n,)` to what a network is to say: floating point for a number, integers from 0 for
-            classes.
+        distribution: The package that contains it.
+        path: Its file in the package.
+        install: The command that installs the package.
+        rows: Its number of rows.
+        target: The column to predict.
+        answer: Maps that column `(n,)` to targets: floating point for a regression, integers from 0 for classes.
         categories: Columns whose values are names or have no order.
-        left_out: Columns that a network must not see.
+        left_out: Columns that are no inputs.
     """
 
     distribution: str
@@ -59,12 +58,12 @@ class Table:
 
     Attributes:
         name: Name for records.
-        inputs: What each column of the inputs is, such as `"temp"` or `"hr=8"`.
-        train: Inputs `(n, inputs)`, float32, and answers `(n,)`, float32 or int64.
+        inputs: Names of the columns of the inputs, such as `"temp"` or `"hr=8"`.
+        train: Inputs `(n, inputs)`, float32, and targets `(n,)`, float32 or int64.
         validation: The same for validation.
         test: The same for the test.
-        classes: Number of classes; 1 where a number is asked for.
-        fingerprint: A checksum of what was read, by which a folder of results knows the table it was made from.
+        classes: Number of classes; 1 for a regression.
+        fingerprint: A checksum, with which a folder of results identifies its table.
     """
 
     name: str
@@ -97,7 +96,7 @@ SOURCES = {
         "bikers",
         np.log1p,
         categories=("season", "mnth", "hr", "weekday", "weathersit"),
-        left_out=("casual", "registered"),  # their sum is what is asked for
+        left_out=("casual", "registered"),  # their sum is the target
     ),
 }
 """By the name under which a run knows it."""
@@ -111,8 +110,8 @@ def load_table(name: str) -> Table:
         ('lncoins', 'idp', 'lpi')
 
     Raises:
-        ValueError: If there is no such table, or its file is not the one that was expected.
-        ImportError: If the package that holds it is not installed.
+        ValueError: If there is no such table, or its file is not the expected one.
+        ImportError: If the package that contains it is not installed.
     """
     if name not in SOURCES:
         raise ValueError(f"Expected a table, {', '.join(map(repr, SOURCES))}. Received: {name!r}")
@@ -139,7 +138,7 @@ def _read(name: str, source: Source) -> list[dict[str, str]]:
     try:
         distribution = metadata.distribution(source.distribution)
     except metadata.PackageNotFoundError as error:
-        what = f"The table {name!r} comes inside a package, {source.distribution}"
+        what = f"The table {name!r} comes with the package {source.distribution}"
         raise ImportError(f"{what}: {source.install}") from error
     file = Path(str(distribution.locate_file(source.path)))
     if not file.is_file():
@@ -158,7 +157,7 @@ def _numbers(rows: Sequence[Mapping[str, str]], column: str) -> np.ndarray:
 
 
 def _inputs(rows: Sequence[Mapping[str, str]], source: Source) -> tuple[tuple[str, ...], np.ndarray, int]:
-    """Return the names of the inputs, the inputs `(n, inputs)`, and how many of them, the first ones, are numbers."""
+    """Return the names of the inputs, the inputs `(n, inputs)`, and how many of the first ones are numbers."""
     others = {source.target, *source.categories, *source.left_out}
     columns = {column: _numbers(rows, column) for column in rows[0] if column not in others}
     numbers = len(columns)
@@ -169,10 +168,10 @@ def _inputs(rows: Sequence[Mapping[str, str]], source: Source) -> tuple[tuple[st
 
 
 def _parts(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which rows are for training, validation and test, those with the same inputs in one part."""
+    """Return the rows for training, validation and test; rows with the same inputs are in the same part."""
     _, same = np.unique(inputs, axis=0, return_inverse=True)
     groups = int(same.max()) + 1
-    place = np.random.default_rng(_SEED).permutation(groups)[same.ravel()]  # each group's place, for each of its rows
+    place = np.random.default_rng(_SEED).permutation(groups)[same.ravel()]  # each row has the place of its group
     order = np.argsort(place, kind="stable")
     ends = [int(np.searchsorted(place[order], place[order][round(share * len(order))])) for share in _ENDS]
     test, validation, train = np.split(order, ends)
@@ -180,7 +179,7 @@ def _parts(inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return values with the training rows' mean at 0 and their standard deviation, of each column, at 1."""
+    """Scale each column so that its training rows have mean 0 and standard deviation 1."""
     spread = values[train].std(axis=0)
     scaled: np.ndarray = (values - values[train].mean(axis=0)) / np.where(spread > 0, spread, 1)
     return scaled

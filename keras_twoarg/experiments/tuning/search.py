@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from keras_twoarg import models
-from keras_twoarg.experiments.search_settings import SearchSettings
-from keras_twoarg.experiments.settings import check_settings, from_flat
+from keras_twoarg.experiments.settings import SearchSettings, check_settings, from_flat
 from keras_twoarg.experiments.training import datasets, networks
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.result_folder import result_folder

@@ -204,7 +204,7 @@ def test_a_subclassed_model_gets_one_line():
 LIMITED = {
     "branches": (branching, "branches at"),
     "activation": (relu_inside, "has activation=.*A page can compute"),
-    "another function": (relu_beside, "is no place of phi.*A page can compute"),
+    "another function": (relu_beside, "does not apply phi.*A page can compute"),
     "one argument": (partial(relu_inside, 1), "has activation=.*A page can compute"),
     "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
 }
@@ -274,7 +274,7 @@ def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):
     assert "--data-dir prepared" in out.read_text()
     out.write_text("<html>mine</html>")
     done = CliRunner().invoke(twoarg, command)
-    assert done.exit_code == 2 and "is not what `twoarg play` wrote" in " ".join(done.output.split())
+    assert done.exit_code == 2 and "was not written by `twoarg play`" in " ".join(done.output.split())
     assert out.read_text() == "<html>mine</html>"
     done = CliRunner().invoke(twoarg, [*command[:5], str(tmp_path / "page")])
     assert done.exit_code == 2 and "must end in .html" in done.output

@@ -155,7 +155,7 @@ def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     table = runs_table([*RUNS, diverged])
     assert table.rows[2][1:] == ("2", "74.67%", "94.00% ± 2.83", "3")
-    assert "Counted in seeds but in no figure: relu joint seed 3 (diverged)." in table.caption
+    assert "Counted as seeds but in no figure: relu joint seed 3 (diverged)." in table.caption
     alone = runs_table([RUNS[2], record(status="failed", test_accuracy=None, epochs=[])])
     assert alone.rows[1] == ("relu", "-", "-", "-", "1")
 
@@ -396,6 +396,6 @@ def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
     assert "two_arg joint differs: dropout 0.5." in page.read_text() and "commit b2, a1" in page.read_text()
     write_report([tmp_path / "runs"], tmp_path / "out")  # its own
     page.write_text("<html>mine")
-    with pytest.raises(ValueError, match=r"report\.html exists, and is no report"):
+    with pytest.raises(ValueError, match=r"report\.html exists and is not a report"):
         write_report([tmp_path / "runs"], tmp_path / "out")
     assert page.read_text() == "<html>mine"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from keras_twoarg import cli, models, set_evaluation
 from keras_twoarg.experiments import robustness
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
-from keras_twoarg.experiments.robustness import cifar10_c, corruptions
+from keras_twoarg.experiments.robustness import corruptions
 from keras_twoarg.experiments.robustness.measure import Robustness, evaluate
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.utils import files
@@ -360,9 +360,9 @@ def test_the_command_measures_reports_and_goes_on(tmp_path):
 
 def test_the_published_images_are_used_where_they_are_prepared(tmp_path, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
-    assert not cifar10_c.prepared(str(tmp_path))
+    assert not corruptions.prepared(str(tmp_path))
     with pytest.raises(ValueError, match="has not been prepared for 'fog' at severity 2"):
-        cifar10_c.published("fog", 2, 10, seed=0, data_dir=str(tmp_path))
+        corruptions.published("fog", 2, 10, seed=0, data_dir=str(tmp_path))
     monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
     asked = []
     original = tfds.builder

@@ -9,9 +9,8 @@ import pytest
 from keras_twoarg.experiments.plan import read_plan
 from keras_twoarg.experiments.settings import limits_of
 from keras_twoarg.experiments.training import datasets, networks, optimizers, sessions
-from keras_twoarg.experiments.training.architectures import ARCHITECTURES
 from keras_twoarg.experiments.training.chance import at_chance, chance_warning, judged_epoch
-from keras_twoarg.experiments.training.configuration import Configuration
+from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.stages import Stage, in_todays_words
 from tests.helpers import blobs
 

@@ -98,14 +98,14 @@ def test_unusable_arrays(changes, message, tmp_path):
 def test_empty_and_truncated_npz(keep, tmp_path):
     path = save_npz(tmp_path / "cut.npz", GOOD)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="cut.npz is no readable .npz archive"):
+    with pytest.raises(ValueError, match="cut.npz is not a readable .npz archive"):
         datasets.load(str(path))
 
 
 def test_an_array_under_another_name(tmp_path):
     np.save(tmp_path / "lone.npy", GOOD.x_train)
     (tmp_path / "lone.npy").rename(tmp_path / "lone.npz")
-    with pytest.raises(ValueError, match="lone.npz is no readable .npz archive"):
+    with pytest.raises(ValueError, match="lone.npz is not a readable .npz archive"):
         datasets.load(str(tmp_path / "lone.npz"))
 
 
@@ -114,20 +114,20 @@ def test_an_array_that_claims_more_than_the_memory(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (7 << 40,)})
     with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
         archive.writestr("x_train.npy", header.getvalue() + b"0" * 100)
-    with pytest.raises(ValueError, match="huge.npz is no readable .npz archive"):
+    with pytest.raises(ValueError, match="huge.npz is not a readable .npz archive"):
         datasets.load(str(tmp_path / "huge.npz"))
 
 
 def test_an_encrypted_archive(tmp_path):
     path = save_npz(tmp_path / "secret.npz", GOOD)
     encrypted(path)
-    with pytest.raises(ValueError, match="secret.npz is no readable .npz archive"):
+    with pytest.raises(ValueError, match="secret.npz is not a readable .npz archive"):
         datasets.load(str(path))
 
 
 def test_pickled_objects_are_not_opened(tmp_path):
     path = save_npz(tmp_path / "pickled.npz", GOOD, x_train=np.array([{"a": 1}] * 300, object))
-    with pytest.raises(ValueError, match="no readable .npz"):
+    with pytest.raises(ValueError, match="not a readable .npz"):
         datasets.load(str(path))
 
 

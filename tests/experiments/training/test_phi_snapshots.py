@@ -35,5 +35,5 @@ DAMAGES = {
 @pytest.mark.parametrize("name", ["joint-surface.npz", "joint-phi.npz"])
 def test_the_damaged_file_of_both_is_named(name, damage, stage):
     damage(stage / name)
-    with pytest.raises(ValueError, match=f"{name} is damaged or of an older version"):
+    with pytest.raises(ValueError, match=f"{name} is damaged or from an older version"):
         Trace.read(stage / "joint-surface.npz")

@@ -15,10 +15,10 @@ def test_other_results_and_other_files_are_left_alone(tmp_path):
     with pytest.raises(ValueError, match="another configuration: epochs=1 there, 2 here"):
         with result_folder(tmp_path / "out", {"epochs": 2, "widths": (8, 8)}):
             pass
-    with pytest.raises(ValueError, match="holds other files and no plan.json"):
+    with pytest.raises(ValueError, match="holds other files but no plan.json"):
         with result_folder(tmp_path / "out", {"epochs": 1}, "plan.json"):
             pass
-    with pytest.raises(ValueError, match="which is a file"):
+    with pytest.raises(ValueError, match="Received: the file"):
         with result_folder(tmp_path / "out" / "run.json", {}):
             pass
 

@@ -13,7 +13,7 @@ import pytest
 
 from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.training import datasets, sessions
-from keras_twoarg.experiments.training.architectures import ARCHITECTURES
+from keras_twoarg.experiments.training.configuration import ARCHITECTURES
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_network, evaluate, fit
 from tests.helpers import ROOT, blobs, save_npz
@@ -173,7 +173,7 @@ def test_folders_of_others_are_left_alone(finished, tmp_path):
         sessions.run_sessions(blobs(seed=1), out, **QUICK)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("...")
-    with pytest.raises(ValueError, match="holds other files and no run.json"):
+    with pytest.raises(ValueError, match="holds other files but no run.json"):
         sessions.run_sessions(blobs(), tmp_path / "letters", **QUICK)
     with pytest.raises(ValueError, match="which is a file"):
         sessions.run_sessions(blobs(), tmp_path / "letters" / "dear.txt", **QUICK)

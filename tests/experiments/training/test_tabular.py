@@ -75,7 +75,7 @@ def test_a_package_that_is_not_installed_is_named(name, command, monkeypatch):
         raise metadata.PackageNotFoundError(distribution)
 
     monkeypatch.setattr(metadata, "distribution", missing)
-    with pytest.raises(ImportError, match=f"The table '{name}' comes inside a package, .*{command}"):
+    with pytest.raises(ImportError, match=f"The table '{name}' comes with the package .*{command}"):
         datasets.load(name)
 
 

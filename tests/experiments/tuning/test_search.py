@@ -302,7 +302,7 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
     assert done.exit_code == 0, done.output
     best = json.loads((tmp_path / "s" / "best-two_arg.json").read_text())
     page = (tmp_path / "s" / "report.html").read_text()
-    assert "every trial a line" in page and f"{best['score']:.2%}" in page
+    assert "each line is a trial" in page and f"{best['score']:.2%}" in page
     train = ["train", "--hparams", str(tmp_path / "s" / "best-two_arg.json"), "--data", data, "--dropout", "0.25"]
     done = CliRunner().invoke(
         cli.twoarg, [*train, "--epochs", "1", "--frozen-epochs", "0", "--out", str(tmp_path / "run")]
