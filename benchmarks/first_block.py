@@ -1,8 +1,8 @@
-"""What each layer of the first block of the paper's CNN costs, alone: forward, and forward and backward. TensorFlow.
+"""The cost of each layer in the first block of the paper's CNN: forward, and forward and backward. TensorFlow.
 
     python benchmarks/first_block.py            # batch 128, a minute
 
-All take turns; medians, and the fastest round.
+The layers take turns. Prints medians and the fastest round.
 """
 
 import argparse
@@ -18,7 +18,7 @@ SHAPE = (30, 30, 120)
 
 
 def block(layer, shape):
-    """Return a layer as two compiled functions of a batch: forward, and forward and backward."""
+    """Return two compiled functions of a batch for a layer: forward, and forward and backward."""
     layer.build((None, *shape))
 
     @tf.function

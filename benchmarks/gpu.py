@@ -1,20 +1,21 @@
-"""What phi costs on a GPU, and which way of summing the table's gradient is fit for one. JAX; ends in eight minutes.
+"""The cost of phi on a GPU, and of several ways to sum the table's gradient. JAX; ends within eight minutes.
 
     KERAS_BACKEND=jax python benchmarks/gpu.py --out gpu.json            # needs JAX, NumPy, Keras and this package
     KERAS_BACKEND=jax python benchmarks/gpu.py --out gpu.json --small    # tiny, on a CPU: does it run?
 
-The operation alone, one place with gradients to the pairs and to phi; then a training step, `predict` and peak memory
-of the paper's CNN on 32x32x3, batch 512, and of the character Transformer, batch 128, units of equal parameters.
+Measures the operation alone (one place, with gradients to the pairs and to phi), and then a training step, `predict`
+and peak memory of the paper's CNN on 32x32x3, batch 512, and of the character Transformer, batch 128, with matched
+parameters.
 
-* relu (on two pre-activations a pair), swiglu
-* exact, in chunks as the package trains it, and exact in one piece
-* table: as the package has it on JAX, differentiated by JAX; on a GPU through 16 private copies
-* table, N copies: sums over cells in N private copies of the table, pair after pair in the next one, added at the end
+* relu (on two pre-activations per pair), swiglu
+* exact, in chunks as in the package, and exact in one piece
+* table: as in the package, differentiated by JAX; on a GPU with 16 private copies
+* table, N copies: sums over cells in N private copies of the table, assigned in turn and added at the end
 * table, one-hot: the sums as a matrix product
 * table, sorted: pairs sorted by their cells, then a sum over segments
 
-Each job has a process of its own, which is ended when its time is over: on some versions of jaxlib a scatter into a
-small table is a loop of compare-and-swap, up to 2,000 times slower. The file is written after each job.
+Each job has its own process with a time limit: on some versions of jaxlib a scatter into a small table is a
+compare-and-swap loop, up to 2,000 times slower. The file is written after each job.
 """
 
 import argparse
@@ -39,13 +40,13 @@ from keras_twoarg.utils import files, versions
 GRID = Interpolation()
 CELLS = GRID.cells(2)
 TOLERANCE = 1e-4
-"""Of the largest entry of the table's gradient: how far float32 sums in another order may be from one another."""
+"""Tolerance for the order of float32 sums, relative to the largest entry of the table's gradient."""
 LONGEST = 100.0  # seconds of a job
 ARMS = ("relu", "swiglu", "two_arg")
 
 
 def one_of(copies):
-    """Return sums over cells in so many private copies of the table."""
+    """Return a function that sums over cells in private copies of the table."""
     import jax.numpy as jnp
 
     def sums(row, added):
@@ -75,7 +76,7 @@ def one_hot(row, added):
 
 
 def by_segments(row, added):
-    """Return sums over cells of pairs that are sorted by their cells first."""
+    """Return sums over cells of pairs sorted by cell."""
     import jax
     import jax.numpy as jnp
 
@@ -92,7 +93,7 @@ SUMS = {
 
 
 def looking_up(sums):
-    """Return the look-up `(N, 2)`, `(cells, 4)` -> `(N,)` with one way of summing the gradient to the table."""
+    """Return the look-up `(N, 2)`, `(cells, 4)` -> `(N,)` with a given sum for the gradient to the table."""
     import jax
     import jax.numpy as jnp
 
@@ -115,7 +116,7 @@ def looking_up(sums):
 
 
 def operations(inner):
-    """Return what is measured alone, by name: functions of pairs `(N, 2)` and phi's weights."""
+    """Return the operations by name, as functions of pairs `(N, 2)` and phi's weights."""
     import jax
 
     def by_table(function, pairs, weights):
@@ -132,7 +133,7 @@ def operations(inner):
 
 
 def phi():
-    """Return an inner network, and its weights as JAX's arrays."""
+    """Return an inner network, and its weights as JAX arrays."""
     keras.utils.set_random_seed(0)
     inner = InnerNetwork()
     inner.ensure_built()
@@ -140,7 +141,7 @@ def phi():
 
 
 def gradient_error(name, pairs):
-    """Return how far a way of summing is from JAX's own derivative of the look-up, of its largest entry."""
+    """Return the error of a sum relative to JAX's derivative of the look-up, over its largest entry."""
     import jax
 
     rng = np.random.default_rng(1)
@@ -176,7 +177,7 @@ def alone(name, sizes, seconds):
 
 
 def network(architecture, arm, small, seconds):
-    """Measure `predict` and a training step of a network, and the peak memory that each leaves behind; return rows."""
+    """Measure `predict`, a training step and the peak memory after each; return rows."""
     import jax
 
     batch = 2 if small else {"cnn": 512, "transformer": 128}[architecture]
@@ -200,7 +201,7 @@ def network(architecture, arm, small, seconds):
 
 
 def row(name, case, what, function, enough):
-    """Time a function for so many seconds, and return what is reported of it."""
+    """Time a function for about `enough` seconds, and return a row."""
     import jax
 
     def once():
@@ -219,7 +220,7 @@ def row(name, case, what, function, enough):
 
 
 def jobs(small):
-    """Return the jobs by name, the most wanted first: calls of functions of this module, and what they are given."""
+    """Return the jobs by name, the most important first: functions of this module and their arguments."""
     sizes, seconds = ([1000, 4000], 0.05) if small else ([10**6, 10**7], 2.0)  # of one measurement
     names = ["relu", "table", "table, 64 copies", "exact, in one piece", "swiglu", "table, 1 copies"]
     names += ["table, 16 copies", "table, sorted", "table, one-hot", "exact"]
@@ -228,7 +229,7 @@ def jobs(small):
         net: {f"{net}, {arm}": [("network", net, arm, small, seconds)] for arm in ARMS}
         for net in ("cnn", "transformer")
     }
-    if small:  # what takes long there is to begin a process
+    if small:  # there, starting processes takes longest
         kinds = {"operations": operations, **networks}
         return {kind: [call for calls in each.values() for call in calls] for kind, each in kinds.items()}
     first, rest = list(operations.items())[:4], list(operations.items())[4:]
@@ -236,16 +237,16 @@ def jobs(small):
 
 
 def device():
-    """Return what computes, in words; as a list of one."""
+    """Return a description of the device, as a list."""
     import jax
 
     return [f"{jax.devices()[0].device_kind}, {jax.default_backend()}"]
 
 
 def in_a_process(calls, seconds):
-    """Run a job in a process of its own; return what its calls return, and why there is none."""
+    """Run a job in its own process; return the results of its calls, and the reason if there are none."""
     command = [sys.executable, str(Path(__file__).resolve()), "--job", json.dumps(calls)]
-    # Memory is taken as it is needed, so that peaks mean something.
+    # Memory is allocated on demand, so that peaks are meaningful.
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=max(seconds, 0.1))
@@ -257,7 +258,7 @@ def in_a_process(calls, seconds):
 
 
 def warning(kind):
-    """Return a line on this version of jaxlib on this device, or None."""
+    """Return a warning about this version of jaxlib on this device, or None."""
     version = metadata.version("jaxlib")
     if kind.endswith("gpu") and adds_slowly(version):
         return f"jaxlib {version} adds into small float32 tables by a compare-and-swap loop: expect slow scatters"
@@ -265,7 +266,7 @@ def warning(kind):
 
 
 def line(row):
-    """Return a row of the table that is printed."""
+    """Return a line of the printed table."""
     low, high = row["quartiles"]
     memory = f"{row['peak_bytes'] / 1e6:9,.0f}" if row["peak_bytes"] else " " * 9
     error = "" if row["gradient_error"] is None else f"  {row['gradient_error']:.1e}"
@@ -274,9 +275,9 @@ def line(row):
 
 
 def main():
-    """Run the jobs until the time is over, and print the whole table."""
+    """Run the jobs within the time limit, or one job in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=480.0, help="for all jobs together")
+    parser.add_argument("--seconds", type=float, default=480.0, help="time limit for all jobs")
     parser.add_argument("--small", action="store_true", help="tiny sizes, for a CPU")
     parser.add_argument("--only", help="jobs whose names contain this")
     parser.add_argument("--out", type=Path)
@@ -292,7 +293,7 @@ def main():
 
 
 def run(options, end):
-    """Run every job that there is time for, write what is there after each, and print all."""
+    """Run every job for which there is time, write the file after each, and print all results."""
     kinds, failed = in_a_process([["device"]], end - time.monotonic())
     if failed:
         sys.exit(f"No device: {failed}")

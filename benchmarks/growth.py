@@ -1,13 +1,13 @@
-"""Seconds of one place against the work that it is given: pairs, cores, places that share phi. TensorFlow.
+"""The time of one place as its work grows: pairs, cores, places that share phi. TensorFlow.
 
     python benchmarks/growth.py --out benchmarks/two-cores-growth.json     # some ten minutes
 
-A place is measured alone: forward as `predict` runs it, and forward and backward as `fit` does, with gradients to the
-pre-activations and to phi. Batches have 128 samples, so that pairs are 128 times the units. All ways take turns.
+A place is measured alone: forward as in `predict`, and forward and backward as in `fit`, with gradients to the
+pre-activations and to phi. Batches have 128 samples, so there are 128 pairs per unit. All variants take turns.
 
-* exact, a table of 41 x 41 or 81 x 81 nodes made anew at each call, and a baked one (forward alone)
+* exact; a table of 41 x 41 or 81 x 81 nodes, computed at each call; and a baked table (forward only)
 * SwiGLU on the same pairs
-* ReLU on the same pre-activations, so twice as many as there are pairs: what the same linear layer in front would feed
+* ReLU on the same pre-activations, two per pair, as after the same linear layer
 """
 
 import argparse
@@ -26,19 +26,19 @@ from keras_twoarg.utils import files, subprocesses, versions
 ROOT = Path(__file__).parents[1]
 BATCH = 128
 UNITS = (8, 24, 78, 234, 781, 2344, 7812, 23437, 78125)
-"""Of one sample: from a thousand to ten million pairs, in half decades."""
+"""Units of one sample: from a thousand to ten million pairs, in half decades."""
 FEWER = (8, 78, 781, 7812)
-"""Where one core is compared with two."""
+"""Units for which one core is compared with two."""
 PLACES, UNITS_OF_PLACES = (1, 3, 10), 780
-"""Places that share phi, and the units that they have together."""
+"""Numbers of places that share phi, and their total number of units."""
 WAYS = ("exact", "table_41", "table_81", "baked", "relu", "swiglu")
 PASSES = ("forward", "both")
 PARTS = ("pairs", "places", "one_core")
-_LEAST = 0.02  # seconds of one turn
+_LEAST = 0.02  # seconds of a turn
 
 
 def layers(way, units, inner):
-    """Return a layer that is built for so many units of a sample."""
+    """Return a built layer for a number of units per sample."""
     pairs = (None, 2 * units)
     if way == "relu":
         layer = keras.layers.Activation("relu")
@@ -56,7 +56,7 @@ def layers(way, units, inner):
 
 
 def passes(way, parts):
-    """Return functions that run the forward pass, and both, of a place for each of the inputs; phi is shared."""
+    """Return functions that run the forward pass, or both passes, of a place for each input; they share phi."""
     import tensorflow as tf
 
     inner = InnerNetwork()
@@ -82,7 +82,7 @@ def passes(way, parts):
 
 
 def measured(ways, units, rounds, progress, note):
-    """Return the seconds of each way and pass where so many units of a sample are split among places."""
+    """Return the times of each variant and pass, for places with the given units per sample."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -95,19 +95,19 @@ def measured(ways, units, rounds, progress, note):
 
 
 def quartiles(seconds):
-    """Return the median, the quartiles, and the fastest round, which other work on the machine disturbs least."""
+    """Return the median, the quartiles, and the fastest round, which other load on the machine affects least."""
     low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     return {"median": median, "quartiles": [low, high], "fastest": min(seconds), "rounds": len(seconds)}
 
 
 def against_pairs(progress, units, rounds):
-    """Measure one place of each size; a JSON object by its pairs."""
+    """Measure one place of each size; return the times by number of pairs."""
     note = f"pairs, {len(os.sched_getaffinity(0))} cores"
     return {str(BATCH * each): measured(WAYS, [each], rounds, progress, f"{note}: {BATCH * each:,}") for each in units}
 
 
 def against_places(progress, rounds):
-    """Measure one place, and several that have as many pairs together; a JSON object by their number."""
+    """Measure one place, and several with the same total of pairs; return the times by number of places."""
     ways = [way for way in WAYS if way != "baked"]
     return {
         str(number): measured(ways, [UNITS_OF_PLACES // number] * number, rounds, progress, f"places: {number}")
@@ -116,7 +116,7 @@ def against_places(progress, rounds):
 
 
 def child(cores, function, *arguments):
-    """Call a function of this module in a process of its own, which sees so many cores."""
+    """Call a function of this module in its own process, limited to a number of cores."""
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(mine)[:cores])
     try:
@@ -134,7 +134,7 @@ def _show(part, done, of, note):
 
 
 def main():
-    """Measure all parts, each written when it is done."""
+    """Measure the parts, and write the file after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--units", type=int, nargs="+", default=UNITS, help="of one sample, of 128")

@@ -2,10 +2,10 @@
 
     python benchmarks/int8.py --data mnist.npz --out benchmarks/one-core-int8.json
 
-The paper's perceptron and its CNN at half width, trained for some epochs on MNIST, and the paper's CNN on 32x32x3 with
-fresh weights, timed alone. Each is exported as floats, as TensorFlow's converter quantizes it by itself (phi as a
-baked table's interpolation), and by `formats.export`. All ways of a network take turns in one process, on the cores
-that it may use (`taskset -c 0` in front: one); wall time, and processor time, which other work disturbs less.
+The paper's perceptron and its CNN at half width, trained for some epochs on MNIST; and the paper's CNN on 32x32x3, only
+timed, with untrained weights. Each is exported as floats, quantized by TensorFlow's converter (phi as a baked table's
+interpolation), and quantized by `formats.export`. All variants of a network take turns in one process, on the cores
+available to it (one with `taskset -c 0`). Reports wall time and processor time, which other load affects less.
 Needs: pip install '.[tensorflow-cpu,cli,export]'
 """
 
@@ -34,12 +34,12 @@ NETWORKS = {
     "cnn28-half": (partial(models.cnn, (28, 28, 1), 10, widths=HALF, dropout=0.1), 128, 5_000, 3),
     "cnn32": (partial(models.cnn, (32, 32, 3), 10), 128, 0, 0),
 }
-"""What builds a network, its batch, and the images and epochs that it is trained for; none: it is timed alone."""
+"""The function of a network, its batch size, and the images and epochs of its training; 0: only timed."""
 WAYS = ("float", "converter", "int8")
 
 
 def networks(name, split):
-    """Return ReLU and two_arg, with as many parameters and trained if data are given."""
+    """Return ReLU and two_arg networks with matched parameters, trained if there are epochs."""
     make, _, number, epochs = NETWORKS[name]
     keras.utils.set_random_seed(0)
     two_arg = make(seed=0)
@@ -53,7 +53,7 @@ def networks(name, split):
 
 
 def exported(arm, model, x, folder):
-    """Export a model in each way; return the files."""
+    """Export a model in each way, and return the files."""
     model = bake(model, x)[0] if arm == "two_arg" else model
     paths = {way: Path(folder) / f"{way}.tflite" for way in WAYS}
     formats.export(model, paths["float"], "litert")
@@ -68,7 +68,7 @@ def exported(arm, model, x, folder):
 
 
 def timed(runs, x, rounds):
-    """Return wall and processor seconds of each way; all take turns."""
+    """Return the wall and processor times of each variant; all take turns."""
     times = {key: {"wall": [], "processor": []} for key in runs}
     for round_ in range(rounds + 1):
         for key, run in runs.items():
@@ -81,14 +81,14 @@ def timed(runs, x, rounds):
 
 
 def right(run, expected, split, batch=250):
-    """Return the accuracy on test images, and the predictions that are not the Keras model's."""
+    """Return the accuracy on test images, and how many predictions differ from the Keras model's."""
     found = [run(split.x_test[i : i + batch]) for i in range(0, len(split.x_test), batch)]
     found, expected = np.concatenate(found).argmax(-1), expected.argmax(-1)
     return {"accuracy": float((found == split.y_test).mean()), "changed": int((found != expected).sum())}
 
 
 def measure(name, split, rounds):
-    """Return what is measured of a network, for each arm and way."""
+    """Return the measurements of a network, by arm and way."""
     shape, batch = NETWORKS[name][0].args[0], NETWORKS[name][1]
     trained = bool(NETWORKS[name][3])
     random = np.random.default_rng(0).normal(size=(500, *shape)).astype("float32")

@@ -1,10 +1,10 @@
-"""What it gains that a process keeps the memory that it frees (`utils.allocator`), with any activation.
+"""The speedup if a process keeps freed memory (`utils.allocator`), with several activations.
 
     python benchmarks/kept_memory.py --out benchmarks/two-cores-memory.json
 
-Training steps and `predict` of the CNNs of 32x32x3 with ReLU, SwiGLU and two arguments, and on TensorFlow both
-signatures of the larger one's SavedModel, with ReLU and baked. Each setting has processes of its own, which take turns,
-so that peaks can be told too; medians of all their steps. Keras' backend is the one in use.
+Times training steps and `predict` of the CNNs on 32x32x3 with ReLU, SwiGLU and two arguments and, on TensorFlow, both
+signatures of the larger one's SavedModel, with ReLU and baked. Each setting has its own processes, which take turns, to
+measure peak memory too. Reports medians of all steps, on the current Keras backend.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SERVED = "cnn32, served"
 
 
 def child(network, setting, rounds):
-    """Time one network in one setting, and print what came out."""
+    """Time one network in one setting, and print the result."""
     if setting == "kept" and not keep_freed_memory():
         sys.exit("This system's allocator cannot be told to keep memory")
     times = served(rounds) if network == SERVED else networks.network(network, VARIANTS, rounds, no_progress)
@@ -39,7 +39,7 @@ def child(network, setting, rounds):
 
 
 def served(rounds):
-    """Return the times of a SavedModel's signatures, by what fills the units and by signature."""
+    """Return the times of a SavedModel's signatures, by variant and signature."""
     (x, _), tasks = networks.data("cnn32", 1, seed=0), {}
     with tempfile.TemporaryDirectory() as folder:
         for variant in ("relu", "baked"):
@@ -53,7 +53,7 @@ def served(rounds):
 
 
 def measure(network, processes, rounds):
-    """Return the summaries of each setting, whose processes take turns."""
+    """Return the summary of each setting; their processes take turns."""
     results = {setting: [] for setting in SETTINGS}
     for _ in range(processes):
         for setting in SETTINGS:
@@ -64,7 +64,7 @@ def measure(network, processes, rounds):
 
 
 def together(runs):
-    """Return the largest peak of some processes, in MB, and the summary of their times."""
+    """Return the largest peak of several processes, in MB, and the summary of their times."""
     times = {
         variant: {
             task: timing.summary([s for run in runs for s in run["times"][variant][task]["seconds"]])
@@ -77,7 +77,7 @@ def together(runs):
 
 
 def main():
-    """Time both CNNs in both settings, or be the process of one of them."""
+    """Time all networks in both settings, or one of them in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--processes", type=int, default=2)

@@ -1,9 +1,9 @@
-"""What a look-up costs in ONNX Runtime: as Keras exports it, and as `formats.export` writes it, beside ReLU.
+"""The cost of a look-up in ONNX Runtime, exported by Keras and by `formats.export`, compared with ReLU.
 
     python benchmarks/onnx_look_up.py --seconds 60 --out benchmarks/two-cores-onnx.json
 
-The paper's CNN on 32x32x3, batch 128, and its perceptron on 28x28x1, batch 200. All take turns in one process; wall
-time, and the processor time of all threads, which other work on the machine disturbs less. Needs: pip install
+The paper's CNN on 32x32x3, batch 128, and its perceptron on 28x28x1, batch 200. All take turns in one process. Reports
+wall time, and the processor time of all threads, which other load affects less. Needs: pip install
 'keras_twoarg[tensorflow-cpu,cli,export]'
 """
 
@@ -22,18 +22,18 @@ from keras_twoarg.utils import files, versions
 
 
 def exported(name, folder):
-    """Export ReLU, and the baked network in both ways; return what runs each."""
+    """Export ReLU, and the baked network in both ways; return functions that run them."""
     relu, baked = (networks.build(name, variant) for variant in ("relu", "baked"))
     paths = {way: Path(folder) / f"{name}-{way}.onnx" for way in ("relu", "rows", "planes")}
     formats.export(relu, paths["relu"], "onnx")
-    baked(np.zeros((1, *baked.input_shape[1:]), "float32"))  # Keras exports what was called
+    baked(np.zeros((1, *baked.input_shape[1:]), "float32"))  # Keras exports only models that were called
     baked.export(paths["rows"], format="onnx", verbose=False)
     formats.export(baked, paths["planes"], "onnx")
     return {way: runtimes.load(path, "onnx") for way, path in paths.items()}
 
 
 def timed(runs, x, seconds):
-    """Return wall and processor times of each way, which take turns for so many seconds."""
+    """Return the wall and processor times of each variant; they take turns for a number of seconds."""
     wall, processor = ({way: [] for way in runs} for _ in range(2))
     for run in runs.values():
         run(x)

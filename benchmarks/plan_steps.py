@@ -1,4 +1,4 @@
-"""Seconds of a training step, or of an epoch, of each arm of a plan, all taking turns.
+"""The time of a training step, or of an epoch, of each arm of a plan; the arms take turns.
 
     python benchmarks/plan_steps.py lm-kjv lm-kjv-recurrent --out benchmarks/two-cores-plans.json
     python benchmarks/plan_steps.py cnn-cifar10 --data cifar10.npz --widths 30,60,60,60 \
@@ -6,10 +6,10 @@
     KERAS_BACKEND=jax taskset -c 1 python benchmarks/plan_steps.py tables-bikeshare tables-randhie tables-fair \
         --epochs --out benchmarks/one-core-plans.json
 
-What is at hand for "at equal seconds": runs of a comparison may have been trained while the machine did other work.
-The file holds one entry for each plan; those of other plans stay in it. With `--nodes 81` two_arg is also timed with
-tables of 81 x 81 nodes, as `two_arg_81`. With `--epochs` whole epochs are timed, as runs train them: small steps take
-less than a call of one.
+These times are the basis of comparisons "at equal seconds", since runs may have been trained on a busy machine. The
+file holds one entry for each plan; entries of other plans are kept. With `--nodes 81`, two_arg is also timed with
+tables of 81 x 81 nodes, as `two_arg_81`. With `--epochs`, whole epochs are timed as in runs: small steps take less time
+than the call of one.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from keras_twoarg.utils import batches, files, versions
 
 
 def training(arm, plan, dataset, widths, whole_epoch, nodes=None):
-    """Return a function that trains one step or epoch of an arm's network, with so many nodes along each argument."""
+    """Return a function that trains an arm's network for one step or epoch; `nodes` sets phi's table."""
     configuration = plan.of_run(arm, 0)
     inner = networks.make_phi(configuration) if arm in networks.models.ARMS else None
     if nodes:
@@ -44,12 +44,14 @@ def training(arm, plan, dataset, widths, whole_epoch, nodes=None):
 
 
 def main():
-    """Time the plans that are named, and print a table for each."""
+    """Time the plans, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plans", nargs="+")
-    parser.add_argument("--data", help="in the place of the plan's")
-    parser.add_argument("--arms", type=lambda names: names.split(","), help="those of the plan, if not all")
-    parser.add_argument("--widths", type=lambda widths: [int(width) for width in widths.split(",")], help="likewise")
+    parser.add_argument("--data", help="instead of the plan's")
+    parser.add_argument("--arms", type=lambda names: names.split(","), help="instead of all arms of the plan")
+    parser.add_argument(
+        "--widths", type=lambda widths: [int(width) for width in widths.split(",")], help="instead of the plan's"
+    )
     parser.add_argument("--nodes", type=int)
     parser.add_argument("--epochs", action="store_true")
     parser.add_argument("--rounds", type=int, default=15)

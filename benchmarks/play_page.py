@@ -1,13 +1,13 @@
-"""A page of `twoarg play` in a headless Chromium: time to its first picture, and pictures a second while one paints.
+"""A page of `twoarg play` in headless Chromium: time to its first frame, and frames per second while painting.
 
     python benchmarks/play_page.py                    # docs/play.html, five visits
     python benchmarks/play_page.py play.html --visits 3 --out times.json
 
-Each visit is a browser of its own. Times are milliseconds from the start of the navigation, medians over the visits
-with the lowest and the highest: until phi is on the screen, until the page follows the reader, and until all held-out
-images are computed. Then a stroke of three seconds is painted, an event for each picture that the browser makes, on a
-processor that is shared with the worker and whatever else runs. The processor time of a picture (script, layout and
-drawing, of the page's main thread) does not depend on that: a second has room for 1000 / `cpu_of_a_picture` pictures.
+Each visit uses a new browser. Times are milliseconds from the start of the navigation (median, lowest and highest over
+the visits): until phi is on the screen, until the page reacts to input, and until all held-out images are computed.
+Then a stroke of three seconds is painted, with an event for each frame, on a processor shared with the worker and other
+load. The processor time of a frame (script, layout and drawing in the page's main thread) does not depend on that load:
+a second has room for 1000 / `cpu_of_a_picture` frames.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def visit(playwright, file, seconds):
 
 
 def busy_seconds(devtools):
-    """Return the processor time that the page's main thread has taken."""
+    """Return the processor time of the page's main thread."""
     metrics = devtools.send("Performance.getMetrics")["metrics"]
     return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 

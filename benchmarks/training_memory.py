@@ -1,10 +1,10 @@
-"""Training with an exact phi, in chunks and plainly: time of a step, and memory over the baseline.
+"""Training with exact phi, in chunks and plainly: time of a step, and memory over the baseline.
 
     python benchmarks/training_memory.py                      # six places of 400,000 pairs
     KERAS_BACKEND=jax python benchmarks/training_memory.py
 
-Each variant runs in processes of its own, in turn, so that a peak is its own and noise falls on both. `plain` is the
-obvious implementation: hidden values are kept for the backward pass. Reported are medians over the rounds.
+The variants alternate in separate processes, so that each has its own peak and noise affects both. `plain` is the
+straightforward implementation, which keeps hidden values for the backward pass. Prints medians over the rounds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ arguments = parser.parse_args()
 
 
 class Scale(keras.layers.Layer):
-    """A learned factor, so that gradients reach every place."""
+    """A trained factor, so that gradients reach every place."""
 
     def build(self, input_shape):  # noqa: D102
         self.scale = self.add_weight(shape=(), initializer="ones")
@@ -43,7 +43,7 @@ class Scale(keras.layers.Layer):
 
 
 def model_of_six_places():
-    """Return a model that does little beside evaluating phi."""
+    """Return a model that does little except evaluate phi."""
     inputs = keras.Input((800,))
     phi, hidden = InnerNetwork(), inputs
     for _ in range(6):
@@ -55,7 +55,7 @@ def model_of_six_places():
 
 
 def evaluate_plainly():
-    """Have training use the function that inference uses."""
+    """Make training use the function of inference."""
     for name in ("_tensorflow_map", "_jax_map", "_torch_map"):
         original = getattr(exact, name)
         setattr(exact, name, lambda activation, training, original=original: original(activation, False))
@@ -73,7 +73,7 @@ def measure():
     for step in range(arguments.steps + 1):
         start = time.perf_counter()
         model.fit(x, x, batch_size=arguments.batch, verbose=0)
-        if step:  # the first one compiles
+        if step:  # the first step compiles
             seconds.append(time.perf_counter() - start)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(json.dumps([statistics.median(seconds), peak]))

@@ -1,16 +1,15 @@
-"""Are two arguments more robust once the CNNs are trained to the end of a schedule, and at equal clean accuracy?
+"""Are CNNs with two arguments more robust if trained to the end of a schedule, also at equal clean accuracy?
 
     python results/converged.py --data cifar10.npz --seeds 100-104 --out converged
     python results/converged.py --data cifar10.npz --seeds 0 --epochs 2 --subset 2000 --points 50 --out look
     python results/converged.py --pack converged --to results/converged.json
 
-The networks of results/cnn-cifar10-cosine, trained again with the same seeds, since their weights were not kept: the
+The networks of results/cnn-cifar10-cosine are trained again with the same seeds, since their weights were not kept: the
 paper's CNN at half width, all of CIFAR-10, 12 epochs, Adam from 1e-3 to zero along a cosine, dropout 0.2. Three
-networks of each seed are put under the 15 corruptions of CIFAR-10-C and AutoAttack: relu's and two_arg's, each at its
-epoch of lowest validation loss, and two_arg's as it was at the epoch whose validation accuracy is nearest to that of
-relu's.
+networks of each seed are evaluated under the 15 corruptions of CIFAR-10-C and AutoAttack: relu and two_arg, each at its
+epoch of lowest validation loss, and two_arg at the epoch whose validation accuracy is nearest to relu's.
 
-What is in --out is not computed again. Needs: pip install '.[tensorflow-cpu,cli,robust]' and CIFAR-10 as .npz
+Results in --out are not computed again. Needs: pip install '.[tensorflow-cpu,cli,robust]' and CIFAR-10 as .npz
 """
 
 import argparse
@@ -38,7 +37,7 @@ CHECKPOINT = "joint-checkpoint.npz"
 
 
 def train(data, settings, folder):
-    """Train one network, or resume it, and keep what it was after each epoch."""
+    """Train one network, or resume it, and keep its checkpoint of each epoch."""
 
     def keep(stage, done, total, note):
         print(f"{folder.name} {stage} {done} of {total} {note}", flush=True)
@@ -52,19 +51,19 @@ def train(data, settings, folder):
 
 
 def settings_of(arm, seed, epochs, data):
-    """Return an arm's settings; relu has as many parameters as two_arg."""
+    """Return an arm's settings, with relu matched to two_arg."""
     two_arg = replace(CNN, seed=seed, epochs=epochs)
     own = two_arg if arm == "two_arg" else replace(two_arg, arm=arm, widths=None)
     return replace(own, widths=tuple(networks.widths_of(own, data.input_shape, data.classes, two_arg)))
 
 
 def nearest_epoch(record, accuracy):
-    """Return the epoch, from 1, whose validation accuracy is nearest to an accuracy; the first such."""
+    """Return the first epoch, counted from 1, whose validation accuracy is nearest to an accuracy."""
     return 1 + int(np.argmin(np.abs(np.array(record.curve("val_accuracy")) - accuracy)))
 
 
 def at_epoch(folder, epoch):
-    """Return a network as it was after an epoch."""
+    """Return a network with its weights after an epoch."""
     model = model_files.load(folder / "joint.keras")
     with np.load(folder / f"epoch-{epoch}.npz") as arrays:
         for number, variable in enumerate(model.variables):
@@ -89,7 +88,7 @@ def run(data, seed, epochs, points, out):
 
 
 def pack(out):
-    """Return all that is in a folder of runs: what was trained, and what was measured on it."""
+    """Return the records and measurements of a folder of runs."""
     packed = []
     for file in sorted(out.glob("*/what.json")):
         what, robustness = files.read_json(file), measure.Robustness.read(file.with_name("robustness.json"))

@@ -1,11 +1,11 @@
-"""Does pretraining change how often a random surface is a saddle? The chance of claim c, with phi fitted and without.
+"""Does pretraining change how often a random surface is a saddle? The chance level of claim c, with and without phi.
 
     python results/null_by_pretraining.py --surfaces 100 --out results/null_by_pretraining.json      # 20 minutes
     python results/null_by_pretraining.py --surfaces 3 --epochs 5                                    # a look
 
-Reports take as chance the share of saddles among 1,000 random surfaces. A run starts from such a surface as phi learns
-it in pretraining. Both are fitted here with a quadratic where phi's arguments fell in runs of this folder, and compared
-surface by surface. A surface that is in --out is not fitted again. Needs: pip install '.[tensorflow-cpu]'
+The chance level of reports is the share of saddles among 1,000 random surfaces, but a run starts from phi fitted to
+such a surface. Here a quadratic is fitted to both, over the densities of runs in this folder, and the verdicts are
+compared surface by surface. Finished surfaces in --out are not fitted again. Needs: pip install '.[tensorflow-cpu]'
 """
 
 import argparse
@@ -18,13 +18,13 @@ from keras_twoarg.experiments.training import configuration, networks
 from keras_twoarg.utils import files, versions
 
 RUNS = ("mlp-mnist/two_arg-0", "mlp-fashion/two_arg-0", "early-training/cnn-fashion/two_arg-0")
-"""Where arguments fall is taken from these."""
+"""The runs whose densities are used."""
 FIRST_SEED = 10**6
-"""That of the surfaces which reports take as the null; far from those of usual runs."""
+"""The first seed of the surfaces in reports, far from the seeds of runs."""
 
 
 def compare(seed, epochs, densities):
-    """Return the scores of one random surface, and of phi fitted to it, over each density."""
+    """Return the scores of a random surface, and of phi fitted to it, over each density."""
     settings = configuration.Configuration(seed=seed, pretraining_epochs=epochs)
     phi = networks.make_phi(settings)
     networks.pretrain_phi(phi, settings, lambda done, steps: None)
@@ -43,13 +43,13 @@ def compare(seed, epochs, densities):
 
 
 def density_of(run):
-    """Return where the arguments of a packed run's phi fall."""
+    """Return the density of phi's arguments in a packed run."""
     (joint,) = [r for r in stored_runs([run.parent]) if r.location == run.resolve() and r.record.stage == "joint"]
     return joint.phi().density
 
 
 def main():
-    """Run what is not in the file yet, and print the shares."""
+    """Fit the surfaces that the file lacks, and print the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surfaces", type=int, default=100)
     parser.add_argument("--epochs", type=int, help="Passes over the grid in pretraining; default: the paper's 500")

@@ -1,12 +1,12 @@
-"""Can a few relu ridges stand in for a trained phi? What they change of a network's predictions, beside its table.
+"""Can a few relu ridges replace a trained phi? The predictions that they change, compared with a table.
 
     python results/ridges.py --data mnist.npz --subset 10000 --epochs 8 --distil 3 --networks mlp --out ridges.json
     python results/ridges.py --epochs 1       # a look at 5,000 digits, in some minutes
 
-phi(x, y) ~ c0 + c1 x + c2 y + sum of K w relu(a x + b y - d), fitted at each place to the pre-activations of the
-validation images, as `bake` chooses its tables: a ridge is added where it helps most, then all are refined together.
-Predictions are counted on the test images. "distilled": ridges and all layers are trained on the training images to
-give the first network's logits. Needs: pip install '.[tensorflow-cpu,cli,mnist5k]'
+phi(x, y) is approximated by c0 + c1 x + c2 y + a sum of K ridges w relu(a x + b y - d). They are fitted at each place
+to the pre-activations of the validation images, on which `bake` bases its tables: the best ridge is added, and then all
+are refined together. Changed predictions are counted on the test images. "distilled": ridges and all layers are trained
+to reproduce the original logits on the training images. Needs: pip install '.[tensorflow-cpu,cli,mnist5k]'
 """
 
 import argparse
@@ -31,7 +31,7 @@ NETWORKS = {"mlp": (models.mlp, (64, 64, 64)), "cnn": (models.cnn, (12, 24, 24))
 
 
 class Ridges(keras.layers.Layer):
-    """Adjacent pairs to a sum of relu ridges; then max-pooling, if there is a `pool_size`."""
+    """Maps adjacent pairs to a sum of relu ridges, with max-pooling if there is a `pool_size`."""
 
     def __init__(self, number, pool_size=None, **kwargs):
         super().__init__(**kwargs)
@@ -55,13 +55,13 @@ class Ridges(keras.layers.Layer):
 
 
 def design(points, angles, offsets):
-    """Return one, both arguments and each ridge at points `(N, 2)`; and each ridge before its relu."""
+    """Return the columns 1, x, y and all ridges at points `(N, 2)`, and the ridges before their relu."""
     heights = points[:, :1] * np.cos(angles) + points[:, 1:] * np.sin(angles) - offsets
     return np.hstack([np.ones((len(points), 1)), points, np.maximum(heights, 0)]), heights
 
 
 def solve(points, values, angles, offsets):
-    """Return the best weights for ridges, and what they leave."""
+    """Return the least-squares weights of ridges, and the residuals."""
     columns, _ = design(points, angles, offsets)
     gram = columns.T @ columns
     outer = np.linalg.solve(gram + 1e-10 * np.trace(gram) * np.eye(len(gram)), columns.T @ values)
@@ -69,7 +69,7 @@ def solve(points, values, angles, offsets):
 
 
 def refine(points, values, angles, offsets, steps):
-    """Move all ridges together by Levenberg and Marquardt's method."""
+    """Refine all ridges together with the Levenberg-Marquardt method."""
     number, damping = len(angles), 1e-3
     outer, rest = solve(points, values, angles, offsets)
     for _ in range(steps):
@@ -93,7 +93,7 @@ def refine(points, values, angles, offsets, steps):
 
 
 def fit(points, values, numbers):
-    """Return for each number of ridges angles, offsets, weights, and the error as a share of phi's deviation."""
+    """Return angles, offsets, weights and the error relative to phi's deviation, for each number of ridges."""
     grid = np.arange(48) * np.pi / 48
     angles_of = np.repeat(grid, 21)
     shares = np.linspace(0.02, 0.98, 21)
@@ -116,7 +116,7 @@ def fit(points, values, numbers):
 
 
 def train(name, data, options):
-    """Return a trained network, phi from a random surface, evaluated exactly."""
+    """Return a trained network with phi from a random surface, evaluated exactly."""
     keras.utils.set_random_seed(options.seed)
     make, widths = NETWORKS[name]
     settings = configuration.Configuration(seed=options.seed)
@@ -130,7 +130,7 @@ def train(name, data, options):
 
 
 def with_ridges(network, fits, number):
-    """Return a copy of a network with ridges at its places."""
+    """Return a copy of a network with ridges instead of phi."""
 
     def copy(layer):
         if isinstance(layer, TwoArgActivation):
@@ -147,7 +147,7 @@ def with_ridges(network, fits, number):
 
 
 def with_table(network, nodes, arguments):
-    """Return a copy of a network with a table of so many nodes at each place."""
+    """Return a copy of a network with a table at each place."""
     places = [layer for layer in network.layers if isinstance(layer, TwoArgActivation)]
     return bake.with_tables(
         network, {place: Interpolation(1.05 * float(arguments[place.name].largest), nodes) for place in places}
@@ -155,7 +155,7 @@ def with_table(network, nodes, arguments):
 
 
 def distilled(student, logits, x, epochs):
-    """Train a network to give other logits, with all rates of dropout at 0."""
+    """Train a network to reproduce logits, without dropout."""
     for layer in student.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
@@ -166,7 +166,7 @@ def distilled(student, logits, x, epochs):
 
 
 def measure(name, data, options):
-    """Train a network and return what each way to replace its phi changes."""
+    """Train a network, and return what each replacement of its phi changes."""
     network = train(name, data, options)
     places = [layer for layer in network.layers if isinstance(layer, TwoArgActivation)]
     arguments = calibration.arguments(network, places, data.x_validation)
@@ -207,7 +207,7 @@ def measure(name, data, options):
 
 
 def main():
-    """Measure both networks."""
+    """Measure the networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="mnist5k")
     parser.add_argument("--subset", type=int)

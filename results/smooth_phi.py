@@ -4,8 +4,8 @@
         --attacks apgd-ce,apgd-t,fab-t,square --out results/smooth_phi.json
     python results/smooth_phi.py --epochs 1       # a look at 5,000 digits, in a minute
 
-The paper's perceptron, phi from a random surface (Session I), best epoch by validation loss. A run that is in --out is
-not run again. Needs: pip install '.[tensorflow-cpu,cli,mnist5k,robust]'
+The paper's perceptron, phi from a random surface (Session I), best epoch by validation loss. Finished runs in --out are
+not repeated. Needs: pip install '.[tensorflow-cpu,cli,mnist5k,robust]'
 """
 
 import argparse
@@ -28,7 +28,7 @@ PENALTIES = (0.1, 1.0)
 
 
 class CurvaturePenalty(keras.layers.Layer):
-    """Passes its input on, and adds phi's mean squared second difference over the plane, relative to its variance."""
+    """Identity that adds phi's mean squared second difference over the plane, relative to its variance, to the loss."""
 
     def __init__(self, inner, weight):
         super().__init__()
@@ -46,7 +46,7 @@ class CurvaturePenalty(keras.layers.Layer):
 
 
 def train(data, seed, nodes, penalty, epochs):
-    """Return a network whose phi is looked up in a table of so many nodes, with so much of a penalty."""
+    """Return a trained network that evaluates phi by a table, with a penalty on curvature."""
     settings = configuration.Configuration(seed=seed)
     phi = networks.make_phi(settings)
     networks.pretrain_phi(phi, settings, lambda done, steps: None)
@@ -65,7 +65,7 @@ def train(data, seed, nodes, penalty, epochs):
 
 
 def run(dataset, seed, nodes, penalty, options):
-    """Train one network, attack it, and return what is known of it."""
+    """Train one network, attack it, and return its record."""
     data = datasets.split(dataset, seed)
     model = train(data, seed, nodes, penalty, options.epochs)
     clean = float((model.predict(data.x_test, verbose=0).argmax(-1) == data.y_test.ravel()).mean())
@@ -79,14 +79,14 @@ def run(dataset, seed, nodes, penalty, options):
 
 
 def main():
-    """Run what is not in the file yet, and print the means over seeds."""
+    """Run what the file lacks, and print the means over seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist5k")
     parser.add_argument("--subset", type=int)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--points", type=int, default=100)
-    parser.add_argument("--eps", type=float, help="L-inf, of pixels within [0, 1]; default: the data's usual")
+    parser.add_argument("--eps", type=float, help="L-inf, for pixels within [0, 1]; default: the usual one of the data")
     parser.add_argument("--attacks", default="fgsm,pgd", help="or apgd-ce,apgd-t,fab-t,square: AutoAttack")
     parser.add_argument("--out", type=Path, default=Path("smooth_phi.json"))
     options = parser.parse_args()

@@ -3,18 +3,18 @@
     python results/stalls.py --data cifar10.npz --out results/stalls.json
     python results/stalls.py --data cifar10.npz --seeds 2 --starts small,unscaled --out look.json
 
-240 steps of 100 images, trained as the CNNs of results/early-training, and the accuracy on 4,000 validation images: at
-most 12 % is a stall. Before the first step two quantities are measured that might foretell it:
+Trains the CNNs of results/early-training for 240 steps of 100 images. A validation accuracy of at most 12 %, on 4,000
+images, is a stall. Two possible predictors are measured before the first step:
 
 * the share of the variance of the last hidden layer's outputs, over 500 training images and all units, that depends on
-  the image; the rest are the units' own means;
-* the gain of a layer: how many times as large the mean square of the gradients is in front of a unit as in front of the
-  next layer's. With k the mean squared slope of phi over its variance, m its mean and s its standard deviation at
-  normally distributed pairs, and outer weights and biases uniform within 1 / sqrt(fan_in), it is
-  k s^2 / (s^2 + m^2 + 1 / fan_in). Gradients grow from layer to layer where it is above 1 and fade where it is below
+  the image; the rest is the variance of the units' means;
+* the gain of a layer: the mean square of the gradients with respect to its pre-activations, over that of the next
+  layer. With k the mean squared slope of phi over its variance, m its mean and s its standard deviation at normally
+  distributed pairs, and outer weights and biases uniform within 1 / sqrt(fan_in), it is
+  k s^2 / (s^2 + m^2 + 1 / fan_in). Gradients grow from layer to layer if it is above 1 and fade if it is below
   (Poole et al., 2016; Schoenholz et al., 2017).
 
-A run that is in --out is not run again. Needs: pip install '.[tensorflow-cpu,cli]' and CIFAR-10 as .npz
+Finished runs in --out are not repeated. Needs: pip install '.[tensorflow-cpu,cli]' and CIFAR-10 as .npz
 """
 
 import argparse
@@ -39,17 +39,17 @@ STARTS = {
     "glorot": replace(PLAIN, phi_init="glorot"),
     "relu": replace(PLAIN, arm="relu", widths=None),
 }
-"""How phi starts: a random surface of standard deviation 0.01, one that is not scaled, one whose scale makes the gain
-1, the first with all outer biases zero, Glorot's weights; and ReLU units, as many parameters."""
+"""The starts of phi: a random surface with standard deviation 0.01, one that is not scaled, one scaled to a gain of 1,
+the first with zero outer biases, and Glorot's weights; and ReLU units with the same number of parameters."""
 FAN_IN = 3 * 3 * 30
-"""Of the layer behind the first units."""
+"""Of the second convolution."""
 FIRST_SEED = 200
 STEPS, BATCH = 240, 100
 STALLED = 0.12
 
 
 def slopes_and_scale(surface):
-    """Return a surface's mean squared slope over its variance, its mean and its standard deviation, at normal pairs."""
+    """Return a surface's mean squared slope over its variance, mean and standard deviation, for normal pairs."""
     x, y = np.random.default_rng(0).normal(size=(2, 20_000))
     step = 0.01
     along = [(surface(x + dx, y + dy) - surface(x - dx, y - dy)) / (2 * step) for dx, dy in ((step, 0), (0, step))]
@@ -64,14 +64,14 @@ def gain(surface, biases=True):
 
 
 def critical_std(surface):
-    """Return the standard deviation over the grid, `phi_init_std`, to which a surface is scaled for a gain of 1."""
+    """Return the standard deviation over the grid, `phi_init_std`, for which the gain is 1."""
     k, mean, std = slopes_and_scale(surface)
     at_normal_pairs = (1 / FAN_IN / (k - 1 - (mean / std) ** 2)) ** 0.5
     return float(grid(surface, 2)[1].std()) * at_normal_pairs / std
 
 
 def network(start, data, seed):
-    """Return the network of a start, not trained."""
+    """Return the untrained network of a start, and its phi."""
     settings = replace(STARTS[start], seed=seed)
     if start == CRITICAL:
         settings = replace(settings, phi_init_std=critical_std(surfaces.random_field(seed, 2)))
@@ -115,7 +115,7 @@ def run(start, data, seed, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--starts", default=",".join(STARTS), help="of the six, by commas")
+    parser.add_argument("--starts", default=",".join(STARTS), help="comma-separated")
     parser.add_argument("--seeds", type=int, default=20, help=f"from {FIRST_SEED}")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--out", type=Path, required=True)

@@ -15,7 +15,7 @@ def _seeded():
 
 @pytest.fixture(autouse=True)
 def _no_user_cache(tmp_path_factory, monkeypatch):
-    """Tests fit phi anew, or share one cache of their own: never the user's."""
+    """Use a cache of the test session, never the user's."""
     monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

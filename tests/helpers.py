@@ -1,4 +1,4 @@
-"""What several test modules use: small data sets, models, records, and phi in float64."""
+"""Helpers of several test modules: small data sets, models, records, and phi in float64."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ WIDTH, FEATURES, CLASSES = 8, 6, 3
 
 
 def blobs(train=300, test=60, classes=3, seed=0):
-    """Images of noise with a bright quarter whose position is the class."""
+    """Noise images with a bright quarter whose position is the class."""
     rng = np.random.default_rng(seed)
 
     def part(number):
@@ -39,7 +39,7 @@ def save_npz(path, dataset, **changes):
 
 
 def encrypted(file):
-    """Set the flag of encryption in every header of a zip archive."""
+    """Set the encryption flag in every header of a zip archive."""
     content = bytearray(file.read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         position = content.find(signature)
@@ -96,7 +96,7 @@ def gradients(layer, x):
     else:
         import torch
 
-        for weight in weights:  # torch adds to what is there
+        for weight in weights:  # torch accumulates
             weight.value.grad = None
         x = torch.tensor(x, requires_grad=True)
         layer(x, training=True).sum().backward()
@@ -168,7 +168,7 @@ def record(arm="relu", stage="joint", seed=1, accuracies=(0.5, 0.9, 0.96), **cha
 
 
 def slopes(train=300, test=60, features=4, seed=0):
-    """Features whose product with fixed slopes, and a little noise, is the number that is asked for."""
+    """A regression whose target is linear in the features, with a little noise."""
     rng = np.random.default_rng(seed)
 
     def part(number):
@@ -186,7 +186,7 @@ def regression_record(arm="relu", stage="joint", seed=1, losses=(0.9, 0.5, 0.36)
 
 
 def small_phi(arity=2, seed=3, hidden=(5, 5), **kwargs):
-    """An inner network of some seed."""
+    """A small inner network with a fixed seed."""
     initializer = keras.initializers.GlorotUniform(seed=seed)
     return InnerNetwork(hidden, arity=arity, kernel_initializer=initializer, **kwargs)
 

@@ -1,10 +1,10 @@
-"""Write the numbers of the documents from the records.
+"""Write the numbers in the documents from the records.
 
     make tables                          # or python -m results.tables
-    python -m results.tables --check     # only say which documents disagree
+    python -m results.tables --check     # only list the documents that disagree
 
-To add a table: write a function that returns it as Markdown, put `@table("NAME")` in front of it, in the module here
-that fits, and `<!-- table: NAME --><!-- end -->` where it belongs in a document.
+To add a table, write a function that returns it as Markdown, decorate it with `@table("NAME")`, and put
+`<!-- table: NAME --><!-- end -->` into a document.
 """
 
 import sys
@@ -34,13 +34,13 @@ from results.tables.records import ROOT, TABLES
 
 
 def documents():
-    """Return every document with a block in it."""
+    """Return every document that contains a block."""
     pages = [*ROOT.glob("*.md"), *(p for top in ("docs", "results", "tuning") for p in (ROOT / top).rglob("*.md"))]
     return [page for page in sorted(pages) if blocks(page.read_text())]
 
 
 def differences():
-    """Return what is wrong, a line each: documents that disagree with the records, and what has not been entered."""
+    """Return one line for each problem: documents that disagree with the records, and missing entries."""
     wrong = [f"{folder}: its arrays have changed since they were analysed" for folder in surfaces.outdated()]
     wrong += growth.outdated()
     wrong += [f"{folder}: it has no command in results/tables/comparisons.py" for folder in comparisons.missing()]

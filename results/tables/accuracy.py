@@ -1,4 +1,4 @@
-"""Claim b: where networks end, and what each arm costs."""
+"""Claim b: final accuracy, and the cost of each arm."""
 
 from keras_twoarg.models.blocks import arity_of
 from results.tables.documents import markdown
@@ -25,7 +25,7 @@ DEPTHS, STARTS, FULL = "results/mlp-fashion-depths", "results/mlp-mnist-starts",
 
 @table("accuracy-perceptrons")
 def accuracy_perceptrons():
-    """Test accuracy of every arm, and two_arg's difference from it."""
+    """Test accuracy of every arm, and two_arg minus it."""
     rows = []
     for label, arm, stage in PERCEPTRONS:
         row = [label]
@@ -37,13 +37,13 @@ def accuracy_perceptrons():
 
 
 def units(record):
-    """Write the number of units of a network."""
+    """Format the number of units of a network."""
     return f"{record.settings['pre_activations'] // arity_of(record.arm):,}"
 
 
 @table("costs")
 def costs():
-    """What each arm costs: the perceptron on MNIST, and the CNN at half width on Fashion-MNIST."""
+    """The cost of each arm: the perceptron on MNIST, and the CNN at half width on Fashion-MNIST."""
     rows = []
     for label, arm, stage in PERCEPTRONS:
         if stage == "joint":
@@ -59,7 +59,7 @@ def costs():
 
 
 def sizes(record, base):
-    """Return cells for the parameters, units and multiply-adds of a network, beside two_arg's."""
+    """Return cells for the parameters, units and multiply-adds of a network, and their ratios to two_arg's."""
     own, other = (r.settings["pre_activations"] / arity_of(r.arm) for r in (record, base))
     adds = record.settings["multiply_adds"], base.settings["multiply_adds"]
     return (
@@ -82,7 +82,7 @@ def cnns():
 
 @table("cnns-differences")
 def cnns_differences():
-    """How two_arg's CNNs differ from the other arms'."""
+    """two_arg's CNNs minus those of the other arms."""
     rows = []
     for start, ending, others in (
         ("Glorot's weights", "-glorot", (("one_arg", "-glorot"), ("relu", ""), ("swiglu", ""), ("maxout", ""))),
@@ -100,7 +100,7 @@ def cnns_differences():
 
 @table("cnns-first")
 def cnns_first():
-    """The same seeds of two_arg, trained twice with code that differs in rounding alone."""
+    """The same seeds of two_arg, trained twice with code that differs only in rounding."""
     rows = []
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         first, again = (each(accuracy(cnn(data, "two_arg", ending))) for ending in ("-first", ""))
@@ -110,7 +110,7 @@ def cnns_first():
 
 @table("cnns-best-epochs")
 def cnns_best_epochs():
-    """In how many runs the last epoch was the best: how far from converged they are."""
+    """In how many runs the last epoch was the best, a sign that they have not converged."""
     rows = []
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         records = [r for arm in ("two_arg", "one_arg", "relu", "swiglu", "maxout") for r in cnn(data, arm)]
@@ -147,7 +147,7 @@ def depths():
 
 @table("starts")
 def starts():
-    """Where phi starts."""
+    """The effect of phi's start."""
     random, rows = accuracy(runs(STARTS, "two_arg", phi_init="random")), []
     for label, start in (
         ("product", "product"),
@@ -165,7 +165,7 @@ def starts():
 
 @table("interpolated")
 def interpolated():
-    """Trained by a table against trained exactly."""
+    """Training with a table compared with exact training."""
     pairs = (
         ("the paper's perceptron, MNIST, 20 epochs", MNIST, "results/mlp-mnist-interpolated"),
         ("a small CNN, 20,000 images of Fashion-MNIST, 3 epochs", f"{EARLY}/cnn-fashion-exact",

@@ -1,4 +1,4 @@
-"""The plan (docs/claims/plan.md), line by line: what came out, or what is missing and what it would cost."""
+"""The plan (docs/claims/plan.md), line by line: the answer, or what is missing and what it would cost."""
 
 from collections import Counter
 from itertools import product
@@ -9,9 +9,9 @@ from results.tables.documents import markdown
 from results.tables.records import ROOT, against, attacked, interval, stored, table, verdict
 
 STALLED = 0.12
-"""Validation accuracy of ten classes up to which a CNN is said to have stalled."""
+"""Validation accuracy up to which a CNN for ten classes counts as stalled."""
 AGAIN = 203
-"""The first seed on which the start that was added is tested."""
+"""The first seed of the test of the added start."""
 
 
 @table("plan-answers")
@@ -97,7 +97,7 @@ def _accuracies():
 
 
 def _stalls():
-    """The proposed start was planned to hold if it never stalls, so one stall decides."""
+    """By the plan the proposed start holds if it never stalls, so one stall decides."""
     starts = {start: [reached <= STALLED for reached in own.values()] for start, own in _accuracies().items()}
     stalls = [f"{start} in {sum(starts[start])} of {len(starts[start])} seeds" for start in ("critical", "small")]
     proposed = starts["unscaled"]
@@ -110,7 +110,7 @@ def _stalls():
 
 
 def _stalls_again():
-    """The start that was added, over seeds that were not seen when it was: one stall decides here too."""
+    """The added start, on seeds that were not used to choose it; one stall decides here too."""
     starts = {
         start: {seed: 100 * reached for seed, reached in own.items() if seed >= AGAIN}
         for start, own in _accuracies().items()

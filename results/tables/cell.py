@@ -18,7 +18,7 @@ SMOOTH = "results/lm-kjv-recurrent-smooth"
 
 @table("pays-cell-planned-seconds")
 def pays_cell_planned_seconds():
-    """The recurrent cell, each unit trained for the same seconds: how each ended, beside two_arg."""
+    """The recurrent cell, each unit trained for the same seconds: final figures, and two_arg minus each."""
     rows, figure = [], FIGURES[CELL.figure]
     two_arg = of(CELL_SECONDS, "two_arg", figure)
     for arm in ("two_arg", "one_arg", "gru", "relu", "tanh"):
@@ -35,7 +35,7 @@ def pays_cell_planned_seconds():
 
 @table("pays-cell-mixed")
 def pays_cell_mixed():
-    """Cells of two arguments, learned and fixed, mixed and separate, beside the separate learned one."""
+    """Two-argument cells, learned and fixed, mixed and separate, compared with the separate learned one."""
     rows, two_arg = [], of(CELL, "two_arg", FIGURES[CELL.figure])
     fixed = ("product", "swiglu", "glu", "maxout")
     cells = [(CELL, arm) for arm in ("two_arg", "quadratic", *fixed)]
@@ -55,7 +55,7 @@ def pays_cell_mixed():
 
 
 def smooth_cells():
-    """Return the records of a smooth phi that starts as a product, then those of what it is compared with."""
+    """Return the records of a smooth phi that starts as a product, then those of its comparisons."""
     return {
         "two_arg, smooth phi from a product": runs(SMOOTH, "two_arg", inner_activation="silu"),
         "product": runs(SMOOTH, "product"),

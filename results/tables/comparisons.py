@@ -1,4 +1,4 @@
-"""The list of comparisons: what ran, with which command, at which commit."""
+"""The list of comparisons: their runs, commands and commits."""
 
 from collections import Counter
 
@@ -214,7 +214,7 @@ COMMANDS = {
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }
-"""Every comparison's command, without its `--out`, and what else there is to say."""
+"""The command of every comparison, without its `--out`, and a note."""
 
 
 @table("comparisons")

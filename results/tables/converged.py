@@ -1,4 +1,4 @@
-"""Claims d and e for CNNs with a schedule: what corruptions and attacks leave, also at equal clean accuracy."""
+"""Claims d and e for CNNs with a schedule: corruptions and attacks, also at equal clean accuracy."""
 
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
@@ -22,11 +22,11 @@ NETWORKS = {
     "two_arg-at-equal-accuracy": "two_arg at relu's accuracy",
     "relu": "**relu**",
 }
-"""As results/converged.py names them, and as the tables do."""
+"""The names in results/converged.py, and in the tables."""
 
 
 def measured(network):
-    """Return what was measured on a network, by seed."""
+    """Return the measurements of a network, by seed."""
     return {
         one["seed"]: Robustness.parse(one["robustness"], str(FILE))
         for one in files.read_json(FILE)
@@ -46,7 +46,7 @@ def errors(network):
 
 
 def mce(network):
-    """Return by how much mCE differs from relu's, which is 100 %."""
+    """Return the difference of mCE from relu's, which is 100 %."""
     own = {seed: 100 * one.mce for seed, one in errors(network).items()}
     return against(own, dict.fromkeys(own, 100.0))
 

@@ -13,7 +13,7 @@ from results.tables.records import ROOT, difference, mean_of, table
 
 ARMS = ("as it is", "widened", "converted")
 RATES = 3
-"""Learning rates that are tried for each."""
+"""Number of learning rates tried for each arm."""
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 NETWORKS = {"mlp": "perceptron", "cnn": "CNN", "mobilenet": "MobileNetV3Small"}
 
@@ -32,10 +32,10 @@ def chosen(runs: Sequence[Mapping[str, Any]], arm: str) -> list[Mapping[str, Any
 
 @table("convert")
 def convert() -> str:
-    """Three networks that were trained on, for each data set."""
+    """The three continuations, for each data set."""
     rows: list[list[str]] = []
     for comparison in files.read_json(ROOT / "results/convert.json"):
-        if "test" not in comparison:  # not whole yet: told in the plan's answers
+        if "test" not in comparison:  # unfinished: reported in the plan's answers
             continue
         runs, test = comparison["runs"], {arm: percent(values) for arm, values in comparison["test"].items()}
         name = f"{DATA[Path(runs[0]['data']).stem]}, {NETWORKS[runs[0]['network']]}"
@@ -55,7 +55,7 @@ def convert() -> str:
 
 @table("compare")
 def compare() -> str:
-    """A perceptron on 5,000 digits, as it is and with other units."""
+    """A perceptron on 5,000 digits, unchanged and with other units."""
     runs = tuple(Run(**run) for run in files.read_json_lines(ROOT / "results/compare-digits.jsonl"))
     shown = Comparison(runs, "parameters").table()
     return markdown(shown.columns, shown.rows)

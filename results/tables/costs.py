@@ -1,4 +1,4 @@
-"""What two arguments cost: the committed measurements of `twoarg bench`."""
+"""The cost of two arguments: the committed measurements of `twoarg bench`."""
 
 from functools import partial
 
@@ -12,12 +12,12 @@ from results.tables.records import ROOT, shortened, table
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 USE = "two-cores-use.json"
 PAIRS = 128 * 76_320
-"""Of a batch in the paper's CNN on 32x32x3."""
+"""Pairs of a batch in the paper's CNN on 32x32x3."""
 INT8, INT8_WAYS = "one-core-int8.json", ("float", "converter", "int8")
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
 BACKENDS = {"TensorFlow": USE, "JAX": "two-cores-jax.json", "torch": "two-cores-torch.json"}
 AIMED = (NETWORKS, EXPORTS, *BACKENDS.values())
-"""Measurements in which aims are looked up, the first that has it."""
+"""Measurements in which aims are looked up; the first one with an aim counts."""
 LABELS = {
     "relu_keras_norm": "relu after Keras' LayerNormalization",
     "interpolated": "**two_arg, interpolated**",
@@ -44,14 +44,14 @@ def measured(file, part):
 
 
 def milliseconds(times):
-    """Return a median and half the distance between the quartiles."""
+    """Format a median and half the interquartile range."""
     median, spread = 1e3 * times["median"], 1e3 * times["spread"]
     digits = 0 if median >= 100 else 1
     return f"{median:,.{digits}f} ± {spread:.{digits}f}"
 
 
 def over(times, base):
-    """Return how many times as long one median is as another."""
+    """Format the ratio of two medians."""
     return f"{times['median'] / base['median']:.2f}"
 
 
@@ -77,7 +77,7 @@ for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
     table(f"cost-{name_}")(partial(network, name_))
 
 LATER = "two-cores-use-later.json"
-"""Of another machine."""
+"""Measured on another machine."""
 
 
 @table("cost-backends")
@@ -148,7 +148,7 @@ def onnx():
 
 @table("int8-machine")
 def int8_machine():
-    """What the record of int8 was measured with."""
+    """The conditions of the int8 record."""
     kept = files.read_json(ROOT / "benchmarks" / INT8)["machine"]
     return f"commit {shortened(kept['commit'])}, TensorFlow {kept['tensorflow'][:4]}, LiteRT, {kept['cores']} core"
 
@@ -175,7 +175,7 @@ def int8():
 
 @table("ridges")
 def ridges():
-    """What a few relu ridges in place of phi's table change of a trained perceptron's predictions."""
+    """The predictions of a trained perceptron that change if relu ridges replace phi's table."""
     (record,), rows = files.read_json(ROOT / "results" / "ridges.json"), []
     distilled = {row["number"]: row for row in record["rows"] if row["kind"] == "distilled"}
     for row in record["rows"]:
@@ -192,7 +192,7 @@ def ridges():
 
 
 def places(backend):
-    """Return what "auto" comes to beside exact and interpolated phi."""
+    """Return the times of "auto", exact and interpolated phi."""
     rows = []
     for name, variants in measured(PLACES[backend], "places").items():
         for task in TASKS:
@@ -206,7 +206,7 @@ def places(backend):
 
 @table("cost-places-compiled")
 def places_compiled():
-    """Models that TensorFlow compiles as a whole, beside the same as `fit` runs them otherwise."""
+    """Models that TensorFlow compiles as a whole, compared with the default of `fit`."""
     rows = []
     for name, variants in measured(PLACES["tensorflow"], "places").items():
         if FIXED + COMPILED in variants:
@@ -223,12 +223,12 @@ for backend_ in PLACES:
 
 
 def _ratio(times, fixed, task):
-    """Return how many times as long a task takes as with the fixed activation, or None where it was not timed."""
+    """Return the ratio of a task's time to that with the fixed activation, or None if it was not timed."""
     return times[task]["median"] / fixed[task]["median"] if task in times else None
 
 
 def _on_backends():
-    """Return for each kind of model, and backend, what a training step and `predict` take over its usual activation."""
+    """Return the ratios of training step and `predict` to those of the usual activation, by model and backend."""
     ratios = {}
     for backend, file in BACKENDS.items():
         for name, variants in measured(file, "networks").items():
@@ -300,7 +300,7 @@ def whole_epochs():
 
 @table("cost-memory")
 def kept_memory():
-    """The CNNs, where a process keeps what it frees and where it does not."""
+    """The CNNs, in processes that keep freed memory and in others."""
     units, rows = {"interpolated": "two_arg"}, []
     for name, settings in _by_memory():
         if name == SERVED:
@@ -318,7 +318,7 @@ def kept_memory():
 
 @table("cost-memory-served")
 def kept_memory_served():
-    """The CNN's SavedModel, likewise."""
+    """The CNN's SavedModel, in the same processes."""
     settings = dict(_by_memory())[SERVED]
     before, kept = settings["given back"], settings["kept"]
     columns, rows = ["units", "signature", "ms", "kept, ms", "speed-up"], []
@@ -335,7 +335,7 @@ def _by_memory():
 
 @table("cost-aims")
 def aims():
-    """What is aimed at, beside what the committed measurements reached."""
+    """The aims, and what the committed measurements reached."""
     there = [files.read_json(path) for name in AIMED if (path := ROOT / "benchmarks" / name).exists()]
     found = {}
     for measurement in reversed(there):

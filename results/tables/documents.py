@@ -1,6 +1,6 @@
-"""Numbers in documents, put there from records.
+"""Numbers in documents, generated from records.
 
-A document has a block for each table, and what stands between its marks is replaced:
+A document has a block for each table; the text between its marks is replaced:
 
     <!-- table: NAME -->
 
@@ -15,13 +15,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 Tables = Mapping[str, Callable[[], str]]
-"""Functions by the names of their blocks, each of which returns what belongs there."""
+"""Functions that return the content of blocks, by the names of the blocks."""
 
 _BLOCK = re.compile(r"(<!-- table: (\S+) -->)(.*?)(<!-- end -->)", re.S)
 
 
 def fill(text: str, tables: Tables) -> str:
-    """Return a document with every block as its table says.
+    """Return a document with every block filled.
 
     Examples:
         >>> documents.fill("Seeds: <!-- table: seeds --><!-- end -->.", {"seeds": lambda: "5"})
@@ -37,7 +37,7 @@ def fill(text: str, tables: Tables) -> str:
 
     def replaced(block: re.Match[str]) -> str:
         content = tables[block[2]]()
-        space = "\n\n" if content.startswith("|") else ""  # Markdown wants a table apart from what is around it
+        space = "\n\n" if content.startswith("|") else ""  # Markdown requires blank lines around a table
         return f"{block[1]}{space}{content}{space}{block[4]}"
 
     return _BLOCK.sub(replaced, text)

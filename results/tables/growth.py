@@ -1,4 +1,4 @@
-"""What one place costs as its work grows, and where exact phi, or a table, is the faster way."""
+"""The cost of one place as its work grows, and whether exact phi or a table is faster."""
 
 import hashlib
 
@@ -26,16 +26,16 @@ STYLES = dict(zip(LABELS, zip(COLORS, ("-", "-", "--", ":", "-.", "-"), "os^Dvx"
 
 
 def seconds(part, way, what):
-    """Return how often the work was multiplied, and the times, of one way: arrays that belong together."""
+    """Return the sizes of the work and the times of one variant, in the same order."""
     measured = {int(number): ways[way][what] for number, ways in part.items() if what in ways.get(way, {})}
     return np.array(sorted(measured)), [measured[number] for number in sorted(measured)]
 
 
 def crossover(part, one, other, what):
-    """Return the pairs above which `other` is the faster way, between two sizes by a straight line of logarithms.
+    """Return the number of pairs above which `other` is faster, interpolated between sizes on logarithmic axes.
 
     Returns:
-        A number of pairs; 0.0 where it is faster at all sizes, infinity where at none.
+        A number of pairs; 0.0 if it is faster at all sizes, infinity if at none.
     """
     pairs, first = seconds(part, one, what)
     _, second = seconds(part, other, what)
@@ -51,7 +51,7 @@ def crossover(part, one, other, what):
 
 
 def _pairs(number):
-    """Write a number of pairs with two digits."""
+    """Format a number of pairs with two significant digits."""
     if not 0 < number < float("inf"):
         return "all" if number else "none"
     digits = 10 ** (int(np.log10(number)) - 1)
@@ -60,7 +60,7 @@ def _pairs(number):
 
 @table("growth-wins")
 def wins():
-    """Up to how many pairs exact phi is the faster way, and how much faster a table is at the most pairs."""
+    """The number of pairs up to which exact phi is faster, and how much faster a table is at the largest size."""
     record, rows = files.read_json(RECORD), []
     for part, cores in CORES.items():
         most = max(record[part], key=int)
@@ -75,7 +75,7 @@ def wins():
 
 @table("growth-places")
 def places():
-    """As many pairs in one place, or in several that share phi."""
+    """The same number of pairs in one place, or in several that share phi."""
     part = files.read_json(RECORD)["places"]
     ways = [way for way in LABELS if way != "baked"]
     rows = [
@@ -86,7 +86,7 @@ def places():
 
 @table("growth-machine")
 def machine():
-    """What the record was measured with."""
+    """The conditions of the record."""
     kept = files.read_json(RECORD)["machine"]
     return f"commit {shortened(kept['commit'])}, TensorFlow {kept['tensorflow'][:4]}, Keras {kept['keras'][:4]}"
 
@@ -97,7 +97,7 @@ def _spread(times):
 
 
 def digest():
-    """Return what changes with the record, which the figure carries."""
+    """Return a digest of the record, which the figure stores."""
     return f"{RECORD.name} {hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]}"
 
 
@@ -108,7 +108,7 @@ def outdated():
 
 
 def refresh():
-    """Draw the figure, if it is not that of the record: below one another, for narrow screens."""
+    """Draw the figure if it is outdated, with its panels below one another for narrow screens."""
     if not outdated():
         return
     plt, record = pyplot(), files.read_json(RECORD)
@@ -130,9 +130,9 @@ def refresh():
 
 
 def draw(axis, part, what):
-    """Draw the fastest round against the work, both logarithmic, in a band up to the upper quartile.
+    """Draw the fastest round against the work on logarithmic axes, with a band up to the upper quartile.
 
-    Other work on a machine makes single sizes slower, all ways of them alike; the fastest rounds show it least.
+    Other load on the machine slows down single sizes, for all variants alike; it affects the fastest rounds least.
     """
     for way, label in LABELS.items():
         work, times = seconds(part, way, what)

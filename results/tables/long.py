@@ -12,7 +12,7 @@ SCHEDULE = "results/cnn-cifar10-cosine"
 
 
 def compared(folder, arms):
-    """Return a table of the arms: epochs to a validation accuracy, and the end."""
+    """Return a table of the arms: epochs to a validation accuracy, and test accuracy."""
     two_arg, rows, threshold = runs(folder, "two_arg"), [], threshold_of(folder)
     for arm in arms:
         records, itself = runs(folder, arm), arm == "two_arg"
@@ -38,7 +38,7 @@ def long_fashion():
 
 
 def threshold_of(folder):
-    """Return the planned accuracy; with a schedule what relu's mean validation curve reaches at half of its epochs."""
+    """Return the planned accuracy; with a schedule, relu's mean validation accuracy after half of the epochs."""
     if folder in THRESHOLDS:
         return THRESHOLDS[folder]
     curves = np.array([record.curve("val_accuracy") for record in runs(folder, "relu")])
@@ -55,7 +55,7 @@ def schedule():
 
 @table("long-seconds")
 def long_seconds():
-    """What relu needs to 95 %, related to two_arg: epochs, time by steps that were timed apart, time by the runs."""
+    """What relu needs to reach 95 %, relative to two_arg: epochs, time by separately timed steps, time by the runs."""
     folder = PERCEPTRONS["MNIST"]
     relu, two_arg = (mean(epochs_to(runs(folder, arm), THRESHOLDS[folder])) for arm in ("relu", "two_arg"))
     clocks = [mean(seconds_to(runs(folder, arm), THRESHOLDS[folder])) for arm in ("relu", "two_arg")]
@@ -73,7 +73,7 @@ def faster(arm, folder):
 
 
 def sooner(arm, folder):
-    """Return two_arg's seconds to the same against another arm's, by the runs' own clocks."""
+    """Return two_arg's seconds to the same accuracy against another arm's, by the runs' own clocks."""
     return against(*(seconds_to(runs(folder, one), threshold_of(folder)) for one in ("two_arg", arm)))
 
 

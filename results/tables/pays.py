@@ -1,4 +1,4 @@
-"""Where a learned phi pays: every task in one row, against the best fixed unit and a learned curve."""
+"""Where a learned phi pays: a row for each task, against the best fixed unit and a learned curve."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from results.tables.records import (
 
 
 class Task(NamedTuple):
-    """A task: where its records are, those of learned phis perhaps elsewhere, and which figure decides."""
+    """A task: the folder of its records, that of learned phis if it is another one, and the figure that decides."""
 
     label: str
     folder: str
@@ -76,26 +76,26 @@ TIMED = {
     CNN: ("two-cores-plans.json", "cnn-cifar10"),
     **{task: ("one-core-plans.json", Path(task.folder).name) for task in NEW_TASKS if task.folder.startswith(PACKED)},
 }
-"""Tasks that were timed apart from their runs: the file and the plan in it. Both texts have one Transformer."""
+"""Tasks that were timed separately: the file and the plan in it. Both texts have the same Transformer."""
 DIGITS = {"bits": 3, "RMSE": 4, "accuracy": 2, "steps": 0}
 BETTER = {"bits": -1, "RMSE": -1, "accuracy": 1, "steps": -1}
 SOLVED = 0.99
 
 
 def steps(record):
-    """Return the steps until nearly all of the validation samples are right, or all steps if they never were."""
+    """Return the steps until nearly all validation samples are correct, or all steps if they never are."""
     samples = record.settings.get("epoch_samples") or record.splits["train"]
     epochs = record.epochs_to(SOLVED) or len(record.epochs)
     return epochs * -(-samples // record.settings["batch_size"])
 
 
 def steps_with_solved_first(record):
-    """Return the steps; a run that never got there counts for more than any that did."""
+    """Return the steps, with runs that never solved the task after all that did."""
     return steps(record) + (0 if record.epochs_to(SOLVED) else 1e9)
 
 
 def lowest_loss(record):
-    """Return the lowest validation loss; infinity of a run that diverged before it had one."""
+    """Return the lowest validation loss, or infinity if a run diverged before it had one."""
     return min((loss for loss in record.curve("val_loss") if np.isfinite(loss)), default=np.inf)
 
 
@@ -111,7 +111,7 @@ VALIDATION = {
     "accuracy": lambda r: -max(r.curve("val_accuracy")),
     "steps": steps_with_solved_first,
 }
-"""What the best fixed unit is chosen by: less is better."""
+"""The criterion for the best fixed unit; lower is better."""
 
 
 def of(task, arm, measure):
@@ -126,20 +126,20 @@ def mean(task, arm, measure):
 
 
 def seconds_of(task, arm):
-    """Return what training takes: a step or an epoch that was timed apart from the runs, where there is one."""
+    """Return the time of training: of a separately timed step or epoch if there is one, else of the runs."""
     if task in TIMED:
         return timed(task)[arm]["median"]
     return mean(task, arm, lambda r: r.seconds)
 
 
 def timed(task):
-    """Return the times of a step or an epoch, by arm, of a task that was timed apart from its runs."""
+    """Return the separately measured times of a task's step or epoch, by arm."""
     file, plan = TIMED[task]
     return files.read_json(ROOT / "benchmarks" / file)[plan]["arms"]
 
 
 def best_fixed(task):
-    """Return the fixed unit that is best in validation, of those with as many seeds as any."""
+    """Return the fixed unit that is best in validation, among those with the most seeds."""
     seeds = {}
     for run in stored(task.folder):
         if run.record.arm not in ARMS:
@@ -177,13 +177,13 @@ def pays():
 
 
 def at_equal_seconds(record, seconds):
-    """Return the epochs that a run had completed, at least one, when the fastest arm's ended, and the lowest val_loss.
+    """Return the epochs that a run had completed, at least one, when the fastest arm ended, and their lowest val_loss.
 
-    A run that diverged had fewer; its share is that of the epochs it was to have.
+    For a run that diverged, the share of epochs is computed from the planned ones.
 
     Args:
         record: The run.
-        seconds: What a step or an epoch takes, by arm.
+        seconds: The time of a step or an epoch, by arm.
     """
     share = min(seconds.values()) / seconds[record.arm]
     reached = record.epochs[: max(1, int(share * record.settings["epochs"]))]
@@ -192,7 +192,7 @@ def at_equal_seconds(record, seconds):
 
 @table("pays-drawn")
 def pays_drawn():
-    """Drawn tasks: how many seeds solved them, and after how many steps."""
+    """Synthetic tasks: how many seeds solved them, and after how many steps."""
     rows = []
     for task in (PARITY, ADDITION, ADDITION_SPARED, ADDITION_FIRST):
         for arm in sorted({run.record.arm for run in stored(task.folder)}):
@@ -206,7 +206,7 @@ def pays_drawn():
 
 @table("pays-seconds")
 def pays_seconds():
-    """The Transformer on text: what a step takes, and where each arm was when the fastest one had ended."""
+    """The Transformer on text: the time of a step, and each arm's figures when the fastest one had ended."""
     return ends_and_seconds(TEXT)
 
 
@@ -217,7 +217,7 @@ def pays_cell():
 
 
 def ends_and_seconds(task):
-    """Return a row for each unit, of its runs that were tested: their ends, and at equal seconds.
+    """Return a row for each unit, from its tested runs: final figures, and those at equal seconds.
 
     A run that diverged was tested with the weights of its best epoch, unless it diverged in the first.
     """
@@ -258,7 +258,7 @@ def ends_and_seconds(task):
 
 
 def tested(records):
-    """Return how many runs have figures, and how many diverged: before a test, or behind the epoch that was tested."""
+    """Return how many runs were tested, and how many diverged, with or without a tested epoch."""
     there, diverged = (sum(r.bits is not None for r in records), sum(r.status == "diverged" for r in records))
     number = str(there) if there == len(records) else f"{there} of {len(records)}"
     return number + (f", {diverged} diverged" if diverged else "")
@@ -266,7 +266,7 @@ def tested(records):
 
 @table("pays-text-again")
 def pays_text_again():
-    """The first text, fresh seeds: how each unit ended, beside two_arg."""
+    """The first text, fresh seeds: final figures of each unit, and two_arg minus it."""
     rows, figure = [], FIGURES[TEXT_AGAIN.figure]
     two_arg = of(TEXT_AGAIN, "two_arg", figure)
     for arm in sorted({run.record.arm for run in stored(TEXT_AGAIN.folder)}, reverse=True):
@@ -278,7 +278,7 @@ def pays_text_again():
 
 @table("pays-second-text")
 def pays_second_text():
-    """The second text: every unit's end, beside that of two_arg."""
+    """The second text: final figures of each unit, and two_arg minus it."""
     rows, figure = [], FIGURES[SECOND_TEXT.figure]
     two_arg = of(SECOND_TEXT, "two_arg", figure)
     for arm in dict.fromkeys(("two_arg", *sorted(run.record.arm for run in stored(SECOND_TEXT.folder)))):
@@ -291,7 +291,7 @@ def pays_second_text():
 
 @table("pays-tables")
 def pays_tables():
-    """Tables: what every arm came to on each, beside its parameters on the first."""
+    """Tables: final figures of every arm on each, and its parameters on the first."""
     tasks = [task for task in TASKS if task.folder.startswith(PACKED)]
     arms = dict.fromkeys(run.record.arm for run in stored(tasks[0].folder))
     rows = []
@@ -305,7 +305,7 @@ def pays_tables():
 
 @table("pays-tables-seconds")
 def pays_tables_seconds():
-    """Tables: where each arm was when the fastest one had ended."""
+    """Tables: figures of each arm when the fastest one had ended."""
     tasks = [task for task in TASKS if task.folder.startswith(PACKED)]
     arms = list(dict.fromkeys(run.record.arm for run in stored(tasks[0].folder)))
     columns = []
@@ -326,7 +326,7 @@ README_TASKS = (
     (PARITY, "MLP, parity: steps", ("",)),
     (ADDITION, "MLP, addition: steps", ("",)),
 )
-"""What the README says: the task, in short, and against which arms; "" for the best fixed unit."""
+"""The README's rows: task, short label, and the arms to compare with; "" for the best fixed unit."""
 
 
 def readme_rows():

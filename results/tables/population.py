@@ -1,4 +1,4 @@
-"""Populations: phi learned by eight networks at a time, against phi learned by one."""
+"""Populations: phi learned by eight networks together, compared with phi learned by one."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ STARTS = {"a random surface": "random", "Glorot's weights": "glorot"}
 
 
 def folder(start, networks):
-    """Return where the records of a population are."""
+    """Return the folder of a population's records."""
     return f"{POPULATION}-{start}-{networks}"
 
 
@@ -22,7 +22,7 @@ def reached(start, networks, stage):
 
 @table("population")
 def population():
-    """What networks reach with a phi that one or eight networks learned."""
+    """Test accuracy with a phi that one or eight networks learned."""
     rows = []
     for label, start in STARTS.items():
         for stage in ("joint", "frozen"):
@@ -34,7 +34,7 @@ def population():
 
 @table("population-phis")
 def population_phis():
-    """How alike the phis of different seeds are, and whether they are soft XORs."""
+    """The similarity of the phis of different seeds, and whether they are soft XORs."""
     rows = []
     for label, start in STARTS.items():
         for networks in (1, 8):

@@ -45,7 +45,7 @@ CNNS = [
     ("maxout", "maxout", ""),
     ("swiglu", "swiglu", ""),
 ]
-"""Label, arm and what the comparison's name ends with."""
+"""Label, arm and suffix of the comparison's name."""
 
 
 @cache
@@ -85,7 +85,7 @@ def curve(records: Iterable[Record]) -> BySeed:
 
 
 def epochs_to(records: Iterable[Record], threshold: float) -> BySeed:
-    """Return the epochs until a validation accuracy; an error where a run never reached it."""
+    """Return the epochs until a validation accuracy; raise if a run never reached it."""
     reached = {r.seed: r.epochs_to(threshold) for r in records}
     if missing := [seed for seed, epoch in reached.items() if epoch is None]:
         raise ValueError(f"Seeds {missing} never reached {threshold}")
@@ -93,7 +93,7 @@ def epochs_to(records: Iterable[Record], threshold: float) -> BySeed:
 
 
 def robustness(folder: str, arm: str) -> dict[int, Robustness]:
-    """Return what was measured on an arm's networks, by seed."""
+    """Return the robustness of an arm's networks, by seed."""
     runs = [r for r in stored(folder) if r.record.arm == arm and r.record.stage == "joint" and r.robustness]
     return {run.record.seed: run.robustness[0] for run in runs}
 
@@ -104,7 +104,7 @@ def after_attack(measured: Mapping[int, Robustness]) -> BySeed:
 
 
 def uncorrupted(measured: Mapping[int, Robustness]) -> BySeed:
-    """Return the accuracies on the same images as they are, in percent."""
+    """Return the accuracies on the same images without corruption, in percent."""
     return {s: 100 * (r.clean or 0.0) for s, r in measured.items()}
 
 
@@ -119,7 +119,7 @@ def attacked(folder: str, arm: str) -> BySeed:
 
 
 def clean(folder: str, arm: str) -> BySeed:
-    """Return an arm's accuracies on the same images as they are, in percent."""
+    """Return an arm's accuracies on the same images without corruption, in percent."""
     return uncorrupted(robustness(folder, arm))
 
 
@@ -134,32 +134,34 @@ def against(first: BySeed, second: BySeed) -> Paired:
     return paired([first[seed] for seed in seeds], [second[seed] for seed in seeds])
 
 
-# How numbers are written
+# Formats of numbers
 
 
 def spread(values: BySeed, digits: int = 2, unit: str = " %") -> str:
-    """Write a mean and standard deviation over seeds."""
+    """Format a mean and standard deviation over seeds."""
     numbers = list(values.values())
     deviation = f" ± {np.std(numbers, ddof=1):.{digits}f}" if len(numbers) > 1 else ""
     return f"{np.mean(numbers):.{digits}f}{unit}{deviation}"
 
 
 def each(values: BySeed, digits: int = 2) -> str:
-    """Write each seed's number."""
+    """Format the number of each seed."""
     return ", ".join(f"{values[seed]:.{digits}f}" for seed in sorted(values))
 
 
 def median(values: BySeed) -> str:
-    """Write the median over seeds."""
+    """Format the median over seeds."""
     return f"{np.median(list(values.values())):.0f}"
 
 
 def _has_interval(comparison: Paired) -> bool:
-    return comparison.number > 2 and bool(np.isfinite([comparison.low, comparison.high]).all())  # two agree by chance
+    return comparison.number > 2 and bool(
+        np.isfinite([comparison.low, comparison.high]).all()
+    )  # two seeds may agree by chance
 
 
 def interval(comparison: Paired, digits: int = 2) -> str:
-    """Write a difference with its 95 % interval, in bold where that leaves out zero."""
+    """Format a difference with its 95 % interval, in bold if that excludes zero."""
     if not _has_interval(comparison):
         return f"{comparison.difference:+.{digits}f}"
     text = f"{comparison.difference:+.{digits}f} ({comparison.low:+.{digits}f} to {comparison.high:+.{digits}f})"
@@ -167,25 +169,25 @@ def interval(comparison: Paired, digits: int = 2) -> str:
 
 
 def difference(first: BySeed, second: BySeed, digits: int = 2) -> str:
-    """Write how two arms differ over seeds."""
+    """Format the difference of two arms over seeds."""
     return interval(against(first, second), digits)
 
 
 def mean_of(values: Sequence[float], digits: int = 2) -> str:
-    """Write a mean with its 95 % interval."""
+    """Format a mean with its 95 % interval."""
     mean, low, high = mean_interval(values)
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def shortened(commit: str | None) -> str:
-    """Write a commit, and whether what ran was changed beside it."""
+    """Shorten a commit, and keep the mark of uncommitted changes."""
     if not commit:
         return "unknown"
     return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def verdict(comparison: Paired, better: int = 1) -> str:
-    """Return what an interval says of a claim: more is better, or with `better=-1` less."""
+    """Return the verdict of an interval on a claim that higher, or with `better=-1` lower, values are better."""
     if not _has_interval(comparison):
         return "not shown"
     low, high = sorted((better * comparison.low, better * comparison.high))
@@ -198,7 +200,7 @@ TABLES: dict[str, Table] = {}
 
 
 def table(name: str) -> Callable[[Table], Table]:
-    """Enter a function into the tables."""
+    """Register a function as a table."""
 
     def enter(function: Table) -> Table:
         TABLES[name] = function

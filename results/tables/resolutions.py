@@ -1,4 +1,4 @@
-"""How fine a table has to be: its error for phis that were trained exactly, and what networks trained with it reach."""
+"""The resolution of tables: their error for exactly trained phis, and the accuracy of networks trained with them."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def resolutions():
 def errors(grid):
     """Return a table's mean and largest error, in percent of phi's standard deviation, at normally distributed pairs.
 
-    The phis are those of the perceptrons that were trained exactly.
+    The phis are from exactly trained perceptrons.
     """
     pairs = np.random.default_rng(0).normal(size=(PAIRS, 2)).astype("float32")
     with np.load(ROOT / MNIST / "arrays.npz") as arrays:

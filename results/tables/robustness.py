@@ -1,4 +1,4 @@
-"""Claims d and e: what corruptions and attacks leave."""
+"""Claims d and e: accuracy under corruptions and attacks."""
 
 import numpy as np
 
@@ -21,12 +21,12 @@ from results.tables.records import (
 )
 
 ARMS = ("two_arg", "one_arg", "relu", "maxout", "swiglu")
-"""Of the nine arms of the perceptrons these were attacked."""
+"""The arms that were attacked, of the nine of the perceptrons."""
 FASHION_CNN, CIFAR_CNN = f"{EARLY}/cnn-fashion", f"{EARLY}/cnn-cifar10"
 
 
 def bold(arm):
-    """Write an arm's name, those of the claim in bold."""
+    """Format an arm's name, in bold if the claim is about it."""
     return f"**{arm}**" if arm in ("two_arg", "relu") else arm
 
 
@@ -70,7 +70,7 @@ def errors_of(folder, arm):
 
 @table("corruptions-unusable")
 def corruptions_unusable():
-    """Under which corruptions relu's error hardly rises, so that nothing can be divided by that."""
+    """The corruptions under which relu's error hardly rises, so that it cannot be a denominator."""
     seeds = {}
     for seed, error in errors_of(FASHION_CNN, "two_arg").items():
         for name in error.unusable:
@@ -84,7 +84,7 @@ def corruptions_unusable():
 
 @table("corruptions-seeds")
 def corruptions_seeds():
-    """Two_arg and relu, seed by seed."""
+    """two_arg and relu, seed by seed."""
     rows = []
     for name, folder in (("Fashion-MNIST", FASHION_CNN), ("CIFAR-10", CIFAR_CNN)):
         errors, base = errors_of(folder, "two_arg"), (clean(folder, "relu"), corrupted(folder, "relu"))

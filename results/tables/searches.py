@@ -1,4 +1,4 @@
-"""What the searches chose, and what that gave."""
+"""The results of the searches, and their test accuracies."""
 
 from keras_twoarg.utils import files
 from results.tables.documents import markdown
@@ -6,11 +6,11 @@ from results.tables.records import ROOT, accuracy, against, difference, each, ep
 
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
-"""Data, folder, and the validation accuracy to which epochs are counted."""
+"""Data, folder, and the validation accuracy up to which epochs are counted."""
 
 
 def describe(configuration):
-    """Write what a search chose."""
+    """Describe the result of a search."""
     widths = "-".join(map(str, configuration["widths"]))
     normalization = {"none": "no normalization", "layer": "LayerNorm"}[configuration["normalization"]]
     words = [f"{widths} units", normalization, f"dropout {configuration['dropout']:g}"]
@@ -40,7 +40,7 @@ def search():
 
 @table("search-differences")
 def search_differences():
-    """two_arg minus relu with what the searches chose."""
+    """two_arg minus relu, with the results of the searches."""
     rows = []
     for data, folder, threshold in SEARCHES:
         two_arg, relu = runs(folder, "two_arg"), runs(folder, "relu")

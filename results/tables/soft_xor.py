@@ -13,7 +13,7 @@ from results.tables.surfaces import analysed
 
 CLAIM_C = "results/claim-c"
 PLANNED = 80
-"""Seeds that the plan asks for."""
+"""Number of planned seeds."""
 RANDOM = [
     ("perceptron, MNIST", "results/mlp-mnist", ""),
     ("perceptron, Fashion-MNIST", "results/mlp-fashion", ""),
@@ -26,7 +26,7 @@ RANDOM = [
     ("CNN, CIFAR-10, early training", f"{EARLY}/cnn-cifar10", ""),
     ("CNN, CIFAR-10, full width, early training", f"{EARLY}/cnn-cifar10-full", ""),
 ]
-"""Runs whose phi started from random surfaces: label, comparison, and what their names begin with."""
+"""Runs whose phi started from random surfaces: label, comparison, and prefix of their names."""
 OTHERS = [
     ("Glorot: perceptron, MNIST, 10,000 images", "results/mlp-mnist-starts", "glorot/"),
     ("Glorot: CNN, CIFAR-10, 12 epochs with a schedule", "results/cnn-cifar10-cosine", ""),
@@ -83,7 +83,7 @@ def by_seed(fit):
 
 
 def change(fit):
-    """Return how each seed's share of saddles changes by training."""
+    """Return the change of each seed's share of saddles by training."""
     start, learned = zip(*by_seed(fit).values(), strict=True)
     return paired(learned, start)
 
@@ -101,7 +101,7 @@ def saddles_by_seed():
 
 @table("claim-c")
 def claim_c():
-    """The runs that the plan asks for."""
+    """The planned runs."""
     rows = []
     for start in ("random", "glorot"):
         members = phis(CLAIM_C, f"mlp-mnist-{start}/")
@@ -122,7 +122,7 @@ def claim_c():
 
 @table("claim-c-verdicts")
 def claim_c_verdicts():
-    """What the plan says of these runs: claims c1 to c3, by the paper's fit."""
+    """The verdicts of these runs on claims c1 to c3, by the paper's fit."""
     rows, words = [], {name: verdicts(start) for name, start in (("c1, random", "random"), ("c2, Glorot", "glorot"))}
     for name, (training, against_chance, number) in words.items():
         rows.append((name, "training makes saddles", training, f"{number} of {PLANNED}"))
@@ -222,7 +222,7 @@ def phi_shapes():
 
 @table("pays-shapes")
 def pays_shapes():
-    """The learned phis of text, tables and drawn tasks."""
+    """The learned phis of text, tables and synthetic tasks."""
     rows = []
     for task in NEW_TASKS:
         members = list(phis(task.folder).values())

@@ -1,4 +1,4 @@
-"""Claim a: how fast networks learn."""
+"""Claim a: speed of learning."""
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def speed_perceptrons():
 
 @table("speed-seconds")
 def speed_seconds():
-    """What fewer epochs are worth in seconds."""
+    """Epochs to an accuracy, converted to time."""
     step, rows = step_ratio("two_arg_81"), []  # the table that phi had then
     for data, folder, trained in (
         ("MNIST, trained with exact phi", MNIST, MNIST),
@@ -71,7 +71,7 @@ def speed_seconds():
 
 
 def step_ratio(arm):
-    """Return a training step of an arm over relu's, timed apart: the perceptron on MNIST, as these runs trained it."""
+    """Return the ratio of an arm's training step to relu's, timed separately: the perceptron of these runs on MNIST."""
     steps = files.read_json(ROOT / "benchmarks" / "two-cores-plans.json")["mlp-mnist"]["arms"]
     return steps[arm]["median"] / steps["relu"]["median"]
 
@@ -102,5 +102,5 @@ def speed_cnns():
 
 
 def against_relu(folder):
-    """Return how many epochs two_arg needs more than relu."""
+    """Return the epochs of two_arg minus those of relu."""
     return against(epochs(folder, "two_arg"), epochs(folder, "relu"))

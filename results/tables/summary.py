@@ -1,4 +1,4 @@
-"""The claims in one table, for the README and the claims' page; verdicts follow from the intervals."""
+"""The claims in one table, for the README and the claims' page, with verdicts from the intervals."""
 
 from itertools import product
 
@@ -43,7 +43,7 @@ def claims():
     return _claims("")
 
 
-SHORT = (  # what the README shows: the first comparison of each kind, and those that went against us
+SHORT = (  # the README's rows: the first comparison of each kind, and those against the claims
     "relu, perceptron, MNIST, 200 epochs: epochs", "one_arg, perceptron, MNIST, 200 epochs: epochs",
     "relu, perceptron, MNIST, 200 epochs: points",
     "one_arg, perceptron, MNIST, 200 epochs: points",
@@ -58,7 +58,7 @@ SHORT = (  # what the README shows: the first comparison of each kind, and those
 
 @table("claims-readme")
 def claims_readme():
-    """The claims in few rows; all rows are on the claims' page."""
+    """The README's rows of the claims."""
     rows = [
         (claim, _short(what), str(n), interval(comparison, digits), verdict(comparison, better))
         for claim, what, comparison, digits, better, n in _compared()
@@ -113,7 +113,7 @@ def _soft_xor(folder):
 
 
 def _compared():
-    """Yield claim, what, difference, digits, which sign favours two_arg, and seeds."""
+    """Return rows of claim, description, difference, digits, the sign that favours two_arg, and seeds."""
     rows = []
 
     def add(claim, what, comparison, digits=2, better=1):

@@ -1,6 +1,6 @@
-"""What analyses say of every phi in the results, computed once and kept in `results/surfaces.json`.
+"""The analyses of every phi in the results, stored in `results/surfaces.json`.
 
-They take seconds for each surface. `python -m results.tables` computes those of new and of changed surfaces.
+Each surface takes seconds. `python -m results.tables` analyses new and changed surfaces.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from results.tables.records import ROOT, stored
 
 FILE = ROOT / "results" / "surfaces.json"
 POPULATION = "results/population"
-"""Start of the names of the comparisons in which seeds' phis are compared with each other."""
+"""Prefix of the comparisons in which the phis of different seeds are compared."""
 UNTRAINED = 1000
-"""Untrained surfaces of each start, whose share of saddles is what chance makes."""
+"""Number of untrained surfaces of each start, whose share of saddles is the chance level."""
 
 
 def folders():
@@ -27,7 +27,7 @@ def folders():
 
 
 def digest(folder):
-    """Return what changes with a comparison's arrays."""
+    """Return a digest of a comparison's arrays."""
     return hashlib.sha256((ROOT / folder / ARRAYS).read_bytes()).hexdigest()[:16]
 
 
@@ -39,12 +39,12 @@ def outdated():
 
 @cache
 def analysed():
-    """Return the analyses by comparison, run and name."""
+    """Return the stored analyses."""
     return files.read_json(FILE)
 
 
 def refresh():
-    """Analyse what is new, and forget what is gone."""
+    """Analyse new and changed surfaces, and drop those of removed folders."""
     known = files.read_json(FILE) if FILE.exists() else {}
     for folder in outdated():
         print(f"Analysing phi in {folder}", flush=True)
@@ -80,7 +80,7 @@ def _analyse(folder, before):
 
 
 def _apart(members):
-    """Return how far each phi is from each other one, up to symmetry."""
+    """Return the distance of each phi from each other one, up to symmetry."""
     return [
         analysis.distance_up_to_symmetry(one.trace.learned, other.trace.learned, one.density)
         for one in members
@@ -100,5 +100,5 @@ def _describe(surface, nearest):
         "quadrupole": surface.spectrum.quadrupole,
         "quadrupole_at_start": start.quadrupole,
         "settled": analysis.settled(surface.distances) if surface.distances else None,
-        "nearest": surface.nearest.name if nearest else None,  # takes longer than all the rest
+        "nearest": surface.nearest.name if nearest else None,  # takes longer than everything else
     }

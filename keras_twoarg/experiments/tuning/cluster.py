@@ -1,8 +1,7 @@
-"""One search on many machines: a chief that hands out trials, workers that run them, over KerasTuner's gRPC service.
+"""One search on many machines: a chief hands out trials, and workers run them, over KerasTuner's gRPC service.
 
-All machines need the same data and a shared folder. Arms are searched one after another, arm number i on port + i. A
-worker that is killed loses its trial to another one; a chief that is killed resumes when it is started again, and the
-workers wait for it.
+All machines need the same data and a shared folder. Arms are searched one after another, arm i on port + i. If a worker
+is killed, another one gets its trial. If the chief is killed, the workers wait until it is restarted and resumes.
 """
 
 import os
@@ -32,7 +31,7 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
 
 HEARTBEAT = 2.0
-"""Seconds between two signs of life of a worker."""
+"""Seconds between a worker's signs of life."""
 
 
 class Lost(RuntimeError):
@@ -55,19 +54,19 @@ def chief(
     Args:
         search: What to search.
         out: The shared folder.
-        address: `"HOST:PORT"` to listen at, or `"PORT"` for this machine alone.
-        worker_timeout: Seconds without a sign of life after which a worker's trial goes to another. Defaults to `60`.
+        address: `"HOST:PORT"` to listen on, or `"PORT"` for only this machine.
+        worker_timeout: Seconds of silence after which a worker's trial goes to another one. Defaults to `60`.
         chief_timeout: Seconds without any worker after which the chief gives up; the search can be resumed. Defaults
             to `1800`.
         on_trial: Called with the row of each trial that has ended.
-        say: Called with news for people.
+        say: Called with messages for the user.
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Returns:
-        For each arm its trials.
+        The trials of each arm.
 
     Raises:
-        ValueError: As `tune`, or if the address cannot be listened at.
+        ValueError: As for `tune`, or if the chief cannot listen on the address.
         Lost: If there was no worker for too long.
     """
     if worker_timeout < 2 * HEARTBEAT:
@@ -105,7 +104,7 @@ def _serve(
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
-        raise ValueError(f"Cannot listen at {address}: {error}. Is another chief running there?") from error
+        raise ValueError(f"Cannot listen on {address}: {error}. Is another chief running there?") from error
     server.start()
     alone_since = time.monotonic()
     try:
@@ -116,7 +115,7 @@ def _serve(
             if oracle.tuner_ids:
                 alone_since = time.monotonic()
             elif _over(oracle, True) and oracle.end_order and not oracle.remaining_trials():
-                break  # all done in an earlier call: nobody needs to come
+                break  # all trials ended in an earlier call: no worker is needed
             if time.monotonic() - alone_since > chief_timeout:
                 raise Lost(
                     f"No worker has been heard of for {chief_timeout:.0f} s; {len(oracle.end_order)} trials have "
@@ -127,7 +126,7 @@ def _serve(
 
 
 def _over(oracle: keras_tuner.Oracle, stopped: bool) -> bool:
-    """Return whether no trial runs or waits, and no new one will come."""
+    """Return whether no trial is running or waiting, and none will be created."""
     return stopped and not oracle.ongoing_trials and not internals.retry_queue(oracle)
 
 
@@ -143,16 +142,16 @@ def worker(
     """Run trials for a chief until there are none left.
 
     Args:
-        out: The shared folder; what to search is read from it.
+        out: The shared folder, from which the search is read.
         address: The chief's `"HOST:PORT"`.
-        name: A name that no other worker has.
-        progress: Called with an arm and trial, the epochs done and in all, and a note.
+        name: A unique name.
+        progress: Called with an arm and trial, the epochs done, the total and a note.
         chief_timeout: Seconds to wait for the chief. Defaults to `1800`.
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Raises:
         ValueError: If the folder holds no search, or the name is a chief's.
-        Lost: If the chief was not to be reached for too long.
+        Lost: If the chief could not be reached for too long.
     """
     import grpc
 
@@ -175,17 +174,17 @@ def worker(
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise ValueError(
-                    f"The chief at {host}:{port + i} does not search {arm} in {out}: it works in another folder, or it "
-                    "was started again for other arms. Start this worker again"
+                    f"The chief at {host}:{port + i} does not search {arm} in {out}: it uses another folder, or was "
+                    "restarted for other arms. Restart this worker"
                 ) from error
             raise Lost(
                 f"The chief at {host}:{port + i} did not answer for {chief_timeout:.0f} s ({error.code().name}). "
-                "Start it again, and then this worker"
+                "Restart it, and then this worker"
             ) from error
 
 
 def _read(out: Path, chief_timeout: float) -> Search:
-    """Wait for the chief to say what is searched, and read it."""
+    """Wait until the chief has written the search, and read it."""
     end = time.monotonic() + chief_timeout
     while not (out / "arms.json").exists():
         if time.monotonic() > end:
@@ -198,7 +197,7 @@ def _read(out: Path, chief_timeout: float) -> Search:
 
 @contextmanager
 def _heartbeat(tuner: keras_tuner.Tuner) -> Iterator[None]:
-    """Ask the chief for the running trial now and then: long epochs are no silence."""
+    """Ask the chief for the running trial from time to time, so that long epochs do not count as silence."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -213,12 +212,12 @@ def _heartbeat(tuner: keras_tuner.Tuner) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(HEARTBEAT)  # not for ever: its last question may wait for a chief that has gone home
+        thread.join(HEARTBEAT)  # with a limit: its last request may wait for a chief that has ended
 
 
 @contextmanager
 def _role(name: str, host: str, port: int) -> Iterator[None]:
-    """Tell KerasTuner, which reads it from the environment, who this process is."""
+    """Set the environment variables from which KerasTuner reads this process's role."""
     role = {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port)}
     before = {key: os.environ.get(key) for key in role}
     os.environ.update(role)
@@ -233,7 +232,7 @@ def _role(name: str, host: str, port: int) -> Iterator[None]:
 
 
 def _token(out: Path) -> str:
-    """Return what all requests to the chief carry; the first call writes it, for this user alone to read."""
+    """Return the token of all requests to the chief; the first call creates it, readable only by this user."""
     file = out / "token"
     with suppress(FileExistsError):
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -246,12 +245,12 @@ def _token(out: Path) -> str:
 
 
 def _split(address: str, arms: int = 1) -> tuple[str, int]:
-    """Return host and port of an address; every arm has a port of its own, from that one on."""
+    """Return host and port of an address; each arm uses its own port, counted from there."""
     host, _, port = address.rpartition(":")
-    host = "127.0.0.1" if address == port else host  # a port alone: this machine alone
+    host = "127.0.0.1" if address == port else host  # only a port: only this machine
     if not host or not port.isdigit() or not 0 < int(port) <= 65_536 - arms:
         raise ValueError(
-            f"An address is HOST:PORT, such as 127.0.0.1:8000, or a port on this machine, and {arms} ports from there "
-            f"on. Received: {address}"
+            f"Expected an address HOST:PORT, such as 127.0.0.1:8000, or a port on this machine, with {arms} ports from "
+            f"there on. Received: {address}"
         )
     return host, int(port)

@@ -1,4 +1,4 @@
-"""The space that a search of outer networks looks through, as a KerasTuner hypermodel."""
+"""The search space of outer networks, as a KerasTuner hypermodel."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,14 +21,14 @@ from keras_twoarg.utils.types import Config, Model
 
 
 class Range(NamedTuple):
-    """All numbers between two, uniform in their logarithm."""
+    """A range of numbers, sampled uniformly in their logarithm."""
 
     low: float
     high: float
 
 
 Choices: TypeAlias = Sequence[Any]
-"""What one hyperparameter is chosen from: values of its own type."""
+"""The possible values of a hyperparameter."""
 
 SPACE: dict[str, Choices] = {
     "depth": (1, 2, 3, 4),
@@ -43,22 +43,22 @@ SPACE: dict[str, Choices] = {
     "phi_init_std": (0.01, 0.05),
     "pairing": ("adjacent",),
 }
-"""What is chosen from, for each hyperparameter.
+"""The possible values of each hyperparameter.
 
 | name | what it is |
 |---|---|
 | depth | hidden layers |
-| taper | width of each hidden layer relative to the one before it; the budget of parameters sets the scale |
+| taper | width of each hidden layer relative to the previous one; the parameter budget sets the scale |
 | dropout, learning_rate, batch_size, normalization | as in `Configuration` |
-| inner_units | units of each of phi's two hidden layers; arms with an inner network |
-| inner_activation, phi_init, phi_init_std | as in `Configuration`; arms with an inner network |
-| pairing | as in `TwoArgActivation`; one by default, since the other is the same network with its units renamed |
+| inner_units | units of each of phi's two hidden layers; only for arms with an inner network |
+| inner_activation, phi_init, phi_init_std | as in `Configuration`; only for arms with an inner network |
+| pairing | as in `TwoArgActivation`; by default only one, since the other permutes the units of the same network |
 """
 
 
 TOLERANCE = 0.01
 DEEPEST = 32
-"""Most hidden layers of a trial."""
+"""The largest number of hidden layers."""
 _ARCHITECTURES = ("mlp", "cnn")
 _AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none", "networks": 1}  # KerasTuner trains by Keras' own `fit`
 
@@ -66,19 +66,19 @@ _AS_IN_FIT = {"epoch_samples": 0, "augmentation": "none", "networks": 1}  # Kera
 class OuterHyperModel(kt.HyperModel):
     """Outer networks of one arm, all with the same number of parameters.
 
-    A choice exists only where it matters: `taper` for two hidden layers or more, what concerns phi for arms that have
-    one, `phi_init_std` where phi is pretrained. So no two sets of values are the same model. It works in every tuner
-    of KerasTuner, and can be subclassed. `fit` pretrains phi before it trains.
+    A hyperparameter exists only where it has an effect: `taper` for at least two hidden layers, those of phi for arms
+    with phi, `phi_init_std` if phi is pretrained. So different values always mean different models. The class works
+    with every tuner of KerasTuner, and can be subclassed. `fit` pretrains phi before training.
 
     Args:
         arm: What fills the units, as in `models.mlp`.
         input_shape: Shape of one sample.
         classes: Number of classes.
-        parameters: Parameters of every network, within 1 %, which a single unit can be. Defaults to `122_187`, those of
+        parameters: Parameters of every network, within 1 %, the size of a single unit. Defaults to `122_187`, those of
             the paper's perceptron on MNIST.
-        space: Choices to put in the place of those in `SPACE`, by name; a single one is no choice.
-        samples: Training samples in an epoch; a learning rate that changes needs to know.
-        configuration: What is not searched: the architecture (of `"cnn"` the depth counts convolutions, and one dense
+        space: Choices that replace those of `SPACE`, by name; a single one fixes the value.
+        samples: Training samples in an epoch, required if the learning rate changes.
+        configuration: The fixed settings: the architecture (of `"cnn"` the depth counts convolutions, and one dense
             layer follows), the evaluation, the optimizer, and the seed of initial weights, dropout and pretraining,
             the same for all trials. Defaults to `Configuration()`.
 
@@ -91,8 +91,8 @@ class OuterHyperModel(kt.HyperModel):
         (True, ['batch_size', 'depth', 'dropout'])
 
     Raises:
-        ValueError: If the arm or a name in `space` is unknown, `space` leaves no choice at all for a name, one of its
-            choices is unusable, or the configuration is none that a search can have.
+        ValueError: If the arm or a name in `space` is unknown, a list of choices is empty, a choice is invalid, or a
+            search does not support the configuration.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class OuterHyperModel(kt.HyperModel):
             )
 
     def _possible(self, depths: Sequence[int]) -> list[int]:
-        """Return the depths that the images are large enough for."""
+        """Return the depths for which the images are large enough."""
         if self.base.architecture != "cnn":
             return list(depths)
         sizes = [min(self.input_shape[:2])]
@@ -131,14 +131,14 @@ class OuterHyperModel(kt.HyperModel):
         return [depth for depth in depths if depth < len(sizes)]
 
     def check(self) -> None:
-        """Raise a ValueError if a network of the space cannot be as large as the others, before any trial runs."""
+        """Raise a ValueError if a network of the space cannot have the same size as the others, before any trial."""
         units = self.space["inner_units"] if self.arm in ("two_arg", "one_arg") else ()
         phis = [replace(self.base, inner_units=(n, n)) for n in units] or [self.base]
         for depth, taper, phi in product(self.space["depth"], self.space["taper"], phis):
             self._widths(phi, depth, taper)
 
     def configuration(self, hp: kt.HyperParameters) -> Configuration:
-        """Return the configuration of a run that some hyperparameters mean, its widths among it."""
+        """Return the configuration for some hyperparameters, including its widths."""
         depth, taper = self._choose(hp, "depth"), 1.0
         deep = [d for d in self.space["depth"] if d > 1 or self.base.architecture == "cnn"]
         if depth in deep:
@@ -153,7 +153,7 @@ class OuterHyperModel(kt.HyperModel):
         return replace(configuration, widths=self._widths(configuration, depth, taper))
 
     def _widths(self, configuration: Configuration, depth: int, taper: float) -> tuple[int, ...]:
-        """Return the units of each hidden layer with which a network has the search's number of parameters."""
+        """Return the widths for which a network has the search's number of parameters."""
         layers = depth + (self.base.architecture == "cnn")
         return models.widths_for_budget(
             self.arm,
@@ -173,26 +173,28 @@ class OuterHyperModel(kt.HyperModel):
         shape, widths = self.input_shape, configuration.widths or ()
         model = networks.build_network(configuration, shape, self.classes, widths, inner, configuration.seed)
         compile_network(model, make_optimizer(configuration, configuration.epochs, self.samples, inner))
-        model.optimizer.build(model.trainable_variables)  # else Hyperband loads weights without the optimizer's state
+        model.optimizer.build(
+            model.trainable_variables
+        )  # otherwise Hyperband loads weights without the optimizer's state
         return model
 
     def fit(self, hp: kt.HyperParameters, model: Model, *args: object, **kwargs: Any) -> keras.callbacks.History:
         """Pretrain phi, then train; the batch size is one of the hyperparameters.
 
         Raises:
-            ValueError: If the data come in batches of their own, and `space` has several choices for `batch_size`.
+            ValueError: If the data are already in batches, but `space` has several choices for `batch_size`.
         """
-        own = (args[1] if len(args) > 1 else kwargs.get("y")) is None  # a pipeline, of which Keras takes the batches
+        own = (args[1] if len(args) > 1 else kwargs.get("y")) is None  # a pipeline, whose batches Keras uses
         if own and len(self.space["batch_size"]) > 1:
             raise kt.errors.FatalValueError(
-                "`batch_size` in `space` needs a single choice where the data come in batches of their own. "
+                "`batch_size` in `space` needs a single choice if the data are already in batches. "
                 f"Received: batch_size={list(self.space['batch_size'])}"
             )
         configuration = self.configuration(hp)
-        keras.utils.set_random_seed(configuration.seed)  # of the order of the batches
+        keras.utils.set_random_seed(configuration.seed)  # for the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband continues trained weights
             networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)
-        if first := kwargs.get("initial_epoch"):  # the weights are the best epoch's, which may be an earlier one
+        if first := kwargs.get("initial_epoch"):  # the weights are those of the best epoch, which may be earlier
             steps = -(-self.samples // configuration.batch_size)
             model.optimizer.iterations.assign(max(first * steps, int(model.optimizer.iterations)))
         callbacks = [*kwargs.pop("callbacks", []), keras.callbacks.TerminateOnNaN()]
@@ -216,7 +218,7 @@ class OuterHyperModel(kt.HyperModel):
         return chosen
 
     def _starts(self) -> Choices:
-        """Return the starts that fit the arm's arity; the named surfaces have two arguments."""
+        """Return the starts for the arm's arity; the named surfaces have two arguments."""
         one = models.ARMS[self.arm] != 2
         return [s for s in self.space["phi_init"] if not one or s in ("random", "glorot")] or ["random"]
 
@@ -228,8 +230,8 @@ class OuterHyperModel(kt.HyperModel):
 
 
 def _in_batches(args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object, ...], Config]:
-    """Return arguments of `fit` with arrays in batches, if the data are one array of inputs and one of targets."""
-    if {"sample_weight", "validation_split", "validation_batch_size"} & set(kwargs):  # Keras wants arrays for these
+    """Return the arguments of `fit`, with arrays in batches if there is one array of inputs and one of targets."""
+    if {"sample_weight", "validation_split", "validation_batch_size"} & set(kwargs):  # Keras requires arrays for these
         return args, kwargs
     match args:
         case np.ndarray() as x, np.ndarray() as y:
@@ -244,7 +246,7 @@ def _in_batches(args: tuple[object, ...], kwargs: Config) -> tuple[tuple[object,
 
 
 def check_configuration(configuration: Configuration) -> None:
-    """Raise a ValueError if a configuration has what no search can: KerasTuner would not do it, and not say so."""
+    """Raise a ValueError if a configuration has settings that KerasTuner would silently ignore."""
     if configuration.architecture not in _ARCHITECTURES:
         raise ValueError(
             f"`architecture` must be one of {_ARCHITECTURES} in a search. "
@@ -256,7 +258,7 @@ def check_configuration(configuration: Configuration) -> None:
 
 
 def checked_space(space: Mapping[str, object], base: Configuration) -> dict[str, Choices]:
-    """Return choices as they are stored, all of one type, or raise a ValueError that names the first unusable one.
+    """Return choices in their stored form, or raise a ValueError that names the first invalid one.
 
     Args:
         space: Choices by name.
@@ -285,5 +287,5 @@ def _checked_choice(name: str, value: object, base: Configuration) -> Any:
             raise ValueError(f"`taper` in `space` must be a number from 0.01 to 1. Received: taper={value!r}")
         return float(value)
     change: Config = {name: (value, value) if name == "inner_units" else value}
-    stored = getattr(replace(base, **{"arm": "two_arg", **change}), name)  # the arm that has all of them
+    stored = getattr(replace(base, **{"arm": "two_arg", **change}), name)  # the arm that has all settings
     return value if name == "inner_units" else stored

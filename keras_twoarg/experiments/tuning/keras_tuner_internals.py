@@ -1,7 +1,7 @@
-"""Every private part of KerasTuner 1.4 that this package relies on, in one place.
+"""All private parts of KerasTuner 1.4 that this package uses.
 
-Its public part has no way to resume a grid, to take a trial from a worker that died, or to keep strangers from a chief.
-`tests/experiments/tuning/test_keras_tuner_internals.py` has one test for each part, which names what breaks without it.
+Its public interface cannot resume a grid, take a trial from a dead worker, or authenticate workers to a chief.
+`tests/experiments/tuning/test_keras_tuner_internals.py` has a test for each part, which says what breaks without it.
 """
 
 import hmac
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
 else:
     keras_tuner = optional("keras_tuner", "Searches", "tuner")
-optional("tensorboard", "Searches", "tuner")  # KerasTuner needs it in every trial, and does not say so
+optional("tensorboard", "Searches", "tuner")  # an undeclared dependency of KerasTuner
 
 _conditions = optional("keras_tuner.src.engine.conditions", "Searches", "tuner")
-# KerasTuner 1.4.8 prints the choices of a condition whenever one comes from another process.
+# KerasTuner 1.4.8 prints the choices of each condition that comes from another process.
 vars(_conditions)["print"] = lambda *values: None
 
 STATUS = keras_tuner.engine.trial.TrialStatus
@@ -31,7 +31,7 @@ TOKEN = "twoarg-token"
 
 
 def retry_queue(oracle: keras_tuner.Oracle) -> list[str]:
-    """Return the oracle's own list of trials that wait to be tried again."""
+    """Return the oracle's list of trials to retry, which may be modified."""
     return oracle._retry_queue
 
 
@@ -46,7 +46,7 @@ def trial_folder(oracle: keras_tuner.Oracle, trial_id: str) -> str:
 
 
 def grid_order(oracle: keras_tuner.Oracle) -> dict[str, list[str | None]]:
-    """Return how far a grid search is: its trials in the grid's order, and those behind which values are missing."""
+    """Return the progress of a grid search: its trials in grid order, and those after which values are missing."""
     ordered, ids = oracle._ordered_ids, []
     place = ordered._next_index[None]
     while place is not None:
@@ -56,7 +56,7 @@ def grid_order(oracle: keras_tuner.Oracle) -> dict[str, list[str | None]]:
 
 
 def restore_grid_order(oracle: keras_tuner.Oracle, state: dict[str, list[str | None]]) -> None:
-    """Put a grid search where `grid_order` says."""
+    """Restore the progress of a grid search from `grid_order`."""
     oracle._ordered_ids = type(oracle._ordered_ids)()
     for trial_id in state["ordered"]:
         oracle._ordered_ids.insert(trial_id)
@@ -76,7 +76,7 @@ def make_server(oracle: keras_tuner.Oracle, token: str) -> "tuple[grpc.Server, O
             sent = dict(details.invocation_metadata).get(TOKEN, "")
             if hmac.compare_digest(str(sent).encode(), token.encode()):
                 return continuation(details)
-            refusal = "This chief answers workers that have read the token in its folder alone"
+            refusal = "This chief answers only workers that have read the token in its folder"
             return grpc.unary_unary_rpc_method_handler(
                 lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, refusal)
             )
@@ -90,7 +90,7 @@ def make_server(oracle: keras_tuner.Oracle, token: str) -> "tuple[grpc.Server, O
 
 @contextmanager
 def client_with(token: str, timeout: float) -> Iterator[None]:
-    """Let oracle clients that are made within send the token, and wait for the chief no longer than `timeout`."""
+    """Make oracle clients created within send the token, and wait for the chief at most `timeout` seconds."""
     import grpc
     from keras_tuner.src.distribute import oracle_client
 
@@ -114,7 +114,7 @@ def client_with(token: str, timeout: float) -> Iterator[None]:
 
 
 class _Details(SimpleNamespace):
-    """What gRPC asks of the details of a call."""
+    """The details of a call, as gRPC requires them."""
 
     def __init__(
         self,

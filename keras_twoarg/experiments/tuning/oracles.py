@@ -1,8 +1,8 @@
-"""KerasTuner's oracles, made so that no finished trial is lost and every search ends.
+"""KerasTuner's oracles, changed so that no finished trial is lost and every search ends.
 
-What KerasTuner 1.4.8 does by itself: it writes its state in place, so that a kill or a full disk leaves half a file and
-an unusable folder; `GridSearch` cannot resume; three failed trials in a row end a search; and a worker that
-dies keeps its trial for ever.
+Problems of KerasTuner 1.4.8: it writes its state in place, so a kill or a full disk leaves a partial file and an
+unusable folder; `GridSearch` cannot resume; three failed trials in a row end a search; and a worker that dies keeps its
+trial forever.
 """
 
 import json
@@ -24,53 +24,53 @@ Trial: TypeAlias = kt.engine.trial.Trial
 
 
 class _Durable(kt.Oracle):
-    """What is added to every oracle. It stands before the oracle in the order of classes."""
+    """A mixin for all oracles, to precede the oracle among the base classes."""
 
     finished: Callable[[Trial], None] | None = None  # called with each trial that has ended
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
 
     def save(self) -> None:
-        """Write the state whole, or leave the previous one."""
+        """Write the state atomically."""
         _write(Path(internals.oracle_file(self)), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
         _write(Path(internals.trial_folder(self, trial.trial_id)) / "trial.json", trial.get_state())
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """Give a worker its next trial, and note that it lives."""
+        """Return a worker's next trial, and record its sign of life."""
         self.last_heard()[tuner_id] = time.monotonic()
         trial = super().create_trial(tuner_id)
         if trial.status == internals.STATUS.STOPPED and self.ongoing_trials:
-            trial.status = internals.STATUS.IDLE  # it will be needed if another worker is lost
+            trial.status = internals.STATUS.IDLE  # it is needed if another worker is lost
             self.tuner_ids.add(tuner_id)
         return trial
 
     def get_trial(self, trial_id: str) -> Trial:
-        """Return a trial; workers ask for theirs after every epoch, which shows that they live."""
+        """Return a trial; workers ask for theirs after every epoch, as a sign of life."""
         for tuner_id, trial in list(self.ongoing_trials.items()):
             if trial.trial_id == trial_id:
                 self.last_heard()[tuner_id] = time.monotonic()
         return super().get_trial(trial_id)
 
     def end_trial(self, trial: Trial) -> None:
-        """End a trial, and tell who listens."""
+        """End a trial, and call `finished`."""
         waiting = trial.trial_id in internals.retry_queue(self)
         if not waiting and trial.trial_id not in {t.trial_id for t in self.ongoing_trials.values()}:
-            return  # of a worker that was lost, whose trial another one has done
-        if waiting:  # of a worker that went on while the chief was started again
+            return  # from a lost worker whose trial another one has done
+        if waiting:  # from a worker that continued while the chief restarted
             internals.retry_queue(self).remove(trial.trial_id)
         super().end_trial(trial)
         if self.finished is not None:
             self.finished(self.trials[trial.trial_id])
 
     def last_heard(self) -> dict[str, float]:
-        """Return when each worker last spoke."""
+        """Return the time of each worker's last sign of life."""
         return self.__dict__.setdefault("_last_heard", {})
 
     @kt.synchronized
     def give_up(self, trial_id: str, reason: str) -> None:
-        """Mark a trial that was waiting to be tried again as failed."""
+        """Mark a trial that waits to be retried as failed."""
         trial = self.trials[trial_id]
         trial.status, trial.message = "FAILED", reason
         queue = internals.retry_queue(self)
@@ -81,9 +81,9 @@ class _Durable(kt.Oracle):
 
     @kt.synchronized
     def drop_silent(self, seconds: float) -> list[str]:
-        """Give the trials of workers that have not spoken for so long to others; return the workers' names.
+        """Release the trials of workers that have been silent for so long, and return the workers' names.
 
-        A trial that two workers did not survive fails.
+        A trial that loses two workers fails.
         """
         now, heard = time.monotonic(), self.last_heard()
         silent = [t for t in self.tuner_ids if now - heard.get(t, now) > seconds]
@@ -102,32 +102,32 @@ class _Durable(kt.Oracle):
 
 
 class RandomSearch(_Durable, kt.oracles.RandomSearchOracle):
-    """Values drawn at random, none twice."""
+    """Random values, none twice."""
 
 
 class BayesianOptimization(_Durable, kt.oracles.BayesianOptimizationOracle):
-    """Values where a Gaussian process expects most."""
+    """Values for which a Gaussian process predicts the best score."""
 
 
 class Hyperband(_Durable, kt.oracles.HyperbandOracle):
-    """Many short trials, of which the best go on."""
+    """Many short trials, of which the best continue."""
 
     def give_up(self, trial_id: str, reason: str) -> None:
-        """Mark a trial as failed, with the worst score, so that its bracket can go on."""
+        """Mark a trial as failed, with the worst score, so that its bracket can continue."""
         self.trials[trial_id].score = 0.0
         super().give_up(trial_id, reason)
 
 
 class GridSearch(_Durable, kt.oracles.GridSearchOracle):
-    """All values in their order; it resumes after a stop."""
+    """All values in order, with resumption after a stop."""
 
     def end_trial(self, trial: Trial) -> None:
-        """End a trial, and keep where the grid continues."""
+        """End a trial, and save the position in the grid."""
         super().end_trial(trial)
         self.save()
 
     def get_state(self) -> Config:
-        """Add the order of the grid to the state."""
+        """Return the state, including the order of the grid."""
         return {**super().get_state(), "grid": internals.grid_order(self)}
 
     def set_state(self, state: Config) -> None:
@@ -141,14 +141,15 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
 
     Args:
         tuner: One of `TUNERS`.
-        trials: Trials in all; Hyperband may end sooner.
-        epochs: Epochs of a trial; of the longest for Hyperband.
-        seed: Seed; the same one gives the same trials, unless several workers race or a Bayesian search was stopped.
+        trials: Number of trials; Hyperband may end sooner.
+        epochs: Epochs of a trial; for Hyperband, of the longest.
+        seed: Seed. The same seed gives the same trials, unless there are several workers or a Bayesian search was
+            stopped.
     """
     common: Config = {
         "objective": kt.Objective(OBJECTIVE, "max"),
-        "seed": seed + 1,  # KerasTuner takes 0 for no seed
-        "max_consecutive_failed_trials": 10**9,  # failed trials are counted, and do not end the others
+        "seed": seed + 1,  # KerasTuner treats 0 as no seed
+        "max_consecutive_failed_trials": 10**9,  # failed trials count, but do not end the search
     }
     if tuner == "hyperband":
         oracle = Hyperband(max_epochs=epochs, **common)
@@ -161,19 +162,19 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
 
 
 def check_files(folder: Path) -> None:
-    """Raise a ValueError that names the first state file below a folder that is not whole."""
+    """Raise a ValueError that names the first damaged state file below a folder."""
     for file in sorted([*folder.glob("oracle.json"), *folder.glob("tuner*.json"), *folder.glob("trial_*/trial.json")]):
         try:
             json.loads(file.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{file} is damaged: {error}. Results of finished trials are in {folder / 'trials.json'} and stay "
-                f"there. Restore the file, or move {folder} away to search anew"
+                f"{file} is damaged: {error}. The results of finished trials in {folder / 'trials.json'} are not "
+                f"affected. Restore the file, or move {folder} away to restart the search"
             ) from error
 
 
 def sorted_trials(trials: Mapping[str, Trial]) -> Sequence[Trial]:
-    """Return trials in the order in which they were begun."""
+    """Return trials in the order in which they began."""
     return sorted(trials.values(), key=lambda trial: int(trial.trial_id))
 
 

@@ -1,4 +1,4 @@
-"""A search for the best hyperparameters of each arm, with the same budget for all."""
+"""A search for the best hyperparameters of each arm, with the same budget for each."""
 
 import errno
 import io
@@ -32,16 +32,16 @@ _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "ta
 
 @dataclass(frozen=True)
 class Search(SearchSettings):
-    """What is searched: the same for every arm. Each field says what it is and what it may be.
+    """The settings of a search, the same for every arm. Each field declares its help and its limits.
 
     Attributes:
-        space: Choices to put in the place of those in `hypermodel.SPACE`.
-        configuration: What is not searched: architecture, epochs of each trial (10 by default; of the longest for
-            Hyperband, which shows shorter ones the beginning of a schedule), seed and others. Its `widths` are those of
-            the two-argument network that all others are as large as; by default the paper's.
+        space: Choices that replace those of `hypermodel.SPACE`.
+        configuration: The settings that are not searched: architecture, epochs of each trial (10 by default; for
+            Hyperband, of the longest, and shorter trials run the beginning of its schedule), seed and others. Its
+            `widths` are those of the two-argument network to which all others are matched; by default the paper's.
 
     Raises:
-        ValueError: If a field, the configuration or a choice of the space has a value that it may not have.
+        ValueError: If a field, the configuration or a choice of the space has an invalid value.
     """
 
     space: JsonObject | None = None
@@ -57,7 +57,7 @@ class Search(SearchSettings):
         check_configuration(self.configuration)
 
     def to_dict(self) -> Config:
-        """Return all settings in one table, without what a search chooses."""
+        """Return all settings in one flat dictionary, without those that a search chooses."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "configuration"}
         return {**own, **self.configuration.to_dict(*_SEARCHED)}
 
@@ -69,7 +69,7 @@ class Search(SearchSettings):
         return datasets.subset(dataset, self.subset) if self.subset else dataset
 
     def hypermodel(self, arm: str, dataset: datasets.Dataset) -> OuterHyperModel:
-        """Return an arm's space, with as many parameters as the two-argument network."""
+        """Return an arm's hypermodel, with as many parameters as the two-argument network."""
         shape, classes, chosen = dataset.input_shape, dataset.classes, self.configuration
         reference = networks.reference_network(replace(chosen, arm="two_arg"), shape, classes)
         return OuterHyperModel(
@@ -84,14 +84,14 @@ class Search(SearchSettings):
 
 
 def search_of(settings: JsonObject, what: str = "The search") -> Search:
-    """Build a search from one table of all its settings.
+    """Build a search from a flat dictionary of its settings.
 
     Raises:
-        ValueError: If a name is unknown or missing, or a value is unusable.
+        ValueError: If a name is unknown or missing, or a value is invalid.
     """
     for name in _SEARCHED:
         if name in settings:
-            raise ValueError(f"{what} names `{name}`, which a search chooses: give `space` choices for it")
+            raise ValueError(f"{what} sets `{name}`, which a search chooses: give choices for it in `space`")
     return from_flat(Search, settings, what)
 
 
@@ -103,22 +103,22 @@ def tune(
     on_trial: OnTrial = lambda row: None,
     data_dir: str | None = None,
 ) -> dict[str, list[JsonObject]]:
-    """Search each arm in turn, each in a process of its own; resume what an earlier call left.
+    """Search each arm in turn, each in its own process, and resume an earlier call.
 
     Args:
         search: What to search.
         out: Folder: `search.json`, one folder for each arm, and `best-ARM.json` for `twoarg train --hparams`.
-        progress: Called with an arm and trial, the epochs done and in all, and a note.
+        progress: Called with an arm and trial, the epochs done, the total and a note.
         on_trial: Called with the row of each trial that has ended.
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Returns:
-        For each arm its trials, as rows of `trials.json`.
+        The trials of each arm, as rows of `trials.json`.
 
     Raises:
-        ValueError: If the data cannot be had, an arm is unknown, the folder is another search's, or a file in it is
-            damaged.
-        RuntimeError: If a search ended without one trial that worked, or could not go on.
+        ValueError: If the data cannot be loaded, an arm is unknown, the folder belongs to another search, or a file in
+            it is damaged.
+        RuntimeError: If all trials failed, or a search could not continue.
     """
     dataset = search.load(data_dir)
     check(search, dataset)
@@ -131,7 +131,7 @@ def tune(
 
 
 def check(search: Search, dataset: datasets.Dataset) -> None:
-    """Raise a ValueError for a mistake that would else show after hours of work."""
+    """Raise a ValueError for mistakes that would otherwise show after hours."""
     for arm in search.arms:
         hypermodel = search.hypermodel(arm, dataset)
         hypermodel.check()
@@ -139,16 +139,16 @@ def check(search: Search, dataset: datasets.Dataset) -> None:
 
 
 def search_folder(search: Search, out: Path, dataset: datasets.Dataset) -> AbstractContextManager[None]:
-    """Make the folder this search's and hold it, or raise if it is another's."""
+    """Create or check the folder of a search, and lock it."""
     settings = {**search.to_dict(), "fingerprint": dataset.fingerprint}
-    del settings["arms"]  # more of them may come later
+    del settings["arms"]  # these may change between calls
     return result_folder(out, settings, "search.json", defaults=Search(search.data, search.arms).to_dict())
 
 
 def _search_arm(
     search: Search, arm: str, out: Path, progress: Progress, on_trial: OnTrial, data_dir: str | None
 ) -> list[JsonObject]:
-    """Search one arm in child processes: a trial that kills its process fails, and the next process resumes."""
+    """Search one arm in child processes; if a trial kills its process, it fails and a new process resumes."""
     running = ""
 
     def report(stage: str, done: int, total: int, note: str) -> None:
@@ -176,13 +176,13 @@ def _search_arm(
 def run_arm(
     progress: Progress, settings: JsonObject, arm: str, out: str, lost: list[str], data_dir: str | None
 ) -> list[JsonObject]:
-    """Search one arm in this process; `lost` are trials that killed an earlier one."""
+    """Search one arm in this process; `lost` are trials that killed an earlier process."""
     keep_freed_memory()
     search = search_of(settings)
     dataset = search.load(data_dir)
     hypermodel, folder = search.hypermodel(arm, dataset), Path(out) / arm
     tuner = make_tuner(search, hypermodel, folder, progress)
-    tuner.save()  # KerasTuner reads its state only where a tuner has been saved: else a killed first trial is unknown
+    tuner.save()  # KerasTuner reads its state only if a tuner was saved: otherwise a killed first trial is lost
     for trial_id in lost:
         if tuner.oracle.trials[trial_id].status == "RUNNING":
             tuner.oracle.give_up(trial_id, "It killed its process (out of memory?)")
@@ -192,12 +192,12 @@ def run_arm(
 
 
 def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progress: Progress) -> "_Reporting":
-    """Return the tuner of one arm, with what is in its folder already."""
+    """Return the tuner of one arm, with the state in its folder."""
     check_files(folder)
     kind = _Hyperband if search.tuner == "hyperband" else _Tuner
     oracle = make_oracle(search.tuner, search.trials, search.configuration.epochs, search.configuration.seed)
     oracle.verbose = 0
-    with redirect_stdout(io.StringIO()):  # it prints that it resumes
+    with redirect_stdout(io.StringIO()):  # it prints a message when it resumes
         tuner = kind(oracle, hypermodel, directory=str(folder.parent), project_name=folder.name)
     tuner.progress, tuner.epochs = progress, search.configuration.epochs
     return tuner
@@ -210,7 +210,7 @@ def arguments(search: Search, dataset: datasets.Dataset) -> tuple[np.ndarray, np
 
 
 def keywords(search: Search, dataset: datasets.Dataset, folder: Path) -> Config:
-    """Return the other arguments of `fit`; the callback fills TensorBoard's table of hyperparameters."""
+    """Return the keyword arguments of `fit`; the callback fills TensorBoard's table of hyperparameters."""
     parts = datasets.split(dataset, search.configuration.seed)
     boards = [keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if _is_tensorflow() else []
     validation = (parts.x_validation, parts.y_validation)
@@ -230,17 +230,17 @@ def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: kt
 
 
 def read_hparams(file: Path) -> Config:
-    """Read the configuration that was best in a search, for `sessions.run_sessions`.
+    """Read the best configuration of a search, for `sessions.run_sessions`.
 
     Raises:
-        ValueError: If the file is none that a search has written, or a setting in it is unusable.
+        ValueError: If a search did not write the file, or a setting in it is invalid.
     """
     best = files.read_json(file, "Expected the best-ARM.json of a `twoarg tune`")
     configuration = best.get("configuration") if isinstance(best, dict) else None
     configuration = in_todays_words(configuration) if isinstance(configuration, dict) else None
     known = {f.name for f in fields(Configuration)}
     if configuration is None or set(configuration) - known:
-        raise ValueError(f"{file} holds no configuration that `twoarg tune` has written")
+        raise ValueError(f"{file} holds no configuration written by `twoarg tune`")
     try:
         Configuration(**configuration)
     except ValueError as error:
@@ -249,7 +249,7 @@ def read_hparams(file: Path) -> Config:
 
 
 def keep(folder: Path, hypermodel: OuterHyperModel, trial: Trial) -> JsonObject:
-    """Add a trial to the table on disk."""
+    """Add a trial to `trials.json`."""
     row, file = _row(hypermodel, trial), folder / "trials.json"
     rows = files.read_json(file) if file.exists() else []
     files.write_json(file, [*(r for r in rows if r["trial"] != row["trial"]), row])
@@ -270,7 +270,7 @@ def _row(hypermodel: OuterHyperModel, trial: Trial) -> JsonObject:
 
 
 class _Reporting(kt.Tuner):
-    """Progress of a trial; and what must end the search instead of one trial."""
+    """A tuner that reports progress, and ends the search if nothing can be written."""
 
     progress: Progress
     epochs: int

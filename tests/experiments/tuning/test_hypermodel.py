@@ -99,7 +99,7 @@ def test_data_in_batches_of_their_own_leave_no_choice_of_batches(tmp_path):
         searched = tuning.OuterHyperModel("relu", (4, 4, 1), 3, 5000, space={**space, "batch_size": chosen})
         tuner = kt.RandomSearch(searched, "val_accuracy", max_trials=1, directory=tmp_path, project_name=str(chosen))
         if len(chosen) > 1:
-            with pytest.raises(ValueError, match="single choice where the data come in batches of their own"):
+            with pytest.raises(ValueError, match="single choice if the data are already in batches"):
                 tuner.search(data, validation_data=data, verbose=0)
         else:
             tuner.search(data, validation_data=data, verbose=0)
