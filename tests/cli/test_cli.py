@@ -245,7 +245,7 @@ def test_robustness_of_a_model_that_says_nothing(run, data, tmp_path):
     model.save("nan.keras")
     models.mlp((8, 8, 1), 10, "relu", (4,)).save("ten.keras")
     options = ["--data", data, "--corruptions", "none", "--attacks", "none", "--out", "out"]
-    assert "weights that are not finite" in mistake(run("robustness", "nan.keras", *options, status=1))
+    assert "its weights are not finite" in mistake(run("robustness", "nan.keras", *options, status=1))
     assert "one output for each of the 3 classes" in mistake(run("robustness", "ten.keras", *options, status=2))
     assert not (tmp_path / "out" / "model" / "robustness.json").exists()
 
@@ -257,7 +257,7 @@ def test_show_draws_its_own_pictures_anew_and_no_others(ending, run, data, tmp_p
     for _ in range(2):
         assert f"Picture: new/phi.{ending}" in run(*words)
     (tmp_path / "new" / f"phi.{ending}").write_bytes(b"mine")
-    assert "twoarg show has not drawn it" in mistake(run(*words, status=2))
+    assert "was not written by twoarg show" in mistake(run(*words, status=2))
     assert (tmp_path / "new" / f"phi.{ending}").read_bytes() == b"mine"
 
 

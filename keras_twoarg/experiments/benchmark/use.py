@@ -71,7 +71,7 @@ def _pipeline(x: np.ndarray, y: np.ndarray, batch: int, tuned: bool) -> Iterable
 
 def first_step(name: str, progress: Progress) -> dict[str, dict[str, Times]]:
     """Time the first training step of a model, which traces and compiles, in new processes."""
-    variants = _first(name)
+    variants: Sequence[str] = (places.FIXED, "auto") if name == MOBILENET else TRAINED
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for round_ in range(FIRST_STEPS):
         for i, variant in enumerate(variants):
@@ -98,10 +98,6 @@ def seconds_of_first_step(_: Progress, name: str, variant: str) -> float:
     start = time.perf_counter()
     model.train_on_batch(x, y)
     return time.perf_counter() - start
-
-
-def _first(name: str) -> Sequence[str]:
-    return (places.FIXED, "auto") if name == MOBILENET else TRAINED
 
 
 def _build(name: str, variant: str) -> Model:

@@ -66,7 +66,9 @@ def write_report(
     parts.append(_origin(runs, command))
     data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in runs))
     path = out / "report.html"
-    text = write_page(path, f"Two-argument units on {data}", _lead(runs), parts)
+    text = write_page(
+        path, f"Two-argument units on {data}", " ".join(_lead(figure, runs) for figure in figures_in(runs)), parts
+    )
     (out / "figures").mkdir(exist_ok=True)
     for name, figure in figures_of(text).items():
         (out / "figures" / f"{name}.svg").write_bytes(figure)
@@ -80,11 +82,7 @@ def _play_link(play: Path) -> str:
     )
 
 
-def _lead(runs: Sequence[Record]) -> str:
-    return " ".join(_lead_of(figure, runs) for figure in figures_in(runs))
-
-
-def _lead_of(figure: Figure, runs: Sequence[Record]) -> str:
+def _lead(figure: Figure, runs: Sequence[Record]) -> str:
     means = {
         group.name: float(np.mean(tested))
         for group in group_runs(runs)

@@ -181,7 +181,7 @@ def _autoattack(
     progress: Progress,
 ) -> None:
     """Run one part of AutoAttack on the images that are still robust."""
-    torch, package = _torch(), _pyautoattack()
+    torch, package = _torch(), optional("pyautoattack", "AutoAttack", "robust")
     runner = package.AutoAttack(_as_torch(classifier), norm=attacked.p_norm, eps=attacked.eps, seed=seed, device="cpu")
     runner.verbose = False
     targets = min(9, classifier.classes - 1)
@@ -329,7 +329,3 @@ def _one_thread(torch: ModuleType) -> Iterator[None]:
 
 def _torch() -> ModuleType:
     return optional("torch", "AutoAttack", "robust")
-
-
-def _pyautoattack() -> ModuleType:
-    return optional("pyautoattack", "AutoAttack", "robust")

@@ -17,12 +17,11 @@ from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner
 from keras_twoarg.experiments.tuning.search import (
     OnTrial,
     Search,
-    arguments,
     check,
     finish,
     keep,
-    keywords,
     make_tuner,
+    run_trials,
     search_folder,
     search_of,
 )
@@ -170,7 +169,7 @@ def worker(
             with _role(name, host, port + i), internals.client_with(f"{_token(out)}-{arm}", chief_timeout):
                 tuner = make_tuner(search, hypermodel, folder, report)
                 with _heartbeat(tuner):
-                    tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
+                    run_trials(tuner, search, dataset, folder)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise ValueError(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_twoarg import models
 from keras_twoarg.experiments.settings import SearchSettings, check_settings, from_flat
@@ -187,14 +186,14 @@ def run_arm(
         if tuner.oracle.trials[trial_id].status == "RUNNING":
             tuner.oracle.give_up(trial_id, "It killed its process (out of memory?)")
     tuner.oracle.finished = lambda trial: progress("ended", 1, 1, json.dumps(keep(folder, hypermodel, trial)))
-    tuner.search(*arguments(search, dataset), **keywords(search, dataset, folder))
+    run_trials(tuner, search, dataset, folder)
     return finish(search, hypermodel, folder, tuner.oracle)
 
 
 def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progress: Progress) -> "_Reporting":
     """Return the tuner of one arm, with the state in its folder."""
     check_files(folder)
-    kind = _Hyperband if search.tuner == "hyperband" else _Tuner
+    kind = _Hyperband if search.tuner == "hyperband" else _Reporting
     oracle = make_oracle(search.tuner, search.trials, search.configuration.epochs, search.configuration.seed)
     oracle.verbose = 0
     with redirect_stdout(io.StringIO()):  # it prints a message when it resumes
@@ -203,18 +202,18 @@ def make_tuner(search: Search, hypermodel: OuterHyperModel, folder: Path, progre
     return tuner
 
 
-def arguments(search: Search, dataset: datasets.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the training images and labels."""
+def run_trials(tuner: "_Reporting", search: Search, dataset: datasets.Dataset, folder: Path) -> None:
+    """Run trials until none are left; a callback fills TensorBoard's table of hyperparameters."""
     parts = datasets.split(dataset, search.configuration.seed)
-    return parts.x_train, parts.y_train
-
-
-def keywords(search: Search, dataset: datasets.Dataset, folder: Path) -> Config:
-    """Return the keyword arguments of `fit`; the callback fills TensorBoard's table of hyperparameters."""
-    parts = datasets.split(dataset, search.configuration.seed)
-    boards = [keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if _is_tensorflow() else []
-    validation = (parts.x_validation, parts.y_validation)
-    return {"validation_data": validation, "epochs": search.configuration.epochs, "verbose": 0, "callbacks": boards}
+    tensorflow = keras.backend.backend() == "tensorflow"
+    tuner.search(
+        parts.x_train,
+        parts.y_train,
+        validation_data=(parts.x_validation, parts.y_validation),
+        epochs=search.configuration.epochs,
+        verbose=0,
+        callbacks=[keras.callbacks.TensorBoard(str(folder / "tensorboard"))] if tensorflow else [],
+    )
 
 
 def finish(search: Search, hypermodel: OuterHyperModel, folder: Path, oracle: kt.Oracle) -> list[JsonObject]:
@@ -293,14 +292,6 @@ class _Reporting(kt.Tuner):
             self.running = None
 
 
-class _Tuner(_Reporting):
-    pass
-
-
 class _Hyperband(_Reporting, kt.Hyperband):
     def __init__(self, oracle: kt.Oracle, hypermodel: OuterHyperModel, **kwargs: object) -> None:
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)  # kt.Hyperband would make an oracle of its own
-
-
-def _is_tensorflow() -> bool:
-    return bool(keras.backend.backend() == "tensorflow")

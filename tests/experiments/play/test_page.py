@@ -197,7 +197,7 @@ def test_models_that_do_not_fit_get_one_line(build, message, data, tmp_path):
 
 
 def test_a_subclassed_model_gets_one_line():
-    with pytest.raises(ValueError, match="a class of its own. A page can compute chains"):
+    with pytest.raises(ValueError, match="is a subclassed model. A page can compute chains"):
         network_layers(Subclassed([Block(TwoArgActivation(InnerNetwork((4,))))]))
 
 
@@ -244,7 +244,7 @@ def test_a_network_that_looks_ahead_shows_phi_alone(words, tmp_path):
     x = TwoArgActivation(InnerNetwork((4,)))(keras.layers.Dense(8)(x))
     file = saved(tmp_path, keras.Model(tokens, keras.layers.Dense(words.classes)(x)))
     (limit,) = page.write_play([file], tmp_path / "play.html", data=str(tmp_path / "words.txt"))
-    assert "depends on later ones" in limit and content(tmp_path / "play.html")["models"][0]["layers"] is None
+    assert "depend on later characters" in limit and content(tmp_path / "play.html")["models"][0]["layers"] is None
 
 
 def test_of_drawn_signs_phi_and_density_are_shown(tmp_path):

@@ -107,7 +107,7 @@ def test_runs_are_added_and_never_lost(runs, tmp_path):
     with pytest.raises(ValueError, match="holds more of two_arg-0 than the folders to pack"):
         pack([runs], packed)
     shutil.rmtree(runs / "relu-1")
-    with pytest.raises(ValueError, match="holds relu-1, and the folders to pack do not. Name .*packed among them"):
+    with pytest.raises(ValueError, match="holds relu-1, but the folders to pack do not. Add .*packed to them"):
         pack([runs], packed)
     assert len(read_runs([packed])) == 4 and len(read_surfaces([packed])) == 1
 

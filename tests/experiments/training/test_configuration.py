@@ -101,9 +101,9 @@ def test_a_plan_checks_its_configuration_for_every_arm(tmp_path):
         with pytest.raises(ValueError, match=message):
             read_plan(str(file))
     file.write_bytes(b'data = "mnist\xff"')
-    with pytest.raises(ValueError, match=r"plan.toml' is no text in UTF-8"):
+    with pytest.raises(ValueError, match=r"plan.toml' is not UTF-8 text"):
         read_plan(str(file))
-    with pytest.raises(ValueError, match="names `seed`, which is each run's own"):
+    with pytest.raises(ValueError, match="sets `seed`, which differs between its runs"):
         read_plan("demo", seed=3)
 
 
@@ -128,7 +128,7 @@ def test_equal_width_gives_one_arg_as_many_units_as_two_arg(tmp_path):
     equal = networks.widths_of(Configuration(arm="one_arg", equal_width=True), shape, classes)
     matched = networks.widths_of(Configuration(arm="one_arg"), shape, classes)
     assert equal == networks.widths_of(Configuration(), shape, classes) == (64, 64, 64) and matched > equal
-    with pytest.raises(ValueError, match="`equal_width` must be false for all arms but 'one_arg'"):
+    with pytest.raises(ValueError, match="`equal_width` must be false for all arms except 'one_arg'"):
         sessions.run_sessions(blobs(), tmp_path / "out", arm="relu", equal_width=True)
 
 

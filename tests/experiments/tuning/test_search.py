@@ -320,7 +320,7 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
     done = CliRunner().invoke(
         cli.twoarg, ["train", "--hparams", str(other), "--data", data, "--out", str(tmp_path / "x")]
     )
-    assert done.exit_code == 2 and "no configuration that `twoarg tune` has written" in done.output
+    assert done.exit_code == 2 and "no configuration written by `twoarg tune`" in done.output
 
 
 def searched(**configuration):
