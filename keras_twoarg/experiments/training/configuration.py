@@ -191,9 +191,9 @@ class Configuration:
         defaults = {"normalization": "layer", "arguments": "separate", "places": "between"}
         for name, default in defaults.items():
             if getattr(self, name) != default and name not in ARCHITECTURES[self.architecture].options:
-                known = [other for other, network in ARCHITECTURES.items() if name in network.options]
+                known = " and ".join(other for other, network in ARCHITECTURES.items() if name in network.options)
                 raise ValueError(
-                    f"`{name}` must be {default!r} for {self.architecture!r}; {' and '.join(known)} support others. "
+                    f"`{name}` must be {default!r} for {self.architecture!r}; others are only for {known}. "
                     f"Received: {name}={getattr(self, name)!r}"
                 )
         if self.networks > 1 and self.arm not in models.ARMS:

@@ -215,10 +215,10 @@ def test_a_training_that_learns_nothing_says_so(tmp_path):
     [
         (
             {"architecture": "transformer", "normalization": "none"},
-            "must be 'layer' for 'transformer'; mlp and cnn can",
+            "must be 'layer' for 'transformer'; others are only for mlp and cnn",
         ),
-        ({"architecture": "mlp", "places": "both"}, "must be 'between' for 'mlp'; resnet can"),
-        ({"architecture": "cnn", "arguments": "mixed"}, "must be 'separate' for 'cnn'; recurrent can"),
+        ({"architecture": "mlp", "places": "both"}, "must be 'between' for 'mlp'; others are only for resnet"),
+        ({"architecture": "cnn", "arguments": "mixed"}, "must be 'separate' for 'cnn'; others are only for recurrent"),
         ({"architecture": "recurrent", "arm": "prelu"}, "`arm` of a recurrent network must be one of"),
         ({"arm": "relu", "networks": 2}, "`networks` must be 1 for the arm 'relu'"),
         ({"architecture": "mlp", "arm": "lstm"}, "`arm` must be one of"),
