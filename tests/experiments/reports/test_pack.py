@@ -149,7 +149,7 @@ def test_what_packing_did_not_write_stays(runs, tmp_path):
             pack([runs], tmp_path / "other")
     with np.load(tmp_path / "other" / ARRAYS) as arrays:
         assert arrays.files == ["mine"]
-    with pytest.raises(ValueError, match="which is a file"):
+    with pytest.raises(ValueError, match="Received: the file"):
         pack([runs], tmp_path / "packed" / "notes.txt")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no records of finished runs in .*empty"):

@@ -175,7 +175,7 @@ def test_folders_of_others_are_left_alone(finished, tmp_path):
     (tmp_path / "letters" / "dear.txt").write_text("...")
     with pytest.raises(ValueError, match="holds other files but no run.json"):
         sessions.run_sessions(blobs(), tmp_path / "letters", **QUICK)
-    with pytest.raises(ValueError, match="which is a file"):
+    with pytest.raises(ValueError, match="Received: the file"):
         sessions.run_sessions(blobs(), tmp_path / "letters" / "dear.txt", **QUICK)
     assert [f.name for f in (tmp_path / "letters").iterdir()] == ["dear.txt"]
 
