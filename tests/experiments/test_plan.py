@@ -250,7 +250,7 @@ def test_another_number_of_points_is_one_error_before_anything_runs(plan, monkey
     monkeypatch.setattr(subprocesses, "call", lambda *_: pytest.fail("a run was started"))
     Path("out/relu-0/joint-robustness").mkdir(parents=True)
     Path("out/relu-0/joint-robustness/settings.json").write_text('{"points": 20}')
-    with pytest.raises(ValueError, match="points=30, and .*relu-0.* was measured on 20 images"):
+    with pytest.raises(ValueError, match="points=30, but .*relu-0.* was measured on 20 images"):
         plans.run(read_plan(plan, robustness=True, points=30), Path("out"), silent)
 
 
