@@ -19,8 +19,8 @@ from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
-from keras_twoarg.utils.rebuilding import copy_weights
 from keras_twoarg.utils.types import Config, Model
+from keras_twoarg.utils.weights import copy_given, copy_weights, is_given
 
 KEEP = ("function", "parameters")
 ARMS = ("two_arg", "one_arg", *FUNCTIONS)
@@ -57,7 +57,7 @@ def convert(
             old activation of its first argument, for piecewise linear ones exactly, for others to within about 2e-3,
             which the report says. Or `"parameters"`: a fresh model with as many parameters within 0.5 %, or as near as
             whole widths come; the widths of converted layers are scaled, and those that a residual sum or an output
-            fixes stay. Defaults to `"function"`.
+            fixes stay. Frozen layers, and what `adapt` has computed, are kept as they are. Defaults to `"function"`.
         where: Which activations to convert: one regular expression, or several, that match whole names of the report.
             What is named is converted even if it gives the model's output or is a gate. Defaults to `None`: all but
             those.
@@ -104,6 +104,8 @@ def convert(
     arm = inner if isinstance(inner, str) else "one_arg" if given and given.arity == 1 else "two_arg"
     arity = 1 if arm == "one_arg" else 2
     places = find_places(model, where, any_function=keep == "parameters")
+    if keep == "parameters":
+        _leave_frozen(places)
     converted = [place for place in places if not place.reason]
     phis: dict[int, Phi] = {}  # none for a fixed function
     if keep == "function":
@@ -120,15 +122,22 @@ def convert(
 
     rebuilder = Rebuilder(model, converted, lambda place, kwargs: _unit(phis.get(id(place)), arm, kwargs), changes, arm)
     copy = rebuilder.run()
-    if keep == "function":
-        for layer, twin in rebuilder.copies:
-            copy_weights(layer, twin)
-    else:
+    for layer, twin in rebuilder.copies:
+        (copy_weights if keep == "function" else copy_given)(layer, twin)
+    if keep == "parameters":
         _check_parameters(model, copy)
     for unit in rebuilder.units:
         if isinstance(unit.layer, TwoArgActivation):
             _set_table(unit.layer, phis[id(unit.place)])
     return copy, _report(model, copy, keep, places, rebuilder, phis)
+
+
+def _leave_frozen(places: list[Place]) -> None:
+    """Leave the activations behind frozen layers: a fresh model keeps those layers, with their weights."""
+    for place in places:
+        frozen = [call.operation.name for path in place.path for call in path if is_given(call.operation)]
+        if frozen and not place.reason:
+            place.reason = f"{frozen[0]!r} is frozen, and a fresh model keeps it as it is"
 
 
 def _check(model: Model, inner: InnerNetwork | str | None, keep: str, where: str | Sequence[str] | None) -> None:

@@ -1,16 +1,14 @@
-"""A copy of a layer: rebuilt from its config with the functions that it was given, and given its weights.
+"""A copy of a layer: rebuilt from its config with the functions that it was given.
 
 A file can only name a function, and Keras does not run lambdas from files. Here the layer and its functions exist, so
 they are used directly, registered or not.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
 
 import keras
-import numpy as np
 
 from keras_twoarg.utils.keras_internals import flatten_layers, lambda_arguments
 from keras_twoarg.utils.types import Config
@@ -62,25 +60,3 @@ def _said(operation: keras.Operation) -> Iterator[None]:
             f"The layer {operation.name!r} of class {type(operation).__name__} cannot be rebuilt from its config "
             f"({reason}). Define get_config, as for saving"
         ) from error
-
-
-def copy_weights(layer: keras.Operation, twin: keras.Operation) -> None:
-    """Copy the weights of a layer to its twin as a file would, including derived state and vocabularies.
-
-    `set_weights` would leave an adapted `Normalization` with constants derived from its initial weights. Operations
-    without weights, such as those of `keras.ops`, are skipped.
-    """
-    if not isinstance(layer, keras.layers.Layer):
-        return
-    parts, its_parts = list(flatten_layers(layer)), list(flatten_layers(twin))
-    if len(parts) > len(its_parts):  # the twin lacks its activation, which may be a layer
-        parts = [part for part in parts if part is not getattr(layer, "activation", None)]
-    for old, new in zip(parts, its_parts, strict=True):
-        store: Config = {}
-        old.save_own_variables(store)
-        if store:
-            new.load_own_variables({key: np.asarray(keras.ops.convert_to_numpy(v)) for key, v in store.items()})
-        if hasattr(old, "save_assets") and hasattr(new, "load_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)

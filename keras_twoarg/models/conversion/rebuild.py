@@ -16,8 +16,9 @@ from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
-from keras_twoarg.utils.rebuilding import copy_weights, live_config, rebuild
+from keras_twoarg.utils.rebuilding import live_config, rebuild
 from keras_twoarg.utils.types import Config, Model, Outputs
+from keras_twoarg.utils.weights import copy_given, copy_weights
 
 SECOND = "_apical"
 _OTHER_SEED = 1_000_003
@@ -215,7 +216,9 @@ def _with_other_seeds(config: Any, more: int) -> Any:
 
 
 def rebuilt(model: Model, *, weights: bool, more_seed: int = 0) -> Model:
-    """Return a model's copy with new weights, or with its own.
+    """Return a copy of a model, with new weights or with its own.
+
+    Frozen layers, and those that were adapted to the data, keep their weights either way.
 
     Args:
         model: A Sequential or functional model. It is left as it is.
@@ -224,8 +227,8 @@ def rebuilt(model: Model, *, weights: bool, more_seed: int = 0) -> Model:
     """
     rebuilder = Rebuilder(model, [], _no_unit, {}, "", more_seed)
     copy = rebuilder.run()
-    for layer, twin in rebuilder.copies if weights else ():
-        copy_weights(layer, twin)
+    for layer, twin in rebuilder.copies:
+        (copy_weights if weights else copy_given)(layer, twin)
     return copy
 
 

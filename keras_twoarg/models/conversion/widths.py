@@ -20,6 +20,7 @@ from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.models.matching import nearest_widths
 from keras_twoarg.utils.types import Config, Model
+from keras_twoarg.utils.weights import is_given
 
 _layers = keras.layers
 _CONVOLUTIONS = (
@@ -130,6 +131,8 @@ class _Channels:
         """Return the width of what a call returns, and remember how its layer's parameters depend on widths."""
         operation, shape = call.operation, call.outputs[0].shape
         size = (shape[-1] or 0) if shape else 0
+        if is_given(operation):  # it keeps its weights, so what it reads keeps its shape
+            return self._fixed(operation, incoming, size)
         if _is_linear(operation) and len(incoming) == 1:
             return self._linear_layer(operation, incoming[0], size)
         if len(incoming) == 1 and self._keeps_channels(call, size):
@@ -148,6 +151,9 @@ class _Channels:
         joined = self._joined(call, incoming)
         if joined is not None:
             return joined
+        return self._fixed(operation, incoming, size)
+
+    def _fixed(self, operation: keras.Operation, incoming: list[Width], size: int) -> Width:
         self.fix(incoming)
         self._count(operation, lambda: int(operation.count_params()))
         return Width(size)

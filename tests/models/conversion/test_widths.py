@@ -1,12 +1,13 @@
 """Which widths may change, and how many parameters a converted model has."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.models.conversion.compare import outputs, random_arrays
-from tests.models.conversion.networks import NETWORKS, RELU_MODELS, resnet
+from tests.models.conversion.networks import NETWORKS, RELU_MODELS, reasons, resnet
 
 pytestmark = pytest.mark.jax
 
@@ -121,3 +122,38 @@ def test_a_smaller_phi_is_advised_only_where_it_helps():
     small = keras.Sequential([keras.Input((28,)), layers.Dense(16, activation="relu"), layers.Dense(10)])
     with pytest.raises(ValueError, match=r"Pass a smaller phi, such as InnerNetwork\(\(8, 8\)\)"):
         convert(small, keep="parameters")
+
+
+def test_what_was_adapted_to_the_data_stays_in_a_fresh_model():
+    values = np.random.default_rng(0).normal(500, 40, (90, 5)).astype("float32")
+    normalization = layers.Normalization(name="standardize")
+    normalization.adapt(values)
+    model = keras.Sequential([keras.Input((5,)), normalization, layers.Dense(90, "relu"), layers.Dense(30)])
+    copy, _ = converted(model)
+    np.testing.assert_allclose(copy.get_layer("standardize")(values), normalization(values), atol=1e-5)
+
+
+def test_frozen_layers_stay_in_a_fresh_model_with_their_weights_and_what_reads_them_is_scaled():
+    base = keras.Sequential(
+        [keras.Input((9,)), layers.Dense(40, "relu", name="first"), layers.Dense(32, "relu", name="second")],
+        name="base",
+    )
+    base.trainable = False
+    head = [layers.Dense(64, "relu", name="head"), layers.Dense(5)]
+    model = keras.Sequential([keras.Input((9,)), base, *head])
+    copy, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert [place.name for place in report.places] == ["head"]
+    assert set(reasons(report)) == {"base/first", "base/second"}
+    assert all("frozen" in reason for reason in reasons(report).values())
+    assert not copy.get_layer("base").trainable_weights
+    for before, after in zip(base.get_weights(), copy.get_layer("base").get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert abs(copy.count_params() / model.count_params() - 1) <= 0.005
+    assert np.abs(head[0].get_weights()[0][:, :9] - copy.get_layer("head").get_weights()[0][:, :9]).max() > 0.01
+
+
+def test_a_model_that_is_frozen_as_a_whole_has_no_fresh_one():
+    model = keras.Sequential([keras.Input((9,)), layers.Dense(40, "relu"), layers.Dense(5)])
+    model.trainable = False
+    with pytest.raises(ValueError, match="frozen"):
+        convert(model, keep="parameters")
