@@ -1,4 +1,4 @@
-"""The command that tells whether a user's own model is better with two arguments."""
+"""The command that tells whether a user's own model does better with two arguments."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,24 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--data", required=True, help="As for train; or an .npz of x_train, y_train, x_test, y_test of any shape."
+    "--data", required=True, help="As for train; or an .npz of x_train, y_train, x_test, y_test, used as they are."
 )
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="What the model takes for black and white.")
-@click.option("--arms", callback=words, help="Such as two_arg,swiglu.  [default: two_arg,one_arg,swiglu]")
+@click.option(
+    "--bounds", type=float, nargs=2, help="What the model takes for black and white; scales images to that.  "
+    "[default: -1 1; of an .npz: as they are]",
+)  # fmt: skip
+@click.option("--arms", callback=words, help="Such as two_arg,swiglu.  [default: two_arg,one_arg and, where fixed "
+              "functions can be had, swiglu]")  # fmt: skip
 @click.option(
     "--keep", type=click.Choice(["parameters", "function"]), default="parameters",
-    help="parameters: new weights, as many as in MODEL; function: MODEL is trained on.",
+    help="parameters: all start anew, with as many parameters as MODEL; function: all start as MODEL is.",
 )  # fmt: skip
-@click.option("--where", multiple=True, help="As for convert.")
+@click.option("--where", multiple=True, help="Which activations, as for convert.")
 @click.option("--epochs", type=click.IntRange(1), default=10, help="Epochs of each run.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, help="Samples in a step.")
 @click.option(
-    "--learning-rates", callback=numbers, help="Such as 1e-3,3e-4; each arm has its best.  [default: MODEL's]"
+    "--learning-rates", callback=numbers, help="Such as 1e-3,3e-4; each arm gets its best.  [default: MODEL's]"
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, help="First seed.")
@@ -35,7 +39,7 @@ def compare(
     model: Path,
     data: str,
     data_dir: str | None,
-    bounds: tuple[float, float],
+    bounds: tuple[float, float] | None,
     where: tuple[str, ...],
     learning_rates: tuple[float, ...] | None,
     out: Path,
@@ -43,8 +47,8 @@ def compare(
 ) -> None:
     """Train MODEL as it is and with other units, and tell which is better.
 
-    MODEL is a compiled model of yours in a .keras file. Each arm has the same data, epochs and seeds. The same command
-    resumes what was stopped; with more seeds it adds runs.
+    MODEL is your own compiled model in a .keras file. Each arm gets the same data, epochs and seeds. If it is stopped,
+    the same command resumes it; with more seeds, arms or learning rates it adds runs.
     """
     from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments.comparison import compare as compare_arms
@@ -56,12 +60,14 @@ def compare(
     keep_freed_memory()
     scipy_stats(), pyplot()  # missing packages are named now, not behind the training
     loaded = model_files.load(model, compile=True)
-    train, test = samples(loaded, data, data_dir, bounds)
+    given = samples(loaded, data, data_dir, bounds, say)
     with show_progress() as progress:
         compared = compare_arms(
-            loaded, train, test, out, progress, where=where or None, learning_rates=learning_rates or (), **settings
-        )
-    console.print(compared.table())
+            loaded, given.train, given.test, out, progress, validation=given.validation, where=where or None,
+            learning_rates=learning_rates or (), **settings,
+        )  # fmt: skip
+    for table in compared.tables():
+        console.print(table)
     for sentence in compared.sentences():
-        say(sentence)
+        console.print(sentence, highlight=False)
     say(f"Report: {write_comparison_report(compared, out)}")

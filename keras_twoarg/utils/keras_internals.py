@@ -303,6 +303,13 @@ def is_of_trace(value: object, trace: object) -> bool:
     return own is not None and wanted is not None and own is wanted()
 
 
+def metric_directions(model: Model) -> dict[str, bool]:
+    """Return, by name, which of a compiled model's metrics are better the larger they are, as far as Keras knows."""
+    held = [getattr(metric, "metrics", [metric]) for metric in model.metrics]
+    ways = {metric.name: getattr(metric, "_direction", None) for metrics in held for metric in metrics}
+    return {name: way == "up" for name, way in ways.items() if way in ("up", "down")}
+
+
 def lambda_arguments(layer: Any) -> dict[str, Any]:
     """Return a `Lambda` layer's constructor arguments with the function objects, which Keras' config lacks."""
     held = {"function": layer.function, "output_shape": layer._output_shape, "mask": layer.mask}

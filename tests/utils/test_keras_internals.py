@@ -366,6 +366,16 @@ def test_every_function_has_its_test():
     assert own and [name for name in sorted(own) if f"keras_internals.{name}" not in source] == []
 
 
+def test_keras_knows_which_metrics_are_better_the_larger_they_are():
+    def own(y, z):
+        return ops.mean(y - z, axis=-1)
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score(name="any"), "mae", own])
+    model.evaluate(X, X[:, :1], verbose=0)
+    assert keras_internals.metric_directions(model) == {"any": True, "mae": False}
+
+
 def private_names(file):
     """Return the private attributes that a module takes from others than itself."""
     attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]

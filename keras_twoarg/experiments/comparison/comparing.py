@@ -1,12 +1,15 @@
 """compare: a user's own model as it is and with other units, each trained alike."""
 
+import logging
 import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_twoarg.experiments.comparison import data, networks, runs
+from keras_twoarg.experiments.comparison import data, metrics, networks, runs
 from keras_twoarg.experiments.comparison.data import Samples
 from keras_twoarg.experiments.comparison.networks import OWN, Compile
 from keras_twoarg.experiments.comparison.result import Comparison
@@ -15,7 +18,7 @@ from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
 from keras_twoarg.utils import files
-from keras_twoarg.utils.progress import Progress, no_progress
+from keras_twoarg.utils.progress import Progress, no_progress, warning_to
 from keras_twoarg.utils.types import Config, Model
 
 ARMS = {"parameters": ("two_arg", "one_arg", "swiglu"), "function": ("two_arg", "one_arg")}
@@ -29,6 +32,7 @@ def compare(
     out: str | os.PathLike[str],
     progress: Progress = no_progress,
     *,
+    validation: Samples | None = None,
     arms: Sequence[str] | None = None,
     keep: str = "parameters",
     where: str | Sequence[str] | None = None,
@@ -41,31 +45,34 @@ def compare(
 ) -> Comparison:
     """Train your model as it is and with other units, over several seeds, and tell which is better.
 
-    The networks of a seed have the same data, split and order of batches; all are compiled as the model is. A fifth of
-    the training samples, drawn with the seed, is for validation: each run ends at the epoch with the lowest validation
-    loss. The test samples are looked at once, by the networks so chosen.
+    The networks of a seed see the same data, split and order of batches, and are all compiled as the model is. Each run
+    counts at its epoch of lowest validation loss. The test samples are looked at once, by the networks so chosen.
 
     Args:
-        model: A built Sequential or functional model. It is left as it is.
+        model: A built Sequential or functional model. It is not changed.
         train: Inputs and targets: arrays, or lists or dicts of arrays, as `fit` takes them.
-        test: The same of the test.
-        out: Folder for records, weights and `best-ARM.keras`. What is in it already is not trained again.
-        progress: Called with the run, what is done and in all, and a note.
+        test: The same for the test.
+        out: Folder for records, weights and `best-ARM.keras`. Runs that it already holds are not trained again.
+        progress: Called with the name of the run, the epochs done, the epochs in all, and a note.
+        validation: Samples for validation, for data that must not be split at random, such as series or several samples
+            of one person. Defaults to `None`: a fifth of the training samples, drawn anew for each seed.
         arms: What the units become, as in `convert`. Defaults to `"two_arg"`, `"one_arg"` and, with
             `keep="parameters"`, `"swiglu"`.
-        keep: `"parameters"`: all train from new weights, and have as many parameters as the model. `"function"`: all
-            begin as the model that was trained, and are trained on; what is converted then has more parameters.
+        keep: `"parameters"`: all start from new weights and have as many parameters as the model; only frozen layers,
+            and what `adapt` has computed, stay as they are. `"function"`: all start from the model's weights and are
+            trained further; those that are converted then have more parameters. If the model was trained on `train`,
+            it has seen the validation samples drawn from it: pass `validation` then.
         where: As in `convert`.
         epochs: Epochs of each run.
         batch_size: Samples in a step.
-        learning_rates: Learning rates, of which each arm gets the one with the lowest mean validation loss. Defaults
-            to the optimizer's own.
+        learning_rates: Learning rates to try; each arm gets the one with its lowest mean validation loss. Defaults to
+            the optimizer's own, which is where a callback such as `ReduceLROnPlateau` has left it.
         seeds: Number of seeds; an interval needs two.
-        first_seed: The first of them.
-        compile: Called with each network in place of compiling it as the model is.
+        first_seed: The first seed.
+        compile: Called with each network to compile it, instead of compiling it as the model is.
 
     Returns:
-        A `Comparison`; printing it gives a table and a sentence for each arm.
+        A `Comparison`; printing it gives tables and a sentence for each arm.
 
     Examples:
         >>> rng = np.random.default_rng(0)
@@ -86,11 +93,14 @@ def compare(
     _check(arms, keep, epochs, batch_size, seeds, first_seed, learning_rates)
     if compile is None:
         networks.check_compiled(model)
-    train, test = data.checked("train", train, 10), data.checked("test", test, 1)
-    _try(model, arms, keep, where, train, compile)
+    parts = {"train": data.checked("train", train, 2 if validation else 10), "test": data.checked("test", test, 1)}
+    if validation is not None:
+        parts["validation"] = data.checked("validation", validation, 1)
+    known = _try(model, arms, keep, where, parts, compile)
+    _tell(parts, progress)
     settings: Config = {
         "model": networks.fingerprint(model, weights=keep == "function"),
-        "data": data.fingerprint(train, test),
+        "data": data.fingerprint(*parts.values()),
         "keep": keep,
         "where": [where] if isinstance(where, str) else where and list(where),
         "epochs": epochs,
@@ -98,16 +108,25 @@ def compare(
     }
     out = Path(out)
     job = _Job(model, keep, where, compile, epochs, batch_size, out / "runs")
-    with result_folder(out, settings, "compare.json"):
+    with _quiet_tracing(), result_folder(out, settings, "compare.json"):
         job.folder.mkdir(exist_ok=True)
         done: list[Run] = []
         for seed in range(first_seed, first_seed + seeds):
-            parts = data.split(train, seed)
-            done += [job.run(arm, seed, rate, *parts, progress) for arm in arms for rate in learning_rates or (None,)]
-        comparison = Comparison(tuple(done), keep)
+            own = (parts["train"], parts["validation"]) if validation else data.split(parts["train"], seed)
+            done += [job.run(arm, seed, rate, *own, progress) for arm in arms for rate in learning_rates or (None,)]
+        recipe = f"{epochs} epochs, batches of {batch_size}, {known.optimizer}"
+        comparison = Comparison(tuple(done), keep, known.metrics, recipe)
         for arm in arms:
-            job.look_at_test(comparison.chosen(arm), test, out / f"best-{arm}.keras")
+            job.look_at_test(comparison.chosen(arm), parts["test"], out / f"best-{arm}.keras")
     return comparison
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the model's own network told when it was tried: its metrics, and how it is optimized."""
+
+    metrics: dict[str, bool]
+    optimizer: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,7 @@ class _Job:
         return runs.train(network, run, train, validation, self.folder, on_epoch=told, **sizes)
 
     def look_at_test(self, chosen: Sequence[Run], test: Samples, file: Path) -> None:
-        """Add the test's figures to runs that have none, and save the network of the one that is best in validation."""
+        """Evaluate the runs that were not yet on the test, and save the network that was best in validation."""
         best = min(chosen, key=lambda run: run.validation)
         for run in chosen:
             if not run.best_epoch or (run.test is not None and run is not best):
@@ -198,19 +217,47 @@ def _try(
     arms: Sequence[str],
     keep: str,
     where: str | Sequence[str] | None,
-    train: Samples,
+    parts: Mapping[str, Samples],
     compile: Compile | None,
-) -> None:
-    """Make each network once, and call the model with two samples: what is wrong shows before hours of training."""
+) -> _Known:
+    """Make each network once and evaluate two samples of each part: what is wrong shows before hours of training."""
     made = {arm: networks.make(model, arm, 0, keep, where) for arm in arms}
-    networks.compile_as(made[OWN], model, None, compile)
+    network = made[OWN]
+    networks.compile_as(network, model, None, compile)
+    for name, samples in parts.items():
+        data.check_labels(network, name, samples[1])
+        try:
+            network.evaluate(*data.taken(samples, slice(2)), verbose=0)
+        except Exception as error:  # of any kind, by backend and layer
+            raise ValueError(
+                f"The model {model.name!r} cannot be evaluated on the first two samples of `{name}`: "
+                f"{_point_of(error)}. Inputs and targets must be what its `fit` takes"
+            ) from error
+        comparable = metrics.comparable(network)
+    return _Known(comparable, networks.optimizer_of(network))
+
+
+@contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """Drop TensorFlow's warnings of retracing: each network that is trained is traced, and rightly so."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_other)
     try:
-        made[OWN].evaluate(*data.taken(train, slice(2)), verbose=0)
-    except Exception as error:  # of any kind, by backend and layer
-        raise ValueError(
-            f"The model {model.name!r} cannot be evaluated on the first two training samples: {_point_of(error)}. "
-            "Inputs and targets must be what its `fit` takes"
-        ) from error
+        yield
+    finally:
+        logger.removeFilter(is_other)
+
+
+def _tell(parts: Mapping[str, Samples], progress: Progress) -> None:
+    """Warn of numbers that are not finite: some layers swallow them, and nothing else would tell."""
+    tell = warnings.warn if progress is no_progress else warning_to(progress, "data")
+    for name, samples in parts.items():
+        if number := data.not_finite(samples):
+            tell(f"{number:,} of the samples of `{name}` hold numbers that are NaN or infinite")
 
 
 def _point_of(error: Exception) -> str:

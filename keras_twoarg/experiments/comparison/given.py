@@ -1,56 +1,144 @@
-"""Data that a command names, as a user's own model takes them."""
+"""Data named on the command line, as the user's own model takes them."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.utils import files
+from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Model
 
+Bounds = tuple[float, float]
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
+_VALIDATION = ("x_val", "y_val")
 
 
-def samples(model: Model, name: str, data_dir: str | None, bounds: tuple[float, float]) -> tuple[Samples, Samples]:
-    """Return the training and the test samples of a data set.
+class Given(NamedTuple):
+    """Samples to train with, for the test, and for validation if there are any of their own."""
 
-    Images are scaled to `bounds`; of a text, windows that do not overlap are taken. The arrays of an `.npz` that are no
-    images are used as they are. Labels become vectors with a single one where the model's loss asks for them.
+    train: Samples
+    test: Samples
+    validation: Samples | None
+
+
+def samples(
+    model: Model,
+    name: str,
+    data_dir: str | None = None,
+    bounds: Bounds | None = None,
+    tell: Callable[[str], object] = lambda text: None,
+) -> Given:
+    """Return the samples of a data set.
+
+    The arrays of an `.npz` are used as they are; with `bounds`, its images are scaled to them. Images of other data
+    sets are scaled to `bounds`, or to [-1, 1]; texts are cut into windows that do not overlap. Labels are one-hot
+    encoded where the model's loss needs it.
+
+    Args:
+        model: The user's model, compiled.
+        name: As for `datasets.load`.
+        data_dir: Folder of prepared TensorFlow Datasets.
+        bounds: What the model takes for black and white.
+        tell: Called with a sentence for whatever a user would want to know of the arrays.
 
     Raises:
         ValueError: If there are no such data, or the model cannot take them.
     """
-    if (raw := _own_arrays(name)) is not None:
-        return (raw["x_train"], raw["y_train"]), (raw["x_test"], raw["y_test"])
+    if name.endswith(".npz"):
+        return _of_file(model, Path(name), bounds, tell)
     dataset = datasets.load_for(model, name, data_dir=data_dir)
     datasets.check_fits(model, dataset)
-    low, high = bounds
     x_train, x_test = (datasets.scale(x) for x in (dataset.x_train, dataset.x_test))
-    if dataset.kind == "images" and (low, high) != (-1, 1):
-        x_train, x_test = ((low + (x + 1) * (high - low) / 2).astype("float32") for x in (x_train, x_test))
+    if dataset.kind == "images" and bounds is not None:
+        x_train, x_test = (_rescaled(x, bounds) for x in (x_train, x_test))
     y_train, y_test = dataset.y_train, dataset.y_test
     if dataset.kind == "tokens":  # each character once, not in as many windows as a window is long
         x_train, y_train = (array[:: dataset.input_shape[0]] for array in (x_train, y_train))
     if _wants_vectors(model):
         y_train, y_test = (np.eye(dataset.classes, dtype="float32")[y] for y in (y_train, y_test))
-    return (x_train, y_train), (x_test, y_test)
+    return Given((x_train, y_train), (x_test, y_test), None)
 
 
-def _own_arrays(name: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays of an `.npz` that are neither images nor labels, or None."""
-    if not name.endswith(".npz") or not Path(name).is_file():
-        return None
+def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Given:
+    arrays = _arrays(path)
+    given = {key: arrays[key] for key in (*_PARTS, *_VALIDATION) if key in arrays}
+    has_validation = all(key in given for key in _VALIDATION)
+    if not all(key in given for key in _PARTS) or (not has_validation and any(key in given for key in _VALIDATION)):
+        raise ValueError(
+            f"{path}: expected the arrays {', '.join(_PARTS)}, and x_val and y_val if some samples are for "
+            f"validation. Received: {', '.join(sorted(arrays)) or 'none'}. For several inputs or outputs, call "
+            "keras_twoarg.experiments.comparison.compare"
+        )
+    if unused := sorted(arrays.keys() - given.keys()):
+        tell(f"{path}: not used: {', '.join(unused)}. Weights of samples or classes have no part in a comparison")
+    images = {key: _image(model, f"{path}: {key}", given[key], bounds) for key in given if key.startswith("x_")}
+    targets = {key: _target(model, given[key]) for key in given if key.startswith("y_")}
+    if bounds is None and given["x_train"].dtype == np.uint8 and images["x_train"].ndim == 4 and not _scales(model):
+        tell(f"{path}: images of uint8 are used as they are, from 0 to 255; --bounds -1 1 would scale them")
+    train, test, validation = ((images.get(f"x_{p}"), targets.get(f"y_{p}")) for p in ("train", "test", "val"))
+    return Given(train, test, validation if has_validation else None)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Expected an .npz with x_train, y_train, x_test and y_test")
     try:
-        with np.load(name, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in _PARTS if key in archive.files}
-    except files.UNREADABLE:
-        return None  # `load` says what is wrong
-    if len(arrays) < len(_PARTS):
-        return None
-    is_image = arrays["x_train"].ndim in (3, 4)
-    is_label = np.issubdtype(arrays["y_train"].dtype, np.integer) and arrays["y_train"].size == len(arrays["y_train"])
-    return None if is_image and is_label else arrays
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except files.UNREADABLE as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, which are not read. Save numbers, or texts as array.astype(str)"
+            ) from error
+        raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
+
+
+def _image(model: Model, name: str, x: np.ndarray, bounds: Bounds | None) -> np.ndarray:
+    """Return inputs as they are; grey images with an axis for channels, and scaled if there are bounds."""
+    inputs = getattr(model, "inputs", None) or []
+    if x.ndim == 3 and len(inputs) == 1 and len(inputs[0].shape) == 4:
+        x = x[..., None]
+    if bounds is None:
+        return x
+    within = np.issubdtype(x.dtype, np.floating) and x.size and 0 <= x.min() <= x.max() <= 1
+    if x.ndim != 4 or not (x.dtype == np.uint8 or within):
+        raise ValueError(
+            f"{name}: --bounds scales images of uint8, or of floating point from 0 to 1. Received: {x.dtype}, "
+            f"shape={x.shape}. Leave --bounds out to use the array as it is"
+        )
+    return _rescaled(datasets.scale(x), bounds)
+
+
+def _rescaled(x: np.ndarray, bounds: Bounds) -> np.ndarray:
+    """Return images from [-1, 1] between other bounds."""
+    low, high = bounds
+    return x if bounds == (-1, 1) else (low + (x + 1) * (high - low) / 2).astype("float32")
+
+
+def _target(model: Model, y: np.ndarray) -> np.ndarray:
+    """Return targets as they are; the numbers of classes one-hot encoded where the loss needs it."""
+    outputs = getattr(model, "outputs", None) or []
+    classes = outputs[0].shape[-1] if len(outputs) == 1 else None
+    if not _wants_vectors(model) or not np.issubdtype(y.dtype, np.integer) or y.size != len(y) or classes is None:
+        return y
+    if not 0 <= y.min() <= y.max() < classes:
+        raise ValueError(
+            f"The model {model.name!r} has {classes} classes, so labels must be from 0 to {classes - 1}. Received: "
+            f"{y.min()} to {y.max()}. `numpy.unique(labels, return_inverse=True)` numbers them from 0"
+        )
+    return np.eye(classes, dtype="float32")[y.ravel()]
+
+
+def _scales(model: Model) -> bool:
+    """Tell whether a model scales its inputs by itself."""
+    return any(
+        isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in flatten_layers(model)
+    )
 
 
 def _wants_vectors(model: Model) -> bool:

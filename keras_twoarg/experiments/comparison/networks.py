@@ -1,4 +1,4 @@
-"""The networks that are compared: the user's own as it is, and with other units, all compiled as it is."""
+"""The networks that are compared: the user's own as it is and with other units, all compiled alike."""
 
 import hashlib
 import json
@@ -21,12 +21,12 @@ Compile = Callable[[Model], None]
 
 
 def make(model: Model, arm: str, seed: int, keep: str, where: str | Sequence[str] | None) -> Model:
-    """Return a model's network of an arm, not compiled.
+    """Return a model's network for an arm, not compiled.
 
     Args:
         model: A Sequential or functional model.
         arm: `OWN`, or as in `convert`.
-        seed: Of its new weights, also where the model's initializers have seeds.
+        seed: For its new weights, even where the model's initializers have seeds of their own.
         keep: `"parameters"`: all weights are new. `"function"`: the model's own weights, and what `convert` adds.
         where: As in `convert`.
     """
@@ -40,27 +40,27 @@ def make(model: Model, arm: str, seed: int, keep: str, where: str | Sequence[str
 
 
 def compile_as(network: Model, model: Model, learning_rate: float | None, own: Compile | None) -> None:
-    """Compile a network as a model is compiled, or by a user's function, with another learning rate if one is given."""
+    """Compile a network as the model is, or with the user's function, and set the learning rate if one is given."""
     if own is not None:
         own(network)
         if not network.compiled:
-            raise ValueError("`compile` must call `model.compile(...)` of the model that it gets. It did not")
+            raise ValueError("`compile` must call `compile` of the model it is given. It did not")
     else:
         check_compiled(model)
         try:
             network.compile_from_config(model.get_compile_config())
         except (TypeError, ValueError) as error:
             raise ValueError(
-                "The optimizer, loss or metrics of the model cannot be made anew from their configs "
-                f"({' '.join(str(error).split())[:200]}). Pass `compile`, a function that compiles the model it gets"
+                "The optimizer, loss or metrics of the model cannot be rebuilt from their configs "
+                f"({' '.join(str(error).split())[:200]}). Pass `compile`, a function that compiles a model"
             ) from error
     if learning_rate is not None:
         try:
             network.optimizer.learning_rate = learning_rate
         except TypeError as error:
             raise ValueError(
-                "The optimizer has a schedule, and takes no other learning rate. Leave `learning_rates` out, or "
-                "compile the model with a number"
+                "The optimizer has a schedule, so its learning rate cannot be set. Leave `learning_rates` out, or "
+                "compile the model with a number as the learning rate"
             ) from error
 
 
@@ -68,16 +68,25 @@ def check_compiled(model: Model) -> None:
     """Raise a ValueError unless a model says how it is to be trained."""
     if not getattr(model, "compiled", False) or model.optimizer is None or model.get_compile_config() is None:
         raise ValueError(
-            f"The model {model.name!r} is not compiled, so it is not known how to train it. Call "
-            "model.compile(optimizer, loss, metrics=[...]) first; a .keras file that is saved behind it keeps that"
+            f"The model {model.name!r} is not compiled, so nothing says how to train it. Call "
+            "model.compile(optimizer, loss, metrics=[...]) first; a .keras file saved after that keeps it"
         )
 
 
-def fingerprint(model: Model, weights: bool) -> str:
-    """Return what a folder of results knows a model by: its config and how it is compiled, and its weights if asked.
+def optimizer_of(network: Model) -> str:
+    """Return a network's optimizer and its learning rate, for people."""
+    try:
+        rate = f"{float(keras.ops.convert_to_numpy(network.optimizer.learning_rate)):.3g}"
+    except (TypeError, ValueError):
+        rate = "a rate of its own"
+    return f"{type(network.optimizer).__name__} at {rate}"
 
-    Names that Keras counts up are left out: a model that is made anew in the same process, as by a cell of a notebook,
-    is the same one.
+
+def fingerprint(model: Model, weights: bool) -> str:
+    """Return a hash of a model's config and how it is compiled, and of its weights if asked.
+
+    The numbers that Keras appends to names are left out: a model built again in the same process, as by running a
+    notebook cell twice, counts as the same one.
     """
     known = [model.get_config(), model.get_compile_config() if getattr(model, "compiled", False) else None]
     text = json.dumps(known, sort_keys=True, default=str)

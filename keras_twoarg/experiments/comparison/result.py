@@ -1,23 +1,27 @@
 """What a comparison found: a row and a sentence for each arm."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from keras_twoarg.analysis.statistics import Paired, paired
+from keras_twoarg.experiments.comparison.metrics import more_is_better
 from keras_twoarg.experiments.comparison.networks import OWN
 from keras_twoarg.experiments.comparison.runs import Run
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.utils.table import Table, aligned
 
-_MORE_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "cosine_similarity")
 _COLUMNS = (
     "units", "parameters", "learning rate", "epoch", "test {figure}", "minus yours", "verdict", "seconds an epoch",
     "× yours", "two_arg minus it",
 )  # fmt: skip
 _OPTIONAL = ("learning rate", "two_arg minus it")
+_FINDINGS = ("units", "parameters", "test {figure}", "minus yours", "verdict")
+_TRAINING = ("units", "learning rate", "epoch", "seconds an epoch", "× yours", "two_arg minus it")
+_SAME = 1e-6  # numbers of single precision that differ by a smaller share are equal but for rounding
+_YOURS = "yours, as it is"
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,15 @@ class Comparison:
     Attributes:
         runs: All runs, of every learning rate.
         keep: As in `compare`.
+        metrics: The metrics that can be compared, in the order in which the model was compiled with them, and whether
+            more of each is better. Without them, their names tell.
+        recipe: How all were trained, for people.
     """
 
     runs: tuple[Run, ...]
     keep: str
+    metrics: Mapping[str, bool] = field(default_factory=dict)
+    recipe: str = ""
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
@@ -38,7 +47,7 @@ class Comparison:
         return tuple(dict.fromkeys(run.arm for run in self.runs))
 
     def chosen(self, arm: str) -> list[Run]:
-        """Return an arm's runs of the learning rate whose mean validation loss over the seeds is the lowest."""
+        """Return an arm's runs at the learning rate whose mean validation loss over the seeds is the lowest."""
         own = [run for run in self.runs if run.arm == arm]
         rates = list(dict.fromkeys(run.learning_rate for run in own))
         means = {rate: np.mean([run.validation for run in own if run.learning_rate == rate]) for rate in rates}
@@ -47,24 +56,45 @@ class Comparison:
 
     @cached_property
     def figure(self) -> str:
-        """What is compared: the first metric that the model was compiled with, or the loss."""
-        names = [name for run in self.runs for name in run.test or () if not name.endswith("loss")]
-        return names[0] if names else "loss"
+        """What is compared: the first metric of which it is known whether more is better, or the loss."""
+        ordered = [*self.metrics, *self._tested]
+        return next((name for name in ordered if name in self._tested and self._direction(name) is not None), "loss")
 
     @property
     def more_is_better(self) -> bool:
         """Whether a larger figure is the better one."""
-        return any(part in self.figure.lower() for part in _MORE_IS_BETTER)
+        return bool(self._direction(self.figure))
+
+    @cached_property
+    def _tested(self) -> tuple[str, ...]:
+        names = dict.fromkeys(name for run in self.runs for name in run.test or ())
+        return tuple(name for name in names if not name.endswith("loss"))
+
+    def _direction(self, name: str) -> bool | None:
+        return self.metrics[name] if name in self.metrics else more_is_better(name)
 
     def values(self, arm: str) -> dict[int, float]:
-        """Return the test figure of an arm by seed, of the runs that did not diverge."""
+        """Return an arm's test figure by seed, of the runs that did not diverge."""
         return {run.seed: run.test[self.figure] for run in self.chosen(arm) if run.test and not run.diverged}
+
+    def _pairs(self, arm: str, other: str) -> tuple[list[float], list[float]]:
+        first, second = self.values(arm), self.values(other)
+        seeds = [seed for seed in first if seed in second]
+        return [first[seed] for seed in seeds], [second[seed] for seed in seeds]
 
     def difference(self, arm: str, other: str = OWN) -> Paired | None:
         """Return how one arm differs from another, paired over the seeds that both have, or None if there is none."""
-        first, second = self.values(arm), self.values(other)
-        seeds = [seed for seed in first if seed in second]
-        return paired([first[seed] for seed in seeds], [second[seed] for seed in seeds]) if seeds else None
+        pairs = self._pairs(arm, other)
+        return paired(*pairs) if pairs[0] else None
+
+    def has_interval(self, arm: str, other: str = OWN) -> bool:
+        """Tell whether the seeds give an interval: there are two or more, and they do not all differ by the same.
+
+        A few hundred test samples give few values of an accuracy. Two seeds then easily agree in their difference,
+        whose interval, of no width, would seem to be certainty.
+        """
+        pairs = np.array(self._pairs(arm, other))
+        return pairs.shape[1] > 1 and bool(np.ptp(pairs[0] - pairs[1]) > _SAME * np.abs(pairs).max())
 
     def verdict(self, arm: str, other: str = OWN) -> str:
         """Return `"better"`, `"worse"`, `"not shown"`, or why nothing can be said."""
@@ -73,65 +103,79 @@ class Comparison:
             return "diverged"
         if difference.number == 1:
             return "one seed"
-        if difference.low <= 0 <= difference.high:
+        if not self.has_interval(arm, other) or difference.low <= 0 <= difference.high:
             return "not shown"
         return "better" if (difference.low > 0) == self.more_is_better else "worse"
 
     def table(self) -> Table:
-        """Return a row for each arm."""
-        rows = [self._row(arm) for arm in self.arms]
-        used = [j for j, name in enumerate(_COLUMNS) if name not in _OPTIONAL or any(row[j] for row in rows)]
-        cells = tuple(tuple(row[j] for j in used) for row in rows)
-        own = self.chosen(OWN)[0].parameters
-        missed = [abs(self.chosen(arm)[0].parameters / own - 1) > TOLERANCE for arm in self.arms]
-        flagged = frozenset((i, 1) for i, miss in enumerate(missed) if miss and self.keep == "parameters")
-        columns = tuple(_COLUMNS[j].format(figure=self.figure) for j in used)
-        return Table("Your model, as it is and with other units", columns, cells, self._caption(), flagged=flagged)
+        """Return a row for each arm, with everything in it."""
+        return self._table("Your model, as it is and with other units", _COLUMNS, self._caption())
 
-    def _row(self, arm: str) -> tuple[str, ...]:
+    def tables(self) -> list[Table]:
+        """Return the same as two tables that fit a terminal: what was found, and how the training went."""
+        return [
+            self._table("Your model, as it is and with other units", _FINDINGS, "", own="yours"),
+            self._table("Training", _TRAINING, self._caption(), own="yours"),
+        ]
+
+    def _table(self, title: str, columns: Sequence[str], caption: str, own: str = _YOURS) -> Table:
+        rows = [self._row(arm, own) for arm in self.arms]
+        used = [name for name in columns if name not in _OPTIONAL or any(row[name] for row in rows)]
+        cells = tuple(tuple(row[name] for name in used) for row in rows)
+        flagged = frozenset((i, 1) for i, arm in enumerate(self.arms) if "parameters" in used and self._misses(arm))
+        return Table(title, tuple(name.format(figure=self.figure) for name in used), cells, caption, flagged=flagged)
+
+    def _misses(self, arm: str) -> float:
+        """Return by how much an arm misses the model's parameters, as a share, or 0 where it need not have as many."""
+        share = self.chosen(arm)[0].parameters / self.chosen(OWN)[0].parameters - 1
+        return share if self.keep == "parameters" and abs(share) > TOLERANCE else 0.0
+
+    def _row(self, arm: str, own: str) -> dict[str, str]:
         chosen, values = self.chosen(arm), list(self.values(arm).values())
         rate, lost = chosen[0].learning_rate, len(chosen) - len(values)
         is_other = arm not in (OWN, "two_arg") and "two_arg" in self.arms
-        return (
-            "yours, as it is" if arm == OWN else arm,
-            f"{chosen[0].parameters:,}",
+        share = self._misses(arm)
+        cells = (
+            own if arm == OWN else arm,
+            f"{chosen[0].parameters:,}" + (f" ({share:+.1%})" if share else ""),
             "" if rate is None else f"{rate:g}",
             f"{np.median([run.best_epoch for run in chosen]):g}",
             ", ".join(([_mean(self._shown(values))] if values else []) + ([f"{lost} diverged"] if lost else [])),
-            "" if arm == OWN else self._told(self.difference(arm)),
+            "" if arm == OWN else self._told(arm),
             "" if arm == OWN else self.verdict(arm),
             f"{self._seconds(arm):.2f}",
             f"{self._seconds(arm) / self._seconds(OWN):.2f}",
-            self._told(self.difference("two_arg", arm)) if is_other else "",
+            self._told("two_arg", arm) if is_other else "",
         )
+        return dict(zip(_COLUMNS, cells, strict=True))
 
     def _seconds(self, arm: str) -> float:
         return float(np.median([run.seconds for run in self.chosen(arm)]))
 
     def sentences(self) -> list[str]:
         """Return what can be said of each arm."""
-        said = []
-        for arm in self.arms[1:]:
-            difference, verdict = self.difference(arm), self.verdict(arm)
-            if difference is None:
-                said.append(f"{arm}: every seed diverged, of it or of your model.")
-                continue
-            seconds = np.median([r.seconds for r in self.chosen(arm)]) / np.median(
-                [r.seconds for r in self.chosen(OWN)]
-            )
-            what = {
-                "better": "is better than your model",
-                "worse": "is worse than your model",
-                "not shown": "no difference from your model is shown",
-                "one seed": "one seed says little; give it more",
-            }[verdict]
-            by = f"test {self.figure} {self._told(difference)}{', points' if self._in_percent else ''}"
-            said.append(f"{arm}: {what}; {by}; {seconds:.2f} times its seconds.")
-        return said
+        return [self._sentence(arm) for arm in self.arms[1:]]
+
+    def _sentence(self, arm: str) -> str:
+        difference = self.difference(arm)
+        if difference is None:
+            return f"{arm}: nothing can be said, since no seed trained both it and your model without diverging."
+        what = {
+            "better": "better than your model",
+            "worse": "worse than your model",
+            "not shown": "no difference from your model is shown",
+            "one seed": "one seed says little; use more",
+        }[self.verdict(arm)]
+        if difference.number > 1 and not self.has_interval(arm):
+            what = "all seeds differ by the same, which gives no interval; use more seeds or test samples"
+        points = " points" if self._in_percent else ""
+        pace = self._seconds(arm) / self._seconds(OWN)
+        return f"{arm}: {what}. Test {self.figure} {self._told(arm)}{points}; {pace:.2f} times the seconds of yours."
 
     def __str__(self) -> str:
-        table = self.table()
-        return "\n\n".join([aligned(table.columns, table.rows, to="left"), table.caption, "\n".join(self.sentences())])
+        findings, training = self.tables()
+        blocks = [aligned(table.columns, table.rows, to="left") for table in (findings, training)]
+        return "\n\n".join([*blocks, training.caption, "\n".join(self.sentences())])
 
     def _shown(self, values: Sequence[float]) -> list[float]:
         """Return figures as they are shown: accuracies in percent."""
@@ -141,27 +185,37 @@ class Comparison:
     def _in_percent(self) -> bool:
         return "acc" in self.figure.lower()
 
-    def _told(self, difference: Paired | None) -> str:
+    def _told(self, arm: str, other: str = OWN) -> str:
+        difference = self.difference(arm, other)
         if difference is None:
             return ""
         mean, low, high = self._shown([difference.difference, difference.low, difference.high])
         form = "+.2f" if self._in_percent else "+.3g"
-        return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if difference.number > 1 else "")
+        return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if self.has_interval(arm, other) else "")
 
     def _caption(self) -> str:
         seeds = len(self.chosen(OWN))
-        unit = "in percent, differences in points" if self._in_percent else "as Keras computes it"
-        more = "more" if self.more_is_better else "less"
+        unit = "in percent, with differences in points" if self._in_percent else "as Keras computes it"
         start = (
-            "All from new weights, with as many parameters as yours within 0.5 % (red: not)"
+            "All start from new weights and have as many parameters as yours, within 0.5 % unless the table says "
+            "otherwise."
             if self.keep == "parameters"
-            else "All from your model's weights; the converted ones have more parameters, to which a gain may be due"
+            else "All start from your model's weights. The converted ones have more parameters, which may be the cause "
+            "of a gain."
+        )
+        trained = f" Each is trained alike: {self.recipe}." if self.recipe else ""
+        unknown = [name for name in self._tested if self._direction(name) is None]
+        left = (
+            f" Not compared, since it is not known whether more is better: {', '.join(unknown)}."
+            if unknown and self.figure == "loss"
+            else ""
         )
         return (
-            f"{start}. {seeds} seed{'s' * (seeds > 1)}; mean ± standard deviation, {unit}, {more} is better; "
-            "differences paired over seeds, with Student's 95 % interval, not corrected for their number. Each run at "
-            "its epoch of lowest validation loss; the test looked at once, behind all choices. Seconds of the median "
-            "epoch, validation included; where other work runs on the machine they say little."
+            f"{start}{trained} Test {self.figure}: mean{' ± standard deviation' * (seeds > 1)} over {seeds} "
+            f"seed{'s' * (seeds > 1)}, {unit}; {'more' if self.more_is_better else 'less'} is better.{left} "
+            "Differences are paired over the seeds, with Student's 95 % interval, not corrected for their number. Each "
+            "run counts at its epoch of lowest validation loss; the test was looked at once, after all choices. "
+            "Seconds are of the median epoch, validation included, and say little if the machine had other work."
         )
 
 

@@ -25,7 +25,8 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
     path = out / "report.html"
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.sentences())
     curves = figure_section("Learning curves", plot_curves(comparison).figure, _CURVES)
-    lead = f"All were trained in the same way, with {len(comparison.chosen(OWN))} seeds."
+    seeds = len(comparison.chosen(OWN))
+    lead = f"The same training for each: {comparison.recipe}; {seeds} seed{'s' * (seeds > 1)}."
     write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", comparison.table().html(), curves])
     return path
 

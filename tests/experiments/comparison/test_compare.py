@@ -1,10 +1,12 @@
 """A user's own model against itself with other units: fair, resumed, and honest about what is shown."""
 
+import io
 import json
 
 import keras
 import numpy as np
 import pytest
+import rich.console
 from keras import layers
 
 from keras_twoarg import assert_shared
@@ -43,7 +45,7 @@ def test_each_arm_has_runs_of_its_own_and_a_best_network(tmp_path):
     expected = min(compared.chosen("swiglu"), key=lambda run: run.validation)
     loss, accuracy = best.evaluate(X[:40], Y[:40], verbose=0)
     assert (loss, accuracy) == pytest.approx((expected.test["loss"], expected.test["accuracy"]), abs=1e-5)
-    assert "yours, as it is" in str(compared) and "Student" in str(compared)
+    assert "Student" in str(compared) and "2 epochs" in str(compared) and "0.01" in str(compared)
 
 
 @pytest.mark.slow
@@ -164,6 +166,42 @@ def uncompiled():
     return keras.Sequential([keras.Input((6,)), layers.Dense(60, activation="relu"), layers.Dense(1)])
 
 
+def classifier(loss="sparse_categorical_crossentropy", metrics=("accuracy",)):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(99, "relu"), layers.Dense(3, "softmax")])
+    model.compile("adam", loss, metrics=list(metrics))
+    return model
+
+
+def per_class():
+    return classifier("categorical_crossentropy", [keras.metrics.F1Score()])
+
+
+def test_the_test_is_checked_before_the_training(tmp_path):
+    y = np.arange(120) % 3
+    with pytest.raises(ValueError, match="the labels of `test` must be from 0 to 2. Received: 0 to 3"):
+        compare(classifier(), (X, y), (X, np.arange(120) % 4), tmp_path / "out", **SMALL)
+    with pytest.raises(ValueError, match="first two samples of `test`"):
+        compare(classifier(), (X, y), (X[:, :5], y), tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_samples_for_validation_of_ones_own_are_used(tmp_path):
+    validation = (X[:7], Y[:7])
+    found = compare(own(), (X, Y), (X, Y), tmp_path, validation=validation, **SMALL | {"seeds": 1, "epochs": 1})
+    best = keras.models.load_model(tmp_path / "best-swiglu.keras")
+    loss, _ = best.evaluate(*validation, verbose=0)
+    assert found.chosen("swiglu")[0].validation == pytest.approx(loss, abs=1e-5)
+    with pytest.raises(ValueError, match="another configuration: data="):
+        compare(own(), (X, Y), (X, Y), tmp_path, **SMALL | {"seeds": 1, "epochs": 1})
+
+
+def test_numbers_that_are_not_finite_are_told(tmp_path):
+    x = X.copy()
+    x[3, 2], x[3, 4] = np.nan, np.inf
+    with pytest.warns(UserWarning, match="1 of the samples of `train`"):
+        compare(own(), (x, Y), (X, Y), tmp_path, **SMALL | {"seeds": 1, "epochs": 1})
+
+
 @pytest.mark.parametrize(
     ("make", "train", "settings", "message"),
     [
@@ -174,6 +212,10 @@ def uncompiled():
         (own, (X[:, :4], Y), {}, "cannot be evaluated on the first two"),
         (own, (iter(X), Y), {}, "must be arrays"),
         (own, (X, np.zeros((120, 7))), {}, "cannot be evaluated .*(7|shape)"),
+        (own, (X, np.full(120, "cat")), {}, "must be numbers. Received: .*cat.*numpy.unique"),
+        (own, (np.full((120, 6), None), Y), {}, "must be arrays.* Received: Python objects"),
+        (classifier, (X, 1 + np.arange(120) % 3), {}, "has 3 classes, so the labels of `train` .* Received: 1 to 3"),
+        (per_class, (X, np.eye(3)[np.arange(120) % 3]), {}, "'f1_score' is 3 numbers"),
         (own, (X, Y), {"arms": ["relu"]}, "`arms` must be one of"),
         (own, (X, Y), {"arms": []}, "at least one"),
         (own, (X, Y), {"arms": ["swiglu", "swiglu"]}, "named once"),
@@ -211,8 +253,8 @@ def compared(own_values, other_values):
 
 
 def test_the_verdict_is_that_of_the_interval():
-    assert compared([0.90, 0.91, 0.92], [0.93, 0.94, 0.95]).verdict("two_arg") == "better"
-    assert compared([0.93, 0.94, 0.95], [0.90, 0.91, 0.92]).verdict("two_arg") == "worse"
+    assert compared([0.90, 0.91, 0.92], [0.93, 0.94, 0.96]).verdict("two_arg") == "better"
+    assert compared([0.93, 0.94, 0.96], [0.90, 0.91, 0.92]).verdict("two_arg") == "worse"
     assert compared([0.90, 0.91, 0.92], [0.93, 0.90, 0.93]).verdict("two_arg") == "not shown"
     assert compared([0.90], [0.93]).verdict("two_arg") == "one seed"
     difference = compared([0.90, 0.91, 0.92], [0.93, 0.95, 0.95]).difference("two_arg")
@@ -221,7 +263,7 @@ def test_the_verdict_is_that_of_the_interval():
 
 def test_less_loss_is_better():
     runs = [run(OWN, i, None) for i in range(2)] + [run("two_arg", i, None) for i in range(2)]
-    for one, loss in zip(runs, (0.5, 0.6, 0.3, 0.4), strict=True):
+    for one, loss in zip(runs, (0.5, 0.6, 0.3, 0.41), strict=True):
         one.test = {"loss": loss}
     assert Comparison(tuple(runs), "parameters").verdict("two_arg") == "better"
 
@@ -237,3 +279,46 @@ def test_seconds_are_the_middle_of_the_epochs_behind_the_first():
     one = run(OWN, 0, 0.9)
     one.epochs = [{"loss": 0.4, "val_loss": 0.5, "seconds": seconds} for seconds in (30.0, 1.0, 2.0, 9.0)]
     assert one.seconds == 2.0
+
+
+def test_seeds_that_differ_by_the_same_show_nothing():
+    comparison = compared([0.90, 0.92], [0.93, np.float32(0.95)])  # a coarse figure, and rounding
+    assert comparison.verdict("two_arg") == "not shown"
+    assert "+3.00 points" in comparison.sentences()[0] and "no interval" in comparison.sentences()[0]
+
+
+def of_metrics(own_values, other_values, metrics=None):
+    runs = [run(OWN, i, None) for i in range(len(own_values))] + [
+        run("two_arg", i, None) for i in range(len(own_values))
+    ]
+    for one, values in zip(runs, own_values + other_values, strict=True):
+        one.test = {"loss": 1.0, **values}
+    return Comparison(tuple(runs), "parameters", metrics or {})
+
+
+def test_a_metric_of_which_nobody_knows_whether_more_is_better_is_not_compared():
+    comparison = of_metrics([{"score": 0.1}, {"score": 0.2}], [{"score": 0.3}, {"score": 0.5}])
+    assert comparison.figure == "loss" and "score" in comparison.table().caption
+    assert of_metrics([{"mean_io_u": 0.1}, {"mean_io_u": 0.2}], [{"mean_io_u": 0.3}, {"mean_io_u": 0.5}]).more_is_better
+
+
+def test_what_keras_knows_of_a_metric_counts_and_the_first_one_compiled_is_compared(tmp_path):
+    model = own(metrics=[keras.metrics.AUC(name="zone"), "accuracy"])
+    found = compare(model, (X, Y), (X, Y), tmp_path, **SMALL | {"seeds": 1, "epochs": 1})
+    assert found.figure == "zone" and found.more_is_better
+
+
+def test_the_tables_fit_a_terminal():
+    runs = [run(arm, i, 0.5 + 0.2 * i, rate=0.001) for arm in (OWN, "two_arg", "one_arg", "swiglu") for i in range(2)]
+    for one in runs:
+        one.parameters = 11_234_567
+        one.test["accuracy"] += hash(one.arm) % 7 / 100 * one.seed
+    comparison = Comparison(tuple(runs), "parameters")
+    assert max(map(len, str(comparison.tables()[0].columns))) < 80
+    console = rich.console.Console(width=80, file=io.StringIO())
+    for table in comparison.tables():
+        console.print(table.rich())
+    lines = console.file.getvalue().splitlines()
+    for arm in ("yours", "two_arg", "one_arg", "swiglu"):
+        assert sum(line.startswith(f" {arm} ") for line in lines) == 2
+    assert "(-2" in str(comparison) and not any(line.strip().startswith("to ") for line in lines)
