@@ -139,6 +139,7 @@ def json_choices(_context: object, _parameter: object, value: str | None) -> Jso
 
 
 OUT_HELP = "Folder for all results."
+PHI_HELP = "Widths of phi's hidden layers, such as 8,8 for a small MODEL.  [default: 64,64]"
 
 
 def print_report(*folders: Path, seed: int | None = None) -> None:

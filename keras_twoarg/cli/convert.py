@@ -6,30 +6,46 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.cli.common import PHI_HELP, console, one_line_errors, twoarg, widths
 from keras_twoarg.utils import files
 
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The converted model, a new .keras file.")
 @click.option(
-    "--keep", type=click.Choice(["function", "parameters"]), default="function", help="What stays as it was at first."
+    "--out", type=click.Path(path_type=Path), required=True, help="File for the converted model, a new .keras."
+)
+@click.option(
+    "--keep", type=click.Choice(["function", "parameters"]), default="function", help="What stays as in MODEL."
 )
 @click.option("--arm", default="two_arg", help="What its units become: two_arg, one_arg, swiglu, ...")
-@click.option("--where", multiple=True, help="Name of an activation, or a regular expression for names; repeatable.")
+@click.option("--phi", "hidden_units", callback=widths, help=PHI_HELP)
+@click.option(
+    "--where",
+    multiple=True,
+    help="Convert only activations of this name, or whose names match this regular expression; repeatable.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the new weights.")
 @one_line_errors
-def convert(model: Path, out: Path, keep: str, arm: str, where: tuple[str, ...], seed: int) -> None:
+def convert(
+    model: Path,
+    out: Path,
+    keep: str,
+    arm: str,
+    hidden_units: tuple[int, ...] | None,
+    where: tuple[str, ...],
+    seed: int,
+) -> None:
     """Give the units of MODEL a second argument.
 
-    With --keep function it computes what it did, and is trained on; a fixed function of two arguments, such as
-    swiglu, needs --keep parameters. What was converted and what was left is printed,
-    and goes beside the model as JSON.
+    With --keep function the new model computes what MODEL does, until it is trained further. With --keep parameters it
+    is untrained and as large as MODEL; fixed functions of two arguments, such as swiglu, need that. A report of what
+    was converted and what was not is printed, and written beside the model as JSON.
     """
     import keras
 
     from keras_twoarg.models.convert import convert as convert_model
+    from keras_twoarg.models.convert import sized
     from keras_twoarg.utils import model_files
 
     if out.suffix != ".keras":
@@ -41,7 +57,8 @@ def convert(model: Path, out: Path, keep: str, arm: str, where: tuple[str, ...],
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The converted")  # about widths: the report says that too
-        converted, report = convert_model(model_files.load(model), arm, keep=keep, where=where or None)
+        loaded = model_files.load(model)
+        converted, report = convert_model(loaded, sized(arm, hidden_units, loaded), keep=keep, where=where or None)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:

@@ -132,6 +132,13 @@ def convert(
     return copy, _report(model, copy, keep, places, rebuilder, phis)
 
 
+def sized(arm: str, hidden_units: Sequence[int] | None, model: Model) -> InnerNetwork | str:
+    """Return what `convert` takes as `inner` for an arm whose phi has hidden layers of these widths."""
+    if hidden_units is None or arm in FUNCTIONS:
+        return arm
+    return InnerNetwork(hidden_units, arity=1 if arm == "one_arg" else 2, name="phi", dtype=model.dtype_policy)
+
+
 def _leave_frozen(places: list[Place]) -> None:
     """Leave the activations behind frozen layers: a fresh model keeps those layers, with their weights."""
     for place in places:
@@ -209,15 +216,16 @@ def _set_table(layer: TwoArgActivation, phi: Phi) -> None:
 
 def _nothing(model: Model, places: list[Place]) -> str:
     units = [layer for layer in flatten_layers(model) if isinstance(layer, TwoArgActivation | PairActivation)]
-    if not places and units:
+    reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])
+    reasons += f"; and {len(places) - 3} more" if len(places) > 3 else ""
+    if units:
         one = getattr(units[0], "inner", None) is not None and units[0].inner.arity == 1
-        have = "a learned function of one argument" if one else "two arguments already"
-        return f"The activations of the model {model.name!r} have {have}: there is nothing to convert"
+        have = "are a learned function of one argument" if one else "have two arguments"
+        others = f" else. {reasons}" if places else ""
+        return f"Activations of the model {model.name!r} {have} already: there is nothing to convert{others}"
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"
-    reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])
-    more = f"; and {len(places) - 3} more" if len(places) > 3 else ""
-    return f"No activation of the model {model.name!r} can be converted. {reasons}{more}"
+    return f"No activation of the model {model.name!r} can be converted. {reasons}"
 
 
 def _function(layer: UnitLayer, phi: Phi | None) -> Config:

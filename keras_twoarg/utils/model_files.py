@@ -45,7 +45,7 @@ def load(path: str | os.PathLike[str], compile: bool = False) -> Model:
 
 def _why_not(path: Path, reason: str) -> str:
     """Return why a file cannot be loaded, given Keras' message."""
-    if unknown := re.search(r"Could not locate (class|function) '(\w+)'", reason):
+    if unknown := re.search(r"Could not locate (class|function) '([^']+)'", reason):
         return (
             f"{path} holds the {unknown[1]} {unknown[2]!r}, of which only the name is in the file. In Python, import "
             "yours first, registered by `keras.saving.register_keras_serializable`. Commands know only those of "

@@ -75,6 +75,14 @@ def test_mistakes_leave_nothing(run, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_small_model_takes_a_small_phi(run, tmp_path):
+    keras.Sequential([keras.Input((20,)), layers.Dense(30, "relu"), layers.Dense(10)]).save("small.keras")
+    assert "--phi 8,8" in mistake(run("small.keras", "--out", "new.keras", "--keep", "parameters", status=2))
+    run("small.keras", "--out", "new.keras", "--keep", "parameters", "--phi", "8,8")
+    report = json.loads((tmp_path / "new.json").read_text())
+    assert report["parameters"] < 1.1 * report["parameters_before"]
+
+
 def test_a_report_that_cannot_be_written_leaves_nothing(run, tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))

@@ -184,6 +184,7 @@ def subclassed():
         (lambda: of(layers.Dense(3)), {}, "has no activations"),
         (lambda: of(TwoArgActivation(InnerNetwork((4,)))), {}, "two arguments already"),
         (lambda: of(PairActivation("swiglu")), {}, "two arguments already"),
+        (lambda: of(PairActivation("swiglu"), layers.Dense(3, "softmax")), {}, "arguments already.*not elementwise"),
         (lambda: of(TwoArgActivation(InnerNetwork((4,), arity=1))), {}, "a learned function of one argument"),
         (lambda: models.recurrent((4,), 3, widths=(4,)), {}, "two arguments already"),
         (lambda: of(layers.Dense(3, "softmax")), {}, "not elementwise"),

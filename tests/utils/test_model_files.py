@@ -31,6 +31,20 @@ def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
             model_files.load(tmp_path / "own.keras")
 
 
+def test_a_registered_function_that_was_not_imported_says_what_to_do(tmp_path):
+    registered = keras.saving.register_keras_serializable("mine")(_score)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=[registered])
+    model.save(tmp_path / "own.keras")
+    keras.saving.get_custom_objects().pop("mine>_score")  # as in a process that did not import it
+    with pytest.raises(ValueError, match="holds the function 'mine>_score'.*keras.models.load_model"):
+        model_files.load(tmp_path / "own.keras", compile=True)
+
+
+def _score(y, z):
+    return keras.ops.mean(y - z, axis=-1)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 def test_a_model_without_weights_says_what_to_do(tmp_path):
     keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")

@@ -36,6 +36,7 @@ def compare(
     arms: Sequence[str] | None = None,
     keep: str = "parameters",
     where: str | Sequence[str] | None = None,
+    hidden_units: Sequence[int] | None = None,
     epochs: int = 10,
     batch_size: int = 32,
     learning_rates: Sequence[float] = (),
@@ -63,6 +64,8 @@ def compare(
             trained further; those that are converted then have more parameters. If the model was trained on `train`,
             it has seen the validation samples drawn from it: pass `validation` then.
         where: As in `convert`.
+        hidden_units: Widths of phi's hidden layers. The default, `(64, 64)`, takes 4,417 parameters; a small model
+            needs smaller ones.
         epochs: Epochs of each run.
         batch_size: Samples in a step.
         learning_rates: Learning rates to try; each arm gets the one with its lowest mean validation loss. Defaults to
@@ -96,7 +99,8 @@ def compare(
     parts = {"train": data.checked("train", train, 2 if validation else 10), "test": data.checked("test", test, 1)}
     if validation is not None:
         parts["validation"] = data.checked("validation", validation, 1)
-    known = _try(model, arms, keep, where, parts, compile)
+    job = _Job(model, keep, where, hidden_units, compile, epochs, batch_size, Path(out) / "runs")
+    known = _try(job, arms, parts)
     _tell(parts, progress)
     settings: Config = {
         "model": networks.fingerprint(model, weights=keep == "function"),
@@ -106,8 +110,9 @@ def compare(
         "epochs": epochs,
         "batch_size": batch_size,
     }
+    if hidden_units is not None:
+        settings["hidden_units"] = list(hidden_units)
     out = Path(out)
-    job = _Job(model, keep, where, compile, epochs, batch_size, out / "runs")
     with _quiet_tracing(), result_folder(out, settings, "compare.json"):
         job.folder.mkdir(exist_ok=True)
         done: list[Run] = []
@@ -136,13 +141,14 @@ class _Job:
     model: Model
     keep: str
     where: str | Sequence[str] | None
+    hidden_units: Sequence[int] | None
     compile: Compile | None
     epochs: int
     batch_size: int
     folder: Path
 
     def network(self, arm: str, seed: int, rate: float | None) -> Model:
-        network = networks.make(self.model, arm, seed, self.keep, self.where)
+        network = networks.make(self.model, arm, seed, self.keep, self.where, self.hidden_units)
         networks.compile_as(network, self.model, rate, self.compile)
         return network
 
@@ -212,18 +218,11 @@ def _check(
         raise ValueError(f"`learning_rates` must be positive numbers. Received: learning_rates={list(rates)}")
 
 
-def _try(
-    model: Model,
-    arms: Sequence[str],
-    keep: str,
-    where: str | Sequence[str] | None,
-    parts: Mapping[str, Samples],
-    compile: Compile | None,
-) -> _Known:
+def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples]) -> _Known:
     """Make each network once and evaluate two samples of each part: what is wrong shows before hours of training."""
-    made = {arm: networks.make(model, arm, 0, keep, where) for arm in arms}
-    network = made[OWN]
-    networks.compile_as(network, model, None, compile)
+    network, model = job.network(OWN, 0, None), job.model
+    for arm in arms[1:]:
+        networks.make(model, arm, 0, job.keep, job.where, job.hidden_units)
     for name, samples in parts.items():
         data.check_labels(network, name, samples[1])
         try:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.models.conversion.rebuild import rebuilt
-from keras_twoarg.models.convert import convert
+from keras_twoarg.models.convert import convert, sized
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Model
 
@@ -20,7 +20,14 @@ OWN = "own"
 Compile = Callable[[Model], None]
 
 
-def make(model: Model, arm: str, seed: int, keep: str, where: str | Sequence[str] | None) -> Model:
+def make(
+    model: Model,
+    arm: str,
+    seed: int,
+    keep: str,
+    where: str | Sequence[str] | None,
+    hidden_units: Sequence[int] | None = None,
+) -> Model:
     """Return a model's network for an arm, not compiled.
 
     Args:
@@ -29,6 +36,7 @@ def make(model: Model, arm: str, seed: int, keep: str, where: str | Sequence[str
         seed: For its new weights, even where the model's initializers have seeds of their own.
         keep: `"parameters"`: all weights are new. `"function"`: the model's own weights, and what `convert` adds.
         where: As in `convert`.
+        hidden_units: Widths of phi's hidden layers.
     """
     keras.utils.set_random_seed(seed)
     own = rebuilt(model, weights=keep == "function", more_seed=seed)
@@ -36,7 +44,7 @@ def make(model: Model, arm: str, seed: int, keep: str, where: str | Sequence[str
         return own
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The converted")  # about widths: the table shows parameters
-        return convert(own, arm, keep=keep, where=where)[0]
+        return convert(own, sized(arm, hidden_units, own), keep=keep, where=where)[0]
 
 
 def compile_as(network: Model, model: Model, learning_rate: float | None, own: Compile | None) -> None:

@@ -286,7 +286,10 @@ def _remedy(target: int, rest: int, inner_parameters: int) -> str:
     for hidden_units in _SMALLER_PHIS:
         number = sum((a + 1) * b for a, b in pairwise((2, *hidden_units, 1)))
         if number < inner_parameters and number <= target / 4 and rest + number <= (1 + LARGEST_MISS) * target:
-            return f"Pass a smaller phi, such as InnerNetwork({hidden_units}) with {number:,}, or use keep='function'"
+            return (
+                f"Pass a smaller phi, such as InnerNetwork({hidden_units}) with {number:,} (commands: --phi "
+                f"{','.join(map(str, hidden_units))}; compare: hidden_units={hidden_units}), or use keep='function'"
+            )
     return "The model is too small, or too much of it is fixed: use keep='function', or a larger model"
 
 

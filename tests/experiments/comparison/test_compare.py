@@ -195,6 +195,18 @@ def test_samples_for_validation_of_ones_own_are_used(tmp_path):
         compare(own(), (X, Y), (X, Y), tmp_path, **SMALL | {"seeds": 1, "epochs": 1})
 
 
+def test_a_small_model_takes_a_small_phi(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(30, "relu"), layers.Dense(10)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    settings = SMALL | {"arms": ["two_arg", "one_arg"], "seeds": 1, "epochs": 1}
+    with pytest.raises(ValueError, match=r"hidden_units=\(8, 8\)"):
+        compare(model, (X, Y), (X, Y), tmp_path, **settings)
+    found = compare(model, (X, Y), (X, Y), tmp_path, hidden_units=(8, 8), **settings)
+    assert all(abs(run.parameters / model.count_params() - 1) < 0.1 for run in found.runs)
+    with pytest.raises(ValueError, match="another configuration: hidden_units="):
+        compare(model, (X, Y), (X, Y), tmp_path, hidden_units=(4, 4), **settings)
+
+
 def test_numbers_that_are_not_finite_are_told(tmp_path):
     x = X.copy()
     x[3, 2], x[3, 4] = np.nan, np.inf
