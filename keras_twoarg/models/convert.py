@@ -1,4 +1,4 @@
-"""convert: any Sequential or functional Keras model with two-argument units in place of its activations."""
+"""convert: give any Sequential or functional Keras model two-argument units in place of its activations."""
 
 import re
 import warnings
@@ -95,9 +95,9 @@ def convert(
 
     Raises:
         TypeError: If `model` is no Keras model or `inner` neither an `InnerNetwork` nor a name.
-        ValueError: If the model is subclassed or not built, has no activation that can be converted, or one of which
-            cannot be told what it does; if `where` matches nothing; if phi cannot be, or be made, the old activation;
-            if no widths come near the number of parameters.
+        ValueError: If the model is subclassed or not built; if it has no activation that can be converted, or one whose
+            function cannot be determined; if `where` matches nothing; if phi cannot start as the old activation; if no
+            widths come near the number of parameters.
     """
     _check(model, inner, keep, where)
     given = inner if isinstance(inner, InnerNetwork) else None
@@ -156,8 +156,8 @@ def _check(model: Model, inner: InnerNetwork | str | None, keep: str, where: str
         if isinstance(model, keras.Sequential):
             raise ValueError(f"The model {model.name!r} is not built. Begin it with keras.Input(...), or call it once")
         raise ValueError(
-            f"The model {model.name!r} is subclassed: its layers' graph is not known. Build it from keras.Input to its "
-            "outputs, keras.Model(inputs, outputs), and convert that"
+            f"The model {model.name!r} is subclassed, so the graph of its layers is not known. Build it as "
+            "keras.Model(inputs, outputs), starting from keras.Input, and convert that"
         )
     _check_inner(inner, keep)
     try:

@@ -191,7 +191,7 @@ def subclassed():
         (lambda: of(layers.Dense(3, "relu")), {}, "gives the model's output"),
         (subclassed, {}, "is subclassed"),
         (lambda: keras.Sequential([layers.Dense(3, "relu")]), {}, "is not built"),
-        (lambda: of(layers.Dense(3, lambda x: x * keras.random.normal(())), layers.Dense(2)), {}, "gives other values"),
+        (lambda: of(layers.Dense(3, lambda x: x * keras.random.normal(())), layers.Dense(2)), {}, "different values"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": "nothing"}, "matches no activation"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": "("}, "regular expressions"),
         (lambda: of(layers.Dense(3, "relu"), layers.Dense(2)), {"where": 5}, "regular expressions"),

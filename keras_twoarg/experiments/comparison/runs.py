@@ -1,4 +1,4 @@
-"""One training of one network: its record, and its weights at the epoch of the lowest validation loss."""
+"""One training of one network: its record, and its weights at the epoch of lowest validation loss."""
 
 import time
 from collections.abc import Callable
@@ -19,16 +19,16 @@ OnEpoch = Callable[[int, Logs], None]
 
 @dataclass
 class Run:
-    """What came of one training.
+    """The result of one training.
 
     Attributes:
         arm: What filled the units.
-        seed: Seed of weights, split and batches.
-        learning_rate: The optimizer's, if it was given; else `None`.
-        parameters: Parameters of the network, phi's once.
-        epochs: Of each epoch `loss`, `val_loss`, the metrics of both, and `seconds`.
-        best_epoch: The epoch with the lowest finite validation loss, from 1, or 0.
-        test: Loss and metrics of the test samples at that epoch, or `None` where nobody looked.
+        seed: Seed of the weights, the split and the batches.
+        learning_rate: The optimizer's, if one was given; else `None`.
+        parameters: Parameters of the network, each phi counted once.
+        epochs: For each epoch `loss`, `val_loss`, the metrics of both, and `seconds`.
+        best_epoch: The epoch with the lowest finite validation loss, counted from 1, or 0 if there is none.
+        test: Loss and metrics on the test samples at that epoch, or `None` if it was not evaluated on them.
         computed_by: Versions, machine and commit.
     """
 
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its name, also that of its files."""
+        """Its name, and that of its files."""
         return name_of(self.arm, self.seed, self.learning_rate)
 
     @property
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Median seconds of an epoch with its validation; the first one, which compiles, counts only if it is alone."""
+        """Median seconds of an epoch with its validation; the first, which compiles, counts only if alone."""
         return float(np.median([epoch["seconds"] for epoch in self.epochs[1:] or self.epochs]))
 
 
@@ -80,18 +80,20 @@ def write(folder: Path, run: Run) -> None:
 
 
 def weights_file(folder: Path, name: str) -> Path:
-    """Return where a run's weights are."""
+    """Return the path of a run's weights."""
     return folder / f"{name}.npz"
 
 
 def load_weights(network: Model, folder: Path, name: str) -> None:
-    """Give a network a run's weights, or raise a ValueError that names their file."""
+    """Load a run's weights into a network, or raise a ValueError that names their file."""
     file = weights_file(folder, name)
     try:
         with np.load(file) as arrays:
             network.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
     except files.UNREADABLE as error:
-        raise ValueError(f"{file} is damaged ({error}). Move it and {name}.json away to train this run anew") from error
+        raise ValueError(
+            f"{file} is damaged ({error}). Move it and {name}.json away to train this run again"
+        ) from error
 
 
 def train(
@@ -105,9 +107,9 @@ def train(
     batch_size: int,
     on_epoch: OnEpoch,
 ) -> Run:
-    """Train a compiled network, write its best weights and then its record, and return that."""
+    """Train a compiled network, write its best weights and then its record, and return the record."""
     watch = _Watch(on_epoch)
-    keras.utils.set_random_seed(run.seed)  # of the order of the batches, the same for all arms
+    keras.utils.set_random_seed(run.seed)  # the batches have the same order in all arms
     network.fit(
         **batches.for_fit(*train, batch_size, shuffle=True),
         validation_data=batches.for_validation(*validation, batch_size),
@@ -118,7 +120,7 @@ def train(
     run.epochs, run.best_epoch = watch.epochs, watch.best_epoch
     run.computed_by = {**versions.versions(), "commit": versions.commit()}
     if watch.best_weights:
-        # NumPy has no half precision of eight bits of exponent, which `set_weights` makes of single precision again.
+        # NumPy has no bfloat16; `set_weights` makes it of float32 again.
         arrays = [weight if weight.dtype.kind in "fiub" else weight.astype("float32") for weight in watch.best_weights]
         files.write_whole(weights_file(folder, run.name), lambda file: np.savez(file, *arrays))
     write(folder, run)
@@ -126,7 +128,7 @@ def train(
 
 
 class _Watch(keras.callbacks.Callback):
-    """Keeps each epoch's numbers, and the weights at the lowest validation loss; stops where a loss is not finite."""
+    """Keeps each epoch's numbers, and the weights at the lowest validation loss; stops when a loss is not finite."""
 
     def __init__(self, on_epoch: OnEpoch) -> None:
         super().__init__()
@@ -136,11 +138,11 @@ class _Watch(keras.callbacks.Callback):
         self._on_epoch = on_epoch
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Begin to measure."""
+        """Start the clock."""
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Keep the numbers, and the weights if they are the best."""
+        """Keep the numbers, and the weights if they are the best so far."""
         numbers = {key: float(value) for key, value in (logs or {}).items()}
         numbers["seconds"] = time.perf_counter() - self._began
         finite = bool(np.isfinite([numbers["loss"], numbers["val_loss"]]).all())

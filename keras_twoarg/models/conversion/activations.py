@@ -1,4 +1,4 @@
-"""Which layers and operations are elementwise activations, and what function each one is."""
+"""Which layers and operations are elementwise activations, and which function each of them computes."""
 
 import warnings
 from collections.abc import Callable
@@ -27,7 +27,7 @@ DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _OPERATIONS = frozenset(
     "Relu ReLU Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Mish Sigmoid HardSigmoid LogSigmoid SparseSigmoid Tanh "
     "HardTanh TanhShrink Softplus Softsign SoftShrink HardShrink SparsePlus Squareplus Threshold".split()
-)  # of keras.ops and keras.activations, by class
+)  # classes in keras.ops and keras.activations
 _LABELS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 
 ArrayFunction = Callable[[np.ndarray], np.ndarray]
@@ -38,9 +38,9 @@ class Activation:
     """What one layer or operation does to each value.
 
     Attributes:
-        label: Its name for the report.
-        function: From an array to an array, of float32; `None` if it is no function of each value by itself.
-        reason: Why it is none, if so.
+        label: Its name in the report.
+        function: From a float32 array to an array; `None` if it does not act on each value separately.
+        reason: Why it does not, in that case.
     """
 
     label: str
@@ -55,13 +55,13 @@ def own_activation(operation: keras.Operation) -> Function | None:
 
 
 def is_linear(operation: keras.Operation, kinds: tuple[type, ...] = LINEAR) -> bool:
-    """Tell whether a layer is of some of Keras' linear classes, and not of a user's own that computes otherwise."""
+    """Tell whether a layer is one of Keras' linear layers, and not a user's subclass that computes something else."""
     kind = next((kind for kind in kinds if isinstance(operation, kind)), None)
     return kind is not None and getattr(type(operation), "call", None) is getattr(kind, "call", None)
 
 
 def is_activation(operation: keras.Operation) -> bool:
-    """Tell whether a layer or operation is an activation and nothing else, `"linear"` not counted."""
+    """Tell whether a layer or operation is an activation and nothing else. `"linear"` does not count."""
     layers = keras.layers
     if isinstance(operation, layers.Activation):
         return own_activation(operation) is not None
@@ -82,7 +82,7 @@ def activation_of(operation: keras.Operation) -> Activation:
     """Return what an activation, or a linear layer's own one, does to each value.
 
     Raises:
-        ValueError: If that cannot be told: a function that fails on arrays, or gives other values each time.
+        ValueError: If that cannot be determined: the function fails on arrays, or returns different values each time.
     """
     if isinstance(operation, keras.layers.PReLU):
         return _prelu(operation)
@@ -95,10 +95,10 @@ def activation_of(operation: keras.Operation) -> Activation:
 
 
 def is_elementwise(function: Function, name: str) -> bool:
-    """Tell whether a function's values at each entry depend on that entry alone, by trying it.
+    """Tell, by trying it, whether each value that a function returns depends on the corresponding input alone.
 
     Raises:
-        ValueError: If it fails, or gives other values when it is called again.
+        ValueError: If it fails, or returns different values when it is called again.
     """
     values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32") * 3
     on_arrays = _on_arrays(function)
@@ -111,18 +111,18 @@ def is_elementwise(function: Function, name: str) -> bool:
             alone = np.array([on_arrays(np.full((1, 1), value, "float32")).item() for value in values.ravel()])
     except Exception as error:  # whatever a user's function raises
         raise ValueError(
-            f"Whether the activation of {name!r} is elementwise cannot be told, since it fails on an array "
+            f"It cannot be told whether the activation of {name!r} is elementwise, because it fails on an array "
             f"({' '.join(str(error).split())[:100]}). {_REMEDY}"
         ) from error
     if not np.array_equal(together, again, equal_nan=True):
         raise ValueError(
-            f"Whether the activation of {name!r} is elementwise cannot be told, since it gives other values each "
-            f"time. {_REMEDY}"
+            f"It cannot be told whether the activation of {name!r} is elementwise, because it returns different values "
+            f"each time. {_REMEDY}"
         )
     return np.allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-_REMEDY = "Leave it out with `where`, or use a function of keras.activations"
+_REMEDY = "Exclude it with `where`, or use a function from keras.activations"
 
 
 def _lambda_is_activation(layer: keras.layers.Layer) -> bool:
@@ -158,6 +158,8 @@ def _label(operation: keras.Operation, function: Function) -> str:
 def _prelu(layer: keras.layers.Layer) -> Activation:
     slopes = np.unique(keras.ops.convert_to_numpy(layer.alpha))
     if len(slopes) > 1:
-        return Activation("prelu", None, "its slopes differ among units, and one phi cannot be all of them")
+        return Activation(
+            "prelu", None, "its slopes differ between units, and a single phi cannot start as all of them"
+        )
     slope = float(slopes[0])
     return Activation("prelu", lambda values: np.where(values > 0, values, slope * values))

@@ -43,7 +43,7 @@ def outputs(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def compare(model: Model, converted: Model) -> tuple[float, float] | None:
-    """Return the largest difference of two models' outputs on random inputs, and the first one's largest output.
+    """Return the largest difference between two models' outputs on random inputs, and the first's largest output.
 
     Returns:
         Both, or `None` where the first model has no random inputs, or does not run on them.

@@ -29,12 +29,12 @@ class Call:
 
     @property
     def key(self) -> int:
-        """What tells it from other calls, however often the graph is listed."""
+        """What identifies it, however often the graph is listed."""
         return id(self.outputs[0])
 
     @property
     def data(self) -> tuple[keras.KerasTensor, ...]:
-        """The inputs without the mask that Keras hands on to layers and models which take one."""
+        """The inputs, without the mask that Keras passes on to layers and models that take one."""
         masks = set(map(id, keras.tree.flatten(self.kwargs.get("mask"))))
         return tuple(tensor for tensor in self.inputs if id(tensor) not in masks)
 
@@ -45,7 +45,7 @@ class Call:
 
 
 def is_graph(operation: keras.Operation) -> bool:
-    """Tell whether it is a Sequential or functional model whose graph is there."""
+    """Tell whether it is a Sequential or functional model whose graph is known."""
     if isinstance(operation, keras.Sequential):
         return bool(operation.built) and bool(getattr(operation, "inputs", None))
     return isinstance(operation, keras.Function)
@@ -58,14 +58,14 @@ def calls(model: Model) -> list[Call]:
 
 
 def channels(source: Call, tensor: keras.KerasTensor) -> int:
-    """Return the number of channels of a tensor, on whichever axis the linear layer that it comes from has them."""
+    """Return the number of channels of a tensor, on whichever axis the linear layer that made it puts them."""
     same_rank = len(tensor.shape) == len(source.outputs[0].shape)
     first = getattr(source.operation, "data_format", None) == "channels_first" and same_rank
     return int(tensor.shape[1 if first else -1] or 0)
 
 
 def structure(model: Model, which: str) -> Outputs:
-    """Return a model's `"inputs"` or `"outputs"` as they were nested when it was made."""
+    """Return a model's `"inputs"` or `"outputs"`, nested as they were when it was made."""
     if isinstance(model, keras.Sequential):
         return getattr(model, which)[0]
     return model.input if which == "inputs" else model.output

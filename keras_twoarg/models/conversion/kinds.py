@@ -18,7 +18,7 @@ class Phi:
 
     Attributes:
         inner: The network.
-        error: Its largest distance from the old activation on [-10, 10], if it is to be one.
+        error: Its largest distance from the old activation on [-10, 10], if it is meant to start as that.
         table: The table that represents it, if the default one does not.
     """
 
@@ -38,16 +38,16 @@ def one_phi(places: list[Place], inner: InnerNetwork | None, arity: int) -> dict
 def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None, arity: int) -> dict[int, Phi]:
     """Return phis that start as the old activations, by the place's identity.
 
-    A place whose activation phi cannot be gets that as its reason, and no phi.
+    A place whose activation phi cannot start as gets a reason instead.
 
     Raises:
-        ValueError: If `inner` cannot be the activation of all places.
+        ValueError: If `inner` cannot start as the activation of all places.
     """
     kinds = _kinds(places)
     if inner is not None and len(kinds) > 1:
         labels = ", ".join(kind.label for kind in kinds)
         raise ValueError(
-            f"One `inner` cannot be several activations at first. Received: {labels}. Leave `inner` out, choose places "
+            f"One `inner` cannot start as several activations. Received: {labels}. Leave `inner` out, choose places "
             "of one kind with `where`, or use keep='parameters'"
         )
     phis: dict[int, Phi] = {}
@@ -64,7 +64,7 @@ def phi_for_each_kind(places: list[Place], inner: InnerNetwork | None, arity: in
 
 
 class _Misfit(Exception):
-    """An activation that phi cannot be."""
+    """An activation that phi cannot start as."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ def _users_own(inner: InnerNetwork, kind: _Kind) -> Phi:
     error = max(phi.error(inner, kind.function), phi.far_error(inner, kind.function))
     if not error <= phi.LARGEST_ERROR:
         raise ValueError(
-            f"keep='function' needs a phi that is the old activation {kind.label!r} at first. This one misses it "
+            f"keep='function' needs a phi that starts as the old activation {kind.label!r}. This one misses it "
             f"by {error:.2g}. Leave `inner` out, pass a network without weights, or use keep='parameters'"
         )
     return Phi(inner, error)

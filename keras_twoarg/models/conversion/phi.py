@@ -18,7 +18,7 @@ from keras_twoarg.models.conversion.activations import ArrayFunction
 from keras_twoarg.ops.interpolation import Interpolation
 
 LARGEST_ERROR = 0.05
-"""A phi that misses the old activation by more than this is another function: on [-10, 10], and as a share far out."""
+"""The error up to which phi counts as the old activation: absolute on [-10, 10], relative farther out."""
 
 TABLE_RESOLUTION = 81
 """Nodes on [-5, 5], along each argument, that fall on the knots."""
@@ -26,14 +26,14 @@ _STEP = 1 / 8
 _EXTENT = 10.0
 _FAR = 20.0
 _EXACT = 1e-6
-_TAIL = 1e-3  # from where a function is this near to a straight line, it is taken for one
+_TAIL = 1e-3  # a function that stays this close to a straight line is treated as one
 _FINE = np.arange(-640, 641) / 64  # [-10, 10]
 _BEYOND = np.geomspace(_EXTENT, 100, 100)
 FAR_OUT = np.concatenate([-_BEYOND[::-1], _BEYOND])
 
 
 class NotFinite(ValueError):
-    """An activation without a finite value somewhere."""
+    """An activation that is not finite everywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class ReluSum:
 
 
 def relu_sum(function: ArrayFunction, units: int) -> ReluSum:
-    """Return the sum of at most so many ReLUs that is nearest to a function, by its largest error on [-10, 10].
+    """Return the sum of at most `units` ReLUs that comes nearest to a function, by its largest error on [-10, 10].
 
     Examples:
         >>> from keras_twoarg.models.conversion.phi import relu_sum
@@ -175,9 +175,10 @@ def error(inner: InnerNetwork, function: ArrayFunction) -> float:
 
 
 def far_error(inner: InnerNetwork, function: ArrayFunction) -> float:
-    """Return the same for x1 up to 100 on both sides, as a share of the activation, of x1 / 20, or of 1.
+    """Return the largest relative error for |x1| from 10 to 100: relative to the activation, to |x1| / 20, or to 1.
 
-    It is large for an activation that bends out there. One that flattens, as softsign does, may drift from its line.
+    The largest of the three counts. The error is large for an activation that bends out there; one that flattens, as
+    softsign does, may drift from its line.
     """
     expected = np.asarray(function(FAR_OUT.astype("float32")))
     values = _values(inner, FAR_OUT, 0.0)
@@ -206,6 +207,6 @@ def table_for(total: ReluSum) -> Interpolation:
 
 
 def _slope(total: ReluSum, side: float, at: float) -> float:
-    """Return the slope outwards of a table's border cell."""
+    """Return the outward slope of a table's border cell."""
     inner, border = total(np.array([side * (at - _STEP), side * at]))
     return float((border - inner) / _STEP)

@@ -1,4 +1,4 @@
-"""Where a model can be converted: its activations, what feeds each one, and why others are left."""
+"""Where a model can be converted: its activations, what feeds each one, and why some are left as they are."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -38,9 +38,9 @@ class Place:
     Attributes:
         name: Name of the layer or operation, with those of the models that it is nested in: `"encoder/relu"`.
         activation: What it does to each value.
-        operation: The layer or operation itself; a linear layer if the activation is its `activation=`.
-        calls: Its calls. A linear layer with an activation of its own has all of them in one place.
-        path: For each call the calls in front of it, from the linear layer on.
+        operation: The layer or operation itself; the linear layer, if the activation is its `activation=`.
+        calls: Its calls. All calls of a linear layer with an activation of its own make one place.
+        path: For each call, the calls that lead to it, from the linear layer on.
         reason: Why it is not converted; empty if it is.
         by_choice: Whether naming it in `where` would convert it.
     """
@@ -76,10 +76,10 @@ def find_places(model: Model, where: str | Sequence[str] | None, any_function: b
     Args:
         model: A Sequential or functional model.
         where: As in `convert`.
-        any_function: Whether an activation is convertible whatever function it is, if it acts on each unit by itself.
+        any_function: Whether any activation that acts on each unit separately can be converted, whatever it computes.
 
     Raises:
-        ValueError: If `where` matches nothing, or what an activation does cannot be told.
+        ValueError: If `where` matches nothing, or it cannot be determined what an activation does.
     """
     finder = _Finder(where, any_function)
     finder.search(model, "", {id(tensor) for tensor in model.outputs})
@@ -115,7 +115,7 @@ class _Finder:
             elif activations.is_linear(operation, LINEAR + DEPTHWISE) and activations.own_activation(operation):
                 self._activation(call, wiring, prefix, ends)
             elif isinstance(operation, LINEAR + DEPTHWISE) and (own := activations.own_activation(operation)):
-                reason = f"its class {type(operation).__name__} has a `call` of its own"
+                reason = f"its class {type(operation).__name__} overrides `call`"
                 self._add(Place(prefix + operation.name, Activation(_name(own), None), operation, reason=reason))
             elif held := _held_activations(operation):
                 self._add(Place(prefix + operation.name, Activation(held, None), operation, reason=_inside(operation)))
@@ -155,7 +155,7 @@ class _Finder:
         self._add(place)
         if place.is_own:
             self._own[id(operation)] = place
-        if not place.reason:  # what is left out by `where` need not be known
+        if not place.reason:  # what `where` leaves out need not be known
             place.activation = activations.activation_of(operation)
             prelu = isinstance(operation, keras.layers.PReLU) and self._any_function
             if place.activation.function is None and not prelu:
@@ -221,7 +221,7 @@ def _describe(call: Call) -> str:
 
 def _quantized(layer: keras.layers.Layer) -> str:
     mode = getattr(layer, "quantization_mode", None)
-    return f"{layer.name!r} is quantized ({mode}); convert the model before it is quantized" if mode else ""
+    return f"{layer.name!r} is quantized ({mode}); convert the model before quantizing it" if mode else ""
 
 
 def _reaches(tensor: keras.KerasTensor, ends: set[int], wiring: Wiring) -> bool:
@@ -241,7 +241,7 @@ def _reshaped(tensor: keras.KerasTensor, wiring: Wiring) -> Iterator[keras.Keras
 
 
 def _held_activations(operation: keras.Operation) -> str:
-    """Return the names of the activations that a layer has inside, where they cannot be reached."""
+    """Return the names of the activations inside a layer, where they cannot be replaced."""
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.layers.InputLayer):
         return ""
     names = []
@@ -255,7 +255,7 @@ def _held_activations(operation: keras.Operation) -> str:
 
 
 def _is_ours(layer: keras.Operation) -> bool:
-    """Tell whether a layer is of this package: what its inner network has inside is no activation to be converted."""
+    """Tell whether a layer is one of this package, whose inner network holds no activation to convert."""
     return type(layer).__module__.startswith("keras_twoarg.")
 
 
@@ -273,7 +273,7 @@ def _rough_label(operation: keras.Operation) -> str:
 def _inside(operation: keras.Operation) -> str:
     kind = type(operation).__name__
     if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional) or hasattr(operation, "cell"):
-        return f"the gates inside of {kind} sum several projections"
+        return f"the gates inside {kind} sum several projections"
     if isinstance(operation, keras.layers.Wrapper):
-        return f"it lies inside of {kind}; use the layer without the wrapper where that is the same"
-    return f"it lies inside of a layer of class {kind}, which Keras rebuilds as a whole"
+        return f"it lies inside {kind}; use the layer without the wrapper where that computes the same"
+    return f"it lies inside a layer of class {kind}, which is rebuilt as a whole"

@@ -17,7 +17,7 @@ class ConvertedPlace:
         linear: The linear layer in front.
         layer: Name of the new `TwoArgActivation`, or `PairActivation`.
         units_before: Units of the place, the size of its last axis.
-        units: Units now; others with `keep="parameters"` alone.
+        units: Units now; only `keep="parameters"` changes them.
         arguments: Arguments of its units now, one or two.
         phi: Name of the inner network that it holds, or of its fixed function.
         error: Largest distance of phi from the old activation on [-10, 10]; `None` with `keep="parameters"`.
@@ -38,7 +38,7 @@ class ConvertedPlace:
 
 @dataclass(frozen=True)
 class LeftPlace:
-    """An activation that is as it was.
+    """An activation that was left as it was.
 
     Attributes:
         name: Name of the layer.
@@ -119,5 +119,5 @@ class ConversionReport:
                 f"{self.scale:.2g}"
             )
         elif self.keep == "function":
-            sentences.append("outputs were not compared: the model does not run on random inputs here")
+            sentences.append("outputs were not compared, because the model does not run on random inputs here")
         return sentences

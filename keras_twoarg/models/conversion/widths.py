@@ -3,8 +3,8 @@
 Each linear layer's outputs form a group of channels. What keeps channels apart (normalization, activations, pooling,
 depthwise convolution) hands the group on; a product of two tensors makes their groups one; flattening multiplies it; a
 concatenation is a sum of groups. A group is fixed where the model returns it, where it goes into a sum such as a
-residual connection, or where a layer reads it whose shapes are not known here. Groups that are not fixed, and that an
-activation with two arguments reads, are scaled together.
+residual connection, or into a frozen layer or one whose shapes are not known here. Groups that are not fixed, and that
+an activation with two arguments reads, are scaled together.
 """
 
 from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ _SCALAR_OPERATIONS = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")  # 
 
 
 LARGEST_MISS = 0.1
-"""Widths are chosen where they miss the number of parameters by no more than this share, with a warning."""
+"""Widths may miss the number of parameters by at most this share, with a warning."""
 _SMALLER_PHIS = ((32, 32), (16, 16), (8, 8), (4, 4), (4,))
 
 
@@ -263,8 +263,8 @@ def matched_changes(model: Model, places: list[Place], inner_parameters: int, ar
     if not free:
         raise ValueError(
             f"keep='parameters' has no width to change in {model.name!r}: all are fixed by the model's outputs, by "
-            "sums such as residual connections, or by layers that it does not know, among them those of channels_first "
-            "images. Use keep='function'"
+            "sums such as residual connections, by frozen layers, or by layers whose shapes are not known here, "
+            "such as those of channels_first images. Use keep='function'"
         )
 
     def parameters(widths: tuple[int, ...]) -> int:

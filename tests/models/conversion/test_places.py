@@ -35,7 +35,7 @@ def test_a_class_with_a_call_of_its_own_is_left():
     ]
     model = of(*stack, layers.Dense(2))
     converted, report = convert(model)
-    assert reasons(report)["own"] == "its class Doubled has a `call` of its own"
+    assert reasons(report)["own"] == "its class Doubled overrides `call`"
     assert "not from one linear layer" in reasons(report)["behind"] and len(report.places) == 1
     assert difference(model, converted) < 1e-5
 
@@ -108,7 +108,7 @@ def test_activations_inside_of_custom_layers_and_wrappers_are_listed():
     x = layers.Dense(6, "relu", name="plain")(x)
     _, report = convert(keras.Model(series, layers.Dense(1)(x)))
     assert [place.name for place in report.places] == ["plain"]
-    assert "inside of TimeDistributed" in reasons(report)["wrapped"] and "gates" in reasons(report)["both"]
+    assert "inside TimeDistributed" in reasons(report)["wrapped"] and "gates" in reasons(report)["both"]
 
 
 def test_a_mask_is_no_second_input():

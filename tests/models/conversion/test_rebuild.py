@@ -74,7 +74,7 @@ def test_masks_reach_what_is_behind_the_units():
     converted, report = convert(settle(model))
     tokens = np.array([[1, 2, 0, 0, 0, 0], [1, 2, 3, 0, 0, 0]])
     np.testing.assert_allclose(converted(tokens), model(tokens), atol=1e-6)
-    assert "gates inside of LSTM" in reasons(report)[model.layers[-1].name]
+    assert "gates inside LSTM" in reasons(report)[model.layers[-1].name]
 
 
 def test_weights_of_preprocessing_layers_are_copied():
