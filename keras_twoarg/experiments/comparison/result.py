@@ -18,7 +18,7 @@ _COLUMNS = (
     "× yours", "two_arg minus it",
 )  # fmt: skip
 _OPTIONAL = ("learning rate", "two_arg minus it")
-_FINDINGS = ("units", "parameters", "test {figure}", "minus yours", "verdict")
+_FINDINGS = ("units", "test {figure}", "minus yours", "verdict", "parameters")
 _TRAINING = ("units", "learning rate", "epoch", "seconds an epoch", "× yours", "two_arg minus it")
 _SAME = 1e-6  # numbers of single precision that differ by a smaller share are equal but for rounding
 _YOURS = "yours, as it is"
@@ -111,18 +111,19 @@ class Comparison:
         """Return a row for each arm, with everything in it."""
         return self._table("Your model, as it is and with other units", _COLUMNS, self._caption())
 
-    def tables(self) -> list[Table]:
+    def tables(self, own: str = "yours") -> list[Table]:
         """Return the same as two tables that fit a terminal: what was found, and how the training went."""
         return [
-            self._table("Your model, as it is and with other units", _FINDINGS, "", own="yours"),
-            self._table("Training", _TRAINING, self._caption(), own="yours"),
+            self._table("Your model, as it is and with other units", _FINDINGS, "", own),
+            self._table("Training", _TRAINING, self._caption(), own),
         ]
 
     def _table(self, title: str, columns: Sequence[str], caption: str, own: str = _YOURS) -> Table:
         rows = [self._row(arm, own) for arm in self.arms]
         used = [name for name in columns if name not in _OPTIONAL or any(row[name] for row in rows)]
         cells = tuple(tuple(row[name] for name in used) for row in rows)
-        flagged = frozenset((i, 1) for i, arm in enumerate(self.arms) if "parameters" in used and self._misses(arm))
+        missed = [i for i, arm in enumerate(self.arms) if "parameters" in used and self._misses(arm)]
+        flagged = frozenset((i, used.index("parameters")) for i in missed)
         return Table(title, tuple(name.format(figure=self.figure) for name in used), cells, caption, flagged=flagged)
 
     def _misses(self, arm: str) -> float:

@@ -21,13 +21,14 @@ _CURVES = (
 
 
 def write_comparison_report(comparison: Comparison, out: Path) -> Path:
-    """Write `report.html`: a sentence for each arm, the table, and the curves."""
+    """Write `report.html`: a sentence for each arm, the tables, the curves."""
     path = out / "report.html"
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.sentences())
     curves = figure_section("Learning curves", plot_curves(comparison).figure, _CURVES)
+    tables = [table.html() for table in comparison.tables(own="yours, as it is")]
     seeds = len(comparison.chosen(OWN))
     lead = f"The same training for each: {comparison.recipe}; {seeds} seed{'s' * (seeds > 1)}."
-    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", comparison.table().html(), curves])
+    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", *tables, curves])
     return path
 
 
@@ -47,6 +48,7 @@ def plot_curves(comparison: Comparison, *, ax: "Axes | None" = None) -> "Axes":
         ax.plot(epochs, np.nanmean(curves, axis=0), color=colour, linestyle=style, label=name)
         ax.fill_between(epochs, np.nanmin(curves, axis=0), np.nanmax(curves, axis=0), color=colour, alpha=0.15, lw=0)
     ax.set(xlabel="epoch", ylabel="validation loss")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

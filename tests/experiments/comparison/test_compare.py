@@ -326,7 +326,6 @@ def test_the_tables_fit_a_terminal():
         one.parameters = 11_234_567
         one.test["accuracy"] += hash(one.arm) % 7 / 100 * one.seed
     comparison = Comparison(tuple(runs), "parameters")
-    assert max(map(len, str(comparison.tables()[0].columns))) < 80
     console = rich.console.Console(width=80, file=io.StringIO())
     for table in comparison.tables():
         console.print(table.rich())
