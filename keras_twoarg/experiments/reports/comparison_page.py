@@ -34,6 +34,8 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
 
 def plot_curves(comparison: Comparison, *, ax: "Axes | None" = None) -> "Axes":
     """Draw the validation loss of each arm's runs over the epochs."""
+    from matplotlib.ticker import MaxNLocator
+
     ax = pyplot().figure(figsize=(8, 4.2)).gca() if ax is None else ax
     for arm, (colour, style) in zip(comparison.arms, line_styles(len(comparison.arms)), strict=True):
         runs = comparison.chosen(arm)
@@ -48,7 +50,7 @@ def plot_curves(comparison: Comparison, *, ax: "Axes | None" = None) -> "Axes":
         ax.plot(epochs, np.nanmean(curves, axis=0), color=colour, linestyle=style, label=name)
         ax.fill_between(epochs, np.nanmin(curves, axis=0), np.nanmax(curves, axis=0), color=colour, alpha=0.15, lw=0)
     ax.set(xlabel="epoch", ylabel="validation loss")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
