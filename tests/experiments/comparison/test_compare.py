@@ -328,7 +328,7 @@ def test_the_tables_fit_a_terminal():
     comparison = Comparison(tuple(runs), "parameters")
     console = rich.console.Console(width=80, file=io.StringIO())
     for table in comparison.tables():
-        console.print(table.rich())
+        console.print(table)
     lines = console.file.getvalue().splitlines()
     for arm in ("yours", "two_arg", "one_arg", "swiglu"):
         assert sum(line.startswith(f" {arm} ") for line in lines) == 2
