@@ -65,7 +65,7 @@ def test_a_space_of_brackets_is_one_line(run, data):
 
 def test_one_process_is_not_chief_and_worker(run):
     both = ("--chief", "127.0.0.1:1", "--worker", "127.0.0.1:1", "--chief-timeout", "1")
-    assert "Give each command one of them" in mistake(run("tune", "--out", "x", *both, status=2))
+    assert "Use one of them per command" in mistake(run("tune", "--out", "x", *both, status=2))
 
 
 @pytest.mark.slow

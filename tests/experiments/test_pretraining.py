@@ -109,7 +109,7 @@ def test_predict_in_blocks_is_phi(rng):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"surface": lambda a, b: np.full_like(a, np.nan)}, "10201 of the values not finite"),
+        ({"surface": lambda a, b: np.full_like(a, np.nan)}, "10201 values that are not finite"),
         ({"surface": lambda a, b: 0.0}, r"shape=\(\)"),
         ({"epochs": 0}, "`epochs` must be positive"),
         ({"batch_size": -1}, "`batch_size` must be positive"),

@@ -180,7 +180,7 @@ def test_what_cannot_be_is_said_and_leaves_nothing(tmp_path, monkeypatch):
         assert not list(tmp_path.iterdir()) and "\n" not in str(error.value)
         return str(error.value)
 
-    assert "for the format 'litert'" in refused(format="onnx", name="model.onnx")
+    assert "needs the format 'litert'" in refused(format="onnx", name="model.onnx")
     assert "samples of shape (None, 6). Received: shape=(5, 7)" in refused(samples=np.zeros((5, 7)))
     assert "samples of shape (None, 6). Received: shape=(0, 6)" in refused(samples=x[:0])
     assert "must be finite" in refused(samples=np.full((5, 6), np.nan))

@@ -324,12 +324,12 @@ def test_the_tables_fit_a_terminal():
     runs = [run(arm, i, 0.5 + 0.2 * i, rate=0.001) for arm in (OWN, "two_arg", "one_arg", "swiglu") for i in range(2)]
     for one in runs:
         one.parameters = 11_234_567
-        one.test["accuracy"] += hash(one.arm) % 7 / 100 * one.seed
+        one.test["accuracy"] += len(one.arm) / 100 * one.seed
     comparison = Comparison(tuple(runs), "parameters")
     console = rich.console.Console(width=80, file=io.StringIO())
     for table in comparison.tables():
         console.print(table)
     lines = console.file.getvalue().splitlines()
     for arm in ("yours", "two_arg", "one_arg", "swiglu"):
-        assert sum(line.startswith(f" {arm} ") for line in lines) == 2
-    assert "(-2" in str(comparison) and not any(line.strip().startswith("to ") for line in lines)
+        assert sum(line.startswith(f"{arm} ") for line in lines) == 2
+    assert "(-23.41 to +27.41)" in str(comparison) and not any(line.strip().startswith("to ") for line in lines)

@@ -281,7 +281,7 @@ def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):
 
 
 def test_data_that_are_not_there_are_named(run_folder, tmp_path):
-    with pytest.raises(ValueError, match=r"The data of .*joint.keras are needed.*--data"):
+    with pytest.raises(ValueError, match=r"The page needs the data of .*joint.keras.*--data"):
         page.write_play([run_folder / "joint.keras"], tmp_path / "play.html")
 
 

@@ -44,7 +44,7 @@ def test_the_king_james_text_is_the_one_that_records_name():
     ("content", "message"),
     [
         (b"too short", "too short: expected 10,000"),
-        (b"\xff" * 20_000, "no text in UTF-8"),
+        (b"\xff" * 20_000, "is not UTF-8 text"),
         (b"a" * 20_000, "'a.txt' repeats one character, 'a'. Expected at least two"),
     ],
 )

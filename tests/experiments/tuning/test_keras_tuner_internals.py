@@ -113,5 +113,5 @@ def test_the_token_is_random_stays_and_is_the_users_alone(tmp_path):
 
 def test_a_port_alone_is_this_machines():
     assert cluster._split("8000") == ("127.0.0.1", 8000) and cluster._split("0.0.0.0:8000") == ("0.0.0.0", 8000)
-    with pytest.raises(ValueError, match="and 2 ports from there on"):
+    with pytest.raises(ValueError, match="with 2 ports from there on"):
         cluster._split("127.0.0.1:65535", arms=2)  # the second arm's would be 65536
