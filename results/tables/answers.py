@@ -135,7 +135,7 @@ def _populations():
 
 def _beyond_the_paper():
     for task in (*pays.NEW_TASKS, cell.CELL_SECONDS):
-        for arm in (pays.best_fixed(task), "one_arg"):
+        for arm in (pays.best_fixed(task), *({"one_arg"} & pays.arms_of(task))):
             figure = pays.FIGURES[task.figure]
             comparison = against(pays.of(task, "two_arg", figure), pays.of(task, arm, figure))
             unit = task.figure.replace("accuracy", "points of accuracy")

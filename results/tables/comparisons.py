@@ -69,6 +69,11 @@ COMMANDS = {
         "--phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
         "the planned product arm was not run; packed with `--ends`",
     ),
+    "results/resnet-cifar10": (
+        "twoarg reproduce resnet-cifar10 --data cifar10.npz --arms two_arg,relu,swiglu --widths 8,16,32 --subset 20000 "
+        "--epochs 15 --first-seed 100",
+        "packed with `--ends`",
+    ),
     f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-fashion-first": (

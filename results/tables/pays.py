@@ -47,6 +47,8 @@ ADDITION_SPARED = Task("sum modulo 97, phi without weight decay", "results/addit
 ADDITION_FIRST = Task("sum modulo 97, first setting: constant rate, weight decay 0.1", "results/addition", "steps")
 """The first setting, which is too hard for every unit: one seed, reported but not used for the verdict."""
 CNN = Task("CIFAR-10, CNN, 12 epochs with a schedule", long.SCHEDULE, "accuracy")
+RESNET = Task("CIFAR-10, ResNet of 20 layers, 15 epochs", "results/resnet-cifar10", "accuracy")
+"""Its best fixed unit was planned to be that of lowest validation loss: the same as by accuracy."""
 PARITY = Task("parity of 6 among 40 signs, perceptron", "results/parity", "steps")
 NEW_TASKS = (
     TEXT,
@@ -57,6 +59,7 @@ NEW_TASKS = (
     Task("an affair, yes or no, perceptron", f"{PACKED}-fair", "accuracy"),
     PARITY,
     ADDITION,
+    RESNET,
 )
 """Tasks that are not the paper's."""
 TASKS = (
@@ -74,6 +77,7 @@ TIMED = {
     SECOND_TEXT: ("two-cores-plans.json", "lm-kjv"),
     CELL: ("two-cores-plans.json", "lm-kjv-recurrent"),
     CNN: ("two-cores-plans.json", "cnn-cifar10"),
+    RESNET: ("two-cores-plans.json", "resnet-cifar10"),
     **{task: ("one-core-plans.json", Path(task.folder).name) for task in NEW_TASKS if task.folder.startswith(PACKED)},
 }
 """Tasks that were timed separately: the file and the plan in it. Both texts have the same Transformer."""
@@ -138,6 +142,12 @@ def timed(task):
     return files.read_json(ROOT / "benchmarks" / file)[plan]["arms"]
 
 
+def arms_of(task):
+    """Return the arms that were run."""
+    folders = {task.folder, task.learned or task.folder}
+    return {run.record.arm for folder in folders for run in stored(folder)}
+
+
 def best_fixed(task):
     """Return the fixed unit that is best in validation, among those with the most seeds."""
     seeds = {}
@@ -163,11 +173,14 @@ def pays():
         two_arg, digits = of(task, "two_arg", figure), DIGITS[task.figure]
         difference = against(two_arg, of(task, fixed, figure))
         seconds = seconds_of(task, "two_arg") / seconds_of(task, fixed)
-        means = [f"{mean(task, arm, figure):,.{digits}f}" for arm in (fixed, "one_arg", "two_arg")]
+        curve, from_curve = "not run", ""
+        if "one_arg" in arms_of(task):
+            curve = f"{mean(task, 'one_arg', figure):,.{digits}f}"
+            from_curve = interval(against(two_arg, of(task, "one_arg", figure)), digits)
         rows.append((
-            task.label, said(difference, task.figure), interval(difference, digits),
-            interval(against(two_arg, of(task, "one_arg", figure)), digits), task.figure,
-            f"{fixed} {means[0]}", *means[1:], str(difference.number), f"{seconds:.1f}",
+            task.label, said(difference, task.figure), interval(difference, digits), from_curve, task.figure,
+            f"{fixed} {mean(task, fixed, figure):,.{digits}f}", curve, f"{mean(task, 'two_arg', figure):,.{digits}f}",
+            str(difference.number), f"{seconds:.1f}",
         ))  # fmt: skip
     columns = (
         "task", "verdict", "two_arg minus the best fixed unit", "two_arg minus one_arg", "measure", "best fixed unit",
@@ -289,6 +302,25 @@ def pays_second_text():
     return markdown(("units", "parameters", "test, bits", "two_arg minus it"), rows)
 
 
+@table("pays-resnet")
+def pays_resnet():
+    """The residual network: the end of each unit, and two_arg minus it."""
+    rows, figure = [], FIGURES[RESNET.figure]
+    two_arg = of(RESNET, "two_arg", figure)
+    for arm in ("two_arg", "relu", "swiglu"):
+        own, loss = of(RESNET, arm, figure), of(RESNET, arm, lowest_loss)
+        minus = "" if arm == "two_arg" else interval(against(two_arg, own))
+        records = runs(RESNET.folder, arm)
+        diverged = sum(record.status == "diverged" for record in records)
+        seeds = f"{len(own)}, {diverged} diverged" if diverged else str(len(own))
+        ends = f"{spread(own, 2, '')} ({each(own)})"
+        rows.append((
+            arm, f"{records[0].parameters:,}", f"{np.median(list(loss.values())):.3f}", ends, minus, seeds
+        ))  # fmt: skip
+    columns = ("units", "parameters", "median validation loss", "test accuracy, %", "two_arg minus it", "seeds")
+    return markdown(columns, rows)
+
+
 @table("pays-tables")
 def pays_tables():
     """Tables: final figures of every arm on each, and its parameters on the first."""
@@ -322,6 +354,7 @@ def pays_tables_seconds():
 README_TASKS = (
     (TEXT, "Transformer, text: bits", ("", "one_arg")),
     (CELL, "RNN, text: bits", ("", "one_arg")),
+    (RESNET, "ResNet, CIFAR-10: points", ("",)),
     (BICYCLES, "MLP, bicycles: RMSE", ("",)),
     (PARITY, "MLP, parity: steps", ("",)),
     (ADDITION, "MLP, addition: steps", ("",)),

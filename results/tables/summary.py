@@ -69,7 +69,7 @@ def claims_readme():
         ("c. soft XOR", f"its start: {start}", *row[2:])
         for start, row in zip(("random", "Glorot"), _soft_xor(""), strict=False)
     ]
-    columns = ("claim", "two_arg minus", "seeds", "difference (95 % interval)", "verdict")
+    columns = ("claim", "two_arg minus", "seeds", "difference (95 %)", "verdict")
     return markdown(columns, _grouped([*rows[:place], *soft_xors, *rows[place:], *pays.readme_rows()]))
 
 
