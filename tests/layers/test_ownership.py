@@ -45,7 +45,7 @@ def test_a_second_model_that_trains_the_phi_of_a_live_one_is_told_once(rng):
     inner = phi()
     first = train(shared_mlp(inner), rng)
     second = shared_mlp(inner)
-    with pytest.warns(UserWarning, match=f"(?s){TOLD}.*{second.name}.*{first.name}.*inside of `build`") as told:
+    with pytest.warns(UserWarning, match=f"(?s){TOLD}.*{second.name}.*{first.name}.*inside `build`") as told:
         train(second, rng)
         train(first, rng)
         train(shared_mlp(inner), rng)
@@ -205,5 +205,5 @@ def test_the_best_models_of_a_tuner_with_one_phi_for_all_are_told(tmp_path, rng)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         scores, again = best_two(builder(phi()), tmp_path, rng)
-    assert any("KerasTuner inside of `build`" in str(one.message) for one in caught)
+    assert any("KerasTuner, inside `build`" in str(one.message) for one in caught)
     assert np.abs(np.subtract(again, scores)).max() > 1e-3  # what the warning is about
