@@ -2,7 +2,8 @@
 # make test       its own set-up, then what takes a second or two each, on TensorFlow
 # make test-jax   the same on JAX, as far as it is another backend's business
 # make test-slow  the rest, on both: whole runs, killed and resumed, searches, examples, pages
-# make test-all   all three, and every Python and the oldest packages that are promised
+# make test-old   the core on the oldest Python here with the lowest packages that pyproject.toml admits
+# make test-all   all of these, and every Python that is promised
 # make lint       formatting, style, types and the order of imports
 # make docs       the documentation, in site/
 # make tables     numbers of README and docs, from the records in results/
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-jax test-slow test-all lint docs tables clean
+.PHONY: demo test test-jax test-slow test-old test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
@@ -24,6 +25,9 @@ test-jax: .venv/dev-installed
 test-slow: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and slow"
+
+test-old: .venv/dev-installed
+	bash tests/on_every_python.sh --lowest
 
 test-all: test test-jax test-slow
 	bash tests/on_every_python.sh

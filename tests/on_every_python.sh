@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The main job and the core of the suite on every Python that README promises and this machine has: with the newest packages that fit, and on the
-# oldest Python also with the lowest that pyproject.toml admits.
+# The main job and the core of the suite on every Python that README promises and this machine has, with the newest packages that fit. On the oldest
+# of them also with the lowest that pyproject.toml admits.
 #
 #     bash tests/on_every_python.sh [VERSION ...]      # for example 3.10
+#     bash tests/on_every_python.sh --lowest           # only the lowest packages, on the oldest Python that this machine has
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
@@ -10,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL=3 MPLBACKEND=agg
 
 interpreter() { # the first one of this version that runs
     for candidate in "python$1" "$HOME"/.pyenv/versions/"$1".*/bin/python; do
-        if "$candidate" -c 'import sys' 2>/dev/null; then echo "$candidate"; return; fi
+        if "$candidate" -c "import sys; assert '%d.%d' % sys.version_info[:2] == '$1'" 2>/dev/null; then echo "$candidate"; return; fi
     done
 }
 
@@ -21,18 +22,23 @@ check() { # VERSION INTERPRETER RESOLUTION
     $uv venv --quiet --python "$2" "$environment"
     $uv pip install --quiet --python "$environment/bin/python" --resolution "$3" \
         --editable ".[demo]" "pytest>=8" "pytest-xdist>=3.6" "absl-py>=2"
+    "$environment/bin/python" -c "import keras; print('Keras', keras.__version__)"
     "$environment/bin/twoarg" demo --seeds 1 --epochs 2 --pretraining-epochs 2 --out "$environment/demo" > "$environment/log" \
         || { cat "$environment/log"; exit 1; }
     "$environment/bin/python" -m pytest -n 2 -m "not slow" tests/layers tests/ops tests/utils tests/test_golden.py
     rm -rf "$environment"
 }
 
+only_lowest=""
+if [ "${1:-}" = "--lowest" ]; then only_lowest=yes; shift; fi
+if [ $# = 0 ]; then set -- 3.10 3.11 3.12 3.13; fi
 oldest=""
-for version in "${@:-3.10 3.11 3.12 3.13}"; do
-    for one in $version; do
-        python=$(interpreter "$one")
-        if [ -z "$python" ]; then echo "== Python $one: not on this machine"; continue; fi
-        check "$one" "$python" highest
-        if [ -z "$oldest" ]; then oldest=$one; check "$one" "$python" lowest-direct; fi
-    done
+for version in "$@"; do
+    python=$(interpreter "$version")
+    if [ -z "$python" ]; then echo "== Python $version: not on this machine"; continue; fi
+    if [ -z "$oldest" ]; then check "$version" "$python" lowest-direct; fi
+    oldest=${oldest:-$version}
+    if [ -n "$only_lowest" ]; then break; fi
+    check "$version" "$python" highest
 done
+if [ -z "$oldest" ]; then echo "No Python of $* on this machine: nothing was tested." >&2; exit 1; fi
