@@ -35,7 +35,7 @@ OBJECTS = {
     ],
 }  # fmt: skip
 
-WIDE = ("where-phi-pays.md", "claims/README.md")
+WIDE = ("where-phi-pays/README.md", "claims/README.md")
 """Pages whose tables need the room of the list of contents."""
 
 

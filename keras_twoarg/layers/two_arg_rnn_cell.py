@@ -28,7 +28,7 @@ class TwoArgRNNCell(Block, ArgumentsCell):
 
     On text, a smooth phi that starts as a product (`InnerNetwork(activation="silu")` fitted to
     `analysis.surfaces.product`) did better than a new one, and as well as the faster `PairRNNCell(units, "product")`
-    (docs/where-phi-pays.md).
+    (docs/where-phi-pays/README.md).
 
     Args:
         units: Number of outputs, and size of the state.

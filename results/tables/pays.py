@@ -203,7 +203,7 @@ def at_equal_seconds(record, seconds):
     return len(reached), min(epoch["val_loss"] for epoch in reached if epoch["val_loss"] is not None)
 
 
-@table("pays-drawn")
+@table("pays-synthetic")
 def pays_drawn():
     """Synthetic tasks: how many seeds solved them, and after how many steps."""
     rows = []

@@ -1,4 +1,4 @@
-"""Drawn tasks are what they say, the same each time, and their parts are apart."""
+"""Synthetic tasks are what they say, the same each time, and their parts are apart."""
 
 import numpy as np
 import pytest
