@@ -38,7 +38,8 @@ COMMANDS = {
     "results/mlp-fashion-200": (
         "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,one_arg --phi-init glorot "
         "--epochs 200 --frozen-epochs 0 --first-seed 100",
-        "then the same command with `--robustness --points 1000`; packed with `--ends`",
+        "then the same command with `--robustness --points 1000`, and `twoarg robustness MODEL --p-norm L2 --eps 0.5 "
+        "--points 1000 --corruptions none`; packed with `--ends`",
     ),
     **{
         f"results/population-{start}-{networks}": (

@@ -92,10 +92,14 @@ def epochs_to(records: Iterable[Record], threshold: float) -> BySeed:
     return {seed: float(epoch or 0) for seed, epoch in reached.items()}
 
 
-def robustness(folder: str, arm: str) -> dict[int, Robustness]:
-    """Return the robustness of an arm's networks, by seed."""
-    runs = [r for r in stored(folder) if r.record.arm == arm and r.record.stage == "joint" and r.robustness]
-    return {run.record.seed: run.robustness[0] for run in runs}
+def robustness(folder: str, arm: str, p_norm: str = "Linf") -> dict[int, Robustness]:
+    """Return the robustness of an arm's networks, by seed, as measured with this norm of the attacks."""
+    return {
+        run.record.seed: measured
+        for run in stored(folder)
+        for measured in run.robustness
+        if run.record.arm == arm and run.record.stage == "joint" and measured.settings["p_norm"] == p_norm
+    }
 
 
 def after_attack(measured: Mapping[int, Robustness]) -> BySeed:
@@ -113,9 +117,9 @@ def under_corruption(measured: Mapping[int, Robustness]) -> BySeed:
     return {s: 100 * float(np.mean([r.corrupted[n] for n in NAMES])) for s, r in measured.items()}
 
 
-def attacked(folder: str, arm: str) -> BySeed:
+def attacked(folder: str, arm: str, p_norm: str = "Linf") -> BySeed:
     """Return an arm's accuracies after the whole AutoAttack, in percent."""
-    return after_attack(robustness(folder, arm))
+    return after_attack(robustness(folder, arm, p_norm))
 
 
 def clean(folder: str, arm: str) -> BySeed:

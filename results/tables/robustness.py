@@ -112,8 +112,18 @@ def attacks_perceptrons():
 @table("attacks-long")
 def attacks_long():
     """AutoAttack on the perceptrons of Fashion-MNIST that were trained for 200 epochs."""
+    return _attacks_long("Linf")
+
+
+@table("attacks-long-L2")
+def attacks_long_l2():
+    """The same in L2."""
+    return _attacks_long("L2")
+
+
+def _attacks_long(p_norm):
     folder = long.PERCEPTRONS["Fashion-MNIST"]
-    return _attacks(folder, [arm for arm in ARMS if attacked(folder, arm)])
+    return _attacks(folder, [arm for arm in ARMS if attacked(folder, arm, p_norm)], p_norm)
 
 
 @table("attacks-fashion")
@@ -128,10 +138,10 @@ def attacks_cifar10():
     return _attacks(CIFAR_CNN)
 
 
-def _attacks(folder, arms=ARMS):
-    rows, two_arg = [], attacked(folder, "two_arg")
+def _attacks(folder, arms=ARMS, p_norm="Linf"):
+    rows, two_arg = [], attacked(folder, "two_arg", p_norm)
     for arm in arms:
-        own = attacked(folder, arm)
+        own = attacked(folder, arm, p_norm)
         minus = "" if arm == "two_arg" else difference(two_arg, own, 1)
         rows.append((bold(arm), each(clean(folder, arm), 1), each(own, 1), spread(own, 1), minus))
     return markdown(("arm", "clean, each seed", "attacked, each seed", "attacked", "two_arg minus it"), rows)
@@ -154,8 +164,8 @@ def attacks_l2():
     """AutoAttack in L2 on two_arg's and relu's CNNs of Fashion-MNIST."""
     folder, rows = f"{EARLY}/cnn-fashion-L2", []
     for arm in ("two_arg", "relu"):
-        own, settings = attacked(folder, arm), next(iter(robustness(folder, arm).values())).settings
-        minus = "" if arm == "two_arg" else difference(attacked(folder, "two_arg"), own, 1)
+        own, settings = attacked(folder, arm, "L2"), next(iter(robustness(folder, arm, "L2").values())).settings
+        minus = "" if arm == "two_arg" else difference(attacked(folder, "two_arg", "L2"), own, 1)
         condition = f"{settings['p_norm']}, eps {settings['eps']:g}, {settings['points']:,} images"
         rows.append((arm, condition, each(own, 1), spread(own, 1), minus))
     return markdown(("arm", "attack", "attacked, each seed", "attacked", "two_arg minus it"), rows)

@@ -119,7 +119,7 @@ def compare(
         for seed in range(first_seed, first_seed + seeds):
             own = (parts["train"], parts["validation"]) if validation else data.split(parts["train"], seed)
             done += [job.run(arm, seed, rate, *own, progress) for arm in arms for rate in learning_rates or (None,)]
-        recipe = f"{epochs} epochs, batches of {batch_size}, {known.optimizer}"
+        recipe = f"{epochs} epoch{'s' * (epochs != 1)}, batches of {batch_size}, {known.optimizer}"
         comparison = Comparison(tuple(done), keep, known.metrics, recipe)
         for arm in arms:
             job.look_at_test(comparison.chosen(arm), parts["test"], out / f"best-{arm}.keras")
