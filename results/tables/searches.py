@@ -1,5 +1,7 @@
 """The results of the searches, and their test accuracies."""
 
+import numpy as np
+
 from keras_twoarg.utils import files
 from results.tables.documents import markdown
 from results.tables.records import ROOT, accuracy, against, difference, each, epochs_to, interval, runs, spread, table
@@ -7,6 +9,9 @@ from results.tables.records import ROOT, accuracy, against, difference, each, ep
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 """Data, folder, and the validation accuracy up to which epochs are counted."""
+PLANNED = [f"tuning/mnist-planned/{seed}" for seed in (100, 101, 102)]
+"""The searches of the plan, with their seeds."""
+ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
 
 def describe(configuration):
@@ -16,7 +21,7 @@ def describe(configuration):
     words = [f"{widths} units", normalization, f"dropout {configuration['dropout']:g}"]
     words.append(f"Adam {configuration['learning_rate']:.1e}".replace("e-0", "e-"))
     words.append(f"batch {configuration['batch_size']}")
-    if configuration["arm"] == "two_arg":
+    if configuration["arm"] in ("two_arg", "one_arg"):
         words.append(f"phi {'-'.join(map(str, configuration['inner_units']))} from {configuration['phi_init']}")
     return ", ".join(words)
 
@@ -60,3 +65,67 @@ def gap(folder):
 def sooner(folder, threshold):
     """Return two_arg minus relu in epochs to a validation accuracy."""
     return against(*(epochs_to(runs(folder, arm), threshold) for arm in ("two_arg", "relu")))
+
+
+@table("search-planned")
+def search_planned():
+    """The planned searches: the best trial of each, and its five fresh seeds; differences are over searches."""
+    rows = []
+    for arm in ARMS:
+        means, minus = means_of_searches(arm), difference(means_of_searches("two_arg"), means_of_searches(arm))
+        scores = [files.read_json(ROOT / folder / f"best-{arm}.json")["score"] for folder in PLANNED]
+        validation = ", ".join(f"{100 * score:.2f}" for score in scores)
+        rows.append(
+            (arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus * (arm != "two_arg"))
+        )
+    columns = ("arm", "best trial of each search, validation", "test accuracy, mean of five seeds", "mean")
+    return markdown((*columns, "two_arg minus it"), rows)
+
+
+@table("search-planned-best")
+def search_planned_best():
+    """What each planned search chose."""
+    rows = []
+    for folder in PLANNED:
+        for arm in ARMS:
+            best = files.read_json(ROOT / folder / f"best-{arm}.json")
+            rows.append(
+                (folder.rsplit("/", 1)[-1], arm, describe(best["configuration"]), spread(accuracy(runs(folder, arm))))
+            )
+    return markdown(("search", "arm", "best trial", "test accuracy, five seeds"), rows)
+
+
+@table("search-planned-each")
+def search_planned_each():
+    """Each planned search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
+    rows = []
+    for folder in PLANNED:
+        two_arg = accuracy(runs(folder, "two_arg"))
+        for arm in ARMS[1:]:
+            reached, epochs = sooner_than(folder, arm)
+            minus = difference(two_arg, accuracy(runs(folder, arm)))
+            rows.append((folder.rsplit("/", 1)[-1], arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
+    columns = ("search", "two_arg minus", "test accuracy, points", "validation accuracy", "epochs to it")
+    return markdown(columns, rows)
+
+
+def means_of_searches(arm):
+    """Return the mean test accuracy over five seeds of what each planned search chose, by the search's seed."""
+    return {int(f.rsplit("/", 1)[-1]): float(np.mean(list(accuracy(runs(f, arm)).values()))) for f in PLANNED}
+
+
+def gap_of_searches(arm):
+    """Return two_arg minus another arm in test accuracy, over the planned searches."""
+    return against(means_of_searches("two_arg"), means_of_searches(arm))
+
+
+def sooner_than(folder, arm):
+    """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's.
+
+    A run that never gets there counts with all of its epochs.
+    """
+    both = [runs(folder, one) for one in ("two_arg", arm)]
+    curves = [np.mean([record.curve("val_accuracy") for record in records], axis=0) for records in both]
+    reached = min(float(curve.max()) for curve in curves)
+    epochs = [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]
+    return reached, against(*epochs)
