@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
+import numpy as np
+
 from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.utils.files import ANEW, parse_as, read_json, write_json
 from keras_twoarg.utils.types import JsonObject
@@ -91,8 +93,12 @@ class Record:
         return [math.nan if (value := epoch[key]) is None else value for epoch in self.epochs]
 
     def epochs_to(self, accuracy: float) -> int | None:
-        """Return the first epoch whose validation accuracy reached a value, or None."""
-        return next((i for i, a in enumerate(self.curve("val_accuracy"), start=1) if a >= accuracy), None)
+        """Return the first epoch whose validation accuracy reached a value, or None.
+
+        Keras computes accuracies in float32, where 0.95 is less than in float64; so both are compared in float32.
+        """
+        reached = np.asarray(self.curve("val_accuracy"), "float32") >= np.float32(accuracy)
+        return int(np.argmax(reached)) + 1 if reached.any() else None
 
     def write(self, path: Path) -> None:
         """Write the record as JSON; numbers that are not finite become null."""
