@@ -87,3 +87,19 @@ def test_later_plans_have_an_answer_too():
     later = ("stalls, a second time", "next character, recurrent cell, mixed arguments")
     later += ("a smooth phi that starts as a product", "King James text, a second time")
     assert {*later, "a converted MobileNetV3Small, CIFAR-10"} <= lines
+
+
+def test_figures_that_were_planned_beside_those_that_decide_are_answered():
+    lines = TABLES["plan-answers"]().splitlines()
+    ratios = [line for line in lines if "% of its seconds" in line]
+    drops = [line for line in lines if "relative drop" in line]
+    assert [line.split(" | ")[0] for line in ratios] == ["| a-MLP"] * 4
+    assert len(drops) == 2 and all("told beside" in line for line in drops)
+
+
+def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fixed_unit_was_chosen():
+    cells = [line.split(" | ") for line in TABLES["pays-resnet"]().splitlines()[2:]]
+    shown = {row[0].strip("| "): float(row[2].split()[0]) for row in cells}
+    for arm, loss in shown.items():
+        assert loss == pytest.approx(pays.mean(pays.RESNET, arm, pays.lowest_loss), rel=0.1)
+    assert min(set(shown) - {"two_arg"}, key=shown.get) == pays.best_fixed(pays.RESNET)

@@ -315,10 +315,17 @@ def pays_resnet():
         seeds = f"{len(own)}, {diverged} diverged" if diverged else str(len(own))
         ends = f"{spread(own, 2, '')} ({each(own)})"
         rows.append((
-            arm, f"{records[0].parameters:,}", f"{np.median(list(loss.values())):.3f}", ends, minus, seeds
+            arm, f"{records[0].parameters:,}", _losses(loss), ends, minus, seeds
         ))  # fmt: skip
-    columns = ("units", "parameters", "median validation loss", "test accuracy, %", "two_arg minus it", "seeds")
+    columns = ("units", "parameters", "lowest validation loss", "test accuracy, %", "two_arg minus it", "seeds")
     return markdown(columns, rows)
+
+
+def _losses(losses):
+    """Format losses, of which those of a run that diverged may be huge, as their mean and each seed's."""
+    values = [losses[seed] for seed in sorted(losses)]
+    mean_loss, *each_loss = (f"{value:.3f}" if value < 100 else f"{value:.0e}" for value in (np.mean(values), *values))
+    return f"{mean_loss} ({', '.join(each_loss)})"
 
 
 @table("pays-tables")
