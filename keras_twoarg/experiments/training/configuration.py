@@ -124,7 +124,9 @@ class Configuration:
     clip_norm: float | None = setting(
         None, "Largest global norm of the gradients.  [default: no limit]", above=0, most=LARGEST
     )
-    dropout: float = setting(0.5, "Dropout rate after each hidden layer.", least=0, below=1)
+    dropout: float = setting(
+        0.5, "Dropout rate after each hidden layer; in a resnet only before the last layer.", least=0, below=1
+    )
     normalization: str = setting("layer", "Normalization before the units.", choices=NORMALIZATIONS)
     inner_units: tuple[int, ...] = setting((64, 64), "Units of phi's hidden layers.", least=1, most=4096, longest=8)
     inner_activation: str = setting("relu", "Activation of phi's hidden layers, a Keras activation.")
