@@ -82,7 +82,8 @@ def export(
     else:
         _write(loaded, out, format_)
         console.print(
-            "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output"
+            "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output, "
+            "of NumPy's numbers"
         )
     console.print(f"Export: {out}")
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -22,12 +23,17 @@ from keras_twoarg.layers.baked_activation import looking_up_plane_by_plane, look
 from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.ops.look_up import look_up, look_up_by_columns
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs, was_called
-from keras_twoarg.utils.types import ArrayLike, Config, Model
+from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs, input_signature, was_called
+from keras_twoarg.utils.types import ArrayLike, Config, Model, Shape
 
 TOLERANCE = 1e-5
+_TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}  # runtimes add up half precision in different orders
 _BATCH = 125
 _WRITTEN_FROM = {"jax": "tf_saved_model", "torch": "onnx"}  # from TensorFlow all
+_NAMED_BY_TENSORFLOW = ("tf_saved_model", "litert")
+_WITHOUT_TABLES = ("onnx", "openvino")
+_NOT_IN_NUMPY = {"string", "bfloat16"}
+_NAME = r"[A-Za-z0-9.][A-Za-z0-9_.>-]*"
 PORTABLE_ALONE = f"The export has no signature {runtimes.COMPILED!r}, since XLA cannot compile the model"
 
 
@@ -40,17 +46,20 @@ class Agreement:
         scale: Largest absolute output of the model.
         changed: Number of predictions (largest outputs) that differ; always 0 with one column of outputs.
         number: Number of predictions: one per sample, or per position of a sequence or map.
+        tolerance: Largest difference that rounding explains, on outputs up to 1.
     """
 
     difference: float
     scale: float
     changed: int
     number: int
+    tolerance: float = TOLERANCE
 
     @property
     def agrees(self) -> bool:
-        """Whether outputs differ only by rounding, and no prediction differs."""
-        return self.difference <= TOLERANCE * max(1.0, self.scale) and self.changed == 0
+        """Whether outputs differ only by rounding, and no prediction differs, unless half precision rounds it."""
+        kept = self.changed == 0 or self.tolerance > TOLERANCE
+        return self.difference <= self.tolerance * max(1.0, self.scale) and kept
 
     @property
     def sentence(self) -> str:
@@ -68,7 +77,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
     Args:
         model: A Keras model with one input and one output, such as one from `models.mlp`.
         softmax: Whether to serve probabilities, for which a softmax is added unless the model ends in one. Outputs of a
-            softmax or sigmoid are named `probabilities`, others `logits`. Defaults to `False`.
+            softmax or sigmoid are named `probabilities`, several linear ones `logits`, and others, such as those of a
+            regression, `outputs`. Defaults to `False`.
         pixels: Whether inputs are pixels within [0, 255], which are scaled to [-1, 1] as for training. Defaults to
             `False`.
 
@@ -95,8 +105,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
     if softmax and model.outputs[0].shape[-1] == 1:
         raise ValueError(f"A softmax needs one output per class. Received: {model.name!r} with a single output")
-    if pixels and keras.backend.is_int_dtype(inputs[0].dtype):
-        raise ValueError(f"`pixels` scales inputs to [-1, 1]. Received: {model.name!r}, which takes integers")
+    if pixels and not keras.backend.is_float_dtype(inputs[0].dtype):
+        raise ValueError(f"`pixels` scales inputs to [-1, 1]. Received: {model.name!r}, which takes {inputs[0].dtype}")
     behind = activation_behind(model.outputs[0])
     if softmax and behind is keras.activations.sigmoid:
         raise ValueError(
@@ -104,10 +114,24 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         )
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
-    probabilities = behind in (keras.activations.softmax, keras.activations.sigmoid)
-    if softmax and not probabilities:  # a second softmax would make all classes nearly equally probable
-        outputs, probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(outputs), True
-    return keras.Model(entry, {"probabilities" if probabilities else "logits": outputs})
+    name = _name_of(model.outputs[0].shape, behind)
+    if softmax and name != "probabilities":  # a second softmax would make all classes nearly equally probable
+        name = "probabilities"
+        outputs = keras.layers.Softmax(name=name, dtype="float32")(outputs)
+    return keras.Model(entry, {name: outputs})
+
+
+def _name_of(shape: Shape, activation: object) -> str:
+    """Return the name under which outputs are served, given their shape and the activation that computed them."""
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return "probabilities"
+    classes = len(shape) > 1 and shape[-1] != 1 and activation in (None, keras.activations.linear)
+    return "logits" if classes else "outputs"
+
+
+def tolerance_of(model: Model) -> float:
+    """Return the largest difference by rounding on outputs up to 1, by the coarsest of a model's computations."""
+    return max(_TOLERANCES.get(layer.compute_dtype, TOLERANCE) for layer in flatten_layers(model))
 
 
 def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None) -> None:
@@ -121,10 +145,10 @@ def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None =
             may differ only by rounding.
     """
     outputs = _predict(model, x)
-    allowed: Config = {}
+    allowed: Config = {"tolerance": tolerance_of(model)}
     if most_changed is not None:
         ((task, threshold),) = tasks_of(model, [outputs])
-        allowed = {"most_changed": most_changed, "task": task, "threshold": threshold}
+        allowed |= {"most_changed": most_changed, "task": task, "threshold": threshold}
     write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, **allowed))
 
 
@@ -169,8 +193,9 @@ def export(
     Raises:
         ValueError: If the format is unknown or cannot be written from Keras' backend; if the path exists, does not have
             the format's ending, or contains pattern characters (`[]*?`); if the model holds copies of one inner
-            network; or if a representative dataset is given for another format, does not have the inputs' shape, or is
-            not finite.
+            network, computes in a precision that the format's runtime does not run, or has parts or names of inputs
+            that the format cannot hold; or if a representative dataset is given for another format, does not have the
+            inputs' shape, or is not finite.
         ArithmeticError: If a weight is not finite.
         ImportError: If a package needed to write the format is missing.
 
@@ -183,6 +208,7 @@ def export(
     if format != _WRITTEN_FROM.get(backend, format):
         raise ValueError(f"The format {format!r} cannot be written from {backend}. Set KERAS_BACKEND=tensorflow")
     assert_shared(model)
+    _check_model(model, format)
     check_finite(model)
     if baked:
         model, _ = bake(model)
@@ -211,6 +237,11 @@ def check_target(path: Path, format: str) -> None:
     ending = FORMATS[format].ending
     if ending and path.suffix != ending:
         raise ValueError(f"The name of a file in the format {format!r} must end in {ending}. Received: {path}")
+    if other := [name for name, kind in FORMATS.items() if not ending and kind.ending and path.suffix == kind.ending]:
+        raise ValueError(
+            f"The format {format!r} is a folder, and {path.suffix} the ending of {other[0]!r}. Use this format, or a "
+            f"name without the ending. Received: {path}"
+        )
     if unreadable := sorted(set(str(path)) & set("[]*?")):
         raise ValueError(
             f"Runtimes treat {' '.join(unreadable)} in a path as a pattern. Use another path. Received: {path}"
@@ -218,6 +249,29 @@ def check_target(path: Path, format: str) -> None:
     for file in _files(path, format):
         if file.exists():
             raise ValueError(f"{file} already exists. Export to a new path; for a server, the next version")
+
+
+def _check_model(model: Model, format: str) -> None:
+    """Raise a ValueError if a format cannot hold a model, or its runtime not run it."""
+    names = [x.name for x in getattr(model, "inputs", None) or []]
+    if format in _NAMED_BY_TENSORFLOW and (wrong := [name for name in names if not re.fullmatch(_NAME, name)]):
+        raise ValueError(
+            "TensorFlow needs names of inputs from the letters a to z, digits and _.>- alone. Received: "
+            f"{', '.join(map(repr, wrong))}. Rename one by x = keras.Input(shape, name='x'); keras.Model(x, model(x))"
+        )
+    layers = flatten_layers(model)
+    tables = [one.name for one in layers if isinstance(one, keras.layers.StringLookup | keras.layers.IntegerLookup)]
+    if tables and format in _WITHOUT_TABLES:
+        raise ValueError(
+            f"{FORMATS[format].runtime} has no tables of words or integers. Received: {', '.join(tables)}. Export a "
+            "SavedModel, or the model without these layers"
+        )
+    if unknown := sorted({layer.compute_dtype for layer in layers} & set(FORMATS[format].not_run)):
+        raise ValueError(
+            f"{FORMATS[format].runtime} does not run {unknown[0]}, in which {model.name!r} computes. Export a "
+            "SavedModel; or build the model under keras.config.set_dtype_policy('float32'), give it the weights by "
+            "`set_weights(model.get_weights())`, and export that"
+        )
 
 
 def remove(path: Path, format: str) -> None:
@@ -245,7 +299,9 @@ def _representative(model: Model, samples: ArrayLike, format: str) -> np.ndarray
     if format != "litert":
         raise ValueError(f"`representative_dataset`, for int8, needs the format 'litert'. Received: format={format!r}")
     if not comparable(model):
-        raise ValueError(f"int8 needs a model with one input and one output. Received: {model.name!r}")
+        raise ValueError(
+            f"int8 needs a model with one input and one output, of NumPy's numbers. Received: {model.name!r}"
+        )
     litert_int8.check_places(model)
     (shape,) = (tuple(x.shape) for x in model.inputs)
     samples = np.asarray(samples)
@@ -275,8 +331,9 @@ def _write(model: Model, path: Path, format: str, samples: np.ndarray | None = N
                 litert_int8.export(model, path, samples)
             return
         if format == "onnx" and keras.backend.backend() == "tensorflow":
-            with looking_up_plane_by_plane():
+            with looking_up_plane_by_plane(), _with_constants(model):
                 model.export(str(path), format=format, verbose=False)
+            onnx_file.check_inputs(path, len(model.inputs))
             onnx_file.gather_numbers(path)
             return
         if format == "litert":
@@ -311,12 +368,25 @@ def _unrolled(model: Model) -> Iterator[None]:
             layer.unroll = False
 
 
+@contextmanager
+def _with_constants(model: Model) -> Iterator[None]:
+    """Hold what Normalization layers have adapted as arrays: tf2onnx makes inputs of TensorFlow's tensors."""
+    layers = [one for one in flatten_layers(model) if isinstance(one, keras.layers.Normalization) and one.built]
+    adapted = [(layer.mean, layer.variance) for layer in layers]
+    for layer in layers:
+        layer.mean, layer.variance = map(keras.ops.convert_to_numpy, (layer.mean, layer.variance))
+    try:
+        yield
+    finally:
+        for layer, both in zip(layers, adapted, strict=True):
+            layer.mean, layer.variance = both
+
+
 def _call_once(model: Model) -> None:
     """Call a model that was built or loaded but never called, as some exporters require."""
-    inputs = getattr(model, "inputs", None)
-    if inputs and not was_called(model):
-        zeros = [keras.ops.zeros(concrete(x.shape), x.dtype) for x in inputs]
-        model(zeros[0] if len(zeros) == 1 else zeros)
+    if getattr(model, "inputs", None) and not was_called(model):
+        specs = input_signature(model)
+        model(*keras.tree.map_structure(lambda spec: keras.ops.zeros(concrete(spec.shape), spec.dtype), specs))
 
 
 def _predict(model: Model, x: np.ndarray) -> np.ndarray:
@@ -327,18 +397,21 @@ def _predict(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 def comparable(model: Model) -> bool:
-    """Return whether a model has one input and one output, as comparisons in other runtimes require."""
-    return len(getattr(model, "inputs", None) or []) == len(getattr(model, "outputs", None) or []) == 1
+    """Return whether a model has one input and one output, of NumPy's numbers, as comparisons require."""
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    return len(inputs) == len(outputs) == 1 and not {inputs[0].dtype, outputs[0].dtype} & _NOT_IN_NUMPY
 
 
 def random_inputs(model: Model, seed: int, number: int = 64) -> np.ndarray:
     """Return inputs for a comparison: uniform within [-1, 1], or valid tokens of the model's embeddings.
 
     Raises:
-        ValueError: If the model has several inputs or outputs.
+        ValueError: If the model is not `comparable`.
     """
     if not comparable(model):
-        raise ValueError(f"Expected a model with one input and one output. Received: {model.name!r}")
+        raise ValueError(
+            f"Expected a model with one input and one output, of NumPy's numbers. Received: {model.name!r}"
+        )
     shape, rng = concrete(model.inputs[0].shape, number), np.random.default_rng(seed)
     if keras.backend.is_int_dtype(model.inputs[0].dtype):
         layers = flatten_layers(model)
@@ -369,6 +442,7 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
         float(np.abs(expected).max(initial=0.0)),
         int(changed.sum()),
         changed.size,
+        tolerance_of(model),
     )
 
 

@@ -1,10 +1,22 @@
-"""Rewrite the look-ups in an ONNX file as the operation that ONNX Runtime runs fastest."""
+"""Check an ONNX file, and rewrite its look-ups as the operation that ONNX Runtime runs fastest."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx
+
+
+def check_inputs(path: Path, number: int) -> None:
+    """Raise a ValueError if a file has more inputs than its model, as it has for what could not be converted."""
+    import onnx
+
+    inputs = onnx.load(path).graph.input
+    if len(inputs) > number:
+        raise ValueError(
+            f"A layer holds a tensor that could not be converted to ONNX, {inputs[-1].name}. Make it a weight or a "
+            "NumPy array of the layer, or export a SavedModel"
+        )
 
 
 def gather_numbers(path: Path) -> None:

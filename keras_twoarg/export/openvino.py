@@ -13,7 +13,7 @@ import numpy as np
 from keras_twoarg.layers import baked_activation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import look_up
-from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.keras_internals import flatten_layers, input_signature
 from keras_twoarg.utils.types import Function, Model, NamedTensor, Outputs, Tensor, Tensors
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def _trace(model: Model, signature: list[object]) -> Function:
     import tensorflow as tf
 
     def infer(*inputs: Tensor) -> Outputs:
-        return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        return model(*keras.tree.pack_sequence_as(structure, inputs), training=False)
 
+    structure = input_signature(model)  # dicts or lists of the inputs, whose names OpenVINO would order in its own way
     return tf.function(infer, input_signature=signature).get_concrete_function()
 
 

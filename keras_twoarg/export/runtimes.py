@@ -29,6 +29,7 @@ class Format:
         writer: Packages to `pip install` for writing it.
         reader: Packages to `pip install` for running it.
         second_file: Ending of a second file that belongs to it, or empty.
+        not_run: Precisions in which its runtime does not compute.
     """
 
     ending: str
@@ -37,6 +38,7 @@ class Format:
     writer: str
     reader: str
     second_file: str = ""
+    not_run: tuple[str, ...] = ()
 
 
 def load(path: str | os.PathLike[str], format: str, *, compiled: bool = False) -> Run:
@@ -140,9 +142,9 @@ FORMATS = {
     "tf_saved_model": Format(
         "", "tf.saved_model", _tensorflow, "'keras_twoarg[tensorflow-cpu]'", "'keras_twoarg[tensorflow-cpu]'"
     ),
-    "onnx": Format(".onnx", "ONNX Runtime", _onnx_runtime, "tf2onnx onnx", "onnxruntime"),
-    "openvino": Format(".xml", "OpenVINO", _openvino, "openvino", "openvino", ".bin"),
-    "litert": Format(".tflite", "LiteRT", _litert, "tensorflow-cpu", "ai-edge-litert"),
+    "onnx": Format(".onnx", "ONNX Runtime", _onnx_runtime, "tf2onnx onnx", "onnxruntime", not_run=("bfloat16",)),
+    "openvino": Format(".xml", "OpenVINO", _openvino, "openvino", "openvino", ".bin", ("bfloat16",)),
+    "litert": Format(".tflite", "LiteRT", _litert, "tensorflow-cpu", "ai-edge-litert", not_run=("float16", "bfloat16")),
 }
 """All formats by name."""
 

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-_TYPES = {"float32": 1, "int32": 3}  # TF_FLOAT, TF_INT32
+_TYPES = {
+    "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10, "float16": 19,
+}  # fmt: skip
+"""TF_DataType of NumPy's types."""
+_NAMES = {number: name for name, number in _TYPES.items()}
 
 
 class _Output(ctypes.Structure):
@@ -44,8 +48,8 @@ class Session:
         self._session = ctypes.c_void_p(session)
 
     def run(self, source: str, x: np.ndarray, wanted: str) -> np.ndarray:
-        """Feed a float32 or int32 tensor and fetch a float32 one, both named by `operation:number`."""
-        x = np.ascontiguousarray(x, "int32" if np.issubdtype(x.dtype, np.integer) else "float32")
+        """Feed a tensor and fetch one, both named by `operation:number`."""
+        x = np.ascontiguousarray(x)
         shape = (ctypes.c_int64 * x.ndim)(*x.shape)
         tensor = ctypes.c_void_p(self._tf.TF_AllocateTensor(_TYPES[x.dtype.name], shape, x.ndim, x.nbytes))
         ctypes.memmove(self._tf.TF_TensorData(tensor), x.ctypes.data, x.nbytes)
@@ -58,7 +62,7 @@ class Session:
         self._check()
         result = ctypes.c_void_p(fetched[0])
         sizes = [self._tf.TF_Dim(result, i) for i in range(self._tf.TF_NumDims(result))]
-        array = np.empty(sizes, "float32")
+        array = np.empty(sizes, _NAMES[self._tf.TF_TensorType(result)])
         ctypes.memmove(array.ctypes.data, self._tf.TF_TensorData(result), array.nbytes)
         self._tf.TF_DeleteTensor(result)
         return array

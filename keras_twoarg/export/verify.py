@@ -109,7 +109,7 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
         names = " or ".join(record_of(path).name for path, _ in exports)
         raise ValueError(
             f"{folder} has no {names} to compare its exports with. `twoarg export MODEL --out {exports[0][0]}` writes "
-            "both, for a model with one input and one output"
+            "both, for a model with one input and one output of NumPy's numbers"
         )
     return checks
 
@@ -169,18 +169,18 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
     if isinstance(arrays, str):
         return Check(path.name, name, problem=arrays)
     with np.load(recorded) as record:
-        expected, changes = record["outputs"], _changes(record, arrays["outputs"])
+        expected, changes, tolerance = record["outputs"], _changes(record, arrays["outputs"]), _tolerance(record)
     taken = [batch for batch in BATCHES if f"batch_{batch}" in arrays]
     pairs = [(arrays["outputs"], expected)]
     if changes is not None:
         expected = arrays["outputs"]  # int8 outputs do not depend on the batch size
     pairs += [(arrays[f"batch_{b}"], np.resize(expected, (b, *expected.shape[1:]))) for b in taken]
-    difference, agrees = _compare(pairs)
+    difference, agrees = _compare(pairs, tolerance)
     sentence = ""
     if changes is not None:
         found, most_changed = changes
         agrees, sentence = (
-            found.within(most_changed, most_changed) and _compare(pairs[1:])[1],
+            found.within(most_changed, most_changed) and _compare(pairs[1:], tolerance)[1],
             found.sentence(most_changed),
         )
     refused = tuple(batch for batch in BATCHES if batch not in taken)
@@ -234,7 +234,7 @@ def _simple(path: Path, name: str, arrays: dict[str, np.ndarray] | str, recorded
     if isinstance(arrays, str):
         return Check(path.name, name, problem=arrays)
     with np.load(recorded) as expected:
-        difference, agrees = _compare([(arrays["outputs"], expected["outputs"])])
+        difference, agrees = _compare([(arrays["outputs"], expected["outputs"])], _tolerance(expected))
     return Check(path.name, name, difference, agrees)
 
 
@@ -282,10 +282,15 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1].strip() if lines else f"exit status {done.returncode}"
 
 
-def _compare(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, bool]:
+def _tolerance(record: Mapping[str, np.ndarray]) -> float:
+    """Return the tolerance of a record; those of earlier versions have none."""
+    return float(record["tolerance"]) if "tolerance" in record else TOLERANCE
+
+
+def _compare(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: float = TOLERANCE) -> tuple[float, bool]:
     if any(outputs.shape != expected.shape for outputs, expected in pairs):
         return float("inf"), False
     # NumPy's maximum propagates NaN; Python's may not.
     difference = float(np.max([np.abs(outputs - expected).max(initial=0.0) for outputs, expected in pairs]))
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
-    return difference, bool(difference <= TOLERANCE * scale)
+    return difference, bool(difference <= tolerance * scale)

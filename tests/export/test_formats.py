@@ -49,10 +49,18 @@ def test_probabilities_get_no_second_softmax(last, rng):
 
 
 @pytest.mark.parametrize(
-    ("activation", "name"), [("softmax", "probabilities"), ("sigmoid", "probabilities"), (None, "logits")]
+    ("units", "activation", "name"),
+    [
+        (3, "softmax", "probabilities"),
+        (3, "sigmoid", "probabilities"),
+        (1, "sigmoid", "probabilities"),
+        (3, None, "logits"),
+        (1, None, "outputs"),  # of a regression, or one logit
+        (3, "tanh", "outputs"),
+    ],
 )
-def test_outputs_are_named_for_what_they_are(activation, name):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation)])
+def test_outputs_are_named_for_what_they_are(units, activation, name):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
     assert list(formats.servable(model)(np.zeros((2, 4)))) == [name]
 
 
@@ -64,7 +72,7 @@ def test_a_softmax_is_not_put_behind_a_sigmoid():
 
 def test_pixels_are_not_put_in_front_of_tokens():
     model = models.transformer((4,), 5, widths=(4,), sequence_width=8, seed=0)
-    with pytest.raises(ValueError, match="takes integers"):
+    with pytest.raises(ValueError, match="takes int32"):
         formats.servable(model, pixels=True)
 
 
@@ -150,6 +158,8 @@ def test_errors(exported, tmp_path):
         formats.export(model, path)
     with pytest.raises(ValueError, match="`format` must be one of .*'pmml'"):
         formats.export(model, tmp_path / "x", format="pmml")
+    with pytest.raises(ValueError, match="is a folder, and .onnx the ending of 'onnx'. Use this format"):
+        formats.export(model, tmp_path / "model.onnx")
     with pytest.raises(ValueError, match="is not a readable export"):
         formats.compare(model, tmp_path, formats.random_inputs(model, seed=0))
 
@@ -190,3 +200,72 @@ def test_missing_writer_names_the_package_and_leaves_nothing(tmp_path, monkeypat
     with pytest.raises(ImportError, match="'onnx' needs a missing package .*pip install tf2onnx onnx"):
         formats.export(model, tmp_path / "model.onnx", format="onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_loaded_model_of_named_inputs_is_exported(tmp_path):
+    """One whose names are not its keys cannot be called with a list."""
+    one, two = keras.Input((4,), name="a"), keras.Input((2,), name="b")
+    with pytest.warns(UserWarning, match="all keys in the dict must match"):
+        model = keras.Model({"y": one, "x": two}, keras.layers.Concatenate()([one, two]))
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    formats.export(loaded, tmp_path / "1")
+    assert (tmp_path / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="OpenVINO reads TensorFlow's graphs")
+def test_named_inputs_keep_their_names_in_openvino(tmp_path, rng):
+    openvino = pytest.importorskip("openvino")
+    entries = {name: keras.Input((size,), name=name) for name, size in (("zz", 4), ("bb", 2))}
+    x = keras.layers.Concatenate()([entries["zz"], entries["bb"]])
+    model, _ = bake(keras.Model(entries, TwoArgActivation(InnerNetwork((4,)))(x)))
+    formats.export(model, tmp_path / "model.xml", "openvino")
+    given = {name: rng.normal(size=(3, *entry.shape[1:])).astype("float32") for name, entry in entries.items()}
+    (outputs,) = openvino.Core().compile_model(tmp_path / "model.xml", "CPU")(given).values()
+    np.testing.assert_allclose(outputs, model(given), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize(
+    ("format", "policy"),
+    [("onnx", "mixed_bfloat16"), ("openvino", "bfloat16"), ("litert", "mixed_float16"), ("litert", "mixed_bfloat16")],
+)
+def test_a_precision_that_a_runtime_does_not_run_is_refused(format, policy, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, dtype=policy), keras.layers.Dense(3)])
+    said = f"does not run {policy.removeprefix('mixed_')}.*Export a SavedModel; or build"
+    with pytest.raises(ValueError, match=said):
+        formats.export(model, tmp_path / FORMATS[format], format)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_precision_differs_by_its_own_rounding():
+    assert not formats.Agreement(1e-3, 1.0, 0, 64).agrees
+    half = formats.tolerance_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype="mixed_float16")]))
+    assert formats.Agreement(1e-3, 1.0, 1, 64, half).agrees and not formats.Agreement(0.1, 1.0, 0, 64, half).agrees
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize("format", ["tf_saved_model", "litert"])
+@pytest.mark.parametrize("name", ["two words", "größe"])
+def test_a_name_that_tensorflow_refuses_is_told(format, name, tmp_path):
+    model = keras.Sequential([keras.Input((4,), name=name), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=f"letters a to z.*'{name}'. Rename"):
+        formats.export(model, tmp_path / FORMATS[format], format)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="these formats are written from TensorFlow")
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_tables_of_words_are_told(format, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="string"), keras.layers.StringLookup(vocabulary=["a"]), keras.layers.Embedding(2, 3)]
+    )
+    with pytest.raises(ValueError, match="no tables of words.*string_lookup.*Export a SavedModel"):
+        formats.export(model, tmp_path / FORMATS[format], format)
+
+
+@pytest.mark.parametrize(("entry", "last"), [("string", "float32"), ("float32", "bfloat16")])
+def test_what_numpy_has_no_numbers_for_is_not_compared(entry, last):
+    first = keras.layers.StringLookup(vocabulary=["a"]) if entry == "string" else keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((1,), dtype=entry), first, keras.layers.Dense(2, dtype=last)])
+    assert not formats.comparable(model)

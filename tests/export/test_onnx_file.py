@@ -99,3 +99,26 @@ def test_two_tensors_export_to_the_same_function(tmp_path, rng):
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (outputs,) = session.run(None, {entry.name: a for entry, a in zip(session.get_inputs(), arrays, strict=True)})
     np.testing.assert_allclose(outputs, keras.ops.convert_to_numpy(model(list(arrays))), rtol=1e-5, atol=1e-5)
+
+
+def test_what_was_adapted_is_in_the_file(tmp_path, rng):
+    layer, x = keras.layers.Normalization(), rng.normal(3, 5, (50, 4)).astype("float32")
+    layer.adapt(x)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    expected, mean = keras.ops.convert_to_numpy(model(x)), layer.mean
+    formats.export(model, tmp_path / "model.onnx", "onnx")
+    np.testing.assert_allclose(runtimes.load(tmp_path / "model.onnx", "onnx")(x), expected, atol=1e-6)
+    assert layer.mean is mean
+
+
+def test_a_tensor_that_would_become_an_input_is_refused(tmp_path):
+    tensor = keras.ops.ones((4,))
+
+    class Shift(keras.layers.Layer):
+        def call(self, x):
+            return x + tensor
+
+    model = keras.Sequential([keras.Input((4,)), Shift()])
+    with pytest.raises(ValueError, match="could not be converted to ONNX.*Make it a weight"):
+        formats.export(model, tmp_path / "model.onnx", "onnx")
+    assert not list(tmp_path.iterdir())

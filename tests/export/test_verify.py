@@ -138,3 +138,16 @@ def test_cards_tell_the_truth(name):
     predictions = loaded.serve(tf.constant(data.x_test.astype("float32")))["probabilities"].numpy().argmax(-1)
     assert int((predictions == data.y_test.ravel()).sum()) == card["correct"] and card["accuracy"] > 0.9
     assert f"{card['accuracy']:.2%}" in (folder / "README.md").read_text() and len(card["commit"]) == 40
+
+
+@pytest.mark.slow
+def test_half_precision_is_read_as_such_and_compared_by_its_rounding(tmp_path):
+    half = [keras.layers.Dense(units, dtype="float16") for units in (8, 3)]
+    model, record = keras.Sequential([keras.Input((4,)), *half]), tmp_path / "recorded-1.npz"
+    formats.export(model, tmp_path / "1")
+    formats.record(model, record, formats.random_inputs(model, seed=0))
+    with np.load(record) as written:
+        arrays = dict(written)
+    np.savez(record, **{**arrays, "outputs": arrays["outputs"] + np.float16(2e-3)})
+    check = verify._c_library(tmp_path / "1", record)
+    assert check.agrees and check.difference == pytest.approx(2e-3, rel=0.5)
