@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,16 @@ HELP = {
 @click.option("--name", help="Name of this worker.  [default: host and process]")
 @click.option(
     "--worker-timeout",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=60.0,
     help="Seconds of silence after which a worker's trial is given to another.",
 )
-@click.option("--chief-timeout", type=float, default=1800.0, help="Seconds to wait for the other side.")
+@click.option(
+    "--chief-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=1800.0,
+    help="Seconds to wait for the other side.",
+)
 @one_line_errors
 def tune(
     out: Path,
@@ -114,5 +120,5 @@ def _print_search(rows: dict[str, list[JsonObject]], out: Path) -> None:
 
     console.print(search_table(rows))
     for arm in rows:
-        say(f"twoarg train --hparams {out / f'best-{arm}.json'} ...")
+        say(f"twoarg train --hparams {shlex.quote(str(out / f'best-{arm}.json'))} ...")
     say(f"Report: {write_search_report(rows, out)}")

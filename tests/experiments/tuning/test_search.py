@@ -294,16 +294,24 @@ def test_a_chief_and_a_worker_without_the_other_end_with_a_sentence(tmp_path, da
     assert done.exit_code == 2 and "HOST:PORT" in done.output
 
 
+@pytest.mark.parametrize("option", ["--worker-timeout", "--chief-timeout"])
+def test_a_time_that_no_clock_shows_is_refused(option, tmp_path):
+    done = CliRunner().invoke(cli.twoarg, ["tune", "--worker", "18000", "--out", str(tmp_path), option, "-1"])
+    assert done.exit_code == 2 and "is not in the range x>0" in done.output
+
+
 @pytest.mark.slow
 def test_tune_and_train_with_what_was_found(tmp_path, data):
     options = ["--arm", "two_arg", "--data", data, "--trials", "2", "--tuner", "random", "--epochs", "1"]
-    tuned = ["tune", *options, "--out", str(tmp_path / "s"), "--space", json.dumps(SPACE)]
+    folder = tmp_path / "my search"
+    tuned = ["tune", *options, "--out", str(folder), "--space", json.dumps(SPACE)]
     done = CliRunner().invoke(cli.twoarg, tuned)
     assert done.exit_code == 0, done.output
-    best = json.loads((tmp_path / "s" / "best-two_arg.json").read_text())
-    page = (tmp_path / "s" / "report.html").read_text()
+    assert f"twoarg train --hparams '{folder / 'best-two_arg.json'}' ..." in done.output
+    best = json.loads((folder / "best-two_arg.json").read_text())
+    page = (folder / "report.html").read_text()
     assert "each line is a trial" in page and f"{best['score']:.2%}" in page
-    train = ["train", "--hparams", str(tmp_path / "s" / "best-two_arg.json"), "--data", data, "--dropout", "0.25"]
+    train = ["train", "--hparams", str(folder / "best-two_arg.json"), "--data", data, "--dropout", "0.25"]
     done = CliRunner().invoke(
         cli.twoarg, [*train, "--epochs", "1", "--frozen-epochs", "0", "--out", str(tmp_path / "run")]
     )
