@@ -38,7 +38,7 @@ from keras_twoarg import InnerNetwork, convert
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.matching import nearest_widths
-from keras_twoarg.utils import batches, files, versions
+from keras_twoarg.utils import batches, files, model_files, versions
 
 WIDTHS = {"mlp": (64, 64, 64), "cnn": (16, 32, 48), "mobilenet": (1000,)}  # the last: thousandths of the usual units
 IMAGES = 7_500
@@ -248,15 +248,8 @@ def base_network(data, shape, classes, seed, options):
         model = network(options.network, shape, classes, WIDTHS[options.network])
         model.compile("adam", LOSS, metrics=["accuracy"])
         fit(model, data, 1e-3, options.before)
-        save(model, file)
+        model_files.save(model, file)
     return keras.models.load_model(file, compile=False)
-
-
-def save(model, file):
-    """Save a model; a kill leaves no half-written file."""
-    partial = file.with_name(f"partial-{file.name}")
-    model.save(partial)
-    partial.rename(file)
 
 
 def started(arm, base, shape, classes, options):
@@ -303,7 +296,7 @@ def run_seed(dataset, seed, trainers, options):
                 **trainers[key].run(weights, data, recipe, options.after),
             }  # fmt: skip
             if not options.pilot:
-                save(trainers[key].model, file.with_suffix(".keras"))
+                model_files.save(trainers[key].model, file.with_suffix(".keras"))
             files.write_json(file, record)
             print(f"{file.stem}: {record['validation']:.2%} of validation, {record['seconds']:.0f} s", flush=True)
 

@@ -1,7 +1,5 @@
 """The command bake, which replaces phi by constant tables."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import click
@@ -42,11 +40,9 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
     baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bake-") as folder:
-        baked.save(Path(folder) / out.name)
+    with model_files.saved(baked, out):
         # The report is in place before the model, as proof that the model is ours, but only once the model is written.
         files.write_json(out.with_suffix(".json"), report.to_dict())
-        os.replace(Path(folder) / out.name, out)
     console.print(str(report), highlight=False, soft_wrap=True)
     console.print(f"Baked model: {out}")
 

@@ -1,6 +1,5 @@
 """The command that gives a saved model's units a second argument."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -60,16 +59,11 @@ def convert(
         loaded = model_files.load(model)
         converted, report = convert_model(loaded, sized(arm, hidden_units, loaded), keep=keep, where=where or None)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f"partial-{os.getpid()}-{out.name}"
     try:
-        with files.saving(out):
-            converted.save(partial)
-        files.write_json(report_file, report.to_dict())
-        os.replace(partial, out)
+        with model_files.saved(converted, out):
+            files.write_json(report_file, report.to_dict())
     except BaseException:
         report_file.unlink(missing_ok=True)
         raise
-    finally:
-        partial.unlink(missing_ok=True)
     console.print(str(report), highlight=False, soft_wrap=True)
     console.print(f"Converted model: {out}")

@@ -128,9 +128,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
         return None
     best = min(candidates, key=lambda r: min(r.curve("val_loss")))
     model = model_files.load(out / "runs" / f"two_arg-{best.seed}" / f"{best.stage}.keras")
-    partial = out / ".partial.keras"
-    model.save(partial)
-    partial.replace(out / "model.keras")
+    model_files.save(model, out / "model.keras")
     served, told = out / "saved_model" / "1", out / "saved_model" / "agreement.json"
     chosen = {"seed": best.seed, "stage": best.stage}
     if not _is_of(told, chosen):  # also if an earlier call was stopped between the two

@@ -1,13 +1,17 @@
-"""Load `.keras` files, with errors that say why a file cannot be loaded."""
+"""Load `.keras` files, with errors that say why a file cannot be loaded, and save them whole."""
 
 import os
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import keras
 
+from keras_twoarg.utils.files import saving
 from keras_twoarg.utils.types import Model
 
 
@@ -41,6 +45,25 @@ def load(path: str | os.PathLike[str], compile: bool = False) -> Model:
             "call it once, and save it again"
         )
     return model
+
+
+def save(model: Model, path: Path) -> None:
+    """Save a model as `.keras`, atomically: a kill leaves the previous file or the whole new one."""
+    with saved(model, path):
+        pass
+
+
+@contextmanager
+def saved(model: Model, path: Path) -> Iterator[None]:
+    """Save a model as `.keras`, which takes its place only after the block: what the block writes is there before."""
+    partial = path.with_name(f".{uuid4().hex}-{path.name}")
+    try:
+        with saving(path):
+            model.save(partial)
+        yield
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _why_not(path: Path, reason: str) -> str:

@@ -16,6 +16,19 @@ def test_no_file_and_a_broken_one(content, message, tmp_path):
         model_files.load(tmp_path / "m.keras")
 
 
+def test_a_model_takes_its_place_after_the_block_or_not_at_all(tmp_path):
+    file, model = tmp_path / "m.keras", keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    with pytest.raises(KeyError), model_files.saved(model, file):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    model_files.save(model, file)
+    before = file.read_bytes()
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    with model_files.saved(model, file):
+        assert file.read_bytes() == before
+    assert file.read_bytes() != before and list(tmp_path.iterdir()) == [file]
+
+
 class Doubling(keras.layers.Layer):
     def call(self, x):
         return 2 * x

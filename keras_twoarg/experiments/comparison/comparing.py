@@ -17,7 +17,7 @@ from keras_twoarg.experiments.comparison.runs import Logs, OnEpoch, Run
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
-from keras_twoarg.utils import files
+from keras_twoarg.utils import model_files
 from keras_twoarg.utils.progress import Progress, no_progress, warning_to
 from keras_twoarg.utils.types import Config, Model
 
@@ -177,17 +177,7 @@ class _Job:
                 run.test = {key: float(value) for key, value in values.items()}
                 runs.write(self.folder, run)
             if run is best:
-                _save(network, file)
-
-
-def _save(network: Model, file: Path) -> None:
-    partial = file.with_name(f"partial-{os.getpid()}-{file.name}")
-    try:
-        with files.saving(file):
-            network.save(partial)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+                model_files.save(network, file)
 
 
 def _teller(progress: Progress, name: str, epochs: int) -> OnEpoch:

@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.utils import files
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Model
 
@@ -65,7 +64,7 @@ def samples(
 
 
 def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Given:
-    arrays = _arrays(path)
+    arrays = datasets.read_npz(path)
     given = {key: arrays[key] for key in (*_PARTS, *_VALIDATION) if key in arrays}
     has_validation = all(key in given for key in _VALIDATION)
     if not all(key in given for key in _PARTS) or (not has_validation and any(key in given for key in _VALIDATION)):
@@ -82,20 +81,6 @@ def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[st
         tell(f"{path}: images of uint8 are used as they are, from 0 to 255; --bounds -1 1 would scale them")
     train, test, validation = ((images.get(f"x_{p}"), targets.get(f"y_{p}")) for p in ("train", "test", "val"))
     return Given(train, test, validation if has_validation else None)
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Expected an .npz with x_train, y_train, x_test and y_test")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except files.UNREADABLE as error:
-        if "allow_pickle" in str(error):
-            raise ValueError(
-                f"{path} holds Python objects, which are not read. Save numbers, or texts as array.astype(str)"
-            ) from error
-        raise ValueError(f"{path} is no readable .npz archive (empty or truncated?): {error or 'no data'}") from error
 
 
 def _image(model: Model, name: str, x: np.ndarray, bounds: Bounds | None) -> np.ndarray:

@@ -124,7 +124,7 @@ def load(name: str, *, data_dir: str | None = None, context: int = 64) -> Datase
     if name == "mnist5k":
         return _mnist5k()
     if name.endswith(".npz"):
-        return _from_npz(Path(name))
+        return checked(Path(name).name, read_npz(Path(name)))
     if name in text.NAMES or name.endswith(".txt"):
         return of_text(text.load_text(name), context)
     if algorithmic.is_known(name):
@@ -254,6 +254,23 @@ def validation_images(dataset: Dataset) -> int:
     return number
 
 
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a user's `.npz`, or raise a ValueError that says why they cannot be read."""
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Expected an .npz with x_train, y_train, x_test and y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except files.UNREADABLE as error:
+        if "Object arrays" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, which are not read. Save numbers, or texts as array.astype(str)"
+            ) from error
+        raise ValueError(
+            f"{path} is not a readable .npz archive (empty or truncated?): {error or 'no data'}"
+        ) from error
+
+
 def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
     """Return a `Dataset` of the four arrays, or raise a ValueError that names the invalid one."""
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
@@ -293,19 +310,6 @@ def _mnist5k() -> Dataset:
     )
     train = np.setdiff1d(np.arange(len(labels)), test)
     return Dataset("mnist5k", images[train], labels[train], images[test], labels[test], 10)
-
-
-def _from_npz(path: Path) -> Dataset:
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}. Expected an .npz with x_train, y_train, x_test and y_test")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except files.UNREADABLE as error:
-        raise ValueError(
-            f"{path} is not a readable .npz archive (empty or truncated?): {error or 'no data'}"
-        ) from error
-    return checked(path.name, arrays)
 
 
 def _from_debian(name: str) -> Dataset:

@@ -28,8 +28,7 @@ from keras_twoarg.experiments.training.run_record import Epoch, Record
 from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
 from keras_twoarg.experiments.training.training_loop import Fit, compile_network, evaluate, fit
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils import versions
-from keras_twoarg.utils.files import saving
+from keras_twoarg.utils import model_files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
 
@@ -142,10 +141,7 @@ class _Run:
         if state.best_weights:
             test = evaluate(model, self.split.x_test, self.split.y_test)
             record.test_accuracy, record.test_loss = test.get("accuracy"), test["loss"]
-            partial = self.out / f".{stage}-partial.keras"
-            with saving(partial):
-                model.save(partial)
-            os.replace(partial, self.out / f"{stage}.keras")
+            model_files.save(model, self.out / f"{stage}.keras")
             if self.configuration.arm in models.ARMS:
                 samples = self.split.x_validation[: DENSITY_SAMPLES[self.dataset.kind]]
                 save_surface(self.out / f"{stage}-surface.npz", model, samples, state.snapshots.get(0))

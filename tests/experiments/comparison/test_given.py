@@ -68,7 +68,7 @@ def test_of_a_text_each_character_is_there_once(tmp_path):
     ("name", "message"),
     [
         ("nothing.npz", "no file"),
-        ("empty.npz", "no readable"),
+        ("empty.npz", "not a readable"),
         ("part.npz", "expected the arrays .* Received: x_train"),
         ("objects.npz", "Python objects.*astype"),
         ("mnist5k", "shape"),
