@@ -15,9 +15,8 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, p
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
-from keras_twoarg.utils.rebuilding import live_config, rebuild
+from keras_twoarg.utils.rebuilding import copy_weights, live_config, rebuild
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
-from keras_twoarg.utils.weights import copy_weights
 
 TOLERANCE = 3e-3
 MOST_CHANGED = 5e-4

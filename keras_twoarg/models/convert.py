@@ -19,8 +19,8 @@ from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.rebuilding import copy_given, copy_weights, is_given
 from keras_twoarg.utils.types import Config, Model
-from keras_twoarg.utils.weights import copy_given, copy_weights, is_given
 
 KEEP = ("function", "parameters")
 ARMS = ("two_arg", "one_arg", *FUNCTIONS)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
-from keras_twoarg.experiments.benchmark import aims, exports, networks, pairs, places, run, use
+from keras_twoarg.experiments.benchmark import aims, exports, networks, places, run, use
 from keras_twoarg.experiments.benchmark.tables import tables
 from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.subprocesses import Outcome
@@ -27,7 +27,7 @@ def small(monkeypatch):
         return models.mlp(shape, classes, arm, widths, **kwargs)
 
     monkeypatch.setitem(networks.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
-    monkeypatch.setattr(pairs, "PAIRS", 6400)
+    monkeypatch.setattr(networks, "PAIRS", 6400)
     monkeypatch.setattr(use, "EPOCH_STEPS", 1)
     monkeypatch.setattr(use, "FIRST_STEPS", 1)
     make, workload = places.MODELS["subclassed"]  # MobileNetV3Small takes a minute to compile

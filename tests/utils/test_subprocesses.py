@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import keras
 import pytest
@@ -54,3 +55,39 @@ def test_a_child_whose_parent_is_gone_before_it_begins_does_nothing():
     gone = child(os.getpid() + 1)
     assert gone.returncode == 1 and not gone.stdout
     assert child(os.getpid()).stdout.startswith("result ")
+
+
+CHILD = """
+import os, time
+from keras_twoarg.utils import subprocesses
+def work(progress):
+    progress("pid", os.getpid(), 1, "")
+    time.sleep(60)
+"""
+
+PARENT = """
+from keras_twoarg.utils import subprocesses
+subprocesses.call("child:work", lambda *values: print(values[1], flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_child_ends_soon_after_its_parent_was_killed(tmp_path):
+    (tmp_path / "child.py").write_text(CHILD)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        end = time.monotonic() + 10
+        while os.path.exists(f"/proc/{child}/status") and "Z" not in _state(child):
+            assert time.monotonic() < end, "the child works on"
+            time.sleep(0.1)
+
+
+def _state(pid):
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next(line for line in file if line.startswith("State:"))
+    except FileNotFoundError:
+        return "Z"

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_twoarg.experiments.benchmark import exports, networks, pairs, places, use
+from keras_twoarg.experiments.benchmark import exports, networks, places, use
 from keras_twoarg.utils import files, subprocesses
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
@@ -66,7 +66,7 @@ def run(
 def _names(part: str, names: Sequence[str]) -> Sequence[str]:
     """Return the names that a part measures, given the chosen networks."""
     if part == "pairs":
-        return [str(pairs.PAIRS)]
+        return [str(networks.PAIRS)]
     if part == "places":
         return list(places.MODELS)
     if part == "one_sample":
@@ -77,7 +77,7 @@ def _names(part: str, names: Sequence[str]) -> Sequence[str]:
 def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> JsonObject:
     """Measure one part for one network, in this process."""
     if part == "pairs":
-        return pairs.per_pair(int(name), rounds, progress, seed)
+        return networks.per_pair(int(name), rounds, progress, seed)
     if part == "places":
         return places.places(name, rounds, progress, seed)
     if part == "one_sample":

@@ -1,15 +1,20 @@
-"""Folders for the results of one configuration, each used by one process at a time."""
+"""Folders for the results of one configuration, each used by one process at a time.
 
+The operating system releases a folder's lock however the process ends.
+"""
+
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from keras_twoarg.experiments.training.stages import in_todays_words
 from keras_twoarg.utils import files
-from keras_twoarg.utils.locks import only_process
 from keras_twoarg.utils.types import JsonObject
 
 _ELSEWHERE = "Use another folder"
+_PATIENCE = 2.0  # seconds, in which the children of a killed process end
 
 
 @contextmanager
@@ -71,3 +76,37 @@ def _compare(
 
 def _as_in_json(settings: Mapping[str, object]) -> JsonObject:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Lock an existing folder for this process.
+
+    Raises:
+        ValueError: If another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + _PATIENCE
+        while not _try_lock(fcntl, handle):
+            if time.monotonic() > end:
+                raise ValueError(f"Another process is working in {folder}. Wait until it ends, or use another folder")
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(fcntl: object, handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[attr-defined]
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

@@ -16,9 +16,8 @@ from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
-from keras_twoarg.utils.rebuilding import live_config, rebuild
+from keras_twoarg.utils.rebuilding import copy_given, copy_weights, live_config, rebuild
 from keras_twoarg.utils.types import Config, Model, Outputs
-from keras_twoarg.utils.weights import copy_given, copy_weights
 
 SECOND = "_apical"
 _OTHER_SEED = 1_000_003

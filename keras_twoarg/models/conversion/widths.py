@@ -19,8 +19,8 @@ from keras_twoarg.models.conversion.activations import DEPTHWISE
 from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.models.matching import nearest_widths
+from keras_twoarg.utils.rebuilding import is_given
 from keras_twoarg.utils.types import Config, Model
-from keras_twoarg.utils.weights import is_given
 
 _layers = keras.layers
 _CONVOLUTIONS = (
