@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 
 from keras_twoarg import models
@@ -60,3 +61,11 @@ def test_packing_what_a_file_holds_already_packs_it_once(tmp_path):
 def test_two_seeds_show_nothing():
     comparison = against({1: 2.0, 2: 2.001}, {1: 1.0, 2: 1.0})
     assert comparison.low > 0 and interval(comparison) == "+1.00" and verdict(comparison) == "not shown"
+
+
+def test_the_penalty_on_curvature_is_that_of_a_product_and_of_a_plane():
+    axis = np.linspace(-5, 5, 21)
+    for phi, curvature in ((lambda x: x[:, :1] * x[:, 1:], 2 / np.mean(axis**2) ** 2), (lambda x: x[:, :1], 0.0)):
+        layer = smooth_phi.CurvaturePenalty(phi, 0.5)
+        layer(np.zeros((1, 2), "float32"))
+        np.testing.assert_allclose(float(layer.losses[0]), 0.5 * curvature, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,53 @@
+"""Accuracy under corruptions and attacks, arm by arm."""
+
+import keras
+import pytest
+
+from keras_twoarg.experiments import robustness
+from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.utils import files
+from tests.helpers import record
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+pytest.importorskip("scipy")
+
+
+def test_arms_are_compared_over_seeds(tmp_path):
+    for arm, lift in (("two_arg", 0.1), ("relu", 0.0)):
+        for seed in (0, 1, 2):
+            folder = tmp_path / f"{arm}-{seed}"
+            (folder / "joint-robustness").mkdir(parents=True)
+            record(arm, seed=seed).write(folder / "joint.json")
+            settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1}
+            corrupted = dict.fromkeys(robustness.NAMES, [0.5 + lift + seed / 100] * 5)
+            attacked = Robustness(settings, 0.9, corrupted, dict.fromkeys(robustness.AUTOATTACK, 0.2 + lift))
+            if (arm, seed) == ("two_arg", 2):  # killed halfway: it must not count as if it were done
+                corrupted.pop("fog"), attacked.attacked.pop("square")
+            files.write_json(folder / "joint-robustness" / "robustness.json", vars(attacked))
+    table = robustness_table(read_robustness([tmp_path]))
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")
+    assert rows["two_arg joint"]["robust"].endswith(", 2 of 3") and rows["two_arg joint"]["mCE"].endswith(", 2 of 3")
+    assert rows["relu"]["mCE"].startswith("100.0%") and rows["two_arg joint"]["mCE"].startswith("79.8%")
+    assert rows["relu"]["two_arg minus it, corrupted"].startswith("+10.0")
+
+
+def test_networks_that_were_attacked_in_two_ways_are_compared_within_each(tmp_path):
+    for arm, lift in (("two_arg", 0.1), ("relu", 0.0)):
+        for seed in (0, 1):
+            folder = tmp_path / f"{arm}-{seed}"
+            folder.mkdir()
+            record(arm, seed=seed).write(folder / "joint.json")
+            for eps, robust in ((0.1, 0.2), (0.01, 0.7)):
+                settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": eps}
+                attacked = dict.fromkeys(robustness.AUTOATTACK, robust + lift)
+                measured = vars(Robustness(settings, 0.9, {}, attacked))
+                (folder / f"eps-{eps}").mkdir()
+                files.write_json(folder / f"eps-{eps}" / "robustness.json", measured)
+    table = robustness_table(read_robustness([tmp_path]))
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert len(rows) == 4 and rows["relu, Linf 0.1, 10 images"]["robust"] == "20.0% ± 0.0"
+    for label in ("Linf 0.1", "Linf 0.01"):
+        assert rows[f"relu, {label}, 10 images"]["two_arg minus it"].startswith("+10.0")

@@ -1,0 +1,86 @@
+"""The measurement of a network: what it writes, where it resumes, and the mCE."""
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_twoarg import cli, models
+from keras_twoarg.experiments import robustness
+from keras_twoarg.experiments.robustness import corruptions
+from keras_twoarg.experiments.robustness.measure import Robustness, evaluate
+from keras_twoarg.experiments.training import datasets
+from tests.helpers import blobs
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("run once, on TensorFlow", allow_module_level=True)
+pytest.importorskip("scipy")
+
+
+def test_the_mce_is_a_mean_of_ratios_of_sums():
+    own, reference = {"fog": [0.1, 0.3], "snow": [0.2, 0.2]}, {"fog": [0.2, 0.6], "snow": [0.1, 0.1]}
+    error = robustness.corruption_error(own, reference, 0.05, 0.1)
+    assert error.by_corruption == {"fog": 0.5, "snow": 2.0}
+    np.testing.assert_allclose(error.mce, 1.25)
+    assert error.unusable == ("snow",)  # the reference's error does not rise under it
+    assert np.isnan(error.relative_mce)  # a mean over the rest would be another measure
+    np.testing.assert_allclose(error.relative_by_corruption["fog"], (0.4 - 0.1) / (0.8 - 0.2))
+    # Mean accuracies 0.8 and 0.75, clean 0.95 and 0.9.
+    np.testing.assert_allclose(error.relative_drop, 0.15 / 0.15)
+    np.testing.assert_allclose(error.mean_accuracy, 0.8)
+    same = robustness.corruption_error(reference, reference, 0.05, 0.05)
+    assert same.mce == same.relative_mce == 1.0
+    with pytest.raises(ValueError, match="same corruptions and severities"):
+        robustness.corruption_error(own, {"fog": [0.1]}, 0, 0)
+
+
+@pytest.mark.slow
+def test_the_command_measures_reports_and_goes_on(tmp_path):
+    data = blobs()
+    path = tmp_path / "blobs.npz"
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(path, **{name: getattr(data, name) for name in names})
+    model = models.mlp(data.input_shape, data.classes, widths=(8,), seed=0)
+    model.save(tmp_path / "model.keras")
+
+    def run(*words):
+        out = ["--data", str(path), "--points", "20", "--out", str(tmp_path / "out")]
+        return CliRunner().invoke(cli.twoarg, ["robustness", str(tmp_path / "model.keras"), *out, *words])
+
+    same = ["--reference", str(tmp_path / "model.keras"), "--eps", "0.1"]
+    done = run(*same, "--attacks", "fgsm", "--corruptions", "brightness,contrast")
+    assert done.exit_code == 0, done.output
+    record = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert list(record.corrupted) == ["brightness", "contrast"] and len(record.corrupted["contrast"]) == 5
+    page = (tmp_path / "out" / "model" / "report.html").read_text()
+    assert "What the corruptions look like" in page and "100.0%" in page  # it is its own reference
+    before = record.seconds["fgsm"]
+    done = run(*same, "--attacks", "fgsm,pgd", "--corruptions", "brightness,contrast,pixelate")
+    assert done.exit_code == 0, done.output
+    record = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
+    assert record.seconds["fgsm"] == before and set(record.attacked) == {"clean", "fgsm", "pgd"}
+    assert len(record.corrupted) == 3
+    done = run("--eps", "8", "--attacks", "fgsm", "--corruptions", "none")
+    assert done.exit_code == 2 and "another configuration: eps=0.1 there, 8.0 here" in done.output
+    done = run("--attacks", "deepfool")
+    assert done.exit_code == 2 and "Received: ['deepfool']" in done.output
+
+
+def test_the_published_images_are_used_where_they_are_prepared(tmp_path, monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    assert not corruptions.prepared(str(tmp_path))
+    with pytest.raises(ValueError, match="has not been prepared for 'fog' at severity 2"):
+        corruptions.published("fog", 2, 10, seed=0, data_dir=str(tmp_path))
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
+    asked = []
+    original = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name, **kwargs: asked.append(name) or original(name, **kwargs))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 32, 32, 3)).astype("uint8")
+    data = datasets.Dataset("cifar10, 5 training images", pixels, np.arange(30) % 10, pixels, np.arange(30) % 10, 10)
+    model = models.mlp(data.input_shape, 10, widths=(4,), seed=0)
+    with tfds.testing.mock_data(num_examples=12):
+        record = evaluate(model, data, tmp_path / "out", points=10, corruptions=["glass_blur", "fog"], attacks=())
+    assert record.settings["corrupted"] == "cifar10_corrupted" and record.settings["eps"] == 8 / 255
+    assert {len(accuracies) for accuracies in record.corrupted.values()} == {5}
+    assert {"cifar10_corrupted/frosted_glass_blur_3", "cifar10_corrupted/elastic_5"} <= set(asked)
