@@ -167,6 +167,14 @@ def record(arm="relu", stage="joint", seed=1, accuracies=(0.5, 0.9, 0.96), **cha
     return Record(**{**values, **changes})
 
 
+RUNS = [
+    record("relu", seed=1),
+    record("relu", seed=2, accuracies=(0.4, 0.8, 0.92)),
+    record("two_arg", "joint", accuracies=(0.9, 0.97, 0.98)),
+    record("two_arg", "frozen", accuracies=(0.9, 0.91, 0.97)),
+]
+
+
 def slopes(train=300, test=60, features=4, seed=0):
     """A regression whose target is linear in the features, with a little noise."""
     rng = np.random.default_rng(seed)

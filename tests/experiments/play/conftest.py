@@ -1,0 +1,43 @@
+"""A headless browser that opens pages from files."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.experiments.play.waiting import settle
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, request):
+    """A function that opens the page; afterwards no error and no request to a network must have been seen."""
+    seen, contexts = [], []
+
+    def open_page(address="", file=None, **options):
+        file = file or request.getfixturevalue("written")[0]
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: seen.append(message.text))
+        page.on("pageerror", lambda error: seen.append(str(error)))
+        page.on("request", lambda asked: seen.append(asked.url) if asked.url.startswith("http") else None)
+        page.goto(f"{file.as_uri()}{address}")
+        settle(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert seen == []
