@@ -32,11 +32,11 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
     return path
 
 
-def plot_curves(comparison: Comparison, *, ax: "Axes | None" = None) -> "Axes":
+def plot_curves(comparison: Comparison) -> "Axes":
     """Draw the validation loss of each arm's runs over the epochs."""
     from matplotlib.ticker import MaxNLocator
 
-    ax = pyplot().figure(figsize=(8, 4.2)).gca() if ax is None else ax
+    ax = pyplot().figure(figsize=(8, 4.2)).gca()
     for arm, (colour, style) in zip(comparison.arms, line_styles(len(comparison.arms)), strict=True):
         runs = comparison.chosen(arm)
         longest = max(len(run.epochs) for run in runs)

@@ -23,47 +23,41 @@ def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tu
     return [(run.record, measured) for run in stored_runs(folders, seed) for measured in run.robustness]
 
 
-def single_table(record: Robustness, reference: Robustness | None = None) -> list[Table]:
-    """Return the tables of one model."""
+def single_table(record: Robustness, reference: Robustness | None) -> list[Table]:
+    """Return the tables of one model, of corruptions relative to a reference, if there is one."""
+    tables = [_corruptions(record, reference)] if record.corrupted else []
+    return [*tables, _attacks(record)] if record.attacked else tables
+
+
+def _corruptions(record: Robustness, reference: Robustness | None) -> Table:
+    error = record.against(reference) if reference else None
+    columns = ("corruption", *(f"{i}" for i in range(1, 6)), "mean", *(("CE", "relative CE") if error else ()))
+    rows = []
+    for name, accuracies in record.corrupted.items():
+        relative = [_percent(e[name]) for e in (error.by_corruption, error.relative_by_corruption)] if error else []
+        rows.append((name, *(f"{a:.1%}" for a in accuracies), f"{np.mean(accuracies):.1%}", *relative))
+    mean = f"{np.mean(list(record.corrupted.values())):.1%}"
+    rows.append(("all", *[""] * 5, mean, *((_percent(error.mce), _percent(error.relative_mce)) if error else ())))
     s = record.settings
-    tables = []
-    if record.corrupted:
-        error = record.against(reference) if reference else None
-        columns = (
-            "corruption",
-            *(f"{i}" for i in range(1, 6)),
-            "mean",
-            *(("CE", "relative CE") if error else ()),
-        )
-        rows = []
-        for name, accuracies in record.corrupted.items():
-            relative = [_percent(e[name]) for e in (error.by_corruption, error.relative_by_corruption)] if error else []
-            rows.append((name, *(f"{a:.1%}" for a in accuracies), f"{np.mean(accuracies):.1%}", *relative))
-        mean = f"{np.mean(list(record.corrupted.values())):.1%}"
-        rows.append(("all", *[""] * 5, mean, *((_percent(error.mce), _percent(error.relative_mce)) if error else ())))
-        caption = (
-            f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {record.clean:.1%}."
-        )
-        if error:
-            caption += " CE: error summed over severities, relative to the reference's; last row: mCE and relative mCE."
-            if error.unusable:
-                caption += (
-                    f" The reference's error hardly rises under {', '.join(error.unusable)}: no relative CE or mCE."
-                )
-        tables.append(Table("Corruptions", columns, tuple(rows), caption))
-    if record.attacked:
-        rows = [
-            (n, f"{a:.1%}", f"{record.seconds.get(n, 0):.0f} s" if n != "clean" else "")
-            for n, a in record.attacked.items()
-        ]
-        caption = (
-            f"{s['points']:,} test images of {s['data']}, {s['p_norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
-            "fgsm and pgd are separate attacks; each part of AutoAttack attacks what the previous parts left."
-        )
-        if record.warnings:
-            caption += f" Beware: {'; '.join(record.warnings)}."
-        tables.append(Table("Attacks", ("attack", "accuracy", "time"), tuple(rows), caption))
-    return tables
+    caption = f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {record.clean:.1%}."
+    if error:
+        caption += " CE: error summed over severities, relative to the reference's; last row: mCE and relative mCE."
+        if error.unusable:
+            caption += f" The reference's error hardly rises under {', '.join(error.unusable)}: no relative CE or mCE."
+    return Table("Corruptions", columns, tuple(rows), caption)
+
+
+def _attacks(record: Robustness) -> Table:
+    s, rows = record.settings, []
+    for name, accuracy in record.attacked.items():
+        rows.append((name, f"{accuracy:.1%}", f"{record.seconds.get(name, 0):.0f} s" if name != "clean" else ""))
+    caption = (
+        f"{s['points']:,} test images of {s['data']}, {s['p_norm']}, eps {s['eps']:.4g} of pixels within [0, 1]. "
+        "fgsm and pgd are separate attacks; each part of AutoAttack attacks what the previous parts left."
+    )
+    if record.warnings:
+        caption += f" Beware: {'; '.join(record.warnings)}."
+    return Table("Attacks", ("attack", "accuracy", "time"), tuple(rows), caption)
 
 
 def _percent(value: float) -> str:

@@ -41,9 +41,9 @@ _CAUTION = (
 )
 
 
-def plot_parallel_coordinates(rows: Rows, *, ax: "Axes | None" = None) -> "Axes":
+def plot_parallel_coordinates(rows: Rows) -> "Axes":
     """Draw each trial as a line through its hyperparameters to its accuracy, coloured by accuracy."""
-    ax = pyplot().figure(figsize=(11, 4.2)).gca() if ax is None else ax
+    ax = pyplot().figure(figsize=(11, 4.2)).gca()
     names = _names(rows)
     places, labels = zip(*(_places(rows, name) for name in names), strict=True)
     scores = np.array([row["score"] for row in rows])
@@ -62,17 +62,17 @@ def plot_parallel_coordinates(rows: Rows, *, ax: "Axes | None" = None) -> "Axes"
     return ax
 
 
-def plot_importance(rows: Rows, *, ax: "Axes | None" = None, seed: int = 0) -> "Axes":
+def plot_importance(rows: Rows) -> "Axes":
     """Draw how much each hyperparameter helps a random forest to predict the accuracy."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
 
-    ax = pyplot().figure(figsize=(7, 3.6)).gca() if ax is None else ax
+    ax = pyplot().figure(figsize=(7, 3.6)).gca()
     names = _names(rows)
     features = np.column_stack([_places(rows, name)[0] for name in names])
     scores = np.array([row["score"] for row in rows])
-    forest = RandomForestRegressor(200, random_state=seed).fit(features, scores)
-    importance = permutation_importance(forest, features, scores, n_repeats=20, random_state=seed)
+    forest = RandomForestRegressor(200, random_state=0).fit(features, scores)
+    importance = permutation_importance(forest, features, scores, n_repeats=20, random_state=0)
     order = np.argsort(importance.importances_mean)
     mean, deviation = importance.importances_mean[order], importance.importances_std[order]
     ax.barh(range(len(names)), mean, xerr=deviation, color=COLORS[0])
@@ -100,9 +100,9 @@ def _places(rows: Rows, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]
     return np.array([-0.05 if v is None else where[v] for v in values]), labels
 
 
-def trials_table(arm: str, rows: Sequence[JsonObject]) -> Table:
+def trials_table(arm: str, rows: Rows) -> Table:
     """Return the trials of one arm, best first; failed ones last, with the reason."""
-    names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+    names = _names(rows)
     ordered = sorted(rows, key=lambda row: -np.inf if row["score"] is None else row["score"], reverse=True)
     cells = [
         (
@@ -119,7 +119,7 @@ def trials_table(arm: str, rows: Sequence[JsonObject]) -> Table:
     return Table(f"Trials of {arm}", columns, tuple(cells), f"Failed: {reasons}." if reasons else "")
 
 
-def search_table(rows: Mapping[str, Sequence[JsonObject]]) -> Table:
+def search_table(rows: Mapping[str, Rows]) -> Table:
     """Return the best, the median and the number of trials of each arm."""
     cells = []
     for arm, trials in rows.items():

@@ -22,7 +22,7 @@ import numpy as np
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import Stage, stage_file, stage_files
+from keras_twoarg.experiments.training.stages import Stage, record_files, stage_file
 from keras_twoarg.utils import files
 from keras_twoarg.utils.types import JsonObject
 
@@ -74,7 +74,7 @@ def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[Stored
     """
     packed = sorted({file.resolve() for folder in folders for file in Path(folder).rglob(RUNS)})
     runs = [run for file in packed for run in packed_runs(file.parent)]
-    runs += [_loose_run(file) for file in stage_files(folders, ".json")]
+    runs += [_loose_run(file) for file in record_files(folders)]
     unique = {(run.location, Stage(run.record.stage)): run for run in runs}
     order, roots = list(Stage), [Path(folder).resolve() for folder in folders]
     ordered = sorted(unique.values(), key=lambda run: (run.location, order.index(Stage(run.record.stage))))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -100,13 +100,14 @@ def attack(
     classifier = PixelClassifier(model, bounds)
     x, y = check_images(x, y, classifier)
     attacked = _unattacked(classifier, x, y, eps, p_norm) if before is None else before
+    target = _Target(classifier, x, y, attacked, seed, progress)
     for name in attacks:
         if name in attacked.accuracy:
             continue
         start = time.perf_counter()
-        _attack_once(classifier, x, y, attacked, name, seed, progress)
+        target.attack(name)
         attacked.seconds[name] = time.perf_counter() - start
-        _prove(classifier, x, y, attacked)
+        target.prove()
         on_attack(attacked)
     return attacked
 
@@ -130,25 +131,6 @@ def _unattacked(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, eps: 
     return attacked
 
 
-def _attack_once(
-    classifier: PixelClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    attacked: Attacked,
-    name: str,
-    seed: int,
-    progress: Progress,
-) -> None:
-    """Run one attack, and count the accuracy after it."""
-    if name in ("fgsm", "pgd"):
-        steps = 1 if name == "fgsm" else _PGD_STEPS
-        alone = _gradient_attack(classifier, x, y, attacked, steps, seed, progress, name)
-        attacked.accuracy[name] = float(alone.mean())
-    elif _possible(name, classifier, attacked):
-        _autoattack(classifier, x, y, attacked, name, seed, progress)
-        attacked.accuracy[name] = float(attacked.robust.mean())
-
-
 def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[str]:
     """Return warnings about the classifier: vanished gradients, few classes."""
     doubts = []
@@ -164,78 +146,92 @@ def _doubts(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray) -> list[s
     return doubts
 
 
-def _possible(name: str, classifier: PixelClassifier, attacked: Attacked) -> bool:
-    if name == "apgd-t" and classifier.classes < 4:
-        attacked.warnings.append("apgd-t was not run: its loss needs four classes")
-        return False
-    return True
+@dataclass(frozen=True)
+class _Target:
+    """A classifier under attack: the images and labels, and the results so far, which each attack changes."""
 
+    classifier: PixelClassifier
+    x: np.ndarray
+    y: np.ndarray
+    attacked: Attacked
+    seed: int
+    progress: Progress
 
-def _autoattack(
-    classifier: PixelClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    attacked: Attacked,
-    name: str,
-    seed: int,
-    progress: Progress,
-) -> None:
-    """Run one part of AutoAttack on the images that are still robust."""
-    torch, package = _torch(), optional("pyautoattack", "AutoAttack", "robust")
-    runner = package.AutoAttack(_as_torch(classifier), norm=attacked.p_norm, eps=attacked.eps, seed=seed, device="cpu")
-    runner.verbose = False
-    targets = min(9, classifier.classes - 1)
-    runner.apgd_targeted.n_target_classes = runner.fab.n_target_classes = targets
-    runner.attacks_to_run = [name]
-    left = np.flatnonzero(attacked.robust)
-    for start in range(0, len(left), _BATCH):
-        chosen = left[start : start + _BATCH]
-        progress(name, start, len(left), f"{attacked.robust.mean():.1%} robust")
-        inputs = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x[chosen], -1, 1)))
-        with _one_thread(torch):
-            moved, _ = runner.run_standard_evaluation(inputs, torch.from_numpy(y[chosen]), batch_size=_BATCH)
-        images = np.ascontiguousarray(np.moveaxis(moved.numpy(), 1, -1))
-        broken = ~classifier.correct(images, y[chosen])
-        attacked.images[chosen[broken]] = images[broken]
-        attacked.robust[chosen[broken]] = False
-    progress(name, len(left), len(left), f"{attacked.robust.mean():.1%} robust")
-    white_box = [attacked.accuracy[n] for n in AUTOATTACK[:3] if n in attacked.accuracy]
-    if name == "square" and white_box and min(white_box) - attacked.robust.mean() > 0.002:
-        gained = 100 * (min(white_box) - attacked.robust.mean())
-        attacked.warnings.append(
-            f"Square, which uses no gradients, reduced accuracy by another {gained:.1f} points: gradients may be masked"
-        )
+    def attack(self, name: str) -> None:
+        """Run one attack, and count the accuracy after it."""
+        attacked = self.attacked
+        if name in ("fgsm", "pgd"):
+            attacked.accuracy[name] = float(self._by_gradients(name, 1 if name == "fgsm" else _PGD_STEPS).mean())
+        elif name == "apgd-t" and self.classifier.classes < 4:
+            attacked.warnings.append("apgd-t was not run: its loss needs four classes")
+        else:
+            self._by_autoattack(name)
+            attacked.accuracy[name] = float(attacked.robust.mean())
 
+    def _by_gradients(self, name: str, steps: int) -> np.ndarray:
+        """Run FGSM (one step of eps) or PGD on the margin of logits; return which images resist it."""
+        classifier, attacked, rng = self.classifier, self.attacked, np.random.default_rng(self.seed)
+        robust = classifier.correct(self.x, self.y)
+        step = attacked.eps if steps == 1 else 2.5 * attacked.eps / steps
+        for start in range(0, len(self.x), _BATCH):
+            chosen = np.arange(start, min(start + _BATCH, len(self.x)))
+            origin, labels = self.x[chosen], self.y[chosen]
+            moved = origin if steps == 1 else _inside(origin + _random_step(origin, attacked, rng), origin, attacked)
+            for i in range(steps):
+                logits = classifier.logits(moved)
+                weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
+                gradient = classifier.pulled_back(moved, weights)
+                moved = _inside(moved + step * _direction(gradient, attacked.p_norm), origin, attacked)
+                broken = ~classifier.correct(moved, labels)  # any step counts, not only the last
+                fresh = chosen[broken & attacked.robust[chosen]]
+                attacked.images[fresh], attacked.robust[fresh] = moved[np.isin(chosen, fresh)], False
+                robust[chosen[broken]] = False
+                self.progress(name, start * steps + (i + 1) * len(chosen), len(self.x) * steps, "")
+        return robust
 
-def _gradient_attack(
-    classifier: PixelClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    attacked: Attacked,
-    steps: int,
-    seed: int,
-    progress: Progress,
-    name: str,
-) -> np.ndarray:
-    """Run FGSM (one step of eps) or PGD on the margin of logits; return which images resist it."""
-    rng = np.random.default_rng(seed)
-    robust = classifier.correct(x, y)
-    step = attacked.eps if steps == 1 else 2.5 * attacked.eps / steps
-    for start in range(0, len(x), _BATCH):
-        chosen = np.arange(start, min(start + _BATCH, len(x)))
-        origin, labels = x[chosen], y[chosen]
-        moved = origin if steps == 1 else _inside(origin + _random_step(origin, attacked, rng), origin, attacked)
-        for i in range(steps):
-            logits = classifier.logits(moved)
-            weights = _cross_entropy_weights(logits, labels) if steps == 1 else _margin_weights(logits, labels)
-            gradient = classifier.pulled_back(moved, weights)
-            moved = _inside(moved + step * _direction(gradient, attacked.p_norm), origin, attacked)
-            broken = ~classifier.correct(moved, labels)  # any step counts, not only the last
-            fresh = chosen[broken & attacked.robust[chosen]]
-            attacked.images[fresh], attacked.robust[fresh] = moved[np.isin(chosen, fresh)], False
-            robust[chosen[broken]] = False
-            progress(name, start * steps + (i + 1) * len(chosen), len(x) * steps, "")
-    return robust
+    def _by_autoattack(self, name: str) -> None:
+        """Run one part of AutoAttack on the images that are still robust."""
+        torch, attacked, runner = _torch(), self.attacked, self._runner(name)
+        left = np.flatnonzero(attacked.robust)
+        for start in range(0, len(left), _BATCH):
+            chosen = left[start : start + _BATCH]
+            self.progress(name, start, len(left), f"{attacked.robust.mean():.1%} robust")
+            inputs = torch.from_numpy(np.ascontiguousarray(np.moveaxis(self.x[chosen], -1, 1)))
+            labels = self.y[chosen]
+            with _one_thread(torch):
+                moved, _ = runner.run_standard_evaluation(inputs, torch.from_numpy(labels), batch_size=_BATCH)
+            images = np.ascontiguousarray(np.moveaxis(moved.numpy(), 1, -1))
+            broken = ~self.classifier.correct(images, labels)
+            attacked.images[chosen[broken]] = images[broken]
+            attacked.robust[chosen[broken]] = False
+        self.progress(name, len(left), len(left), f"{attacked.robust.mean():.1%} robust")
+        white_box = [attacked.accuracy[n] for n in AUTOATTACK[:3] if n in attacked.accuracy]
+        if name == "square" and white_box and min(white_box) - attacked.robust.mean() > 0.002:
+            gained = 100 * (min(white_box) - attacked.robust.mean())
+            attacked.warnings.append(
+                f"Square, which uses no gradients, reduced accuracy by another {gained:.1f} points: gradients may be "
+                "masked"
+            )
+
+    def _runner(self, name: str) -> Any:
+        """Return the authors' AutoAttack, set to one of its parts."""
+        package, attacked = optional("pyautoattack", "AutoAttack", "robust"), self.attacked
+        network = _as_torch(self.classifier)
+        runner = package.AutoAttack(network, norm=attacked.p_norm, eps=attacked.eps, seed=self.seed, device="cpu")
+        runner.verbose = False
+        targets = min(9, self.classifier.classes - 1)
+        runner.apgd_targeted.n_target_classes = runner.fab.n_target_classes = targets
+        runner.attacks_to_run = [name]
+        return runner
+
+    def prove(self) -> None:
+        """Raise unless every image is within the ball and the range, and recounting gives the same accuracy."""
+        eps, images = self.attacked.eps, self.attacked.images
+        far = float(_length(images - self.x, self.attacked.p_norm).max(initial=0.0))
+        if far > eps * (1 + _SLACK) + _SLACK or images.min() < 0 or images.max() > 1:
+            raise RuntimeError(f"An attack exceeded its limits: perturbation {far:.6f} of {eps:.6f}. This is a bug")
+        if (self.classifier.correct(images, self.y) != self.attacked.robust).any():
+            raise RuntimeError("The model gives different answers for the same images, so it cannot be attacked")
 
 
 def _cross_entropy_weights(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -282,15 +278,6 @@ def _inside(moved: np.ndarray, origin: np.ndarray, attacked: Attacked) -> np.nda
 def _length(offset: np.ndarray, p_norm: str) -> np.ndarray:
     flat = np.abs(offset.reshape(len(offset), -1))
     return np.asarray(flat.max(-1) if p_norm == "Linf" else np.sqrt((flat**2).sum(-1)))
-
-
-def _prove(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, attacked: Attacked) -> None:
-    """Raise unless every image is within the ball and the range, and recounting gives the same accuracy."""
-    eps, far = attacked.eps, float(_length(attacked.images - x, attacked.p_norm).max(initial=0.0))
-    if far > eps * (1 + _SLACK) + _SLACK or attacked.images.min() < 0 or attacked.images.max() > 1:
-        raise RuntimeError(f"An attack exceeded its limits: perturbation {far:.6f} of {eps:.6f}. This is a bug")
-    if (classifier.correct(attacked.images, y) != attacked.robust).any():
-        raise RuntimeError("The model gives different answers for the same images, so it cannot be attacked")
 
 
 def _as_torch(classifier: PixelClassifier) -> "Module":

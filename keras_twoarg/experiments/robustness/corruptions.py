@@ -221,9 +221,9 @@ def _fog(x: Images, c: tuple[float, float], rng: Generator) -> Images:
     return np.stack(corrupted)
 
 
-def _plasma(decay: float, rng: Generator, size: int = 32) -> Images:
+def _plasma(decay: float, rng: Generator) -> Images:
     """Return a plasma fractal within [0, 1], by the diamond-square algorithm on a torus."""
-    field, step, wibble = np.zeros((size, size)), size, 100.0
+    field, step, wibble = np.zeros((32, 32)), 32, 100.0
 
     def drawn(total: Images) -> Images:
         return total / 4 + wibble * rng.uniform(-wibble, wibble, total.shape)

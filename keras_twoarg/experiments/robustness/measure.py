@@ -23,7 +23,6 @@ from keras_twoarg.utils.types import JsonObject, Model
 
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
 """Usual L-inf perturbations by data set; those of MNIST and CIFAR-10 are the paper's."""
-SEVERITIES = (1, 2, 3, 4, 5)
 _WHAT = "record of robustness"
 
 
@@ -203,7 +202,7 @@ def _corruptions(
     for done, name in enumerate(names):
         progress("corruptions", done, len(names), name)
         if name not in record.corrupted:
-            changed = (corrupted_images(name, severity) for severity in SEVERITIES)
+            changed = (corrupted_images(name, severity) for severity in range(1, 6))
             record.corrupted[name] = [float(classifier.correct(x / np.float32(255), y).mean()) for x, y in changed]
             files.write_json(file, vars(record))
     if names:

@@ -41,9 +41,9 @@ def stage_file(folder: Path, stage: Stage, ending: str) -> Path:
     return old if old.exists() and not current.exists() else current
 
 
-def stage_files(folders: Sequence[Path], ending: str, stages: Sequence[Stage] = tuple(_OLD_STEMS)) -> list[Path]:
-    """Return the files of stages in all run folders below some folders, in a fixed order."""
-    names = [f"{name}{ending}" for stage in stages for name in (stage, _OLD_STEMS[stage])]
+def record_files(folders: Sequence[Path]) -> list[Path]:
+    """Return the records of stages in all run folders below some folders, in a fixed order."""
+    names = [f"{name}.json" for stage, old in _OLD_STEMS.items() for name in (stage, old)]
     unique = {file.resolve() for folder in folders for name in names for file in Path(folder).rglob(name)}
     return sorted(unique, key=lambda file: (file.parent, names.index(file.name)))
 

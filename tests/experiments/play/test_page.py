@@ -1,7 +1,9 @@
 """The page that twoarg play writes: what it holds, what it refuses, and what it leaves alone. Without a browser."""
 
+import base64
 import json
 import re
+import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
-from keras_twoarg.experiments.play.arrays import pack_array, unpack_array
+from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.play.network import network_layers
 from keras_twoarg.experiments.play.phi import phi_json, places_of
 from keras_twoarg.experiments.training import datasets, sessions
@@ -25,6 +27,14 @@ from keras_twoarg.layers import pair_activation
 from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, save_npz
 
 SHAPE = (SIZE, SIZE, 1)
+
+
+def unpack_array(packed):
+    """Return the array that `pack_array` packed, as data.js does."""
+    dtype = np.dtype(packed["dtype"])
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
+    entries = np.ascontiguousarray(planes.reshape(dtype.itemsize, -1).T)
+    return entries.view(dtype.newbyteorder("<")).astype(dtype).reshape(packed["shape"])
 
 
 @pytest.fixture
