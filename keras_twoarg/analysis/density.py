@@ -8,7 +8,8 @@ from operator import itemgetter
 import keras
 import numpy as np
 
-from keras_twoarg.analysis.surfaces import EXTENT, NODES, blurred
+from keras_twoarg.analysis import surfaces
+from keras_twoarg.analysis.surfaces import EXTENT, NODES
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, places_of
 from keras_twoarg.utils.keras_internals import flatten_layers, watched_calls
@@ -34,12 +35,12 @@ class Density:
     @property
     def axis(self) -> np.ndarray:
         """The nodes along each argument."""
-        return np.linspace(-EXTENT, EXTENT, NODES)
+        return surfaces.axis()
 
     @property
     def nodes(self) -> np.ndarray:
         """All nodes as argument tuples, `(101 ** arity, arity)`, in the order of `values.ravel()`."""
-        return np.stack(np.meshgrid(*[self.axis] * self.values.ndim, indexing="ij"), -1).reshape(-1, self.values.ndim)
+        return surfaces.nodes(self.values.ndim)
 
     def support(self, mass: float = 0.9) -> np.ndarray:
         """Return the smallest set of cells with a fraction `mass` of the tuples on the grid, as a boolean array."""
@@ -53,7 +54,7 @@ class Density:
 
     def blurred(self, deviation: float = 1 / 3) -> "Density":
         """Return the density convolved with a Gaussian of this standard deviation, for smooth contours."""
-        return Density(blurred(self.values, deviation), self.outside, self.number)
+        return Density(surfaces.blurred(self.values, deviation), self.outside, self.number)
 
 
 def density(tuples: np.ndarray) -> Density:

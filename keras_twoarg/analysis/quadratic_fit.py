@@ -57,20 +57,27 @@ def least_squares(density: Density, *, mass: float = 1.0, weighted: bool = True)
 
     It serves many surfaces over one density. The arguments are those of `fit_quadratic`.
     """
-    used = density.support(mass) & (density.values > 0)
-    weights = density.values[used] if weighted else np.ones(np.count_nonzero(used))
-    root = np.sqrt(weights / weights.sum())
+    used, weights = _used(density, mass, weighted)
+    root = np.sqrt(weights)
     inverse = np.linalg.pinv(features(*density.nodes[used.ravel()].T) * root[:, None]) * root
     return lambda surface: np.asarray(inverse @ surface[used])
 
 
+def _used(density: Density, mass: float, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells of a fit as a boolean array, and their weights, which sum to one."""
+    used = density.support(mass) & (density.values > 0)
+    weights = density.values[used] if weighted else np.ones(np.count_nonzero(used))
+    return used, weights / weights.sum()
+
+
 def fit_quadratic(
-    phi: Callable[[np.ndarray], ArrayLike], density: Density, *, mass: float = 1.0, weighted: bool = True
+    phi: np.ndarray | Callable[[np.ndarray], ArrayLike], density: Density, *, mass: float = 1.0, weighted: bool = True
 ) -> QuadraticFit:
     """Fit a quadratic to a function of two arguments, weighted by their density.
 
     Args:
-        phi: Function from argument tuples `(N, 2)` to values `(N,)` or `(N, 1)`, such as `inner.predict`.
+        phi: Values on the density's nodes, `(101, 101)`; or a function from argument tuples `(N, 2)` to values `(N,)`
+            or `(N, 1)`, such as `inner.predict`.
         density: Density of the arguments.
         mass: Fraction of the density to use, in the densest cells. Defaults to `1.0`.
         weighted: Whether to weight cells by their density. The paper uses `mass=0.9, weighted=False`. Defaults to
@@ -90,17 +97,16 @@ def fit_quadratic(
     """
     if density.values.ndim != 2:
         raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
-    used = (density.support(mass) & (density.values > 0)).ravel()
+    used, weights = _used(density, mass, weighted)
     if np.count_nonzero(used) < 6:
         raise ValueError(
             f"A quadratic needs at least 6 occupied cells within [-5, 5]. Received: {np.count_nonzero(used)}, and "
             f"{density.outside:.2%} of the arguments lie outside. Use more samples to fill more cells, or normalize "
             "before the units to bring the arguments inside"
         )
-    nodes = density.nodes[used]
-    values = np.asarray(phi(nodes.astype("float32")), "float64").reshape(-1)
-    weights = density.values.ravel()[used] if weighted else np.ones(len(nodes))
-    weights = weights / weights.sum()
+    nodes = density.nodes[used.ravel()]
+    found = phi(nodes.astype("float32")) if callable(phi) else phi[used]
+    values = np.asarray(found, "float64").reshape(-1)
     x1, x2 = nodes.T
     columns, root = features(x1, x2), np.sqrt(weights)
     coefficients, _, rank, _ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)

@@ -55,7 +55,7 @@ class SurfaceDisplay:
         self.quadratic: QuadraticFit | None = None
         self.soft_xor: SoftXOR | None = None
         if surface.ndim == 2:
-            self.quadratic = fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+            self.quadratic = fit_quadratic(surface, density)
             self.soft_xor = soft_xor(self.quadratic)
 
     @classmethod
@@ -106,7 +106,7 @@ class SurfaceDisplay:
             raise ValueError("A quadratic surface has two arguments. Received: a curve of one argument")
         ax = pyplot().figure(figsize=(4.2, 3.6)).gca() if ax is None else ax
         self.ax_, self.figure_ = ax, ax.figure
-        x1, x2 = np.meshgrid(self.density.axis, self.density.axis, indexing="ij")
+        x1, x2 = self.density.axis[:, None], self.density.axis[None, :]
         self._plot_plane(ax, self.quadratic.surface(x1, x2))
         if title:
             ax.set_title(title, fontsize=10)

@@ -25,6 +25,16 @@ NODES = 101
 """Grid nodes along each argument: a step of 0.1, as in the paper."""
 
 
+def axis() -> Array:
+    """Return the grid's nodes along each argument, `(101,)`."""
+    return np.linspace(-EXTENT, EXTENT, NODES)
+
+
+def nodes(arity: int) -> Array:
+    """Return all nodes of the grid as argument tuples, `(101 ** arity, arity)`."""
+    return np.stack(np.meshgrid(*[axis()] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+
+
 def product(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Return `x1 x2`, the pure saddle."""
     return np.asarray(x1, float) * np.asarray(x2, float)
@@ -68,8 +78,7 @@ def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Ar
     """
     if std is None:
         return surface
-    axis = np.linspace(-EXTENT, EXTENT, NODES)
-    deviation = float(np.std(surface(axis[:, None], axis[None, :])))
+    deviation = float(np.std(surface(axis()[:, None], axis()[None, :])))
     if not 0 < deviation < np.inf:
         raise ValueError(
             f"Expected a finite surface that is not constant. Received: a standard deviation of {deviation}"
@@ -123,7 +132,7 @@ class GridSurface:
     @property
     def axis(self) -> Array:
         """The nodes along each argument."""
-        return np.linspace(-EXTENT, EXTENT, NODES)
+        return axis()
 
     def __call__(self, *arguments: ArrayLike) -> Array:
         """Interpolate at `arity` arrays of arguments."""
@@ -153,8 +162,7 @@ def blurred(values: Array, deviation: float) -> Array:
 @lru_cache(maxsize=8)
 def gaussian(blur: float) -> Array:
     """Return the matrix that convolves values along one axis of the grid with a Gaussian, `(101, 101)`."""
-    axis = np.linspace(-EXTENT, EXTENT, NODES)
-    kernel = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * blur**2))
+    kernel = np.exp(-(np.subtract.outer(axis(), axis()) ** 2) / (2 * blur**2))
     matrix = np.asarray(kernel / kernel[NODES // 2].sum())  # the middle row contains the whole Gaussian
     matrix.flags.writeable = False  # all callers share it
     return matrix

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_twoarg.analysis.surfaces import EXTENT, NODES
+from keras_twoarg.analysis import surfaces
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.utils.batches import for_fit
 from keras_twoarg.utils.files import UNREADABLE, write_whole
@@ -112,8 +112,7 @@ def steps_a_call(number: int) -> int:
 
 def grid(surface: Callable[..., ArrayLike], arity: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the grid's nodes, `(101 ** arity, arity)`, and the surface on them, `(101 ** arity, 1)`, in float32."""
-    axis = np.linspace(-EXTENT, EXTENT, NODES)
-    tuples = np.stack(np.meshgrid(*[axis] * arity, indexing="ij"), axis=-1).reshape(-1, arity)
+    tuples = surfaces.nodes(arity)
     targets = np.asarray(surface(*tuples.T), dtype="float32")
     if targets.shape != (len(tuples),) or not np.isfinite(targets).all():
         raise ValueError(

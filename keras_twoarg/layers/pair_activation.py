@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Config, Function, Tensor, Tensors
 
 
@@ -66,7 +67,7 @@ class PairActivation(PairingLayer):
 
     def __init__(self, function: str, pairing: str = "adjacent", axis: int = -1, **kwargs: object) -> None:
         super().__init__(pairing, axis, **kwargs)
-        self.function = check_function(function)
+        self.function = one_of("function", function, FUNCTIONS)
 
     @property
     def arity(self) -> int:
@@ -84,13 +85,6 @@ class PairActivation(PairingLayer):
     def get_config(self) -> Config:
         """Return the constructor's arguments."""
         return {**super().get_config(), "function": self.function}
-
-
-def check_function(function: str) -> str:
-    """Return `function`, or raise a ValueError if it is unknown."""
-    if function not in FUNCTIONS:
-        raise ValueError(f"`function` must be one of {tuple(FUNCTIONS)}. Received: function={function!r}")
-    return function
 
 
 @cache

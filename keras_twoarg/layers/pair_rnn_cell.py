@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_twoarg.layers.pair_activation import FUNCTIONS, check_function
-from keras_twoarg.utils.checks import positive_integer
+from keras_twoarg.layers.pair_activation import FUNCTIONS
+from keras_twoarg.utils.checks import one_of, positive_integer
 from keras_twoarg.utils.types import Config, Shape, Tensor, Tensors, Variable
 
 ARGUMENTS = ("separate", "mixed")
@@ -32,11 +32,9 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= rate < 1:  # Keras would clip it
                 raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
-        if arguments not in ARGUMENTS:
-            raise ValueError(f"`arguments` must be one of {ARGUMENTS}. Received: arguments={arguments!r}")
         units = positive_integer("units", units, ": the number of outputs")
         super().__init__(units, activation=None, dropout=dropout, recurrent_dropout=recurrent_dropout, **kwargs)
-        self.arguments = arguments
+        self.arguments = one_of("arguments", arguments, ARGUMENTS)
 
     @property
     def arity(self) -> int:
@@ -113,7 +111,7 @@ class PairRNNCell(ArgumentsCell):
 
     def __init__(self, units: int, function: str, arguments: str = "separate", **kwargs: Any) -> None:
         super().__init__(units, arguments, **kwargs)
-        self.function = check_function(function)
+        self.function = one_of("function", function, FUNCTIONS)
 
     def activate(self, arguments: Tensors, training: bool) -> Tensor:
         """Apply the function to each unit's arguments."""

@@ -5,14 +5,15 @@ from keras import ops
 
 from keras_twoarg.layers.placement import refuse_across_pixels, refuse_as_activation
 from keras_twoarg.ops.pairing import (
+    PAIRINGS,
     Masks,
     check_axis,
-    check_pairing,
     to_arguments_apart,
     to_tuples,
     units_mask,
     units_shape,
 )
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
@@ -27,7 +28,7 @@ class PairingLayer(keras.layers.Layer):
 
     def __init__(self, pairing: str, axis: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.pairing = check_pairing(pairing)
+        self.pairing = one_of("pairing", pairing, PAIRINGS)
         self.axis = check_axis(axis)
         self.supports_masking = True
 

@@ -12,7 +12,7 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.checks import positive_integer
+from keras_twoarg.utils.checks import one_of, positive_integer
 from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"
@@ -67,9 +67,19 @@ def slopes(arm: str, width: int) -> int:
     return width if arm == "prelu" else 0
 
 
+def seed_of(seed: int | None, index: int) -> int | None:
+    """Return the seed of one part of a network with a seed, or None for a random one."""
+    return None if seed is None else 1000 * seed + index
+
+
+def glorot(seed: int | None, index: int) -> keras.initializers.Initializer:
+    """Return Glorot's initializer for one part of a network with a seed."""
+    return keras.initializers.GlorotUniform(seed=seed_of(seed, index))
+
+
 def phi_initializer(seed: int | None) -> keras.initializers.Initializer:
     """Return the initializer of phi's kernels, whose seeds no other layer and no phi with another seed uses."""
-    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + 900)
+    return glorot(seed, 900)
 
 
 def inner_for(arm: str, inner: InnerNetwork | None, seed: int | None) -> InnerNetwork | None:
@@ -139,6 +149,9 @@ class HiddenLayers:
     dropout: float
     seed: int | None
 
+    def __post_init__(self) -> None:
+        one_of("normalization", self.normalization, NORMALIZATIONS)
+
     def linear(self, width: int, fan_in: int, index: int) -> list[Layer]:
         """Return linear -> LayerNorm -> unit -> dropout."""
         return [
@@ -163,12 +176,6 @@ def layer_normalization() -> Layer:
     return keras.layers.LayerNormalization(axis=-1, center=False, scale=False, epsilon=1e-5)
 
 
-def check_normalization(normalization: str) -> None:
-    """Raise a ValueError if a normalization is unknown."""
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"`normalization` must be one of {NORMALIZATIONS}. Received: normalization={normalization!r}")
-
-
 def linear(units: int, fan_in: int, seed: int | None, index: int, **kwargs: object) -> Layer:
     """Return a linear layer whose weights and biases are uniform within 1 / sqrt(fan_in), as in the paper's code.
 
@@ -184,14 +191,14 @@ def convolution(filters: int, fan_in: int, seed: int | None, index: int) -> Laye
 
 def _uniform(fan_in: int, seed: int | None, index: int) -> dict[str, object]:
     limit = fan_in**-0.5
-    seeds = (None, None) if seed is None else (1000 * seed + index, 1000 * seed + 200 + index)
+    seeds = (seed_of(seed, index), seed_of(seed, 200 + index))
     kernel, bias = (keras.initializers.RandomUniform(-limit, limit, seed=s) for s in seeds)
     return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
 def dropout(rate: float, seed: int | None, index: int) -> Layer:
     """Return a dropout layer with its own random seed."""
-    return keras.layers.Dropout(rate, seed=None if seed is None else 1000 * seed + 500 + index)
+    return keras.layers.Dropout(rate, seed=seed_of(seed, 500 + index))
 
 
 def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: int) -> None:

@@ -63,7 +63,6 @@ def cnn(
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
     blocks.check_sizes(widths, classes, dropout)
-    blocks.check_normalization(normalization)
     flat = prod(last_image(tuple(input_shape), widths))
     inner = blocks.inner_for(arm, inner, seed)
     hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)

@@ -18,6 +18,7 @@ from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPla
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.rebuilding import copy_given, copy_weights, is_given
 from keras_twoarg.utils.types import Config, Model
@@ -150,8 +151,7 @@ def _leave_frozen(places: list[Place]) -> None:
 def _check(model: Model, inner: InnerNetwork | str | None, keep: str, where: str | Sequence[str] | None) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={model!r} of type {type(model)}")
-    if keep not in KEEP:
-        raise ValueError(f"`keep` must be one of {KEEP}. Received: keep={keep!r}")
+    one_of("keep", keep, KEEP)
     if not is_graph(model):
         if isinstance(model, keras.Sequential):
             raise ValueError(f"The model {model.name!r} is not built. Begin it with keras.Input(...), or call it once")

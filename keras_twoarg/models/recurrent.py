@@ -69,11 +69,11 @@ def recurrent(
     inner = None if arm in blocks.GATED else blocks.inner_for(arm, inner, seed)
     layers = [
         keras.Input((context,), dtype="int32", name="tokens"),
-        keras.layers.Embedding(classes, sequence_width, embeddings_initializer=_uniform(seed, 0)),
+        keras.layers.Embedding(classes, sequence_width, embeddings_initializer=blocks.glorot(seed, 0)),
     ]
     for i, width in enumerate(widths, start=1):
         layers += [_layer(arm, width, inner, arguments, evaluation, seed, i), blocks.dropout(dropout, seed, i)]
-    logits = keras.layers.Dense(classes, kernel_initializer=_uniform(seed, 1), name="logits")
+    logits = keras.layers.Dense(classes, kernel_initializer=blocks.glorot(seed, 1), name="logits")
     return keras.Sequential([*layers, logits], name=name)
 
 
@@ -96,8 +96,8 @@ def _layer(
     seed: int | None,
     index: int,
 ) -> Layer:
-    orthogonal = keras.initializers.Orthogonal(seed=None if seed is None else 1000 * seed + 100 + index)
-    weights = {"kernel_initializer": _uniform(seed, 10 + index), "recurrent_initializer": orthogonal}
+    orthogonal = keras.initializers.Orthogonal(seed=blocks.seed_of(seed, 100 + index))
+    weights = {"kernel_initializer": blocks.glorot(seed, 10 + index), "recurrent_initializer": orthogonal}
     if arm in _LAYERS:
         return _LAYERS[arm](width, return_sequences=True, **weights)
     if arm in FUNCTIONS:
@@ -108,7 +108,3 @@ def _layer(
         how = arguments if inner.arity == 2 else "mixed"
         cell = TwoArgRNNCell(width, inner, arguments=how, evaluation=evaluation, **weights)
     return keras.layers.RNN(cell, return_sequences=True)
-
-
-def _uniform(seed: int | None, index: int) -> keras.initializers.Initializer:
-    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + index)

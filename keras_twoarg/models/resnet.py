@@ -9,6 +9,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
 from keras_twoarg.models.structure import RESNET_BLOCKS
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Layer, Model
 
 PLACES = ("between", "both")
@@ -67,8 +68,7 @@ def resnet(
         - [He, Zhang, Ren, Sun, 2015](https://arxiv.org/abs/1512.03385), section 4.2
     """
     blocks.check_sizes(widths, classes, dropout, blocks_per_stage=blocks_per_stage)
-    if places not in PLACES:
-        raise ValueError(f"`places` must be one of {PLACES}. Received: places={places!r}")
+    one_of("places", places, PLACES)
     if len(input_shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: {tuple(input_shape)}")
     parts = _Parts(arm, blocks.inner_for(arm, inner, seed), places == "both", pairing, evaluation, seed)
@@ -118,7 +118,7 @@ class _Parts:
 
     def convolution(self, x: keras.KerasTensor, filters: int, size: int, strides: int, index: int) -> keras.KerasTensor:
         """Return convolution -> BatchNorm of an image."""
-        initializer = keras.initializers.HeNormal(seed=None if self.seed is None else 1000 * self.seed + 100 + index)
+        initializer = keras.initializers.HeNormal(seed=blocks.seed_of(self.seed, 100 + index))
         layer: Layer = keras.layers.Conv2D(
             filters, size, strides, "same", blocks.FORMAT, use_bias=False, kernel_initializer=initializer
         )

@@ -10,6 +10,7 @@ import keras
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Model
 
 SEQUENCE_WIDTH = 96
@@ -39,10 +40,7 @@ class Structure:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"`architecture` must be one of {ARCHITECTURES}. Received: architecture={self.architecture!r}"
-            )
+        one_of("architecture", self.architecture, ARCHITECTURES)
         if unknown := set(self.options) - set(OPTIONS):
             raise TypeError(f"Other arguments must be among {OPTIONS}. Received: {', '.join(sorted(unknown))}")
 

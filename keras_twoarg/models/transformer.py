@@ -107,15 +107,15 @@ def transformer(
         )
     arity, inner = blocks.arity_of(arm), blocks.inner_for(arm, inner, seed)
     tokens = keras.Input((context,), dtype="int32", name="tokens")
-    x = keras.layers.Embedding(classes, sequence_width, embeddings_initializer=_initializer(seed, 0))(tokens)
-    uniform = keras.initializers.RandomUniform(seed=None if seed is None else 1000 * seed + 1)
+    x = keras.layers.Embedding(classes, sequence_width, embeddings_initializer=blocks.glorot(seed, 0))(tokens)
+    uniform = keras.initializers.RandomUniform(seed=blocks.seed_of(seed, 1))
     x = PositionEmbedding(context, uniform)(x)  # (batch, positions, width)
     for i, units in enumerate(widths, start=1):
         unit = blocks.unit(arm, inner, pairing, evaluation, shared_axes=[1])
         x = _add(x, _attention(x, heads, seed, i), blocks.dropout(dropout, seed, 2 * i))
         x = _add(x, _feed_forward(x, unit, arity * units, seed, i), blocks.dropout(dropout, seed, 2 * i + 1))
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    logits = keras.layers.Dense(classes, kernel_initializer=_initializer(seed, 2), name="logits")
+    logits = keras.layers.Dense(classes, kernel_initializer=blocks.glorot(seed, 2), name="logits")
     return keras.Model(tokens, logits(x), name=name)
 
 
@@ -131,7 +131,7 @@ def _attention(x: keras.KerasTensor, heads: int, seed: int | None, block: int) -
     # Keras copies an initializer with its seed to each projection: queries, keys and values would start equal.
     kernels = [weight for weight in attention.trainable_weights if weight.name == "kernel"]
     for i, kernel in enumerate(kernels if seed is not None else ()):
-        kernel.assign(_initializer(seed, 10 * block + 3 + i)(kernel.shape))
+        kernel.assign(blocks.glorot(seed, 10 * block + 3 + i)(kernel.shape))
     return outputs
 
 
@@ -140,9 +140,5 @@ def _feed_forward(
 ) -> keras.KerasTensor:
     """Return LayerNorm -> linear -> unit -> linear of a sequence."""
     hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    hidden = keras.layers.Dense(pre_activations, kernel_initializer=_initializer(seed, 10 * block + 1))(hidden)
-    return keras.layers.Dense(x.shape[-1], kernel_initializer=_initializer(seed, 10 * block + 2))(unit(hidden))
-
-
-def _initializer(seed: int | None, index: int) -> keras.initializers.Initializer:
-    return keras.initializers.GlorotUniform(seed=None if seed is None else 1000 * seed + index)
+    hidden = keras.layers.Dense(pre_activations, kernel_initializer=blocks.glorot(seed, 10 * block + 1))(hidden)
+    return keras.layers.Dense(x.shape[-1], kernel_initializer=blocks.glorot(seed, 10 * block + 2))(unit(hidden))

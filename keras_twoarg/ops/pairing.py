@@ -21,13 +21,6 @@ Masks: TypeAlias = Tensor | Sequence[Tensor | None] | None
 """The mask of a layer's input, or the masks of its inputs; None where nothing is masked."""
 
 
-def check_pairing(pairing: str) -> str:
-    """Return `pairing`, or raise a ValueError that lists the known ones."""
-    if pairing not in PAIRINGS:
-        raise ValueError(f"`pairing` must be one of {PAIRINGS}. Received: pairing={pairing!r}")
-    return pairing
-
-
 def check_axis(axis: int) -> int:
     """Return `axis`, or raise a ValueError unless it is an integer other than 0, the batch axis."""
     if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:

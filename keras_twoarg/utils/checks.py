@@ -1,6 +1,31 @@
 """Checks of arguments."""
 
+from collections.abc import Collection
+from typing import TypeVar
+
 import numpy as np
+
+T = TypeVar("T")
+
+
+def one_of(name: str, value: T, known: Collection[T]) -> T:
+    """Return a value if it is one of the known ones.
+
+    Args:
+        name: The argument's name, for the error.
+        value: Its value.
+        known: The valid values, which the error lists.
+
+    Raises:
+        ValueError: If it is another one.
+
+    Examples:
+        >>> one_of("pairing", "halves", ("adjacent", "halves"))
+        'halves'
+    """
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {tuple(known)}. Received: {name}={value!r}")
+    return value
 
 
 def positive_integer(name: str, value: object, more: str = "") -> int:

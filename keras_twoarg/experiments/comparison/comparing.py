@@ -18,6 +18,7 @@ from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
 from keras_twoarg.utils import model_files
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.progress import Progress, no_progress, warning_to
 from keras_twoarg.utils.types import Config, Model
 
@@ -92,7 +93,7 @@ def compare(
         ValueError: If the model is not compiled or cannot be converted, the data do not fit, a setting is wrong, or the
             folder holds another comparison.
     """
-    arms = (OWN, *(ARMS[_known("keep", keep, KEEP)] if arms is None else arms))
+    arms = (OWN, *(ARMS[one_of("keep", keep, KEEP)] if arms is None else arms))
     _check(arms, keep, epochs, batch_size, seeds, first_seed, learning_rates)
     if compile is None:
         networks.check_compiled(model)
@@ -187,17 +188,11 @@ def _teller(progress: Progress, name: str, epochs: int) -> OnEpoch:
     return told
 
 
-def _known(name: str, value: str, known: Sequence[str]) -> str:
-    if value not in known:
-        raise ValueError(f"`{name}` must be one of {tuple(known)}. Received: {name}={value!r}")
-    return value
-
-
 def _check(
     arms: Sequence[str], keep: str, epochs: int, batch_size: int, seeds: int, first_seed: int, rates: Sequence[float]
 ) -> None:
     for arm in arms[1:]:
-        _known("arms", arm, UNITS)
+        one_of("arms", arm, UNITS)
     if len(set(arms)) < len(arms) or len(arms) < 2:
         raise ValueError(f"`arms` must be at least one, each named once. Received: arms={list(arms[1:])}")
     for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seeds", seeds, 1),

@@ -107,7 +107,7 @@ def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) ->
 def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
     """Return the soft-XOR score, the quadratic's share of the variance, and the quadrupole's share."""
     try:
-        fit = analysis.fit_quadratic(lambda _: surface.ravel()[density.values.ravel() > 0], density)
+        fit = analysis.fit_quadratic(surface, density)
     except ValueError:  # too few arguments are on the grid
         return {"score": None, "r2": None, "quadrupole": None}
     orders = analysis.spectrum(surface, density)

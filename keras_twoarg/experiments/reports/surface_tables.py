@@ -100,9 +100,8 @@ class Surface:
 
     def verdict(self, surface: np.ndarray, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
         """Fit a quadratic to a surface over a density and judge it; NaN if too few arguments are on the grid."""
-        used = density.support(mass) & (density.values > 0)
         try:
-            fit = analysis.fit_quadratic(lambda _: surface[used], density, mass=mass, weighted=weighted)
+            fit = analysis.fit_quadratic(surface, density, mass=mass, weighted=weighted)
         except ValueError:
             return SoftXOR(np.nan, np.nan)
         return analysis.soft_xor(fit)

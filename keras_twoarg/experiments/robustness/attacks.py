@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
@@ -115,8 +116,7 @@ def attack(
 def _check_arguments(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple[int, ...]) -> None:
     if unknown := [name for name in attacks if name not in ATTACKS]:
         raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
-    if p_norm not in P_NORMS:
-        raise ValueError(f"`p_norm` must be one of {P_NORMS}. Received: p_norm={p_norm!r}")
+    one_of("p_norm", p_norm, P_NORMS)
     if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(shape[1:])))):
         raise ValueError(
             f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
