@@ -1,5 +1,6 @@
 """What importing does, what is public, and that every example in the documentation runs."""
 
+import ast
 import doctest
 import importlib
 import json
@@ -45,6 +46,22 @@ def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
         pytest.importorskip("torch")  # the one module that is of one backend alone
     failures, _ = doctest.testmod(importlib.import_module(name), extraglobs=NAMES)
     assert failures == 0
+
+
+def private_names(file):
+    """Return the private attributes that a module takes from others than itself."""
+    attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
+    of_others = [node for node in attributes if getattr(node.value, "id", "") not in ("self", "cls", "os")]
+    return {node.attr for node in of_others if node.attr.startswith("_") and not node.attr.startswith("__")}
+
+
+def test_private_names_of_keras_are_in_one_file_alone():
+    """And those of KerasTuner in one too."""
+    package, own = ROOT / "keras_twoarg", {"_change_evaluation"}
+    allowed = ("keras_internals.py", "keras_tuner_internals.py")
+    assert "_flatten_layers" in private_names(package / "utils" / allowed[0])
+    others = {file.name: private_names(file) - own for file in package.rglob("*.py") if file.name not in allowed}
+    assert {name: names for name, names in others.items() if names} == {}
 
 
 @pytest.mark.parametrize("page", sorted(str(page.relative_to(ROOT)) for page in PAGES))

@@ -1,6 +1,5 @@
 """Every private name of Keras that the package uses: a test each, which says what breaks when it goes."""
 
-import ast
 import gc
 import inspect
 import weakref
@@ -374,23 +373,6 @@ def test_keras_knows_which_metrics_are_better_the_larger_they_are():
     model.compile("sgd", "mse", metrics=[keras.metrics.R2Score(name="any"), "mae", own])
     model.evaluate(X, X[:, :1], verbose=0)
     assert keras_internals.metric_directions(model) == {"any": True, "mae": False}
-
-
-def private_names(file):
-    """Return the private attributes that a module takes from others than itself."""
-    attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
-    of_others = [node for node in attributes if getattr(node.value, "id", "") not in ("self", "cls", "os")]
-    return {node.attr for node in of_others if node.attr.startswith("_") and not node.attr.startswith("__")}
-
-
-def test_private_names_of_keras_are_in_one_file_alone():
-    """And those of KerasTuner in one too."""
-    package = Path(keras_internals.__file__).parents[1]
-    allowed = (Path(keras_internals.__file__).name, "keras_tuner_internals.py")
-    own = {"_change_evaluation"}
-    assert "_flatten_layers" in private_names(Path(keras_internals.__file__))
-    others = {file.name: private_names(file) - own for file in package.rglob("*.py") if file.name not in allowed}
-    assert {name: names for name, names in others.items() if names} == {}
 
 
 def test_what_a_lambda_was_made_with():
