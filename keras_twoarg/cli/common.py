@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 console = Console(markup=False)  # paths and messages are not markup
 _LONGEST = 600  # characters of an error
@@ -99,29 +100,21 @@ def twoarg() -> None:
     """Two-argument activation functions: train, inspect, report and export."""
 
 
-def widths(_context: object, _parameter: object, value: str | None) -> tuple[int, ...] | None:
-    """Parse comma-separated integers."""
-    if value is None:
-        return None
-    try:
-        return tuple(int(width) for width in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"expected integers such as 64,64,64. Received: {value}") from None
+def _list_of(kind: Callable[[str], T], example: str) -> Callable[[object, object, str | None], tuple[T, ...] | None]:
+    """Return a callback that parses comma-separated values."""
+
+    def parse(_context: object, _parameter: object, value: str | None) -> tuple[T, ...] | None:
+        try:
+            return None if value is None else tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            raise click.BadParameter(f"expected {example}. Received: {value}") from None
+
+    return parse
 
 
-def words(_context: object, _parameter: object, value: str | None) -> tuple[str, ...] | None:
-    """Parse comma-separated words."""
-    return None if value is None else tuple(word.strip() for word in value.split(","))
-
-
-def numbers(_context: object, _parameter: object, value: str | None) -> tuple[float, ...] | None:
-    """Parse comma-separated numbers."""
-    if value is None:
-        return None
-    try:
-        return tuple(float(number) for number in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"expected numbers such as 1e-3,3e-4. Received: {value}") from None
+widths = _list_of(int, "integers such as 64,64,64")
+numbers = _list_of(float, "numbers such as 1e-3,3e-4")
+words = _list_of(str.strip, "words")
 
 
 def json_choices(_context: object, _parameter: object, value: str | None) -> JsonObject | None:

@@ -17,10 +17,20 @@ testing = pytest.importorskip("keras.src.testing", reason="this Keras ships no t
 
 
 @pytest.fixture
-def harness():
+def check():
+    """A function that runs Keras' tests of a layer."""
     case = testing.TestCase()
     case.setUp()
-    yield case
+
+    def run(layer, init_kwargs, input_shape, output_shape, *, trainable, **expected):
+        counts = {"non_trainable_weights": 0, "seed_generators": 0, "losses": 0, "trainable_weights": trainable}
+        masks = expected.pop("supports_masking", True)
+        numbers = {f"expected_num_{name}": number for name, number in (counts | expected).items()}
+        case.run_layer_test(
+            layer, init_kwargs, input_shape, expected_output_shape=output_shape, supports_masking=masks, **numbers
+        )
+
+    yield run
     keras.config.enable_traceback_filtering()
     case.doCleanups()
 
@@ -32,141 +42,99 @@ pytestmark = [pytest.mark.jax, pytest.mark.filterwarnings("ignore:A second copy 
 @pytest.mark.parametrize("arity", [1, 2, 3])
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 @pytest.mark.parametrize("lead", [(3,), (3, 5), (2, 4, 4)])
-def test_activation(harness, arity, pairing, lead):
-    harness.run_layer_test(
+def test_activation(check, arity, pairing, lead):
+    check(
         TwoArgActivation,
-        init_kwargs={"inner": InnerNetwork(hidden_units=(4, 4), arity=arity), "pairing": pairing},
-        input_shape=(*lead, 4 * arity),
-        expected_output_shape=(*lead, 4),
-        expected_num_trainable_weights=6,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
-        supports_masking=True,
+        {"inner": InnerNetwork(hidden_units=(4, 4), arity=arity), "pairing": pairing},
+        (*lead, 4 * arity),
+        (*lead, 4),
+        trainable=6,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2, 3])
-def test_max_pooling(harness, arity):
-    harness.run_layer_test(
+def test_max_pooling(check, arity):
+    check(
         TwoArgMaxPooling2D,
-        init_kwargs={"inner": InnerNetwork(hidden_units=(4, 4), arity=arity), "pool_size": (2, 3)},
-        input_shape=(2, 4, 7, 4 * arity),
-        expected_output_shape=(2, 2, 2, 4),
-        expected_num_trainable_weights=6,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
+        {"inner": InnerNetwork(hidden_units=(4, 4), arity=arity), "pool_size": (2, 3)},
+        (2, 4, 7, 4 * arity),
+        (2, 2, 2, 4),
+        trainable=6,
         supports_masking=False,
     )
 
 
 @pytest.mark.parametrize("axis", [1, -2])
-def test_axis(harness, axis):
-    harness.run_layer_test(
-        TwoArgActivation,
-        init_kwargs={"inner": InnerNetwork(hidden_units=(4, 4)), "axis": axis},
-        input_shape=(3, 8, 5),
-        expected_output_shape=(3, 4, 5),
-        expected_num_trainable_weights=6,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
-        supports_masking=True,
+def test_axis(check, axis):
+    check(
+        TwoArgActivation, {"inner": InnerNetwork(hidden_units=(4, 4)), "axis": axis}, (3, 8, 5), (3, 4, 5), trainable=6
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pairing", ["adjacent", "halves"])
 @pytest.mark.parametrize("arity", [1, 2, 3])
-def test_cell_types(harness, arity, pairing):
-    harness.run_layer_test(
+def test_cell_types(check, arity, pairing):
+    check(
         CellTypes,
-        init_kwargs={"inner": [InnerNetwork((4,), arity=arity), InnerNetwork((5,), arity=arity)], "pairing": pairing},
-        input_shape=(3, 5, 4 * arity),
-        expected_output_shape=(3, 5, 4),
-        expected_num_trainable_weights=8,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
-        supports_masking=True,
+        {"inner": [InnerNetwork((4,), arity=arity), InnerNetwork((5,), arity=arity)], "pairing": pairing},
+        (3, 5, 4 * arity),
+        (3, 5, 4),
+        trainable=8,
     )
 
 
 @pytest.mark.parametrize("arity", [1, 2, 3])
-def test_dense(harness, arity):
-    harness.run_layer_test(
+def test_dense(check, arity):
+    check(
         TwoArgDense,
-        init_kwargs={"units": 4, "inner": InnerNetwork((4,), arity=arity), "kernel_regularizer": "l2"},
-        input_shape=(3, 5, 7),
-        expected_output_shape=(3, 5, 4),
-        expected_num_trainable_weights=6,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=1,
-        supports_masking=True,
+        {"units": 4, "inner": InnerNetwork((4,), arity=arity), "kernel_regularizer": "l2"},
+        (3, 5, 7),
+        (3, 5, 4),
+        trainable=6,
+        losses=1,
     )
 
 
-def test_dense_of_cell_types(harness):
-    harness.run_layer_test(
+def test_dense_of_cell_types(check):
+    check(
         TwoArgDense,
-        init_kwargs={"units": 4, "inner": [InnerNetwork((4,)), InnerNetwork((5,))], "pairing": "halves"},
-        input_shape=(3, 7),
-        expected_output_shape=(3, 4),
-        expected_num_trainable_weights=10,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
-        supports_masking=True,
+        {"units": 4, "inner": [InnerNetwork((4,)), InnerNetwork((5,))], "pairing": "halves"},
+        (3, 7),
+        (3, 4),
+        trainable=10,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["separate", "mixed"])
-def test_rnn_cell(harness, arguments):
+def test_rnn_cell(check, arguments):
     cell = TwoArgRNNCell(4, InnerNetwork((4,)), arguments=arguments, dropout=0.1, recurrent_dropout=0.2, seed=1)
-    harness.run_layer_test(
+    check(
         keras.layers.RNN,
-        init_kwargs={"cell": cell, "return_sequences": True},
-        input_shape=(3, 5, 7),
-        expected_output_shape=(3, 5, 4),
-        expected_num_trainable_weights=7,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=1,
-        expected_num_non_trainable_variables=1,
-        expected_num_losses=0,
-        supports_masking=True,
+        {"cell": cell, "return_sequences": True},
+        (3, 5, 7),
+        (3, 5, 4),
+        trainable=7,
+        seed_generators=1,
+        non_trainable_variables=1,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arity", [1, 2, 3])
-def test_inner_network(harness, arity):
-    harness.run_layer_test(
+def test_inner_network(check, arity):
+    check(
         InnerNetwork,
-        init_kwargs={"hidden_units": (5,), "arity": arity, "kernel_regularizer": "l2"},
-        input_shape=(3, 7, arity),
-        expected_output_shape=(3, 7, 1),
-        expected_num_trainable_weights=4,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=2,
-        supports_masking=True,
+        {"hidden_units": (5,), "arity": arity, "kernel_regularizer": "l2"},
+        (3, 7, arity),
+        (3, 7, 1),
+        trainable=4,
+        losses=2,
     )
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 4, 4, 3)])
-def test_joint_layer_normalization(harness, shape):
-    harness.run_layer_test(
-        models.JointLayerNormalization,
-        init_kwargs={"epsilon": 1e-4},
-        input_shape=shape,
-        expected_output_shape=shape,
-        expected_num_trainable_weights=0,
-        expected_num_non_trainable_weights=0,
-        expected_num_seed_generators=0,
-        expected_num_losses=0,
-        supports_masking=True,
-    )
+def test_joint_layer_normalization(check, shape):
+    check(models.JointLayerNormalization, {"epsilon": 1e-4}, shape, shape, trainable=0)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_twoarg.experiments.benchmark import exports, networks, places, use
+from keras_twoarg.experiments.training.result_folder import differences
 from keras_twoarg.utils import files, subprocesses
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
@@ -48,8 +49,7 @@ def run(
     machine["variants"] = ", ".join(variants)
     measured: JsonObject = files.read_json(out) if out.exists() else {}
     before = measured.setdefault("machine", machine)
-    if differing := sorted(key for key in {*before, *machine} if before.get(key) != machine.get(key)):
-        changes = ", ".join(f"{key}={before.get(key)!r} there, {machine.get(key)!r} here" for key in differing)
+    if changes := differences(before, machine):
         raise ValueError(f"{out} was measured under other conditions: {changes}. Use another file")
     for part in parts:
         for name in _names(part, names):

@@ -69,9 +69,14 @@ def _compare(
         raise ValueError(f"{file} is damaged: expected an object. Received: {type(stored).__name__}. {_ELSEWHERE}")
     here = _as_in_json(settings)
     there = {key: value for key, value in _as_in_json(defaults).items() if key in here} | translate(stored)
-    if different := sorted(key for key in {*there, *here} if there.get(key) != here.get(key)):
-        changes = ", ".join(f"{key}={there.get(key)!r} there, {here.get(key)!r} here" for key in different)
+    if changes := differences(there, here):
         raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. {_ELSEWHERE}")
+
+
+def differences(there: JsonObject, here: JsonObject) -> str:
+    """Return the entries in which settings differ, such as `epochs=1 there, 2 here`, or nothing."""
+    different = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    return ", ".join(f"{key}={there.get(key)!r} there, {here.get(key)!r} here" for key in different)
 
 
 def _as_in_json(settings: Mapping[str, object]) -> JsonObject:
