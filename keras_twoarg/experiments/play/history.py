@@ -15,10 +15,10 @@ from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.experiments.training.stages import STEMS
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
-_STEMS = ("joint", "frozen", "session2", "session3")  # the last two of version 0.1.0
 NEAREST_STARTS = 4
 """Starts of the fits for an epoch's nearest function; the best epoch has as many as a report."""
 DIGITS = 4
@@ -32,7 +32,7 @@ RESOLUTION = 41
 def read_record(model: Path) -> Record | None:
     """Return the record of the run that saved a model, or None."""
     file = model.with_suffix(".json")
-    return Record.read(file) if file.exists() and model.stem in _STEMS else None
+    return Record.read(file) if file.exists() and model.stem in STEMS else None
 
 
 def read_trace(model: Path) -> Trace | None:

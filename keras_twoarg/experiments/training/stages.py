@@ -30,6 +30,8 @@ class Stage(str, Enum):
 
 
 _OLD_STEMS = {Stage.JOINT: "session2", Stage.FROZEN: "session3"}
+STEMS = tuple(str(stem) for pair in _OLD_STEMS.items() for stem in pair)
+"""What the files of stages are called, those of version 0.1.0 included."""
 _OLD_STAGES = {"II": "joint", "III": "frozen"}
 _OLD_KEYS = {"session": "stage", "norm": "normalization", "start": "phi_init", "amplitude": "phi_init_std"}
 
@@ -43,7 +45,7 @@ def stage_file(folder: Path, stage: Stage, ending: str) -> Path:
 
 def record_files(folders: Sequence[Path]) -> list[Path]:
     """Return the records of stages in all run folders below some folders, in a fixed order."""
-    names = [f"{name}.json" for stage, old in _OLD_STEMS.items() for name in (stage, old)]
+    names = [f"{stem}.json" for stem in STEMS]
     unique = {file.resolve() for folder in folders for name in names for file in Path(folder).rglob(name)}
     return sorted(unique, key=lambda file: (file.parent, names.index(file.name)))
 
