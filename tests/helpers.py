@@ -1,5 +1,7 @@
 """Helpers of several test modules: small data sets, models, records, and phi in float64."""
 
+import os
+import shutil
 from pathlib import Path
 
 import keras
@@ -12,6 +14,7 @@ from keras_twoarg.experiments.training.run_record import Record
 
 ROOT = Path(__file__).parents[1]
 BACKEND = keras.backend.backend()
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SIZE = 8
 WIDTH, FEATURES, CLASSES = 8, 6, 3
 

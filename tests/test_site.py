@@ -1,17 +1,15 @@
 """The site as a reader sees it who opens it from a folder, without a network, on a wide and on a narrow screen."""
 
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import CHROMIUM, ROOT
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("there is no chromium on this machine", allow_module_level=True)
 
@@ -33,7 +31,7 @@ def test_search_finds_pages_that_are_opened_from_a_folder_and_asks_no_network(si
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(error))
-        page.goto((site / "costs.html").as_uri())
+        page.goto((site / "costs" / "training.html").as_uri())
         if width < 1000:
             page.click("label[for=__search].md-header__button")
         page.locator(".md-search__input").press_sequentially("clone_model")

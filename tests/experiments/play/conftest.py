@@ -1,13 +1,9 @@
 """A headless browser that opens pages from files."""
 
-import os
-import shutil
-
 import pytest
 
 from tests.experiments.play.waiting import settle
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.helpers import CHROMIUM
 
 
 @pytest.fixture(scope="session")
