@@ -359,7 +359,7 @@ def pays_tables_seconds():
 
 
 README_TASKS = (
-    (TEXT, "Transformer, text: bits", ("", "one_arg")),
+    (TEXT, "Transformer, text: bits", ("",)),
     (CELL, "RNN, text: bits", ("", "one_arg")),
     (RESNET, "ResNet, CIFAR-10: points", ("",)),
     (BICYCLES, "MLP, bicycles: RMSE", ("",)),

@@ -121,6 +121,13 @@ def attacks_long_l2():
     return _attacks_long("L2")
 
 
+@table("attacks-long-clean")
+def attacks_long_clean():
+    """two_arg minus relu on the same images without an attack."""
+    folder = long.PERCEPTRONS["Fashion-MNIST"]
+    return difference(clean(folder, "two_arg"), clean(folder, "relu"), 1)
+
+
 def _attacks_long(p_norm):
     folder = long.PERCEPTRONS["Fashion-MNIST"]
     return _attacks(folder, [arm for arm in ARMS if attacked(folder, arm, p_norm)], p_norm)

@@ -51,7 +51,9 @@ SHORT = (  # the README's rows: the first comparison of each kind, and those aga
     "relu, CNN, CIFAR-10, 12 epochs: epochs",
     "relu, CNN, CIFAR-10, 12 epochs: points", "swiglu, CNN, CIFAR-10, 12 epochs: points",
     "one_arg, CNN, CIFAR-10, 12 epochs: points",
-    "relu, CNN, **early training**, Fashion-MNIST: points", "relu, CNN, CIFAR-10, 12 epochs: mCE minus 100 %",
+    "relu, CNN, CIFAR-10, 12 epochs: mCE minus 100 %",
+    "relu, perceptron, Fashion-MNIST at 0.1, 200 epochs: points",
+    "relu, perceptron, Fashion-MNIST at 0.5 in L2, 200 epochs: points",
     "relu, CNN, **early training**, Fashion-MNIST at 0.1: points", "relu, CNN, CIFAR-10 at 8/255, 12 epochs: points",
 )  # fmt: skip
 
@@ -152,11 +154,14 @@ def _compared():
         add("e. attacks", f"relu, perceptron, {name}: points", _attacks(data), 1)
     what = "relu, perceptron, Fashion-MNIST at 0.1, 200 epochs: points"
     add("e. attacks", what, _attacks(long.PERCEPTRONS["Fashion-MNIST"]), 1)
+    for arm in ("relu", "one_arg"):
+        comparison = _attacks(long.PERCEPTRONS["Fashion-MNIST"], arm, "L2")
+        add("e. attacks", f"{arm}, perceptron, Fashion-MNIST at 0.5 in L2, 200 epochs: points", comparison, 1)
     for name, data in (("Fashion-MNIST at 0.1", FASHION_CNN), ("CIFAR-10 at 8/255", CIFAR_CNN)):
         add("e. attacks", f"relu, CNN, **early training**, {name}: points", _attacks(data), 1)
     add("e. attacks", "relu, CNN, CIFAR-10 at 8/255, 12 epochs: points", converged.more_robust("two_arg"), 1)
     return rows
 
 
-def _attacks(folder):
-    return against(attacked(folder, "two_arg"), attacked(folder, "relu"))
+def _attacks(folder, arm="relu", p_norm="Linf"):
+    return against(attacked(folder, "two_arg", p_norm), attacked(folder, arm, p_norm))
