@@ -7,11 +7,21 @@ one line instead of a traceback, and the lines that TensorFlow writes about the 
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import NoReturn
 
 
 def main() -> None:
     """Run the command line."""
+    try:
+        command = _load()
+    except KeyboardInterrupt:  # nothing has begun; from here on click handles it
+        sys.exit(1)
+    command(prog_name="twoarg")
+
+
+def _load() -> Callable[..., object]:
+    """Import the command, which takes seconds, or stop with one line that says what is missing."""
     try:
         import click  # noqa: F401
     except ImportError:
@@ -26,7 +36,7 @@ def main() -> None:
         )
     from keras_twoarg.cli import twoarg
 
-    twoarg(prog_name="twoarg")
+    return twoarg
 
 
 def _stop(message: str) -> NoReturn:

@@ -64,7 +64,7 @@ def compare(
     """
     from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments.comparison import compare as compare_arms
-    from keras_twoarg.experiments.comparison.given import samples
+    from keras_twoarg.experiments.comparison.named_data import samples
     from keras_twoarg.experiments.reports.comparison_page import write_comparison_report
     from keras_twoarg.utils import model_files
     from keras_twoarg.utils.figures import pyplot

@@ -239,6 +239,14 @@ def test_without_click_the_extra_is_named():
     assert done.returncode == 2 and "pip install 'keras_twoarg[cli]'" in done.stderr
 
 
+def test_ctrl_c_while_keras_is_imported_shows_no_traceback(tmp_path):
+    (tmp_path / "keras.py").write_text("raise KeyboardInterrupt\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-c", "import twoarg; twoarg.main()", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_robustness_of_a_model_that_says_nothing(run, data, tmp_path):
     model = models.mlp((8, 8, 1), 3, "relu", (4,))
     model.set_weights([0 * weight + float("nan") for weight in model.get_weights()])

@@ -17,7 +17,7 @@ _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _VALIDATION = ("x_val", "y_val")
 
 
-class Given(NamedTuple):
+class Parts(NamedTuple):
     """Samples to train with, for the test, and for validation if there are any of their own."""
 
     train: Samples
@@ -31,7 +31,7 @@ def samples(
     data_dir: str | None = None,
     bounds: Bounds | None = None,
     tell: Callable[[str], object] = lambda text: None,
-) -> Given:
+) -> Parts:
     """Return the samples of a data set.
 
     The arrays of an `.npz` are used as they are; with `bounds`, its images are scaled to them. Images of other data
@@ -60,10 +60,10 @@ def samples(
         x_train, y_train = (array[:: dataset.input_shape[0]] for array in (x_train, y_train))
     if _wants_vectors(model):
         y_train, y_test = (np.eye(dataset.classes, dtype="float32")[y] for y in (y_train, y_test))
-    return Given((x_train, y_train), (x_test, y_test), None)
+    return Parts((x_train, y_train), (x_test, y_test), None)
 
 
-def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Given:
+def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Parts:
     arrays = datasets.read_npz(path)
     given = {key: arrays[key] for key in (*_PARTS, *_VALIDATION) if key in arrays}
     has_validation = all(key in given for key in _VALIDATION)
@@ -80,7 +80,7 @@ def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[st
     if bounds is None and given["x_train"].dtype == np.uint8 and images["x_train"].ndim == 4 and not _scales(model):
         tell(f"{path}: images of uint8 are used as they are, from 0 to 255; --bounds -1 1 would scale them")
     train, test, validation = ((images.get(f"x_{p}"), targets.get(f"y_{p}")) for p in ("train", "test", "val"))
-    return Given(train, test, validation if has_validation else None)
+    return Parts(train, test, validation if has_validation else None)
 
 
 def _image(model: Model, name: str, x: np.ndarray, bounds: Bounds | None) -> np.ndarray:
