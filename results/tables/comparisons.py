@@ -218,6 +218,11 @@ COMMANDS = {
         "K 4, 5, 6; used to choose K",
     ),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
+    "tuning/mnist-planned": (
+        "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 110 to 114, on JAX; packed with `--ends`; [how](../tuning/README.md)",
+    ),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }
 """The command of every comparison, without its `--out`, and a note."""

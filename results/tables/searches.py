@@ -1,16 +1,31 @@
 """The results of the searches, and their test accuracies."""
 
+import json
+from functools import cache
+
 import numpy as np
 
 from keras_twoarg.utils import files
 from results.tables.documents import markdown
-from results.tables.records import ROOT, accuracy, against, difference, each, epochs_to, interval, runs, spread, table
+from results.tables.records import (
+    ROOT,
+    accuracy,
+    against,
+    difference,
+    each,
+    epochs_to,
+    interval,
+    runs,
+    spread,
+    stored,
+    table,
+)
 
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 """Data, folder, and the validation accuracy up to which epochs are counted."""
-PLANNED = [f"tuning/mnist-planned/{seed}" for seed in (100, 101, 102)]
-"""The searches of the plan, with their seeds."""
+PLANNED, SEEDS = "tuning/mnist-planned", (100, 101, 102)
+"""The searches of the plan, and their seeds."""
 ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
 
@@ -72,26 +87,22 @@ def search_planned():
     """The planned searches: the best trial of each, and its five fresh seeds; differences are over searches."""
     rows = []
     for arm in ARMS:
-        means, minus = means_of_searches(arm), difference(means_of_searches("two_arg"), means_of_searches(arm))
-        scores = [files.read_json(ROOT / folder / f"best-{arm}.json")["score"] for folder in PLANNED]
-        validation = ", ".join(f"{100 * score:.2f}" for score in scores)
-        rows.append(
-            (arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus * (arm != "two_arg"))
-        )
-    columns = ("arm", "best trial of each search, validation", "test accuracy, mean of five seeds", "mean")
+        means = means_of_searches(arm)
+        minus = "" if arm == "two_arg" else difference(means_of_searches("two_arg"), means)
+        validation = ", ".join(f"{100 * best(search, arm)['score']:.2f}" for search in SEEDS)
+        rows.append((arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
+    columns = ("arm", "best trial of each search, validation", "test accuracy, means of five seeds", "mean")
     return markdown((*columns, "two_arg minus it"), rows)
 
 
 @table("search-planned-best")
 def search_planned_best():
     """What each planned search chose."""
-    rows = []
-    for folder in PLANNED:
-        for arm in ARMS:
-            best = files.read_json(ROOT / folder / f"best-{arm}.json")
-            rows.append(
-                (folder.rsplit("/", 1)[-1], arm, describe(best["configuration"]), spread(accuracy(runs(folder, arm))))
-            )
+    rows = [
+        (str(search), arm, describe(best(search, arm)["configuration"]), spread(accuracy(planned(search, arm))))
+        for search in SEEDS
+        for arm in ARMS
+    ]
     return markdown(("search", "arm", "best trial", "test accuracy, five seeds"), rows)
 
 
@@ -99,19 +110,36 @@ def search_planned_best():
 def search_planned_each():
     """Each planned search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
     rows = []
-    for folder in PLANNED:
-        two_arg = accuracy(runs(folder, "two_arg"))
+    for search in SEEDS:
         for arm in ARMS[1:]:
-            reached, epochs = sooner_than(folder, arm)
-            minus = difference(two_arg, accuracy(runs(folder, arm)))
-            rows.append((folder.rsplit("/", 1)[-1], arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
+            reached, epochs = sooner_than(search, arm)
+            minus = difference(*(accuracy(planned(search, one)) for one in ("two_arg", arm)))
+            rows.append((str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
     columns = ("search", "two_arg minus", "test accuracy, points", "validation accuracy", "epochs to it")
     return markdown(columns, rows)
 
 
+@cache
+def trials():
+    """Return the trials of the planned searches."""
+    return [json.loads(line) for line in (ROOT / PLANNED / "trials.jsonl").read_text().splitlines()]
+
+
+def best(search, arm):
+    """Return the best trial of an arm in a planned search."""
+    own = [t for t in trials() if (t["search"], t["arm"], t["status"]) == (search, arm, "COMPLETED")]
+    return max(own, key=lambda trial: trial["score"])
+
+
+def planned(search, arm):
+    """Return the records of what a planned search chose, by seed."""
+    own = [run.record for run in stored(PLANNED) if (run.location.parent.name, run.record.arm) == (str(search), arm)]
+    return sorted(own, key=lambda record: record.seed)
+
+
 def means_of_searches(arm):
     """Return the mean test accuracy over five seeds of what each planned search chose, by the search's seed."""
-    return {int(f.rsplit("/", 1)[-1]): float(np.mean(list(accuracy(runs(f, arm)).values()))) for f in PLANNED}
+    return {search: float(np.mean(list(accuracy(planned(search, arm)).values()))) for search in SEEDS}
 
 
 def gap_of_searches(arm):
@@ -119,12 +147,12 @@ def gap_of_searches(arm):
     return against(means_of_searches("two_arg"), means_of_searches(arm))
 
 
-def sooner_than(folder, arm):
+def sooner_than(search, arm):
     """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's.
 
     A run that never gets there counts with all of its epochs.
     """
-    both = [runs(folder, one) for one in ("two_arg", arm)]
+    both = [planned(search, one) for one in ("two_arg", arm)]
     curves = [np.mean([record.curve("val_accuracy") for record in records], axis=0) for records in both]
     reached = min(float(curve.max()) for curve in curves)
     epochs = [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]
