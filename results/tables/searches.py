@@ -119,6 +119,13 @@ def search_planned_each():
     return markdown(columns, rows)
 
 
+@table("search-planned-seconds")
+def search_planned_seconds():
+    """Mean seconds of a run of what the planned searches chose, for each arm."""
+    seconds = {arm: np.mean([r.seconds for search in SEEDS for r in planned(search, arm)]) for arm in ARMS}
+    return ", ".join(f"{arm} {mean:.0f}" for arm, mean in seconds.items()) + " seconds"
+
+
 @cache
 def trials():
     """Return the trials of the planned searches."""
