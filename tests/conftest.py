@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers import CHROMIUM
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
@@ -22,3 +24,15 @@ def _no_user_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless browser. One for all tests: Playwright refuses a second one in the same process."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()

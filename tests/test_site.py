@@ -6,12 +6,9 @@ import sys
 
 import pytest
 
-from tests.helpers import CHROMIUM, ROOT
+from tests.helpers import ROOT
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-if CHROMIUM is None:
-    pytest.skip("there is no chromium on this machine", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +21,17 @@ def site(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
-def test_search_finds_pages_that_are_opened_from_a_folder_and_asks_no_network(site, width):
+def test_search_finds_pages_that_are_opened_from_a_folder_and_asks_no_network(browser, site, width):
     asked, errors = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(error))
-        page.goto((site / "costs" / "training.html").as_uri())
-        if width < 1000:
-            page.click("label[for=__search].md-header__button")
-        page.locator(".md-search__input").press_sequentially("clone_model")
-        page.locator(".md-search-result__link").first.wait_for(timeout=60_000)
-        assert "One phi, shared" in page.locator(".md-search-result__list").inner_text()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(error))
+    page.goto((site / "costs" / "training.html").as_uri())
+    if width < 1000:
+        page.click("label[for=__search].md-header__button")
+    page.locator(".md-search__input").press_sequentially("clone_model")
+    page.locator(".md-search-result__link").first.wait_for(timeout=60_000)
+    assert "One phi, shared" in page.locator(".md-search-result__list").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
     assert not errors and not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]

@@ -1,20 +1,8 @@
-"""A headless browser that opens pages from files."""
+"""A visit to a page, from a file."""
 
 import pytest
 
 from tests.experiments.play.waiting import settle
-from tests.helpers import CHROMIUM
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
