@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job and the core of the suite on every Python that README promises and this machine has, with the newest packages that fit. On the oldest
+# The main job and the core of the suite on every Python that README promises and this machine has, with the newest packages that fit; on the oldest
 # of them also with the lowest that pyproject.toml admits.
 #
 #     bash tests/on_every_python.sh [VERSION ...]      # for example 3.10
@@ -29,16 +29,20 @@ check() { # VERSION INTERPRETER RESOLUTION
     rm -rf "$environment"
 }
 
-only_lowest=""
-if [ "${1:-}" = "--lowest" ]; then only_lowest=yes; shift; fi
-if [ $# = 0 ]; then set -- 3.10 3.11 3.12 3.13; fi
+promised="3.10 3.11 3.12 3.13"
 oldest=""
-for version in "$@"; do
+for version in $promised; do
+    if [ -n "$(interpreter "$version")" ]; then oldest=$version; break; fi
+done
+if [ -z "$oldest" ]; then echo "Expected a Python of $promised on this machine. None was found." >&2; exit 1; fi
+
+if [ "${1:-}" = "--lowest" ]; then
+    check "$oldest" "$(interpreter "$oldest")" lowest-direct
+    exit
+fi
+for version in ${*:-$promised}; do
     python=$(interpreter "$version")
     if [ -z "$python" ]; then echo "== Python $version: not on this machine"; continue; fi
-    if [ -z "$oldest" ]; then check "$version" "$python" lowest-direct; fi
-    oldest=${oldest:-$version}
-    if [ -n "$only_lowest" ]; then break; fi
+    if [ "$version" = "$oldest" ]; then check "$version" "$python" lowest-direct; fi
     check "$version" "$python" highest
 done
-if [ -z "$oldest" ]; then echo "No Python of $* on this machine: nothing was tested." >&2; exit 1; fi
