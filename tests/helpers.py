@@ -71,6 +71,10 @@ def shared_mlp(inner=None, places=3, width=8, features=6, classes=3):
     return model
 
 
+def predictions(model, x):
+    return ops.convert_to_numpy(model(x, training=False))
+
+
 def inner_networks(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, InnerNetwork)]
 

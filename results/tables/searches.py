@@ -126,6 +126,13 @@ def search_planned_seconds():
     return ", ".join(f"{arm} {mean:.0f}" for arm, mean in seconds.items()) + " seconds"
 
 
+@table("search-planned-best-epochs")
+def search_planned_best_epochs():
+    """The mean epoch at which the runs of relu and two_arg were best."""
+    relu, two_arg = (np.mean([r.best_epoch for s in SEEDS for r in planned(s, arm)]) for arm in ("relu", "two_arg"))
+    return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
+
+
 @cache
 def trials():
     """Return the trials of the planned searches."""

@@ -21,23 +21,9 @@ from keras_twoarg import (
 )  # fmt: skip
 from keras_twoarg.analysis import pre_activations
 from keras_twoarg.export import formats, runtimes
-from tests.helpers import inner_networks, phi_in_float64, shared_mlp
+from tests.helpers import inner_networks, phi_in_float64, predictions, shared_mlp
 
 BACKEND = keras.backend.backend()
-
-
-@pytest.fixture
-def model():
-    return models.mlp((8, 8, 1), classes=10, widths=(24, 24), seed=1)
-
-
-@pytest.fixture
-def images(rng):
-    return rng.normal(size=(300, 8, 8, 1)).astype("float32")
-
-
-def predictions(model, x):
-    return ops.convert_to_numpy(model(x, training=False))
 
 
 def test_an_interpolated_model_keeps_its_table_and_its_outputs(model, images):

@@ -5,7 +5,6 @@ import json
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_twoarg import (
     InnerNetwork,
@@ -16,26 +15,12 @@ from keras_twoarg import (
     set_evaluation,
 )  # fmt: skip
 from keras_twoarg.export.changed_predictions import upper_bound
-from tests.helpers import phi_in_float64, shared_mlp
+from tests.helpers import phi_in_float64, predictions, shared_mlp
 
 BACKEND = keras.backend.backend()
 
 
 UNDECIDED = 3  # a seed with which the first tables change too much
-
-
-@pytest.fixture
-def model():
-    return models.mlp((8, 8, 1), classes=10, widths=(24, 24), seed=1)
-
-
-@pytest.fixture
-def images(rng):
-    return rng.normal(size=(300, 8, 8, 1)).astype("float32")
-
-
-def predictions(model, x):
-    return ops.convert_to_numpy(model(x, training=False))
 
 
 @pytest.mark.slow

@@ -12,14 +12,6 @@ from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.utils import files
 from tests.helpers import RUNS, record
 
-pyplot = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    pyplot.close("all")
-
 
 def text(renderable):
     console = Console(file=io.StringIO(), width=80, color_system=None)
