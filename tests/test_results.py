@@ -1,6 +1,8 @@
 """The programs in results/ that made records use the package as it is."""
 
 import json
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ from keras_twoarg.export import calibration
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import places_of
 from results import converged, convert, null_by_pretraining, ridges, smooth_phi
-from results.tables.records import against, interval, verdict
+from results.tables.records import ROOT, against, interval, verdict
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 
@@ -69,3 +71,24 @@ def test_the_penalty_on_curvature_is_that_of_a_product_and_of_a_plane():
         layer = smooth_phi.CurvaturePenalty(phi, 0.5)
         layer(np.zeros((1, 2), "float32"))
         np.testing.assert_allclose(float(layer.losses[0]), 0.5 * curvature, rtol=1e-4, atol=1e-6)
+
+
+def test_packed_trials_are_complete_and_nothing_is_overwritten(tmp_path):
+    for seed in (7, 8):
+        (tmp_path / str(seed) / "relu").mkdir(parents=True)
+        (tmp_path / str(seed) / "search.json").write_text(json.dumps({"seed": seed}))
+        trials = [{"trial": 1, "score": 0.5}, {"trial": 0, "score": 0.25}]
+        (tmp_path / str(seed) / "relu" / "trials.json").write_text(json.dumps(trials))
+
+    def pack(*searches):
+        command = [sys.executable, "tuning/pack.py", *map(str, searches), "--out", str(tmp_path / "trials.jsonl")]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."})
+
+    assert pack(tmp_path / "9").returncode == 2 and not (tmp_path / "trials.jsonl").exists()
+    assert pack(tmp_path / "7", tmp_path / "8").returncode == 0
+    written = (tmp_path / "trials.jsonl").read_text()
+    packed = [(t["search"], t["arm"], t["trial"]) for t in map(json.loads, written.splitlines())]
+    assert packed == [(7, "relu", 0), (7, "relu", 1), (8, "relu", 0), (8, "relu", 1)]
+    again = pack(tmp_path / "7")
+    assert again.returncode == 2 and "already exists" in again.stderr
+    assert (tmp_path / "trials.jsonl").read_text() == written

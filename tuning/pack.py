@@ -28,6 +28,10 @@ def main():
     parser.add_argument("searches", nargs="+", type=Path, help="output folders of `twoarg tune`")
     parser.add_argument("--out", required=True, type=Path, help="the file to write")
     options = parser.parse_args()
+    if options.out.exists():
+        parser.error(f"{options.out} already exists. Remove it, or use another name")
+    if missing := [str(search) for search in options.searches if not (search / "search.json").is_file()]:
+        parser.error(f"Expected output folders of `twoarg tune`, with a search.json. Received: {', '.join(missing)}")
     trials = [trial for search in options.searches for trial in trials_of(search)]
     files.write_json_lines(options.out, trials)
     print(f"{len(trials)} trials in {options.out}")
