@@ -112,7 +112,8 @@ def _say_trial(row: JsonObject) -> None:
         f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row["hyperparameters"].items()
     )
     arm, note = row["configuration"]["arm"], row["message"] or values
-    say(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {note}")
+    seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
+    say(f"{arm:>9} trial {row['trial']:3d}  {score:>10}  {seconds:>8}  {note}")
 
 
 def _print_search(rows: dict[str, list[JsonObject]], out: Path) -> None:

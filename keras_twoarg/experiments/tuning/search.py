@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, field, fields, replace
@@ -262,6 +263,7 @@ def _row(hypermodel: OuterHyperModel, trial: Trial) -> JsonObject:
         "status": trial.status,
         "score": None if trial.score is None else float(trial.score),
         "best_epoch": None if trial.best_step is None else int(trial.best_step) + 1,
+        "seconds": trial.metrics.get_best_value("seconds") if trial.metrics.exists("seconds") else None,
         "hyperparameters": {k: v for k, v in trial.hyperparameters.values.items() if not k.startswith("tuner/")},
         "configuration": configuration,
         "message": (trial.message or "").strip().rpartition("\n")[2],
@@ -282,14 +284,18 @@ class _Reporting(kt.Tuner):
     def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> list[keras.callbacks.History]:
         self.progress(trial.trial_id, 0, self.epochs, "")
         self.running = trial.trial_id
+        began = time.perf_counter()
         try:
-            return super().run_trial(trial, *args, **kwargs)
+            histories = super().run_trial(trial, *args, **kwargs)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise kt.errors.FatalRuntimeError(f"Nothing can be written: {error}") from error
             raise
         finally:
             self.running = None
+        for history in histories:  # as one more metric, which KerasTuner keeps with the trial
+            history.history["seconds"] = [time.perf_counter() - began] * len(history.epoch)
+        return histories
 
 
 class _Hyperband(_Reporting, kt.Hyperband):

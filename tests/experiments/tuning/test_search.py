@@ -72,6 +72,7 @@ def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, dat
     first, second = (run(chosen, tmp_path / name, "relu") for name in ("stopped", "whole"))
     assert len(first) == len(second) == 3
     assert all(row["status"] == "COMPLETED" and 0 <= row["score"] <= 1 for row in first)
+    assert all(row.pop("seconds") > 0 for row in first + second)
     best = json.loads((tmp_path / "stopped" / "best-relu.json").read_text())
     assert best["score"] == max(row["score"] for row in first)
     if tuner != "bayesian":  # KerasTuner does not keep the state of its random numbers there
