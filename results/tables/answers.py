@@ -68,10 +68,10 @@ def _networks_of_images():
 
 
 def _searched():
-    for arm in ("relu", "one_arg", "swiglu"):
-        comparison = searches.gap_of_searches(arm)
+    for data, arm in product(searches.PLANNED, ("relu", "one_arg", "swiglu")):
+        comparison = searches.gap_of_searches(data, arm)
         numbers = f"two_arg minus {arm}: {interval(comparison)} points, {comparison.number} searches of 40 trials"
-        yield "ab-tuned, perceptron", verdict(comparison), f"MNIST, {numbers}"
+        yield "ab-tuned, perceptron", verdict(comparison), f"{data}, {numbers}"
     yield "ab-tuned", "not run", "the perceptron on Fashion-MNIST, about two hours of one core; the CNN"
 
 

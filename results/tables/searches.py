@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -24,8 +25,8 @@ from results.tables.records import (
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 """Data, folder, and the validation accuracy up to which epochs are counted."""
-PLANNED, SEEDS = "tuning/mnist-planned", (100, 101, 102)
-"""The searches of the plan, and their seeds."""
+PLANNED, SEEDS = {"MNIST": "tuning/mnist-planned"}, (100, 101, 102)
+"""The folders of the planned searches by their data, and the searches' seeds."""
 ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
 
@@ -86,12 +87,12 @@ def sooner(folder, threshold):
 def search_planned():
     """The planned searches: the best trial of each, and its five fresh seeds; differences are over searches."""
     rows = []
-    for arm in ARMS:
-        means = means_of_searches(arm)
-        minus = "" if arm == "two_arg" else difference(means_of_searches("two_arg"), means)
-        validation = ", ".join(f"{100 * best(search, arm)['score']:.2f}" for search in SEEDS)
-        rows.append((arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
-    columns = ("arm", "best trial of each search, validation", "test accuracy, means of five seeds", "mean")
+    for data, arm in product(PLANNED, ARMS):
+        means = means_of_searches(data, arm)
+        minus = "" if arm == "two_arg" else difference(means_of_searches(data, "two_arg"), means)
+        validation = ", ".join(f"{100 * best(data, search, arm)['score']:.2f}" for search in SEEDS)
+        rows.append((data, arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
+    columns = ("data", "arm", "best trial of each search, validation", "test accuracy, means of five seeds", "mean")
     return markdown((*columns, "two_arg minus it"), rows)
 
 
@@ -99,74 +100,81 @@ def search_planned():
 def search_planned_best():
     """What each planned search chose."""
     rows = [
-        (str(search), arm, describe(best(search, arm)["configuration"]), spread(accuracy(planned(search, arm))))
-        for search in SEEDS
-        for arm in ARMS
+        (
+            data,
+            str(search),
+            arm,
+            describe(best(data, search, arm)["configuration"]),
+            spread(accuracy(planned(data, search, arm))),
+        )
+        for data, search, arm in product(PLANNED, SEEDS, ARMS)
     ]
-    return markdown(("search", "arm", "best trial", "test accuracy, five seeds"), rows)
+    return markdown(("data", "search", "arm", "best trial", "test accuracy, five seeds"), rows)
 
 
 @table("search-planned-each")
 def search_planned_each():
     """Each planned search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
     rows = []
-    for search in SEEDS:
-        for arm in ARMS[1:]:
-            reached, epochs = sooner_than(search, arm)
-            minus = difference(*(accuracy(planned(search, one)) for one in ("two_arg", arm)))
-            rows.append((str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
-    columns = ("search", "two_arg minus", "test accuracy, points", "validation accuracy", "epochs to it")
+    for data, search, arm in product(PLANNED, SEEDS, ARMS[1:]):
+        reached, epochs = sooner_than(data, search, arm)
+        minus = difference(*(accuracy(planned(data, search, one)) for one in ("two_arg", arm)))
+        rows.append((data, str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
+    columns = ("data", "search", "two_arg minus", "test accuracy, points", "validation accuracy", "epochs to it")
     return markdown(columns, rows)
 
 
 @table("search-planned-seconds")
 def search_planned_seconds():
-    """Mean seconds of a run of what the planned searches chose, for each arm."""
-    seconds = {arm: np.mean([r.seconds for search in SEEDS for r in planned(search, arm)]) for arm in ARMS}
+    """Mean seconds of a run of what the planned searches on MNIST chose, for each arm."""
+    seconds = {arm: np.mean([r.seconds for search in SEEDS for r in planned("MNIST", search, arm)]) for arm in ARMS}
     return ", ".join(f"{arm} {mean:.0f}" for arm, mean in seconds.items()) + " seconds"
 
 
 @table("search-planned-best-epochs")
 def search_planned_best_epochs():
-    """The mean epoch at which the runs of relu and two_arg were best."""
-    relu, two_arg = (np.mean([r.best_epoch for s in SEEDS for r in planned(s, arm)]) for arm in ("relu", "two_arg"))
+    """The mean epoch at which the runs of relu and two_arg were best on MNIST."""
+    arms = ("relu", "two_arg")
+    relu, two_arg = (np.mean([r.best_epoch for s in SEEDS for r in planned("MNIST", s, arm)]) for arm in arms)
     return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
 
 
 @cache
-def trials():
-    """Return the trials of the planned searches."""
-    return [json.loads(line) for line in (ROOT / PLANNED / "trials.jsonl").read_text().splitlines()]
+def trials(data):
+    """Return the trials of the planned searches on some data."""
+    return [json.loads(line) for line in (ROOT / PLANNED[data] / "trials.jsonl").read_text().splitlines()]
 
 
-def best(search, arm):
+def best(data, search, arm):
     """Return the best trial of an arm in a planned search."""
-    own = [t for t in trials() if (t["search"], t["arm"], t["status"]) == (search, arm, "COMPLETED")]
+    own = [t for t in trials(data) if (t["search"], t["arm"], t["status"]) == (search, arm, "COMPLETED")]
     return max(own, key=lambda trial: trial["score"])
 
 
-def planned(search, arm):
+def planned(data, search, arm):
     """Return the records of what a planned search chose, by seed."""
-    own = [run.record for run in stored(PLANNED) if (run.location.parent.name, run.record.arm) == (str(search), arm)]
+    own = [
+        run.record for run in stored(PLANNED[data]) if (run.location.parent.name, run.record.arm) == (str(search), arm)
+    ]
     return sorted(own, key=lambda record: record.seed)
 
 
-def means_of_searches(arm):
+def means_of_searches(data, arm):
     """Return the mean test accuracy over five seeds of what each planned search chose, by the search's seed."""
-    return {search: float(np.mean(list(accuracy(planned(search, arm)).values()))) for search in SEEDS}
+    return {search: float(np.mean(list(accuracy(planned(data, search, arm)).values()))) for search in SEEDS}
 
 
-def gap_of_searches(arm):
+def gap_of_searches(data, arm):
     """Return two_arg minus another arm in test accuracy, over the planned searches."""
-    return against(means_of_searches("two_arg"), means_of_searches(arm))
+    return against(means_of_searches(data, "two_arg"), means_of_searches(data, arm))
 
 
-def sooner_than(search, arm):
+def sooner_than(data, search, arm):
     """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's.
 
     A run that never gets there counts with all of its epochs.
     """
-    both = [planned(search, one) for one in ("two_arg", arm)]
+    both = [planned(data, search, one) for one in ("two_arg", arm)]
     curves = [np.mean([record.curve("val_accuracy") for record in records], axis=0) for records in both]
     reached = min(float(curve.max()) for curve in curves)
     epochs = [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]

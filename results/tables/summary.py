@@ -138,8 +138,8 @@ def _compared():
         add("b. higher", f"{arm}, perceptron, {name}, 200 epochs: points", long.higher(arm, data))
     for name, data, _ in searches.SEARCHES:
         add("b. higher", f"relu, perceptron, {name}, both searched: points", searches.gap(data))
-    for arm in ("relu", "one_arg", "swiglu"):
-        add("b. higher", f"{arm}, perceptron, MNIST, 3 searches: points", searches.gap_of_searches(arm))
+    for data, arm in product(searches.PLANNED, ("relu", "one_arg", "swiglu")):
+        add("b. higher", f"{arm}, perceptron, {data}, 3 searches: points", searches.gap_of_searches(data, arm))
     for arm in ("relu", "swiglu", "one_arg"):
         add("b. higher", f"{arm}, CNN, CIFAR-10, 12 epochs: points", long.higher(arm, long.SCHEDULE))
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
