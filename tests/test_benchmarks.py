@@ -120,6 +120,19 @@ def test_growth_measures_every_way(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/xla_look_up.py needs TensorFlow")
+def test_compiled_look_ups_are_timed_with_each_instruction_set(tmp_path):
+    out, program = tmp_path / "xla.json", str(ROOT / "benchmarks" / "xla_look_up.py")
+    command = [sys.executable, program, "--rounds", "2", "--pairs", "1000", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    record = json.loads(out.read_text())
+    assert set(record["isas"]) == {"own", "AVX2"}
+    for by_number in record["isas"].values():
+        assert set(by_number["1000"]) == {"rows", "one by one", "swiglu"}
+        assert all(len(times["seconds"]) == 2 and times["median"] > 0 for times in by_number["1000"].values())
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/int8.py exports from TensorFlow")
 def test_int8_measures_every_way_of_both_arms(monkeypatch):
     pytest.importorskip("ai_edge_litert")

@@ -96,9 +96,18 @@ def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -
 
 
 def look_up_by_numbers(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Look up like `look_up`, but fetch a cell's coefficients one by one."""
+    """Look up like `look_up`, but fetch a cell's coefficients one by one.
+
+    XLA turns that into vector instructions where the processor has them: with AVX-512 it takes a quarter less time than
+    rows, with AVX2 a tenth more.
+    """
     row, positions = row_and_positions(vectors(arguments), grid)
-    return _polynomial([_fetch(column, row) for column in ops.unstack(cells, axis=-1)], positions)
+    return _polynomial(fetch_by_numbers(cells, row), positions)
+
+
+def fetch_by_numbers(cells: Tensor, row: Tensor) -> list[Tensor]:
+    """Return each coefficient of the cells in some rows, `(N,)`."""
+    return [_fetch(column, row) for column in ops.unstack(cells, axis=-1)]
 
 
 def _fetch(values: Tensor, rows: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from keras import ops
 
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import look_up, look_up_by_numbers, row_and_positions, vectors
+from keras_twoarg.ops.look_up import fetch_by_numbers, look_up, look_up_by_numbers, row_and_positions, vectors
 from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.types import Function, Tensor, Tensors
 
@@ -179,7 +179,7 @@ def compiled_look_up(grid: Interpolation, arity: int, apart: bool = False) -> Fu
     @tf.function(jit_compile=True, autograph=False, input_signature=_signature(grid, arity, apart))
     def compiled(*inputs: Tensor) -> Tensor:
         *arguments, cells = inputs
-        return look_up(arguments if apart else arguments[0], cells, grid)
+        return look_up_by_numbers(arguments if apart else arguments[0], cells, grid)
 
     return compiled
 
@@ -199,8 +199,7 @@ def compiled_gradients(grid: Interpolation, arity: int, frozen: bool, apart: boo
     def backward(*inputs: Tensor) -> tuple[Tensor | None, ...]:
         *arguments, cells, upstream = inputs
         row, position = row_and_positions(arguments if apart else vectors(arguments[0]), grid)
-        # Rows, as in `look_up`, which XLA gathers faster than single numbers.
-        coefficients, scaled = ops.unstack(ops.take(cells, row, axis=0), axis=-1), upstream * (1 / grid.step)
+        coefficients, scaled = fetch_by_numbers(cells, row), upstream * (1 / grid.step)
         if arity == 1:
             slopes = [scaled * coefficients[1]]
         else:

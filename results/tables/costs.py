@@ -1,6 +1,7 @@
 """The cost of two arguments: the committed measurements of `twoarg bench`."""
 
 from functools import partial
+from itertools import product
 
 from keras_twoarg.experiments.benchmark.aims import AIMS, reached
 from keras_twoarg.experiments.benchmark.places import COMPILED, FIXED, VARIANTS
@@ -10,6 +11,7 @@ from results.tables.documents import markdown
 from results.tables.records import ROOT, shortened, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
+XLA = "two-cores-xla.json"
 USE = "two-cores-use.json"
 PAIRS = 128 * 76_320
 """Pairs of a batch in the paper's CNN on 32x32x3."""
@@ -144,6 +146,19 @@ def onnx():
             row += [over(times[name][way][kind], times[name]["relu"][kind]) for kind in ("wall", "processor")]
         rows.append(row)
     return markdown(["fetched", "the CNN, × relu", "processor time", "the MLP, × relu", "processor time"], rows)
+
+
+@table("cost-xla")
+def xla():
+    """How XLA fetches coefficients, with each instruction set: nanoseconds a pair."""
+    rows, record = [], files.read_json(ROOT / "benchmarks" / XLA)
+    labels = {"own": "AVX-512", "AVX2": "AVX2"}
+    for isa, number in product(labels, record["isas"]["own"]):
+        times = {way: 1e9 * each["median"] / int(number) for way, each in record["isas"][isa][number].items()}
+        ratio = times["one by one"] / times["rows"]
+        rows.append((labels[isa], f"{int(number):,}", *(f"{time:.2f}" for time in times.values()), f"{ratio:.2f}"))
+    columns = ("instructions", "pairs", "rows, ns a pair", "one by one", "swiglu", "one by one, × rows")
+    return markdown(columns, rows)
 
 
 @table("int8-machine")
