@@ -13,7 +13,9 @@ Arrays = Any
 """An array, or lists, tuples or dicts of arrays."""
 
 
-def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dict[str, Any]:
+def for_fit(
+    x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False, sample_weight: Arrays | None = None
+) -> dict[str, Any]:
     """Return the keyword arguments for `fit`.
 
     Args:
@@ -21,6 +23,7 @@ def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dic
         y: Targets, likewise.
         batch_size: Samples per step.
         shuffle: Whether to reshuffle the samples for each epoch. Defaults to `False`.
+        sample_weight: A weight for each sample. Defaults to `None`.
 
     Examples:
         >>> model = models.mlp((28, 28, 1), classes=10)
@@ -28,23 +31,28 @@ def for_fit(x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False) -> dic
         >>> history = model.fit(**for_fit(np.zeros((8, 28, 28, 1)), np.zeros((8, 10)), batch_size=4), verbose=0)
     """
     if keras.backend.backend() == "tensorflow":
-        return {"x": _batches(x, y, batch_size, shuffle), "shuffle": False}
-    return {"x": x, "y": y, "batch_size": batch_size, "shuffle": shuffle}
+        return {"x": _batches(_parts(x, y, sample_weight), batch_size, shuffle), "shuffle": False}
+    return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size, "shuffle": shuffle}
 
 
-def for_evaluate(x: Arrays, y: Arrays, batch_size: int) -> dict[str, Any]:
+def for_evaluate(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> dict[str, Any]:
     """Return the keyword arguments for `evaluate`; the arguments are those of `for_fit`."""
     if keras.backend.backend() == "tensorflow":
-        return {"x": _batches(x, y, batch_size, shuffle=False)}
-    return {"x": x, "y": y, "batch_size": batch_size}
+        return {"x": _batches(_parts(x, y, sample_weight), batch_size, shuffle=False)}
+    return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
 
 
-def for_validation(x: Arrays, y: Arrays, batch_size: int) -> Any:
+def for_validation(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> Any:
     """Return `validation_data` for `fit`; the arguments are those of `for_fit`."""
-    return _batches(x, y, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else (x, y)
+    parts = _parts(x, y, sample_weight)
+    return _batches(parts, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else parts
 
 
-def _batches(x: Arrays, y: Arrays, batch_size: int, shuffle: bool) -> Any:
+def _parts(x: Arrays, y: Arrays, sample_weight: Arrays | None) -> tuple[Arrays, ...]:
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def _batches(parts: tuple[Arrays, ...], batch_size: int, shuffle: bool) -> Any:
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -52,8 +60,8 @@ def _batches(x: Arrays, y: Arrays, batch_size: int, shuffle: bool) -> Any:
     with tf.device("cpu:0"):
         # Arrays in the pipeline, not captured by the function that takes rows, which is freed only by Python's cycle
         # collector.
-        whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, (x, y))).repeat()
-        number = len(keras.tree.flatten(y)[0])
+        whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, parts)).repeat()
+        number = len(keras.tree.flatten(parts)[0])
         rows = tf.data.Dataset.range(number)
         rows = (rows.shuffle(number) if shuffle else rows).batch(batch_size)
         # Not converted by AutoGraph, which would write code into the temporary folder and leave it there if killed.

@@ -52,7 +52,8 @@ def compare(
 
     Args:
         model: A built Sequential or functional model. It is not changed.
-        train: Inputs and targets: arrays, or lists or dicts of arrays, as `fit` takes them.
+        train: Inputs, targets and, if they differ, weights of the samples: arrays, or lists or dicts of arrays, as
+            `fit` takes them. Weights of classes become weights of samples by `class_weight[labels]`.
         test: The same for the test.
         out: Folder for records, weights and `best-ARM.keras`. Runs that it already holds are not trained again.
         progress: Called with the name of the run, the epochs done, the epochs in all, and a note.
@@ -174,7 +175,9 @@ class _Job:
             network = self.network(run.arm, run.seed, run.learning_rate)
             runs.load_weights(network, self.folder, run.name)
             if run.test is None:
-                values = network.evaluate(*test, batch_size=self.batch_size, verbose=0, return_dict=True)
+                values = network.evaluate(
+                    **data.as_arguments(test), batch_size=self.batch_size, verbose=0, return_dict=True
+                )
                 run.test = {key: float(value) for key, value in values.items()}
                 runs.write(self.folder, run)
             if run is best:
@@ -211,7 +214,7 @@ def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples]) -> _Known
     for name, samples in parts.items():
         data.check_labels(network, name, samples[1])
         try:
-            network.evaluate(*data.taken(samples, slice(2)), verbose=0)
+            network.evaluate(**data.as_arguments(data.taken(samples, slice(2))), verbose=0)
         except Exception as error:  # of any kind, by backend and layer
             raise ValueError(
                 f"The model {model.name!r} cannot be evaluated on the first two samples of `{name}`: "

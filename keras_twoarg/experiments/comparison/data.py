@@ -8,27 +8,38 @@ import numpy as np
 
 from keras_twoarg.utils.types import ArrayLike, Model
 
-Samples = tuple[Any, Any]
-"""Inputs and targets: arrays, or lists or dicts of them, with one sample for each row."""
+Samples = tuple[Any, ...]
+"""Inputs, targets and, if there are any, weights: arrays, or lists or dicts of them, with one sample for each row."""
 
 
 def checked(name: str, samples: Samples, least: int) -> Samples:
-    """Return inputs and targets as NumPy arrays, or raise a ValueError saying what is wrong with them."""
-    if not isinstance(samples, tuple | list) or len(samples) != 2:
-        raise ValueError(f"`{name}` must be a pair of inputs and targets. Received: {type(samples).__name__}")
-    x, y = (_arrays(name, part) for part in samples)
+    """Return all parts of samples as NumPy arrays, or raise a ValueError saying what is wrong with them."""
+    if not isinstance(samples, tuple | list) or len(samples) not in (2, 3):
+        raise ValueError(
+            f"`{name}` must be a tuple of inputs and targets, and of weights if there are any. Received: "
+            f"{type(samples).__name__}"
+        )
+    x, y, *weights = (_arrays(name, part) for part in samples if part is not None)
     for array in keras.tree.flatten(y):
         if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
             raise ValueError(
                 f"The targets of `{name}` must be numbers. Received: {array.dtype}, such as "
                 f"{array.ravel()[:1].tolist()}. `numpy.unique(labels, return_inverse=True)` numbers labels"
             )
-    numbers = {len(array) for array in keras.tree.flatten((x, y))}
+    for array in keras.tree.flatten(weights):
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all() or array.min(initial=0) < 0:
+            raise ValueError(f"The weights of the samples of `{name}` must be finite numbers of at least 0")
+    numbers = {len(array) for array in keras.tree.flatten((x, y, weights))}
     if len(numbers) != 1:
         raise ValueError(f"`{name}` must have as many targets as inputs. Received arrays of {sorted(numbers)} samples")
     if min(numbers) < least:
         raise ValueError(f"`{name}` must have at least {least} samples. Received: {min(numbers)}")
-    return x, y
+    return x, y, *(keras.tree.map_structure(lambda array: array.astype("float32"), each) for each in weights)
+
+
+def as_arguments(samples: Samples) -> dict[str, Any]:
+    """Return samples as keyword arguments of `fit` and `evaluate`."""
+    return dict(zip(("x", "y", "sample_weight"), samples, strict=False))
 
 
 def _arrays(name: str, nested: Any) -> Any:
@@ -107,8 +118,7 @@ def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
 
 def taken(samples: Samples, rows: np.ndarray | slice) -> Samples:
     """Return some of the samples."""
-    x, y = samples
-    return keras.tree.map_structure(lambda array: array[rows], x), keras.tree.map_structure(lambda a: a[rows], y)
+    return tuple(keras.tree.map_structure(lambda array: array[rows], part) for part in samples)
 
 
 def fingerprint(*samples: Samples) -> str:

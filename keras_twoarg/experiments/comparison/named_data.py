@@ -15,6 +15,7 @@ from keras_twoarg.utils.types import Model
 Bounds = tuple[float, float]
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _VALIDATION = ("x_val", "y_val")
+_WEIGHTS = ("weight_train", "weight_val", "weight_test")
 
 
 class Parts(NamedTuple):
@@ -65,21 +66,26 @@ def samples(
 
 def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Parts:
     arrays = datasets.read_npz(path)
-    given = {key: arrays[key] for key in (*_PARTS, *_VALIDATION) if key in arrays}
+    given = {key: arrays[key] for key in (*_PARTS, *_VALIDATION, *_WEIGHTS) if key in arrays}
     has_validation = all(key in given for key in _VALIDATION)
-    if not all(key in given for key in _PARTS) or (not has_validation and any(key in given for key in _VALIDATION)):
+    if not all(key in given for key in _PARTS) or (
+        not has_validation and any(key in given for key in (*_VALIDATION, "weight_val"))
+    ):
         raise ValueError(
             f"{path}: expected the arrays {', '.join(_PARTS)}, and x_val and y_val if some samples are for "
             f"validation. Received: {', '.join(sorted(arrays)) or 'none'}. For several inputs or outputs, call "
             "keras_twoarg.experiments.comparison.compare"
         )
     if unused := sorted(arrays.keys() - given.keys()):
-        tell(f"{path}: not used: {', '.join(unused)}. Weights of samples or classes have no part in a comparison")
+        tell(f"{path}: not used: {', '.join(unused)}. Weights of samples are {', '.join(_WEIGHTS)}")
     images = {key: _image(model, f"{path}: {key}", given[key], bounds) for key in given if key.startswith("x_")}
     targets = {key: _target(model, given[key]) for key in given if key.startswith("y_")}
     if bounds is None and given["x_train"].dtype == np.uint8 and images["x_train"].ndim == 4 and not _scales(model):
         tell(f"{path}: images of uint8 are used as they are, from 0 to 255; --bounds -1 1 would scale them")
-    train, test, validation = ((images.get(f"x_{p}"), targets.get(f"y_{p}")) for p in ("train", "test", "val"))
+    train, test, validation = (
+        (images.get(f"x_{part}"), targets.get(f"y_{part}"), *((given[w],) if (w := f"weight_{part}") in given else ()))
+        for part in ("train", "test", "val")
+    )
     return Parts(train, test, validation if has_validation else None)
 
 

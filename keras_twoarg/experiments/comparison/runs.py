@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_twoarg.experiments.comparison.data import Samples
+from keras_twoarg.experiments.comparison.data import Samples, as_arguments
 from keras_twoarg.utils import batches, files, versions
 from keras_twoarg.utils.types import Model
 
@@ -111,8 +111,8 @@ def train(
     watch = _Watch(on_epoch)
     keras.utils.set_random_seed(run.seed)  # the batches have the same order in all arms
     network.fit(
-        **batches.for_fit(*train, batch_size, shuffle=True),
-        validation_data=batches.for_validation(*validation, batch_size),
+        **batches.for_fit(**as_arguments(train), batch_size=batch_size, shuffle=True),
+        validation_data=batches.for_validation(**as_arguments(validation), batch_size=batch_size),
         epochs=epochs,
         callbacks=[watch],
         verbose=0,

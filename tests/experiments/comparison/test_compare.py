@@ -195,6 +195,24 @@ def test_samples_for_validation_of_ones_own_are_used(tmp_path):
         compare(own(), (X, Y), (X, Y), tmp_path, **SMALL | {"seeds": 1, "epochs": 1})
 
 
+def test_weights_of_samples_are_those_of_fit_and_evaluate(tmp_path):
+    few, weights = SMALL | {"seeds": 1, "epochs": 1}, np.where(Y == 0, 5.0, 1.0)
+    plain = compare(own(), (X, Y), (X, Y), tmp_path / "plain", **few)
+    ones = compare(own(), (X, Y, np.ones(len(X), int)), (X, Y), tmp_path / "ones", **few)
+    for without, equal in zip(plain.runs, ones.runs, strict=True):
+        assert equal.validation == pytest.approx(without.validation, rel=1e-5)
+    weighted = compare(own(), (X, Y, weights), (X, Y, weights), tmp_path / "w", validation=(X, Y, weights), **few)
+    best = keras.models.load_model(tmp_path / "w" / "best-swiglu.keras")
+    loss, _ = best.evaluate(X, Y, sample_weight=weights, verbose=0)
+    (run,) = weighted.chosen("swiglu")
+    assert (
+        run.validation == pytest.approx(loss, rel=1e-5) == run.test["loss"] != pytest.approx(plain.runs[1].validation)
+    )
+    for wrong in (-weights, weights[:-1], np.full(len(X), np.nan), np.array(["1"] * len(X))):
+        with pytest.raises(ValueError, match="`train`"):
+            compare(own(), (X, Y, wrong), (X, Y), tmp_path / "wrong", **few)
+
+
 def test_a_small_model_takes_a_small_phi(tmp_path):
     model = keras.Sequential([keras.Input((6,)), layers.Dense(30, "relu"), layers.Dense(10)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
@@ -218,7 +236,7 @@ def test_numbers_that_are_not_finite_are_told(tmp_path):
     ("make", "train", "settings", "message"),
     [
         (uncompiled, (X, Y), {}, "is not compiled"),
-        (own, X, {}, "must be a pair"),
+        (own, X, {}, "must be a tuple of inputs and targets"),
         (own, (X, Y[:50]), {}, "as many targets as inputs"),
         (own, (X[:5], Y[:5]), {}, "at least 10 samples"),
         (own, (X[:, :4], Y), {}, "cannot be evaluated on the first two"),

@@ -113,6 +113,19 @@ def test_what_a_file_holds_besides_is_used_for_validation_or_named(tmp_path):
         named_data.samples(of((4, 4, 1)), path)
 
 
+def test_a_file_may_hold_weights_of_samples(tmp_path):
+    path, weights = file(tmp_path, IMAGES, LABELS), np.linspace(0, 1, len(LABELS))
+    with np.load(path) as arrays:
+        arrays = dict(arrays)
+    np.savez(path, **arrays, weight_train=weights)
+    train, test, validation = named_data.samples(of((4, 4, 1)), path)
+    np.testing.assert_array_equal(train[2], weights)
+    assert len(test) == 2 and validation is None
+    np.savez(path, **arrays, weight_val=weights)
+    with pytest.raises(ValueError, match="x_val and y_val .* Received: .*weight_val"):
+        named_data.samples(of((4, 4, 1)), path)
+
+
 def test_vectors_are_made_of_the_models_own_classes(tmp_path):
     x, loss = RNG.normal(size=(30, 8)), "categorical_crossentropy"
     (_, y), *_ = named_data.samples(of((8,), loss), file(tmp_path, x, LABELS.reshape(-1, 1) % 2))
