@@ -39,11 +39,23 @@ class PositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Add the positions' vectors to the sequence."""
-        return inputs + self.positions[: ops.shape(inputs)[1]]
+        self._check(inputs.shape[1])
+        # Of an unknown length, `slice` fails for too long a sequence; [:length] would add a lone vector everywhere.
+        vectors = ops.convert_to_tensor(self.positions)
+        return inputs + ops.slice(vectors, (0, 0), (ops.shape(inputs)[1], vectors.shape[1]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input's shape."""
+        self._check(input_shape[1])
         return input_shape
+
+    def _check(self, positions: int | None) -> None:
+        """Raise a ValueError for a sequence that is too long, if its length is known."""
+        if positions is not None and positions > self.length:
+            raise ValueError(
+                f"{self.name!r} has vectors for {self.length} positions. Received: a sequence of {positions}. Cut it, "
+                "or make the layer with a larger `length`"
+            )
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, assert_shared, models
+from keras_twoarg.models.transformer import PositionEmbedding
 
 pytestmark = pytest.mark.jax
 
@@ -102,3 +103,24 @@ def test_it_learns_to_repeat(rng):
 def test_sizes_that_do_not_fit(settings, message):
     with pytest.raises(ValueError, match=message):
         models.transformer(**{"arm": "relu", "widths": (8,), **SMALL, **settings})
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_sequence_longer_than_the_positions(length, rng):
+    sequence = rng.normal(size=(2, 5, 4)).astype("float32")
+    layer = PositionEmbedding(length)
+    assert layer(sequence[:, :length]).shape == (2, length, 4)
+    for longer in (sequence, keras.Input((5, 4))):
+        with pytest.raises(ValueError, match=f"vectors for {length} positions. Received: a sequence of 5"):
+            layer(longer)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere every length is known")
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_sequence_of_unknown_length_longer_than_the_positions(length, rng):
+    tensorflow, layer = pytest.importorskip("tensorflow"), PositionEmbedding(length)
+    call = tensorflow.function(layer, input_signature=[tensorflow.TensorSpec((None, None, 4))])
+    sequence = rng.normal(size=(2, 5, 4)).astype("float32")
+    np.testing.assert_allclose(call(sequence[:, :length]), sequence[:, :length] + layer.positions[None], atol=1e-6)
+    with pytest.raises(tensorflow.errors.InvalidArgumentError):
+        call(sequence)
