@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from keras_twoarg import models
+from keras_twoarg.experiments.training import datasets
 from keras_twoarg.export import calibration
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import places_of
 from results import converged, convert, null_by_pretraining, ridges, smooth_phi
 from results.tables.records import ROOT, against, interval, verdict
+from tests.helpers import blobs
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 
@@ -58,6 +60,27 @@ def test_packing_what_a_file_holds_already_packs_it_once(tmp_path):
     first = json.loads(file.read_text())
     convert.pack([file, folder], file)
     assert json.loads(file.read_text()) == first and len(first) == 1
+
+
+@pytest.mark.slow
+def test_a_converted_run_does_not_depend_on_those_before_it():
+    """A comparison that is stopped and resumed has fewer of them in its process."""
+    data = datasets.split(blobs(), 0)
+
+    def network():
+        layers = [keras.layers.Flatten(), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+        return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+    base, recipe, found = network(), convert.Recipe(1e-2), []
+    for seeds in ((5, 6), (6,)):
+        trainer = convert.Trainer("as it is", base, keras.models.clone_model(base), recipe)
+        for seed in seeds:
+            told = trainer.run(base.get_weights(), data, recipe, 2, seed)["epochs"]
+        found.append((told, trainer.model.get_weights()))
+    (unbroken, weights), (resumed, others) = found
+    assert unbroken == resumed
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_two_seeds_show_nothing():
