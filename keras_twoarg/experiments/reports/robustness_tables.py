@@ -85,7 +85,8 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
             row += [_mean([_corrupted(r) for r in own.values()]), *_error_cells(errors, len(own))]
             row += [_difference(base, own, _corrupted)]
         rows.append(tuple(row))
-    return Table("Robustness", tuple(columns), tuple(rows), _caption(measured, unusable))
+    caption = _caption(measured, unusable) + _compared(measured, ("two_arg", "relu") if corrupted else ("two_arg",))
+    return Table("Robustness", tuple(columns), tuple(rows), caption)
 
 
 def _measured_alike(
@@ -103,6 +104,17 @@ def _measured_alike(
         ]
         for one in groups:
             yield label if len(by_attack) > 1 else "", groups, one
+
+
+def _compared(measured: Sequence[tuple[Record, Robustness]], arms: Sequence[str]) -> str:
+    """Return a sentence that names the runs with which others are compared, where an arm has several, or nothing."""
+    named: dict[str, None] = {}
+    for _, groups, (other, _) in _measured_alike(measured):
+        for arm in arms:
+            alike = [group.name for group, _ in groups if group.arm == arm and group.task == other.task]
+            if len(alike) > 1:
+                named[alike[0]] = None
+    return f" Compared with each arm: {'; '.join(named)}." if named else ""
 
 
 def _first(groups: Sequence[tuple[Group, BySeed]], arm: str, other: Group) -> BySeed:

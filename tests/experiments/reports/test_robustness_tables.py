@@ -51,3 +51,19 @@ def test_networks_that_were_attacked_in_two_ways_are_compared_within_each(tmp_pa
     assert len(rows) == 4 and rows["relu, Linf 0.1, 10 images"]["robust"] == "20.0% ± 0.0"
     for label in ("Linf 0.1", "Linf 0.01"):
         assert rows[f"relu, {label}, 10 images"]["two_arg minus it"].startswith("+10.0")
+
+
+def test_the_runs_that_others_are_compared_with_are_named_if_there_are_several():
+    def measured(arm, stage="joint", seed=0, **settings):
+        attacked = dict.fromkeys(robustness.AUTOATTACK, 0.3)
+        corrupted = dict.fromkeys(robustness.NAMES, [0.5] * 5)
+        alike = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1}
+        return record(arm, stage, seed, settings=settings), Robustness(alike, 0.9, corrupted, attacked)
+
+    one = [measured("two_arg"), measured("relu")]
+    assert "Compared with each arm" not in robustness_table(one).caption
+    frozen = robustness_table([*one, measured("two_arg", "frozen")])
+    assert frozen.caption.endswith(" Compared with each arm: two_arg joint.")
+    starts = [measured("two_arg", phi_init=start) for start in ("random", "product")]
+    both = robustness_table([*starts, measured("relu"), measured("relu", dropout=0.2)])
+    assert both.caption.endswith(" Compared with each arm: two_arg joint, phi init product; relu, dropout 0.2.")
