@@ -43,13 +43,10 @@ class Surface:
         """Where phi's arguments fall, all places pooled."""
         return self.trace.density
 
-    @cached_property
+    @property
     def measurable(self) -> bool:
         """Whether enough of phi's arguments fall on the grid to fit a quadratic; without normalization they may not."""
-        try:
-            return analysis.fit_quadratic(lambda tuples: tuples[:, 0], self.density).determined
-        except ValueError:
-            return False
+        return self.soft_xor.determined
 
     @cached_property
     def soft_xor(self) -> SoftXOR:
@@ -103,7 +100,7 @@ class Surface:
         try:
             fit = analysis.fit_quadratic(surface, density, mass=mass, weighted=weighted)
         except ValueError:
-            return SoftXOR(np.nan, np.nan)
+            return SoftXOR(np.nan, np.nan, determined=False)
         return analysis.soft_xor(fit)
 
 
