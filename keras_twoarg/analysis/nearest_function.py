@@ -19,7 +19,10 @@ FUNCTIONS: dict[str, Named] = {
     "glu": surfaces.glu,
     "swiglu": surfaces.swiglu,
 }
-"""The functions compared, besides the general `"quadratic"`; simpler ones, which others can imitate, come first."""
+"""The functions compared, besides `"plane"`, the first, and the general `"quadratic"`, the last.
+
+Simpler ones, which others can imitate, come first.
+"""
 CURVES: dict[str, Named] = {
     "identity": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
@@ -45,10 +48,9 @@ class Nearest:
 
     Attributes:
         r2: For each function, the fraction of the surface's variance over the density that `a f(A x + b) + c` explains,
-            with the best A (2x2, or a number), b, a and c found; simpler functions come first. The quadratic has
-            coefficients instead of maps, and includes the product and every bowl and ridge. With maps the product
-            includes every ridge x^2 and can come arbitrarily close to a plane: whether phi bends at all is a question
-            for `soft_xor` and `spectrum`.
+            with the best A (2x2, or a number), b, a and c found; simpler functions come first. Plane and quadratic
+            have coefficients instead of maps; the quadratic includes the product and every bowl and ridge. With maps
+            the product includes every ridge x^2.
     """
 
     r2: dict[str, float]
@@ -96,7 +98,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
     sample = problem.drawn(rng, _DRAWN)
     functions = FUNCTIONS if surface.ndim == 2 else CURVES
-    r2 = {}
+    r2 = {"plane": problem.quadratic_r2(slice(3, None))} if surface.ndim == 2 else {}
     for name, function in functions.items():
         near = sample.maps(function, _starts(rng, surface.ndim)[:starts])
         near.sort(key=lambda maps: problem.r2(function, maps), reverse=True)
@@ -148,9 +150,9 @@ class _Problem:
         values = self.values * self.root
         return np.asarray(found * (found @ values / max(found @ found, 1e-30)) - values)
 
-    def quadratic_r2(self) -> float:
-        """Return the fraction of the variance that the best quadratic explains."""
-        columns, values = features(*self.nodes.T) * self.root[:, None], self.values * self.root
+    def quadratic_r2(self, terms: slice = slice(None)) -> float:
+        """Return the fraction of the variance that the best quadratic of some terms explains."""
+        columns, values = features(*self.nodes.T)[:, terms] * self.root[:, None], self.values * self.root
         solved, *_ = np.linalg.lstsq(columns, values, rcond=None)
         return float(1 - ((columns @ solved - values) ** 2).sum())
 

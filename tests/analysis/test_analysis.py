@@ -196,6 +196,14 @@ def test_r2_of_a_named_function_is_over_the_density():
     assert fit.r2["product"] <= fit.r2["quadratic"] + 1e-9  # a product of affine maps is a quadratic
 
 
+def test_a_plane_is_no_product():
+    of = density(np.random.default_rng(0).normal(size=(9999, 2)))
+    for bend, name in ((0.0, "plane"), (0.05, "plane"), (0.3, "product")):
+        fit = analysis.nearest(plane(lambda a, b: 0.5 * a - 2 * b + 1 + bend * a * b), of, starts=1)  # noqa: B023
+        assert fit.name == name
+        assert fit.r2["plane"] == pytest.approx(4.25 / (4.25 + bend**2), abs=0.003)
+
+
 @pytest.mark.slow
 def test_quadratics_that_no_named_function_is_are_called_quadratic():
     fit = analysis.nearest(plane(lambda a, b: a**2 + b**2), density(np.random.default_rng(0).normal(size=(9999, 2))))
