@@ -20,6 +20,7 @@ from keras_twoarg.experiments.reports.surface_tables import (
     surface_table,
 )
 from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
+from keras_twoarg.utils.types import Config
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,6 +186,10 @@ def _spectrum(surfaces: Sequence[Surface]) -> str:
     return figure_section("Angular power spectrum of phi", plot_spectrum(networks).figure, caption)
 
 
+_TURNABLE_HEIGHT = "min(600px, 110vw)"
+"""Lower on a narrow screen: a surface is drawn as large as the height allows, and cut off at the sides."""
+
+
 def _turnable(surfaces: Sequence[Surface]) -> str:
     """Return interactive surfaces as HTML, chosen from a list; nothing if plotly is not installed.
 
@@ -209,9 +214,12 @@ def _turnable(surfaces: Sequence[Surface]) -> str:
     camera = {"eye": {"x": 1.5, "y": 1.5, "z": 1.0}, "center": {"z": -0.15}}  # the whole box fits
     axes = {"xaxis_title": "x1 (basal)", "yaxis_title": "x2 (apical)", "zaxis_title": "phi", "camera": camera}
     figure.update_layout(
-        height=560, margin={"l": 0, "r": 0, "t": 40, "b": 0}, scene=axes, updatemenus=[menu] if surfaces[1:] else []
+        margin={"l": 0, "r": 0, "t": 40, "b": 0}, scene=axes, updatemenus=[menu] if surfaces[1:] else []
     )
-    drawing = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}, div_id="phi")
+    config: Config = {"displaylogo": False, "responsive": True}
+    drawing = figure.to_html(
+        config, full_html=False, include_plotlyjs=False, default_height=_TURNABLE_HEIGHT, div_id="phi"
+    )
     return (
         f"<h2>Turn it</h2><script>{get_plotlyjs()}</script><figure>{drawing}<figcaption>Height: phi. Colour: log10 of "
         "the share of pre-activation pairs in a cell of 0.1 x 0.1. Drag to turn; hover to read values."
@@ -232,7 +240,7 @@ def _plotly_surface(go: ModuleType, surface: Surface, visible: bool) -> "graph_o
         surfacecolor=np.log10(np.maximum(share, 1e-6)).astype("float32"),
         customdata=share.astype("float32"),
         colorscale="Viridis",
-        colorbar={"title": "log10 share", "len": 0.7},
+        colorbar={"title": "log10 share", "len": 0.7, "orientation": "h", "y": 0, "yanchor": "top", "thickness": 15},
         hovertemplate=hover,
         visible=visible,
     )

@@ -5,12 +5,16 @@ import re
 import numpy as np
 import pytest
 
+from keras_twoarg import analysis
+from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments import reports
-from keras_twoarg.experiments.reports import learning_curves
+from keras_twoarg.experiments.reports import learned_surfaces, learning_curves
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_groups import group_runs
+from keras_twoarg.experiments.reports.surface_tables import Surface
 from keras_twoarg.experiments.training import sessions
-from tests.helpers import RUNS, blobs, record
+from keras_twoarg.experiments.training.phi_snapshots import Trace
+from tests.helpers import ROOT, RUNS, blobs, record
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 
@@ -100,6 +104,24 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     assert page.count("<img ") == 5
     beside = write_report([tmp_path / "a"], tmp_path / "out", play=tmp_path / "out" / "play.html").read_text()
     assert "href='play.html'" in beside and "<script" not in beside
+
+
+@pytest.mark.slow
+def test_a_surface_to_turn_fits_a_narrow_screen(browser, tmp_path):
+    pytest.importorskip("plotly")
+    nodes = surfaces.product(surfaces.axis()[:, None], surfaces.axis()[None, :])
+    density = analysis.density(np.random.default_rng(0).normal(size=(500, 2)))
+    surface = Surface(record("two_arg"), Trace(nodes, {"layer_0": density}, activation="relu"))
+    template = (ROOT / "keras_twoarg/experiments/reports/report.html").read_text()
+    (tmp_path / "page.html").write_text(template.replace("$body", learned_surfaces._turnable([surface, surface])))
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(120_000)  # plotly is 4 MB, and draws without a graphics card
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("#phi #scene canvas")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    scene = page.locator("#phi #scene").bounding_box()
+    assert scene["width"] > 340 and scene["height"] < 1.1 * scene["width"]
+    page.close()
 
 
 def test_missing_matplotlib_names_the_extra(monkeypatch):
