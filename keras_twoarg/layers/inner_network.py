@@ -272,6 +272,13 @@ class InnerNetwork(keras.layers.Layer):
     @classmethod
     def from_config(cls: type[Network], config: Config) -> Network:
         """Rebuild a network. Files without a `table_resolution` come from versions whose tables had 81 nodes."""
+        activation = config.get("activation")
+        if isinstance(activation, dict) and "class_name" not in activation:  # bytecode that Keras writes but not reads
+            raise ValueError(
+                f"The activation of {config.get('name')!r} is a lambda, which Keras saves but does not load. Build the "
+                "model anew, with a function registered by `keras.saving.register_keras_serializable` in its place, "
+                "and call its `load_weights` with the same file"
+            )
         return cls(**{"table_resolution": 81, **config})
 
     def _check_last_axis(self, shape: Shape) -> None:

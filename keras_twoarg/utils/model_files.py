@@ -74,6 +74,8 @@ def _why_not(path: Path, reason: str) -> str:
             "yours first, registered by `keras.saving.register_keras_serializable`. Commands know only those of "
             "Keras and keras_twoarg: load the file with `keras.models.load_model`, and call the command's function"
         )
+    if of_lambda := re.search(r"The activation of '[^']+' is a lambda.*?with the same file", reason):
+        return f"{path}: {of_lambda[0]}"
     if "safe_mode=False" in reason:
         return (
             f"{path} holds Python code, such as a Lambda layer, which Keras does not run from a file. Use a layer in "

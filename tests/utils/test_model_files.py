@@ -1,8 +1,10 @@
 """A file that cannot be loaded says why, and what to do."""
 
 import keras
+import numpy as np
 import pytest
 
+from keras_twoarg import InnerNetwork, TwoArgActivation
 from keras_twoarg.utils import model_files
 
 pytestmark = pytest.mark.jax
@@ -63,3 +65,23 @@ def test_a_model_without_weights_says_what_to_do(tmp_path):
     keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")
     with pytest.raises(ValueError, match=r"unbuilt.keras was saved before it was built.*keras.Input"):
         model_files.load(tmp_path / "unbuilt.keras")
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_a_phi_with_a_lambda_is_not_lost(tmp_path):
+    def network(activation):
+        phi = InnerNetwork((4,), activation, name="phi")
+        return keras.Sequential([keras.Input((4,)), TwoArgActivation(phi)])
+
+    network(lambda x: 2 * x).save(tmp_path / "m.keras")
+    for load in (keras.models.load_model, model_files.load):
+        with pytest.raises((ValueError, TypeError), match="'phi' is a lambda.*call its `load_weights` with the same"):
+            load(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=f"^{tmp_path}/m.keras: The activation of"):
+        model_files.load(tmp_path / "m.keras")
+    before = network(lambda x: 2 * x)
+    before.load_weights(tmp_path / "m.keras")
+    again = network("linear")
+    again.load_weights(tmp_path / "m.keras")
+    for one, other in zip(before.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
