@@ -190,4 +190,4 @@ class SearchSettings:
     arms: tuple[str, ...] = setting(MISSING, "The arms.")
     tuner: str = setting("bayesian", "How values are chosen.", choices=TUNERS)
     trials: int = setting(20, "Trials for each arm.", least=1, most=1_000_000)
-    subset: int = setting(0, "Training images, drawn at random; 0 for all.", least=0)
+    subset: int = setting(0, "Training samples, drawn at random; 0 for all.", least=0)

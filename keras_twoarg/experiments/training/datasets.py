@@ -222,7 +222,7 @@ def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
     if not 0 < number <= len(dataset.x_train):
         raise ValueError(f"The subset must have from 1 to {len(dataset.x_train)} training samples. Received: {number}")
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:number])
-    name = f"{dataset.name}, {number:,} training images"
+    name = f"{dataset.name}, {number:,} training {'images' if dataset.kind == 'images' else 'samples'}"
     return replace(dataset, name=name, x_train=dataset.x_train[chosen], y_train=dataset.y_train[chosen])
 
 

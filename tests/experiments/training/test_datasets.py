@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg.experiments.training import datasets, text
-from tests.helpers import blobs, encrypted, save_npz
+from tests.helpers import blobs, encrypted, save_npz, slopes
 
 
 @pytest.mark.slow
@@ -34,6 +34,11 @@ def test_split_is_seeded_disjoint_and_scaled():
     assert len(np.unique(both, axis=0)) == 103
     np.testing.assert_allclose(datasets.scale(np.array([0, 255], "uint8")), [-1, 1])
     np.testing.assert_allclose(datasets.scale(np.array([0.0, 0.5, 1.0])), [-1, 0, 1])
+
+
+def test_a_subset_is_named_by_what_it_has():
+    assert datasets.subset(blobs(), 50).name == "blobs, 50 training images"
+    assert datasets.subset(slopes(), 50).name == "slopes, 50 training samples"
 
 
 def test_validation_is_at_most_ten_thousand():
