@@ -173,7 +173,8 @@ def run(
     later = ("seeds", "first_seed", "arms", "robustness", "points")  # these may change between calls
     settings = {key: value for key, value in plan.to_dict().items() if key not in later}
     settings["fingerprint"] = dataset.fingerprint
-    defaults = Plan(plan.data, ("relu",)).to_dict()  # for the default network, to which gru is unknown
+    settings |= (held_out := {"held_out_fingerprint": dataset.held_out_fingerprint})  # which older folders lack
+    defaults = {**Plan(plan.data, ("relu",)).to_dict(), **held_out}  # for the default network, to which gru is unknown
     # All arms of a seed before the next seed: the finished runs can be compared at any time.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]

@@ -63,7 +63,7 @@ def test_every_plan_that_comes_along_is_usable(name):
 
 @pytest.mark.parametrize("name", PLANS)
 def test_every_plan_that_comes_along_begins(name, tmp_path, monkeypatch):
-    nothing = types.SimpleNamespace(fingerprint="none")
+    nothing = types.SimpleNamespace(fingerprint="none", held_out_fingerprint=None)
     monkeypatch.setattr(plans, "load_data", lambda *_: nothing)
     monkeypatch.setattr(plans, "arm_widths", lambda plan, _: dict.fromkeys(plan.arms, (8,)))
     monkeypatch.setattr(plans, "_run_all", lambda *_: None)

@@ -83,10 +83,22 @@ class Dataset:
         """A checksum of all four arrays, with which a folder of results identifies its data."""
         if self.checksum is not None:
             return self.checksum
-        crc = 0
-        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
-        return f"{crc:08x}"
+        return _checksum(self.x_train, self.y_train, self.x_test, self.y_test)
+
+    @property
+    def held_out_fingerprint(self) -> str | None:
+        """A checksum of validation and test part, for data with a validation part of their own.
+
+        `fingerprint` leaves it out, also in folders and records of earlier versions, with which it must agree.
+        """
+        return None if self.validation is None else _checksum(*self.validation, self.x_test, self.y_test)
+
+
+def _checksum(*arrays: np.ndarray) -> str:
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
+    return f"{crc:08x}"
 
 
 @dataclass(frozen=True)

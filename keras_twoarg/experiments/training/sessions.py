@@ -87,8 +87,9 @@ class _Run:
 
     def run(self) -> list[Record]:
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
-        configuration = {**self.configuration.to_dict(), "widths": self.widths, **data}
-        defaults = Configuration().to_dict()
+        held_out = {"held_out_fingerprint": self.dataset.held_out_fingerprint}  # which older folders lack
+        configuration = {**self.configuration.to_dict(), "widths": self.widths, **data, **held_out}
+        defaults = {**Configuration().to_dict(), **held_out}
         with result_folder(self.out, configuration, defaults=defaults, upgrade=upgrade_folder):
             return self._stages()
 

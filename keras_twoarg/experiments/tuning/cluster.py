@@ -190,7 +190,7 @@ def _read(out: Path, chief_timeout: float) -> Search:
             raise Lost(f"No chief has begun a search in {out} within {chief_timeout:.0f} s")
         time.sleep(0.5)
     settings = files.read_json(out / "search.json")
-    settings = {key: value for key, value in settings.items() if key != "fingerprint"}
+    settings = {key: value for key, value in settings.items() if not key.endswith("fingerprint")}
     return search_of({**settings, "arms": files.read_json(out / "arms.json")}, str(out / "search.json"))
 
 

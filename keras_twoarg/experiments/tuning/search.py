@@ -140,9 +140,11 @@ def check(search: Search, dataset: datasets.Dataset) -> None:
 
 def search_folder(search: Search, out: Path, dataset: datasets.Dataset) -> AbstractContextManager[None]:
     """Create or check the folder of a search, and lock it."""
-    settings = {**search.to_dict(), "fingerprint": dataset.fingerprint}
+    held_out = {"held_out_fingerprint": dataset.held_out_fingerprint}  # which older folders lack
+    settings = {**search.to_dict(), "fingerprint": dataset.fingerprint, **held_out}
     del settings["arms"]  # these may change between calls
-    return result_folder(out, settings, "search.json", defaults=Search(search.data, search.arms).to_dict())
+    defaults = {**Search(search.data, search.arms).to_dict(), **held_out}
+    return result_folder(out, settings, "search.json", defaults=defaults)
 
 
 def _search_arm(

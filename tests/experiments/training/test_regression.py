@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_network
+from keras_twoarg.utils import files
 from tests.helpers import record, regression_record, slopes
 
 pytestmark = pytest.mark.jax
@@ -55,6 +57,20 @@ def test_stopped_and_started_again_it_ends_with_the_same_numbers(finished, tmp_p
     resumed = sessions.run_sessions(slopes(), tmp_path / "run", **QUICK)
     for ours, theirs in zip(resumed, finished[1], strict=True):
         assert ours.curve("val_loss") == pytest.approx(theirs.curve("val_loss"), rel=1e-5)
+
+
+def test_a_run_is_not_resumed_on_other_validation_data(tmp_path):
+    data = slopes()
+    own = replace(data, validation=(data.x_test[:20], data.y_test[:20]), checksum="1234")
+    other = replace(own, validation=(data.x_test[:20], data.y_test[20:40]))
+    settings = {"arm": "relu", "widths": (8,), "epochs": 1}
+    sessions.run_sessions(own, tmp_path / "run", **settings)
+    with pytest.raises(ValueError, match="another configuration: held_out_fingerprint="):
+        sessions.run_sessions(other, tmp_path / "run", **settings)
+    stored = files.read_json(tmp_path / "run" / "run.json")
+    del stored["held_out_fingerprint"]  # as in folders of earlier versions
+    files.write_json(tmp_path / "run" / "run.json", stored)
+    assert sessions.run_sessions(own, tmp_path / "run", **settings)
 
 
 def test_networks_that_learn_one_phi_together_have_the_mean_of_their_errors(rng):
