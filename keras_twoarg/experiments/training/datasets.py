@@ -304,7 +304,7 @@ def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
             f"{name}: expected test images of the training images' shape {images['x_train'].shape[1:]}. "
             f"Received: {images['x_test'].shape[1:]}"
         )
-    classes = given_arrays.classes(name, labels["y_train"])
+    classes = given_arrays.classes(name, labels["y_train"], labels["y_test"])
     if labels["y_test"].max() >= classes:
         raise ValueError(
             f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}"

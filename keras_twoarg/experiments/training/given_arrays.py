@@ -54,11 +54,20 @@ def labels(name: str, labels: ArrayLike) -> np.ndarray:
     return labels.astype("int64")
 
 
-def classes(name: str, labels: np.ndarray) -> int:
-    """Return the number of classes; raise a ValueError if there are fewer than two, or many gaps in their numbers."""
+def classes(name: str, labels: np.ndarray, test: np.ndarray) -> int:
+    """Return the number of classes.
+
+    Raises:
+        ValueError: If there are fewer than two, many gaps in their numbers, or no 0 among the labels of both parts.
+    """
     classes = int(labels.max()) + 1
     if classes < 2:
         raise ValueError(f"{name}: y_train: expected at least two classes. Received: only the label 0")
+    if (least := min(labels.min(), test.min())) > 0:  # the network would get an output for a class that is none
+        raise ValueError(
+            f"{name}: expected classes numbered from 0. Received: {least:,} to {classes - 1:,} in y_train and y_test. "
+            f"Subtract {least:,} from both"
+        )
     present = len(np.unique(labels))
     if 2 * present < classes:  # a few classes may be missing
         raise ValueError(

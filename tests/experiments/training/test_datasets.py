@@ -87,6 +87,10 @@ WRONG = {
     "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes"),
     "label of a million": ({"y_train": GOOD.y_train + 1_000_000}, "at most 99,999. Received: 1,000,002"),
     "labels with gaps": ({"y_train": GOOD.y_train * 1000}, "without gaps. Received: 3 classes, the largest 2,000"),
+    "labels from 1": (
+        {"y_train": GOOD.y_train + 1, "y_test": GOOD.y_test + 1},
+        "classes numbered from 0. Received: 1 to 3 in y_train and y_test. Subtract 1",
+    ),
     "label beyond int64": ({"y_train": GOOD.y_train.astype("uint64") + np.uint64(2**64 - 3)}, "at most 99,999"),
     "other test shape": ({"x_test": GOOD.x_test[:, :4]}, r"shape \(8, 8, 1\). Received: \(4, 8, 1\)"),
 }
