@@ -59,6 +59,21 @@ def test_bake_may_be_given_again(folder):
     assert not list(folder.glob(".bake*"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(6,), (8, 8, 1)])
+def test_a_regression_of_ones_own_is_baked_by_the_change_of_its_outputs(folder, shape, rng):
+    dense = [keras.layers.Flatten(), keras.layers.Dense(8), TwoArgActivation(), keras.layers.Dense(1)]
+    keras.Sequential([keras.Input(shape), *dense]).save(folder / "numbers.keras")
+    x, y = rng.uniform(size=(300, *shape)), rng.normal(size=(300, 1))
+    np.savez(folder / "numbers.npz", x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
+    said = run("bake", "numbers.keras", "--data", "numbers.npz", "--out", "baked.keras")
+    report = json.loads((folder / "baked.json").read_text())
+    assert report["task"] == "regression" and report["relative"] <= 3e-3 and "Baked model: baked.keras" in said
+    np.savez(folder / "numbers.npz", x_train=x, y_train=y * np.nan, x_test=x[:50], y_test=y[:50])
+    said = run("bake", "numbers.keras", "--data", "numbers.npz", "--out", "baked.keras", status=2)
+    assert "y_train: expected finite numbers. Received: 300 are not" in said
+
+
 def test_a_model_that_cannot_be_written_leaves_no_report_and_no_other_one(folder, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")

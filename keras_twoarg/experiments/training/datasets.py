@@ -13,7 +13,7 @@
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,7 +162,12 @@ def require_classification(dataset: Dataset, purpose: str) -> None:
 
 
 def load_for(model: Model, name: str, *, data_dir: str | None = None) -> Dataset:
-    """Return a data set for a model: a text in windows as long as its input."""
+    """Return a data set for a model: a text in windows as long as its input.
+
+    An `.npz` may also hold features, and the numbers of a regression, which no network is made for here.
+    """
+    if name.endswith(".npz"):
+        return checked(Path(name).name, read_npz(Path(name)), for_model=True)
     shape = getattr(model, "input_shape", None)
     context = shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else None
     return load(name, data_dir=data_dir, context=context or 64)
@@ -283,16 +288,21 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
-    """Return a `Dataset` of the four arrays, or raise a ValueError that names the invalid one."""
+def checked(name: str, arrays: Mapping[str, ArrayLike], for_model: bool = False) -> Dataset:
+    """Return a `Dataset` of the four arrays, or raise a ValueError that names the invalid one.
+
+    With `for_model` they may also be features and the numbers of a regression.
+    """
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in arrays]
     if missing:
         raise ValueError(
             f"{name}: expected the arrays x_train, y_train, x_test and y_test. "
             f"Received: {', '.join(sorted(arrays)) or 'none'}"
         )
-    images = {key: given_arrays.images(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
-    labels = {key: given_arrays.labels(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
+    take_x: Callable[[str, ArrayLike], np.ndarray] = given_arrays.samples if for_model else given_arrays.images
+    take_y: Callable[[str, ArrayLike], np.ndarray] = given_arrays.targets if for_model else given_arrays.labels
+    images = {key: take_x(f"{name}: {key}", arrays[key]) for key in ("x_train", "x_test")}
+    labels = {key: take_y(f"{name}: {key}", arrays[key]) for key in ("y_train", "y_test")}
     for part in ("train", "test"):
         if len(images[f"x_{part}"]) != len(labels[f"y_{part}"]):
             raise ValueError(
@@ -304,6 +314,9 @@ def checked(name: str, arrays: Mapping[str, ArrayLike]) -> Dataset:
             f"{name}: expected test images of the training images' shape {images['x_train'].shape[1:]}. "
             f"Received: {images['x_test'].shape[1:]}"
         )
+    if "f" in (labels["y_train"].dtype.kind, labels["y_test"].dtype.kind):
+        labels = {key: y.astype("float32") for key, y in labels.items()}
+        return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], 1)
     classes = given_arrays.classes(name, labels["y_train"], labels["y_test"])
     if labels["y_test"].max() >= classes:
         raise ValueError(

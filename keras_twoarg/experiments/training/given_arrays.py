@@ -35,6 +35,30 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
     return images
 
 
+def samples(name: str, samples: ArrayLike) -> np.ndarray:
+    """Return images as `images` does, or features `(n, m)` as float32, or raise a ValueError."""
+    samples = np.asarray(samples)
+    if samples.ndim != 2 or samples.size == 0 or not np.issubdtype(samples.dtype, np.floating):
+        return images(name, samples)
+    return _finite(name, samples).astype("float32")
+
+
+def targets(name: str, targets: ArrayLike) -> np.ndarray:
+    """Return labels as `labels` does, or the numbers of a regression `(n,)` as float32, or raise a ValueError."""
+    targets = np.asarray(targets)
+    if targets.size == 0 or targets.size != len(targets) or not np.issubdtype(targets.dtype, np.floating):
+        return labels(name, targets)
+    return _finite(name, targets).reshape(-1).astype("float32")
+
+
+def _finite(name: str, numbers: np.ndarray) -> np.ndarray:
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{name}: expected finite numbers. Received: {np.count_nonzero(~np.isfinite(numbers))} are not"
+        )
+    return numbers
+
+
 def labels(name: str, labels: ArrayLike) -> np.ndarray:
     """Return labels `(n,)` as int64 within the valid range, or raise a ValueError."""
     labels = np.asarray(labels)
