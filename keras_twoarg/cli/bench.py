@@ -14,7 +14,7 @@ from keras_twoarg.utils import files
     "networks",
     multiple=True,
     type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32", "cnn32-half"]),
-    help="[default: all]",
+    help="Network to measure; repeatable.  [default: all]",
 )
 @click.option("--variant", "variants", multiple=True, help="What fills the units, compared with relu.  [default: all]")
 @click.option(
@@ -22,7 +22,7 @@ from keras_twoarg.utils import files
     "parts",
     multiple=True,
     type=click.Choice(["pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
-    help="[default: all]",
+    help="What to measure; repeatable.  [default: all]",
 )
 @click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds; in each, all variants take turns.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")

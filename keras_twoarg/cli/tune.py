@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
@@ -20,7 +21,15 @@ FIXED = (
     "clip_norm", "phi_learning_rate", "evaluation", "table_resolution", "pretraining_epochs", "seed",
 )  # fmt: skip
 """Settings that a search does not choose."""
+OF_A_WORKER = ("--worker", "--out", "--name", "--chief-timeout", "--data-dir")
+"""Options that have an effect on a worker."""
+CHOSEN = (
+    "depth", "taper", "dropout", "learning_rate", "batch_size", "normalization", "inner_units", "inner_activation",
+    "phi_init", "phi_init_std", "pairing",
+)  # fmt: skip
+"""Settings that a search chooses, the names of `tuning.SPACE`, which would need KerasTuner here."""
 HELP = {
+    "architecture": "The outer network; a search takes mlp or cnn.",
     "epochs": "Epochs of each trial; for hyperband, of the longest.",
     "widths": "Units of two_arg, to which all arms are matched, such as 64,64,64.  [default: the paper's]",
 }
@@ -33,7 +42,9 @@ HELP = {
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP + " Shared by chief and workers.")
 @settings_options(SearchSettings, without=("data", "arms"))
 @click.option(
-    "--space", callback=json_choices, help='Other choices, as JSON: {"depth": [2, 3], "normalization": ["layer"]}.'
+    "--space",
+    callback=json_choices,
+    help=f'Other choices, as JSON: {{"depth": [2, 3], "normalization": ["layer"]}}. Of: {", ".join(CHOSEN)}.',
 )
 @settings_options(Configuration, only=FIXED, helps=HELP, epochs=10)
 @click.option(
@@ -48,16 +59,19 @@ HELP = {
     "--worker-timeout",
     type=click.FloatRange(0, min_open=True),
     default=60.0,
-    help="Seconds of silence after which a worker's trial is given to another.",
+    help="For --chief: seconds of silence after which a worker's trial is given to another.",
 )
 @click.option(
     "--chief-timeout",
     type=click.FloatRange(0, min_open=True),
     default=1800.0,
-    help="Seconds to wait for the other side.",
+    help="For --chief and --worker: seconds to wait for the other side.",
 )
+@click.pass_context
 @one_line_errors
 def tune(
+    command: click.Context,
+    /,
     out: Path,
     data_dir: str | None,
     chief_at: str | None,
@@ -69,16 +83,16 @@ def tune(
 ) -> None:
     """Search for the best hyperparameters of each arm.
 
-    All arms have the same number of parameters and the same budget. The same command resumes a stopped search. Use
-    the result with `twoarg train --hparams OUT/best-ARM.json`.
+    All arms have the same number of parameters and the same budget. The same command resumes a stopped search; with
+    more --trials it extends it. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On several machines, run one `--chief` and any number of `--worker`, all with the same shared --out.
     """
-    from keras_twoarg.experiments.tuning import cluster, search_of
+    from keras_twoarg.experiments.tuning import arms_behind, cluster, search_of
     from keras_twoarg.experiments.tuning import tune as job
 
+    given = [p.opts[0] for p in command.command.params if _is_given(command, p)]
+    _refuse_what_has_no_effect(given, chief_at, worker_of)
     if worker_of is not None:
-        if chief_at is not None:
-            raise ValueError("--chief and --worker are separate processes. Use one of them per command")
         keep_freed_memory()
         name = name or f"{platform.node()}-{os.getpid()}"
         say(f"{name}: runs trials of the chief at {worker_of}, and waits up to {chief_timeout:.0f} s for it at a time")
@@ -103,6 +117,26 @@ def tune(
         with show_progress() as progress:
             rows = job(search, out, progress, on_trial=_say_trial, data_dir=data_dir)
     _print_search(rows, out)
+    for arm, trials in arms_behind(search, out).items():
+        say(f"{out} also holds {arm}, with {trials} trials. To give it up to {search.trials} too, add --arm {arm}")
+
+
+def _is_given(command: click.Context, option: click.Parameter) -> bool:
+    return command.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+
+
+def _refuse_what_has_no_effect(given: list[str], chief_at: str | None, worker_of: str | None) -> None:
+    """Raise a ValueError for options that this process would ignore."""
+    if chief_at is not None and worker_of is not None:
+        raise ValueError("--chief and --worker are separate processes. Use one of them per command")
+    if worker_of is not None:
+        if idle := sorted(set(given) - set(OF_A_WORKER)):
+            raise ValueError(f"A worker reads its search from --out. Give {', '.join(idle)} to the --chief alone")
+        return
+    if "--name" in given:
+        raise ValueError("--name is that of a worker. Leave it out, or start one with --worker HOST:PORT")
+    if chief_at is None and (idle := sorted({"--worker-timeout", "--chief-timeout"} & set(given))):
+        raise ValueError(f"Without --chief or --worker, no process waits for another. Leave out {' and '.join(idle)}")
 
 
 def _say_trial(row: JsonObject) -> None:

@@ -26,6 +26,7 @@ def result_folder(
     defaults: Mapping[str, object] | None = None,
     translate: Callable[[JsonObject], JsonObject] = in_todays_words,
     upgrade: Callable[[Path], None] = lambda folder: None,
+    extends: Callable[[JsonObject, JsonObject], bool] = lambda there, here: False,
 ) -> Iterator[None]:
     """Create a folder for the results of one configuration, and lock it for this process.
 
@@ -36,6 +37,8 @@ def result_folder(
         defaults: Values of settings that folders of older versions lack.
         translate: Renames the entries of older versions.
         upgrade: Called with a folder that holds this configuration's results, to upgrade files of older versions.
+        extends: Called with a folder's settings and those of `settings` that differ from them; returns whether the
+            results can be continued with the latter, which then replace the folder's.
 
     Raises:
         ValueError: If the folder holds other results or other files, or another process uses it.
@@ -46,7 +49,8 @@ def result_folder(
     out.mkdir(parents=True, exist_ok=True)
     with only_process(out):  # first: of two processes that start together, only one may find it empty
         if (out / name).exists():
-            _compare(out / name, settings, defaults or {}, translate)
+            if _compare(out / name, settings, defaults or {}, translate, extends):
+                files.write_json(out / name, _as_in_json(settings))
             upgrade(out)  # after the comparison, which protects other files
         elif not all(
             file.name.startswith(f".{name}-") for file in out.iterdir()
@@ -62,15 +66,18 @@ def _compare(
     settings: Mapping[str, object],
     defaults: Mapping[str, object],
     translate: Callable[[JsonObject], JsonObject],
-) -> None:
-    """Raise a ValueError if a folder holds the results of other settings."""
+    extends: Callable[[JsonObject, JsonObject], bool],
+) -> bool:
+    """Return whether settings extend a folder's, and raise a ValueError if it holds the results of other settings."""
     stored = files.read_json(file, _ELSEWHERE)
     if not isinstance(stored, dict):
         raise ValueError(f"{file} is damaged: expected an object. Received: {type(stored).__name__}. {_ELSEWHERE}")
     here = _as_in_json(settings)
     there = {key: value for key, value in _as_in_json(defaults).items() if key in here} | translate(stored)
-    if changes := differences(there, here):
+    changes = differences(there, here)
+    if changes and not extends(there, here):
         raise ValueError(f"{file.parent} holds the results of another configuration: {changes}. {_ELSEWHERE}")
+    return bool(changes)
 
 
 def differences(there: JsonObject, here: JsonObject) -> str:

@@ -34,6 +34,16 @@ class _Durable(kt.Oracle):
         """Write the state atomically."""
         _write(Path(internals.oracle_file(self)), self.get_state())
 
+    def reload(self) -> None:
+        """Read the state; what has ended is not run again.
+
+        KerasTuner saves a trial's end while it still counts as running, and the file of a new trial before the state.
+        """
+        super().reload()
+        queue = internals.retry_queue(self)
+        queue[:] = [trial_id for trial_id in queue if trial_id not in self.end_order]
+        self.trials = {t.trial_id: t for t in sorted_trials(self.trials) if t.trial_id in self.start_order}
+
     def _save_trial(self, trial: Trial) -> None:
         _write(Path(internals.trial_folder(self, trial.trial_id)) / "trial.json", trial.get_state())
 
@@ -121,14 +131,21 @@ class Hyperband(_Durable, kt.oracles.HyperbandOracle):
 class GridSearch(_Durable, kt.oracles.GridSearchOracle):
     """All values in order, with resumption after a stop."""
 
+    ending: str | None = None
+
     def end_trial(self, trial: Trial) -> None:
         """End a trial, and save the position in the grid."""
+        self.ending = trial.trial_id
         super().end_trial(trial)
+        self.ending = None
         self.save()
 
     def get_state(self) -> Config:
         """Return the state, including the order of the grid."""
-        return {**super().get_state(), "grid": internals.grid_order(self)}
+        grid = internals.grid_order(self)
+        if self.ending in self.end_order:  # KerasTuner saves this state before it continues the grid after the trial
+            grid["next"].append(self.ending)
+        return {**super().get_state(), "grid": grid}
 
     def set_state(self, state: Config) -> None:
         """Restore the order of the grid."""
@@ -162,15 +179,23 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
 
 
 def check_files(folder: Path) -> None:
-    """Raise a ValueError that names the first damaged state file below a folder."""
+    """Raise a ValueError that names the first damaged or missing state file below a folder."""
+    states = {}
     for file in sorted([*folder.glob("oracle.json"), *folder.glob("tuner*.json"), *folder.glob("trial_*/trial.json")]):
         try:
-            json.loads(file.read_text())
+            states[file] = json.loads(file.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{file} is damaged: {error}. The results of finished trials in {folder / 'trials.json'} are not "
-                f"affected. Restore the file, or move {folder} away to restart the search"
-            ) from error
+            raise ValueError(f"{file} is damaged: {error}. {_remedy(folder)}") from error
+    for trial_id in states.get(folder / "oracle.json", {}).get("start_order", []):
+        if (file := folder / f"trial_{trial_id}" / "trial.json") not in states:
+            raise ValueError(f"{file} is missing. {_remedy(folder)}")
+
+
+def _remedy(folder: Path) -> str:
+    return (
+        f"The results of finished trials in {folder / 'trials.json'} are not affected. Restore the file, or move "
+        f"{folder} away to restart the search"
+    )
 
 
 def sorted_trials(trials: Mapping[str, Trial]) -> Sequence[Trial]:

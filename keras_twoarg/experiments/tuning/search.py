@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -103,7 +104,10 @@ def tune(
     on_trial: OnTrial = lambda row: None,
     data_dir: str | None = None,
 ) -> dict[str, list[JsonObject]]:
-    """Search each arm in turn, each in its own process, and resume an earlier call.
+    """Search each arm in turn, each in its own process, and resume or extend an earlier call.
+
+    With more trials than before, the search continues where it ended. Random and grid searches run the trials that they
+    would have run with so many from the start.
 
     Args:
         search: What to search.
@@ -116,8 +120,8 @@ def tune(
         The trials of each arm, as rows of `trials.json`.
 
     Raises:
-        ValueError: If the data cannot be loaded, an arm is unknown, the folder belongs to another search, or a file in
-            it is damaged.
+        ValueError: If the data cannot be loaded, an arm is unknown, the folder belongs to another search or one of more
+            trials, or a file in it is damaged.
         RuntimeError: If all trials failed, or a search could not continue.
     """
     dataset = search.load(data_dir)
@@ -139,12 +143,40 @@ def check(search: Search, dataset: datasets.Dataset) -> None:
 
 
 def search_folder(search: Search, out: Path, dataset: datasets.Dataset) -> AbstractContextManager[None]:
-    """Create or check the folder of a search, and lock it."""
+    """Create or check the folder of a search, and lock it; more trials than before extend the search."""
     held_out = {"held_out_fingerprint": dataset.held_out_fingerprint}  # which older folders lack
     settings = {**search.to_dict(), "fingerprint": dataset.fingerprint, **held_out}
     del settings["arms"]  # these may change between calls
     defaults = {**Search(search.data, search.arms).to_dict(), **held_out}
-    return result_folder(out, settings, "search.json", defaults=defaults)
+    return result_folder(out, settings, "search.json", defaults=defaults, extends=partial(_extends, out))
+
+
+def _extends(out: Path, there: JsonObject, here: JsonObject) -> bool:
+    """Return whether a search is a folder's with more trials.
+
+    Raises:
+        ValueError: If only the number of trials differs, but they cannot be added.
+    """
+    before, now = there.get("trials"), here["trials"]
+    if {**there, "trials": now} != here or not isinstance(before, int):
+        return False
+    if here["tuner"] == "hyperband":
+        raise ValueError(
+            f"{out} holds a search of hyperband with trials={before}, which cannot be changed: hyperband plans its "
+            f"rounds from the start. Received: trials={now}. Use trials={before}, or another folder"
+        )
+    if now < before:
+        raise ValueError(
+            f"{out} holds a search with trials={before}, and none of them is taken away. Received: trials={now}. Use "
+            f"trials={before} to resume it, a larger number to extend it, or another folder"
+        )
+    return True
+
+
+def arms_behind(search: Search, out: Path) -> dict[str, int]:
+    """Return the trials of each arm that the folder holds, the search does not name, and that has fewer trials."""
+    found = {file.parent.name: len(files.read_json(file)) for file in sorted(out.glob("*/trials.json"))}
+    return {arm: trials for arm, trials in found.items() if arm not in search.arms and trials < search.trials}
 
 
 def _search_arm(

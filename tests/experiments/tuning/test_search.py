@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,129 @@ def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, dat
         assert first == second
 
 
+def trained(row):
+    return {key: value for key, value in row.items() if key != "seconds"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "grid"])
+def test_more_trials_extend_a_search_to_what_they_would_have_been_from_the_start(tuner, tmp_path, data):
+    chosen = {"tuner": tuner, "arms": ("relu",)}
+    few, begun = run(settings(data, **chosen, trials=2), tmp_path / "s", "relu"), set()
+    more = run(settings(data, **chosen, trials=4), tmp_path / "s", "relu", lambda stage, *_: begun.add(stage))
+    assert more[:2] == few and [row["trial"] for row in more] == [0, 1, 2, 3]
+    assert begun == {"2", "3", "ended"}  # nothing is trained again
+    best = json.loads((tmp_path / "s" / "best-relu.json").read_text())
+    assert best["trials"] == 4 and best["score"] == max(row["score"] for row in more)
+    if tuner != "bayesian":  # KerasTuner does not keep the state of its random numbers there
+        whole = run(settings(data, **chosen, trials=4), tmp_path / "whole", "relu")
+        assert [*map(trained, more)] == [*map(trained, whole)]
+
+
+@pytest.mark.slow
+def test_an_extension_that_is_stopped_is_resumed_with_its_number_of_trials(tmp_path, data):
+    out = tmp_path / "s"
+    options = ["tune", "--data", data, "--tuner", "random", "--epochs", "1", "--out", str(out)]
+    options += ["--space", json.dumps(SPACE)]
+    both = ["--arm", "relu", "--arm", "two_arg"]
+
+    def invoke(*words):
+        return CliRunner().invoke(cli.twoarg, [*options, *words])
+
+    assert invoke(*both, "--trials", "1").exit_code == 0
+    only = invoke("--arm", "relu", "--trials", "2")
+    assert only.exit_code == 0 and "To give it up to 2 too, add --arm two_arg" in " ".join(only.output.split())
+
+    def stop(stage, *_):
+        if stage == "relu trial 2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuning.tune(settings(data, arms=("relu", "two_arg"), trials=4), out, stop)
+    fewer = invoke(*both, "--trials", "1")
+    assert fewer.exit_code == 2 and "trials=4 to resume it, a larger number to extend it" in fewer.output
+    assert (done := invoke(*both, "--trials", "4")).exit_code == 0, done.output
+    assert "add --arm" not in done.output
+    for arm in ("relu", "two_arg"):
+        rows = json.loads((out / arm / "trials.json").read_text())
+        assert [(row["trial"], row["status"]) for row in rows] == [(i, "COMPLETED") for i in range(4)]
+        assert json.loads((out / f"best-{arm}.json").read_text())["trials"] == 4
+        assert f"Trials of {arm}" in (out / "report.html").read_text()
+
+
+FOLDERS = [
+    ("random", 2, "with trials=3, and none of them is taken away. Received: trials=2. Use trials=3 to resume it"),
+    ("hyperband", 9, "of hyperband with trials=3, which cannot be changed.*Use trials=3, or another folder"),
+]
+
+
+@pytest.mark.parametrize(("tuner", "trials", "message"), FOLDERS)
+def test_a_number_of_trials_that_a_folder_cannot_have_is_refused(tuner, trials, message, tmp_path, data):
+    chosen = settings(data, tuner=tuner)
+    with search.search_folder(chosen, tmp_path / "s", blobs()):
+        before = (tmp_path / "s" / "search.json").read_text()
+    with (
+        pytest.raises(ValueError, match=message),
+        search.search_folder(settings(data, tuner=tuner, trials=trials), tmp_path / "s", blobs()),
+    ):
+        raise AssertionError("entered")
+    assert (tmp_path / "s" / "search.json").read_text() == before
+    with (
+        pytest.raises(ValueError, match="another configuration: .*tuner="),
+        search.search_folder(settings(data, tuner="grid", trials=trials + 9), tmp_path / "s", blobs()),
+    ):
+        raise AssertionError("entered")
+
+
+def with_trials(tuner, folder, trials=8):
+    oracle = oracles.make_oracle(tuner, trials, 1, seed=0)
+    oracle.verbose = 0
+    oracle._set_project_dir(str(folder), "relu")
+    return oracle
+
+
+def with_rates(tuner, folder):
+    oracle = with_trials(tuner, folder)
+    hp = kt.HyperParameters()
+    hp.Choice("rate", [1, 2, 3])
+    oracle.update_space(hp)
+    return oracle
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid"])
+def test_a_kill_while_a_trial_is_begun_or_ended_loses_none(tuner, tmp_path):
+    first = with_rates(tuner, tmp_path)
+    first.finished = killed  # after KerasTuner has saved the end of the trial
+    trial = first.create_trial("one")
+    trial.status = "COMPLETED"
+    first.update_trial(trial.trial_id, {oracles.OBJECTIVE: 0.5})
+    with pytest.raises(KeyboardInterrupt):
+        first.end_trial(trial)
+    again = with_trials(tuner, tmp_path)
+    again.reload()
+    again.save = killed  # after KerasTuner has saved the begun trial, before it saves that it has begun
+    with pytest.raises(KeyboardInterrupt):
+        again.create_trial("one")
+    assert len(list(tmp_path.glob("relu/trial_*/trial.json"))) == 2
+    third = with_trials(tuner, tmp_path)
+    third.reload()
+    second = third.create_trial("one")
+    assert (second.trial_id, second.status) == ("1", "RUNNING")
+    assert second.hyperparameters.values != trial.hyperparameters.values
+
+
+def test_a_trial_whose_file_is_gone_is_told(tmp_path):
+    with_rates("random", tmp_path).create_trial("one")
+    oracles.check_files(tmp_path / "relu")
+    (tmp_path / "relu" / "trial_0" / "trial.json").unlink()
+    with pytest.raises(ValueError, match="trial_0/trial.json is missing.*Restore the file, or move .* away"):
+        oracles.check_files(tmp_path / "relu")
+
+
 def children_of(pid):
     children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
     return [int(child) for child in children]
@@ -146,8 +270,8 @@ def test_a_trial_that_diverges_is_counted_and_all_failing_is_said(tmp_path, data
 def test_damaged_files_and_other_searches_are_refused(tmp_path, data):
     out = tmp_path / "s"
     tuning.tune(settings(data, arms=("relu",), trials=2), out, lambda *_: None)
-    with pytest.raises(ValueError, match="another configuration: trials=2 there, 3 here"):
-        tuning.tune(settings(data, arms=("relu",)), out, lambda *_: None)
+    with pytest.raises(ValueError, match="another configuration: epochs=1 there, 2 here, trials=2 there, 3 here"):
+        tuning.tune(settings(data, arms=("relu",), epochs=2), out, lambda *_: None)
     for file in (out / "relu" / "oracle.json", next((out / "relu").glob("trial_*/trial.json"))):
         whole = file.read_text()
         file.write_text(whole[: len(whole) // 2])
@@ -301,6 +425,23 @@ def test_a_time_that_no_clock_shows_is_refused(option, tmp_path):
     assert done.exit_code == 2 and "is not in the range x>0" in done.output
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--arm", "relu", "--worker-timeout", "30"], "Without --chief or --worker.*Leave out --worker-timeout"),
+        (["--arm", "relu", "--chief-timeout", "30"], "Without --chief or --worker.*Leave out --chief-timeout"),
+        (["--arm", "relu", "--name", "one"], "--name is that of a worker"),
+        (["--chief", "18000", "--arm", "relu", "--name", "one"], "--name is that of a worker"),
+        (["--worker", "18000", "--trials", "40"], "reads its search from --out. Give --trials to the --chief"),
+        (["--worker", "18000", "--worker-timeout", "30"], "Give --worker-timeout to the --chief"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(options, message, tmp_path):
+    done = CliRunner().invoke(cli.twoarg, ["tune", *options, "--out", str(tmp_path / "s")])
+    assert done.exit_code == 2 and re.search(message, " ".join(done.output.split())), done.output
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.slow
 def test_tune_and_train_with_what_was_found(tmp_path, data):
     options = ["--arm", "two_arg", "--data", data, "--trials", "2", "--tuner", "random", "--epochs", "1"]
@@ -330,6 +471,12 @@ def test_tune_and_train_with_what_was_found(tmp_path, data):
         cli.twoarg, ["train", "--hparams", str(other), "--data", data, "--out", str(tmp_path / "x")]
     )
     assert done.exit_code == 2 and "no configuration written by `twoarg tune`" in done.output
+
+
+def test_the_help_names_what_a_search_chooses():
+    from keras_twoarg.cli.tune import CHOSEN
+
+    assert set(CHOSEN) == set(tuning.SPACE)
 
 
 def searched(**configuration):
