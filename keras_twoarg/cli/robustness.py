@@ -45,6 +45,13 @@ def robustness(
             del settings[name]
         elif settings[name] == ("none",):
             settings[name] = ()
+    if settings.get("corruptions") == ():
+        if settings.get("attacks") == ():
+            raise ValueError(
+                "There is nothing to measure with --corruptions none and --attacks none. Leave one of them out"
+            )
+        if reference is not None:
+            raise ValueError("--reference is for the mCE of corruptions. Leave it out with --corruptions none")
     keep_freed_memory()
     dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
     with show_progress() as progress:

@@ -139,7 +139,8 @@ def fitting_widths(
         raise ValueError(
             f"No widths give the arm {arm!r} {target:,} parameters within {tolerance:.2%}. "
             f"The nearest found are {widths} with {parameters(widths):,} ({difference:+.2%}). "
-            "Use a larger reference (for commands, wider --widths) or a larger tolerance."
+            "Use a larger reference (for commands, wider --widths; for `OuterHyperModel`, more `parameters`) or a "
+            "larger tolerance."
         )
     return widths
 

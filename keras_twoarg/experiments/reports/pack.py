@@ -95,6 +95,8 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -
     if out.exists() and not out.is_dir():
         raise ValueError(f"Expected a folder to pack into. Received: the file {out}")
     if not (out / RUNS).exists():
+        if (out / "run.json").exists() and any(run.location != out.resolve() for run in named.values()):
+            raise ValueError(f"{out} is the folder of a run, and would hold others' records. Use a new folder")
         if strangers := [name for name in (ARRAYS, ROBUSTNESS) if (out / name).exists()]:
             raise ValueError(
                 f"{out} holds {strangers[0]} without {RUNS}, so twoarg pack did not write it. Use a new folder"

@@ -71,6 +71,9 @@ def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[Stored
 
     A run that exists several times (trained, packed or copied) is read once: the copy that holds most or, if they hold
     the same, the one in the first folder. At the same location, its own folder takes precedence over a packed one.
+
+    Raises:
+        ValueError: If a file is damaged, or one of several folders holds nothing.
     """
     packed = sorted({file.resolve() for folder in folders for file in Path(folder).rglob(RUNS)})
     runs = [run for file in packed for run in packed_runs(file.parent)]
@@ -78,13 +81,22 @@ def stored_runs(folders: Sequence[Path], seed: int | None = None) -> list[Stored
     unique = {(run.location, Stage(run.record.stage)): run for run in runs}
     order, roots = list(Stage), [Path(folder).resolve() for folder in folders]
     ordered = sorted(unique.values(), key=lambda run: (run.location, order.index(Stage(run.record.stage))))
+    empty = [str(f) for f, root in zip(folders, roots, strict=True) if not any(_within(run, root) for run in ordered)]
+    if ordered and empty:
+        raise ValueError(
+            f"There are no records of finished runs in {', '.join(empty)}. Leave that out, or finish its runs"
+        )
     once = _each_once(sorted(ordered, key=lambda run: root_of(run, roots)))
     return [run for run in ordered if id(run) in once and (seed is None or run.record.seed == seed)]
 
 
 def root_of(run: StoredRun, roots: Sequence[Path]) -> int:
     """Return the index of the first of some resolved folders that contains a run."""
-    return next(i for i, root in enumerate(roots) if run.location == root or root in run.location.parents)
+    return next(i for i, root in enumerate(roots) if _within(run, root))
+
+
+def _within(run: StoredRun, root: Path) -> bool:
+    return run.location == root or root in run.location.parents
 
 
 def _each_once(runs: Sequence[StoredRun]) -> set[int]:

@@ -97,7 +97,7 @@ def attack(
     References:
         - [Croce, Hein, 2020](https://arxiv.org/abs/2003.01690)
     """
-    _check_arguments(attacks, p_norm, eps, np.shape(x))
+    check_settings(attacks, p_norm, eps, np.shape(x))
     classifier = PixelClassifier(model, bounds)
     x, y = check_images(x, y, classifier)
     attacked = _unattacked(classifier, x, y, eps, p_norm) if before is None else before
@@ -113,7 +113,8 @@ def attack(
     return attacked
 
 
-def _check_arguments(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple[int, ...]) -> None:
+def check_settings(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError for settings with which images of a shape, batch first, cannot be attacked."""
     if unknown := [name for name in attacks if name not in ATTACKS]:
         raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
     one_of("p_norm", p_norm, P_NORMS)

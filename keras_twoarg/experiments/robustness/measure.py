@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack
+from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Attacked, attack, check_settings
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
 from keras_twoarg.experiments.robustness.corruptions import NAMES, check_size, corrupt, prepared, published
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
@@ -111,6 +111,8 @@ def evaluate(
     classifier = PixelClassifier(model, bounds)
     _check_model(model, classifier, dataset)
     check_images(pixels, labels, classifier)
+    if attacks:
+        check_settings(attacks, p_norm, eps, pixels.shape)  # before the folder, which would keep a mistake
     out = Path(out)
     settings = {
         "model": _fingerprint(model), "data": name, "fingerprint": dataset.fingerprint, "points": len(labels),

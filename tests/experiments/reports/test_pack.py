@@ -183,3 +183,20 @@ def test_phi_over_the_epochs_is_not_lost_for_its_ends(runs, tmp_path):
     assert (tmp_path / "all" / ARRAYS).read_bytes() == before
     pack([tmp_path / "ends", tmp_path / "all"], tmp_path / "both")
     assert len(read_surfaces([tmp_path / "both"])[0].trace.weights) > 2
+
+
+def test_a_runs_folder_takes_no_other_run(runs, tmp_path):
+    trained = tmp_path / "trained"
+    shutil.copytree(runs / "two_arg-0", trained)
+    before = sorted(file.name for file in trained.iterdir())
+    with pytest.raises(ValueError, match="trained is the folder of a run"):
+        pack([runs / "relu-1"], trained)
+    assert sorted(file.name for file in trained.iterdir()) == before
+
+
+def test_one_of_several_folders_without_records_is_told(runs, tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    for read in (read_runs, lambda folders: pack(folders, tmp_path / "packed")):
+        with pytest.raises(ValueError, match="no records of finished runs in .*/unfinished. Leave that out"):
+            read([runs, tmp_path / "unfinished"])
+    assert not (tmp_path / "packed").exists()

@@ -34,6 +34,27 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
         robustness.corruption_error(own, {"fog": [0.1]}, 0, 0)
 
 
+def test_a_mistake_in_eps_does_not_claim_the_folder(tmp_path):
+    data = blobs()
+    model = models.mlp(data.input_shape, data.classes, widths=(4,), seed=0)
+    with pytest.raises(ValueError, match="`eps` is in pixels"):
+        evaluate(model, data, tmp_path / "out", points=2, corruptions=(), attacks=("fgsm",), eps=8)
+    assert not (tmp_path / "out").exists()
+    evaluate(model, data, tmp_path / "out", points=2, corruptions=(), attacks=("fgsm",), eps=8 / 255)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--attacks", "none"], "nothing to measure"), (["--reference", "model.keras"], "--reference is for the mCE")],
+)
+def test_a_measurement_of_nothing_is_refused(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.keras").touch()
+    command = ["robustness", "model.keras", "--data", "d.npz", "--out", "out", "--corruptions", "none", *words]
+    done = CliRunner().invoke(cli.twoarg, command)
+    assert done.exit_code == 2 and message in " ".join(done.output.split()), done.output
+
+
 @pytest.mark.slow
 def test_the_command_measures_reports_and_goes_on(tmp_path):
     data = blobs()
