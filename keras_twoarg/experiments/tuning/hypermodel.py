@@ -182,7 +182,8 @@ class OuterHyperModel(kt.HyperModel):
         """Pretrain phi, then train; the batch size is one of the hyperparameters.
 
         Raises:
-            ValueError: If the data are already in batches, but `space` has several choices for `batch_size`.
+            ValueError: If the data are already in batches, but `space` has several choices for `batch_size`; or if
+                another `batch_size` is given, which would replace the hyperparameter.
         """
         own = (args[1] if len(args) > 1 else kwargs.get("y")) is None  # a pipeline, whose batches Keras uses
         if own and len(self.space["batch_size"]) > 1:
@@ -191,6 +192,11 @@ class OuterHyperModel(kt.HyperModel):
                 f"Received: batch_size={list(self.space['batch_size'])}"
             )
         configuration = self.configuration(hp)
+        if (given := kwargs.pop("batch_size", None)) not in (None, configuration.batch_size):
+            raise kt.errors.FatalValueError(
+                f"`batch_size` is a hyperparameter, chosen from `space`. Received: batch_size={given!r} in "
+                f"`search`, and {list(self.space['batch_size'])} in `space`. Leave the former out"
+            )
         keras.utils.set_random_seed(configuration.seed)  # for the order of the batches
         if self.arm in models.ARMS and not kwargs.get("initial_epoch"):  # Hyperband continues trained weights
             networks.pretrain_phi(inner_network(model), configuration, lambda done, steps: None)

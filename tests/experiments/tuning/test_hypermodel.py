@@ -90,6 +90,17 @@ def test_where_hyperband_goes_on_the_optimizer_and_its_schedule_go_on(tmp_path):
     np.testing.assert_allclose(rates, [0.5 * rate, 0.5 * (1 + np.cos(0.75 * np.pi)) * rate], rtol=1e-5)
 
 
+def test_a_batch_size_beside_the_hyperparameter_is_refused():
+    space = {"depth": [1], "normalization": ["layer"], "batch_size": [2, 4]}
+    searched, hp = tuning.OuterHyperModel("relu", (4, 4, 1), 3, 5000, space=space), kt.HyperParameters()
+    x, y = np.ones((8, 4, 4, 1), "float32"), np.zeros(8, "int32")
+    model = searched.build(hp)
+    with pytest.raises(ValueError, match="`batch_size` is a hyperparameter.*Received: batch_size=3 in `search`"):
+        searched.fit(hp, model, x, y, batch_size=3, verbose=0)
+    searched.fit(hp, model, x, y, batch_size=2, verbose=0)
+    assert int(model.optimizer.iterations) == 4
+
+
 def test_data_in_batches_of_their_own_leave_no_choice_of_batches(tmp_path):
     import tensorflow as tf
 
