@@ -182,7 +182,9 @@ class InnerNetwork(keras.layers.Layer):
         values = [ops.cast(value, "float32") for value in uncast_values(self.weights)]
 
         def phi(block: np.ndarray) -> np.ndarray:
-            return np.asarray(ops.convert_to_numpy(self.evaluate(ops.convert_to_tensor(block), values)))
+            tuples = ops.convert_to_tensor(block)
+            with exact.in_float32(tuples):
+                return np.asarray(ops.convert_to_numpy(self.evaluate(tuples, values)))
 
         tuples = np.asarray(tuples, "float32")
         blocks = [phi(tuples[i : i + _BLOCK]) for i in range(0, len(tuples), _BLOCK)]

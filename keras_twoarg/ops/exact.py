@@ -9,12 +9,15 @@ In inference phi is three matrix products without loops or compiled regions, whi
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_twoarg.ops.xla import with_gradient
+from keras_twoarg.utils.keras_internals import torch_is_transforming
 from keras_twoarg.utils.types import Function, Shape, Tensor
 
 CHUNK = 8192
@@ -35,6 +38,19 @@ def evaluate(tuples: Tensor, weights: list[Tensor], activation: Callable[[Tensor
     """
     elementwise_map = {"tensorflow": _tensorflow_map, "jax": _jax_map}.get(keras.backend.backend(), _torch_map)
     return elementwise_map(activation, training)(tuples, *weights)
+
+
+def in_float32(tensor: Any) -> AbstractContextManager[object]:
+    """Return a context in which torch's autocast, if it is on for the tensor's device, does not round float32."""
+    if keras.backend.backend() != "torch":
+        return nullcontext()
+    import torch
+
+    device = tensor.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    context: AbstractContextManager[object] = torch.autocast(device, enabled=False)
+    return context
 
 
 def _phi(activation: Callable[[Tensor], Tensor]) -> Function:
@@ -131,7 +147,8 @@ def _torch_map(activation: Callable[[Tensor], Tensor], training: bool) -> Functi
     phi = _phi(activation)
 
     def evaluate_phi(tuples: Tensor, *weights: Tensor) -> Tensor:
-        if not training or tuples.shape[0] <= CHUNK:
+        # `torch.func` cannot recompute.
+        if not training or tuples.shape[0] <= CHUNK or torch_is_transforming():
             return phi(tuples, *weights)
         recomputed = keras.remat(phi)
         values = ops.stack([recomputed(chunk, *weights) for chunk in _split(tuples)])

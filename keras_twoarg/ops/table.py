@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_twoarg.ops.exact import in_float32
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import fetch_by_numbers, look_up, look_up_by_numbers, row_and_positions, vectors
@@ -81,7 +82,8 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
     cell = ops.clip(ops.floor(scaled), 0, grid.resolution - 2)  # (N, arity)
     offsets = np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")  # of a cell's corners
     corners = ops.reshape(ops.add(cell[:, None], offsets) * grid.step - grid.extent, (-1, arity))
-    values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
+    with in_float32(corners):
+        values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
     values = ops.unstack(ops.reshape(values, (-1, 2**arity)), axis=-1)
     positions = ops.unstack(scaled - cell, axis=-1)
     if arity == 1:
@@ -111,7 +113,9 @@ def make_table(weights: list[Tensor], phi: Function, grid: Interpolation, arity:
 
     def cells(*weights: Tensor) -> Tensor:
         nodes = ops.convert_to_tensor(grid.nodes(arity))
-        return make_cells(phi(nodes, list(weights), training), grid.resolution, arity)
+        with in_float32(nodes):  # differences of rounded values would be wrong slopes
+            values = phi(nodes, list(weights), training)
+        return make_cells(values, grid.resolution, arity)
 
     # In training, XLA is no faster.
     if not training and may_compile(training):

@@ -38,6 +38,23 @@ def test_gradient_is_the_chain_rule_in_one_chunk_and_in_many(number, rng):
         np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=2e-6 * number)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's transformations")
+def test_torch_transforms_the_training_of_many_tuples(rng):
+    import torch
+
+    layer = TwoArgActivation(InnerNetwork(hidden_units=(8, 8)), evaluation="exact")
+    layer.build((None, 2))
+    x = torch.tensor(rng.normal(size=(2, 2 * exact.CHUNK)).astype("float32"))
+    by_x, *by_weights = gradients(layer, x.numpy())
+
+    def loss(x, values):
+        return layer.stateless_call(values, [], x, training=True)[0].sum()
+
+    expected = torch.func.grad(loss, argnums=(0, 1))(x, [w.value for w in layer.trainable_variables])
+    for gradient, wanted in zip([by_x, *by_weights], [expected[0], *expected[1]], strict=True):
+        np.testing.assert_allclose(gradient, wanted.detach(), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("number", [0, 1, exact.CHUNK - 1, exact.CHUNK, 2 * exact.CHUNK + 3])
 def test_training_and_inference_give_the_same_values(number, rng):
     layer = TwoArgActivation()

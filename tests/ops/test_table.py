@@ -247,6 +247,19 @@ def test_torch_transforms_a_place(evaluation, pairing):
     torch.testing.assert_close(change.sum(1), slopes.sum(1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's autocast")
+def test_a_table_is_as_precise_under_autocast(rng):
+    import torch
+
+    layer, x, _ = layer_and_points(rng, spread=6.0)  # far out, a slope's rounding error grows with the distance
+    for training, number in ((False, 2), (False, 400), (True, 400)):  # at the corners, and by a table
+        expected = layer(x[:number], training=training)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            np.testing.assert_array_equal(*map(ops.convert_to_numpy, (layer(x[:number], training=training), expected)))
+            phi = layer.inner.predict(x)
+    np.testing.assert_allclose(phi, phi_in_float64(layer.inner, x), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's programs")
 @pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
 @pytest.mark.parametrize("take", [lambda x: x, lambda x: [x, x + 1]], ids=["halves", "two tensors"])
