@@ -12,7 +12,7 @@ from keras_twoarg.utils.keras_internals import renew_parameters
 from keras_twoarg.utils.types import Tensor
 
 
-class Block:
+class Block(sharing.KeepsPhi):
     """Mixin for Keras layers that hold a place: gives access to the place, its phi and its evaluation.
 
     Attributes:

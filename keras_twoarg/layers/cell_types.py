@@ -9,14 +9,14 @@ from keras import ops
 from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.sharing import phi_config, revive
+from keras_twoarg.layers.sharing import KeepsPhi, phi_config, revive
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class CellTypes(PairingLayer):
+class CellTypes(KeepsPhi, PairingLayer):
     """Activation layer with several phis: K inner networks, one for each of K equal blocks of units.
 
     The first n / K of n units use the first network, the next n / K the second, and so on, as a cortical area has

@@ -20,7 +20,7 @@ from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils import model_files
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, uncast_values
+from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, take_own_paths, uncast_values
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
@@ -239,7 +239,13 @@ class InnerNetwork(keras.layers.Layer):
         if len(networks) != 1 or not isinstance(networks[0], cls):
             names = ", ".join(type(network).__name__ for network in networks) or "none"
             raise ValueError(f"Expected a file with one {cls.__name__}. Received: {path}, which holds {names}")
+        live = [network for network in _owners.values() if network is not networks[0]]
+        take_own_paths(networks[0], {weight.path for network in live for weight in network.weights})
         return networks[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how the network is copied and pickled: in a `sharing_scope` once, like all that is made there."""
+        return _unpickled, (super().__reduce__(), self.share_key)
 
     def load_own_variables(self, store: object) -> None:
         """Load the weights from a file, and warn if that changes another model's phi."""
@@ -313,6 +319,15 @@ def copies_share(networks: Networks | None) -> Iterator[None]:
 def owner_of(share_key: str) -> "InnerNetwork | None":
     """Return the live network that is saved under this key, or None."""
     return _owners.get(share_key)
+
+
+def _unpickled(reduced: tuple[Any, ...], share_key: str) -> InnerNetwork:
+    """Load a pickled network unless the copy that is being made has it already."""
+    networks, (load, arguments) = networks_of_copy.get(), reduced
+    if networks is not None and share_key in networks:
+        return networks[share_key]
+    network: InnerNetwork = load(*arguments)
+    return network if networks is None else networks.setdefault(share_key, network)
 
 
 def _keras_file(path: str | Path) -> Path:

@@ -3,7 +3,8 @@
 Keras saves each layer by its config. If three activation layers hold one inner network, it is written three times, and
 naive layers would be rebuilt with three networks: more parameters, and functions that drift apart in training.
 `TwoArgActivation` writes the network's identity into its config, so `.keras` files, `pickle` and `copy.deepcopy` keep
-one phi. `keras.models.clone_model`, `from_config`, `model_from_json` and legacy HDF5 files have no notion of identity.
+one phi, also of several layers in a list or a torch Module. `keras.models.clone_model`, `from_config`,
+`model_from_json` and legacy HDF5 files have no notion of identity, and neither have models that are copied together.
 For those:
 
 >>> inner = InnerNetwork()
@@ -27,7 +28,7 @@ from weakref import WeakSet
 
 import keras
 
-from keras_twoarg.layers.inner_network import InnerNetwork, copies_share, networks_of_copy, owner_of
+from keras_twoarg.layers.inner_network import InnerNetwork, Networks, copies_share, networks_of_copy, owner_of
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
 from keras_twoarg.utils.types import Config, Layer, Model
@@ -117,6 +118,26 @@ def assert_shared(model: Model) -> None:
             key = layer.copy_of or layer.share_key
             if originals.setdefault(key, layer) is not layer:
                 raise ValueError(f"The model {model.name!r} holds several copies of one inner network. {_REMEDY}")
+
+
+class KeepsPhi:
+    """Mixin for layers that hold a phi: copies and pickles of several layers, in a list or a torch Module, share it.
+
+    Keras pickles each layer as a file of its own. Python recognizes networks that are pickled beside it.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how the layer is copied and pickled."""
+        inner = getattr(self, "inner", [])
+        networks = inner if isinstance(inner, list) else [inner]
+        return _load_with, (super().__reduce__(), {one.share_key: one for one in networks})
+
+
+def _load_with(reduced: tuple[Any, ...], networks: Networks) -> object:
+    """Load a pickled layer with these networks by the keys in its config, unless the scope has others for them."""
+    load, arguments = reduced
+    with copies_share({**networks, **(networks_of_copy.get() or {})}):
+        return load(*arguments)
 
 
 def phi_config(inner: object, evaluation: object) -> Config:

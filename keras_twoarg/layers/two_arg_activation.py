@@ -11,7 +11,7 @@ from keras import ops
 from keras_twoarg.layers import auto_evaluation, ownership, sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.sharing import phi_config, revive
+from keras_twoarg.layers.sharing import KeepsPhi, phi_config, revive
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import units_shape
@@ -31,7 +31,7 @@ _tables_of_loops: WeakKeyDictionary[object, WeakKeyDictionary[Layer, Tensor]] = 
 
 
 @keras.saving.register_keras_serializable(package="keras_twoarg")
-class TwoArgActivation(PairingLayer):
+class TwoArgActivation(KeepsPhi, PairingLayer):
     """Activation layer whose units apply one shared inner network to several arguments.
 
     `y[..., i] = phi(x[..., 2i], x[..., 2i + 1])`

@@ -2,8 +2,9 @@
 
 import gc
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import count
 from typing import Any, NamedTuple
 
 import keras
@@ -125,6 +126,17 @@ def renew_parameters(layer: Any) -> None:
     """Update torch's `parameters()` and `state_dict()` of a layer, for which Keras collects variables only once."""
     if "_torch_params" in vars(layer).get("_modules", {}):
         layer._track_variables()
+
+
+def take_own_paths(layer: Any, taken: Set[str]) -> None:
+    """Number the paths of a layer's variables if they are taken: torch's `parameters()` hold one variable per path."""
+    own = [variable.path.rpartition("/") for variable in layer.variables]
+    numbered = (["".join(path) for path in own] if n == 0 else [f"{a}_{n}/{b}" for a, _, b in own] for n in count())
+    for variable, path in zip(
+        layer.variables, next(paths for paths in numbered if taken.isdisjoint(paths)), strict=True
+    ):
+        variable._path = path
+    renew_parameters(layer)
 
 
 def scope_of(model: Model) -> AbstractContextManager[object]:

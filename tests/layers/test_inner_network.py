@@ -67,6 +67,16 @@ def test_saved_and_loaded_by_itself(make, tmp_path, rng):
     np.testing.assert_allclose(compiled, second.predict(x), rtol=1e-5)
 
 
+def test_networks_of_one_file_are_all_among_a_models_parameters(tmp_path, rng):
+    InnerNetwork((4,)).save(tmp_path / "phi.keras")
+    first, second = (InnerNetwork.load(tmp_path / "phi.keras") for _ in range(2))
+    model = keras.Sequential([keras.Input((8,)), TwoArgActivation(first), TwoArgActivation(second)])
+    assert len({weight.path for weight in model.weights}) == len(model.weights) == 8
+    if keras.backend.backend() == "torch":
+        assert sum(parameter.numel() for parameter in model.parameters()) == model.count_params() == 34
+        assert sum(parameter.numel() for parameter in second.parameters()) == 17
+
+
 def test_what_was_frozen_is_frozen_and_the_policy_stays(tmp_path):
     network = InnerNetwork((4,), activation="tanh", arity=1, dtype="mixed_bfloat16", trainable=False)
     network.save(tmp_path / "phi.keras")

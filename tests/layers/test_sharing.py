@@ -17,6 +17,7 @@ from keras_twoarg import (
     InnerNetwork,
     TwoArgActivation,
     TwoArgDense,
+    TwoArgRNNCell,
     assert_shared,
     clone_model,
     sharing_scope,
@@ -335,6 +336,58 @@ def test_weights_are_independent_of_a_careless_copy_saved_beside_its_original(tm
     inputs = keras.Input((FEATURES,))
     both = keras.Model(inputs, keras.layers.Concatenate()([model(inputs), twin(inputs)]))
     np.testing.assert_array_equal(save_and_load(both, tmp_path).predict(x, verbose=0), both.predict(x, verbose=0))
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda layers: pickle.loads(pickle.dumps(layers))}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_layers_that_are_copied_together_share_one_phi(copied, x):
+    phi, other = InnerNetwork((4,)), InnerNetwork((4,))
+    layers = {
+        "activation": TwoArgActivation(phi),
+        "dense": TwoArgDense(3, phi),
+        "types": CellTypes([other, phi]),
+        "cell": TwoArgRNNCell(3, phi),  # not built
+        "phi": phi,
+        "other": other,
+    }
+    x = x[:, :4]
+    expected = {name: keras.ops.convert_to_numpy(layers[name](x)) for name in ("activation", "dense", "types")}
+    phi.trainable = False
+    for copies in (copied(layers), copied(layers)):
+        own = copies["phi"]
+        assert copies["activation"].inner is copies["dense"].inner is copies["types"].inner[1] is copies["cell"].inner
+        assert own is copies["cell"].inner and own is not phi and not own.trainable
+        assert copies["types"].inner[0] is copies["other"] and copies["other"].trainable
+        for name, values in expected.items():
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(copies[name](x)), values)
+        own.set_weights([weight + 1 for weight in own.get_weights()])
+
+
+def test_layers_of_keras_that_are_copied_together_share_one_phi_in_a_scope():
+    phi = InnerNetwork((4,))
+    layers = [phi, *(keras.layers.RNN(TwoArgRNNCell(3, phi)) for _ in range(2)), TwoArgActivation(phi)]
+    for layer in layers[1:3]:
+        layer.build((None, 5, 2))
+    with sharing_scope():
+        own, first, second, last = copy.deepcopy(layers)
+    assert phi is not own is first.cell.inner is second.cell.inner is last.inner
+    with sharing_scope(phi):
+        assert copy.deepcopy(layers)[0] is phi
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch's Modules")
+def test_a_copied_module_of_torch_trains_one_phi(x):
+    import torch
+
+    inner = InnerNetwork((4,))
+    module = torch.nn.Sequential(TwoArgActivation(inner), torch.nn.Linear(3, 4), TwoArgActivation(inner))
+    x = torch.tensor(x[:, :6])
+    expected = module(x)
+    copied = copy.deepcopy(module)
+    torch.testing.assert_close(copied(x), expected)
+    assert sum(p.numel() for p in copied.parameters()) == sum(p.numel() for p in module.parameters()) == 33
 
 
 def test_one_object_added_twice_to_a_sequential_model_is_found():
