@@ -252,7 +252,7 @@ def test_robustness_of_a_model_that_says_nothing(run, data, tmp_path):
     model.set_weights([0 * weight + float("nan") for weight in model.get_weights()])
     model.save("nan.keras")
     models.mlp((8, 8, 1), 10, "relu", (4,)).save("ten.keras")
-    options = ["--data", data, "--corruptions", "none", "--attacks", "none", "--out", "out"]
+    options = ["--data", data, "--corruptions", "gaussian_noise", "--attacks", "none", "--out", "out"]
     assert "its weights are not finite" in mistake(run("robustness", "nan.keras", *options, status=1))
     assert "one output for each of the 3 classes" in mistake(run("robustness", "ten.keras", *options, status=2))
     assert not (tmp_path / "out" / "model" / "robustness.json").exists()

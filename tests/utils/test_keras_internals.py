@@ -358,6 +358,17 @@ def test_the_scope_of_a_models_strategy():
     assert keras_internals.are_in_scope(make(), outside.weights)
 
 
+def test_paths_that_are_taken_are_numbered():
+    """Without `Variable._path`: torch's parameters() lose one of two networks that were loaded from one file."""
+    first, second = layers.Dense(2, name="phi"), layers.Dense(2, name="phi")
+    for layer in (first, second):
+        layer.build((None, 3))
+    keras_internals.take_own_paths(first, {"other/kernel"})
+    assert [weight.path for weight in first.weights] == ["phi/kernel", "phi/bias"]
+    keras_internals.take_own_paths(second, {"phi/kernel", "phi_1/bias"})
+    assert [weight.path for weight in second.weights] == ["phi_2/kernel", "phi_2/bias"]
+
+
 def test_every_function_has_its_test():
     names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
