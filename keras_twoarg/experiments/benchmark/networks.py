@@ -36,6 +36,9 @@ RESOLUTIONS = {"interpolated_41": 41, "interpolated_81": 81}
 PHI = ("interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU after Keras' LayerNormalization instead of `models.JointLayerNormalization`; only for convolutions."""
+NOTHING_OF_TWO = "nothing_of_two"
+"""A model without units that reads two values for each pair."""
+READ_ONE = ("nothing", "relu", "gelu", "prelu")
 VARIANTS = (*FIXED, KERAS_NORM, *PHI)
 PAIRS = 2_000_000
 """Pairs for which one place alone is timed."""
@@ -151,16 +154,16 @@ def network(
 
 
 def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
-    """Time `predict` and `training_step` of one place on many pairs, and of a model without it (`"nothing"`).
+    """Time `predict` and `training_step` of one place on many pairs, and of models without it.
 
-    One-argument units read one value for each pair.
+    Units of one argument read one value for each pair, as `"nothing"` does; the others two, as `NOTHING_OF_TWO` does.
     """
     rows, columns = 64, pairs // 64
     x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
     tasks: dict[tuple[str, str], Task] = {}
-    variants = ("nothing", *FIXED, *PHI)
+    variants = ("nothing", NOTHING_OF_TWO, *FIXED, *PHI)
     for variant in variants:
-        features = columns if variant in ("nothing", "relu", "gelu", "prelu") else 2 * columns
+        features = columns if variant in READ_ONE else 2 * columns
         layers = [keras.Input((features,)), _Scale(), *_unit(variant), _Mean()]
         model = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
         model.compile("sgd", "mse")
@@ -172,7 +175,7 @@ def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict
 
 
 def _unit(variant: str) -> list[Layer]:
-    if variant == "nothing":
+    if variant in ("nothing", NOTHING_OF_TWO):
         return []
     if variant in ("swiglu", "maxout"):
         return [models.PairActivation(variant)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from keras_twoarg.experiments.benchmark.aims import reached
+from keras_twoarg.experiments.benchmark.networks import NOTHING_OF_TWO, READ_ONE
 from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
 
@@ -35,16 +36,18 @@ def _ratio(times: JsonObject | None, base: JsonObject | None) -> str:
 
 
 def _pairs(number: str, variants: JsonObject) -> Table:
-    nothing = variants["nothing"]
+    # Files of earlier versions know no model without units that reads two values: theirs count as the unit's time.
+    of_two: JsonObject = variants.get(NOTHING_OF_TWO) or variants["nothing"]
 
-    def nanoseconds(times: JsonObject, task: str) -> str:
+    def nanoseconds(variant: str, times: JsonObject, task: str) -> str:
+        nothing = variants["nothing"] if variant in READ_ONE else of_two
         over = times[task]["median"] - nothing[task]["median"] if task in times else None
         return "-" if over is None else f"{1e9 * over / int(number):.1f}"
 
     rows = tuple(
-        (variant, *(nanoseconds(times, task) for task in ("predict", "training_step")))
+        (variant, *(nanoseconds(variant, times, task) for task in ("predict", "training_step")))
         for variant, times in variants.items()
-        if variant != "nothing"
+        if variant not in ("nothing", NOTHING_OF_TWO)
     )
     return Table(f"{int(number):,} pairs, ns for each", ("units", "forward", "forward and backward"), rows)
 
