@@ -20,13 +20,14 @@ the pilot's 8 epochs, and also the first 2 of the 6 epochs here, a third. RECIPE
 1e-3 in each arm. Seeds 100 to 104 then try three learning rates in each arm. Validation accuracy chooses the epoch of
 each run, and its mean over the seeds the rate. The test images are read once, after all runs, with the chosen networks.
 
-A finished run in --out is not run again. In the committed records of MobileNetV3Small the masks of dropout depended on
-the runs before it in the same process; now they come from the run's seed alone.
+A finished run in --out is not run again. In the committed records of MobileNetV3Small the masks of dropout and the new
+weights of the widened network depended on the runs before it in the same process; now the run's seed decides them.
 Needs: pip install '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse
 import json
+import random
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -147,7 +148,10 @@ def mobilenet(shape, classes, thousandths):
 def parameters(kind, shape, classes, widths):
     """Return the number of parameters of `network`."""
     if kind == "mobilenet":
-        return mobilenet(shape, classes, *widths).count_params()
+        state = random.getstate()  # of Keras' seeds; only the first call draws some
+        number = mobilenet(shape, classes, *widths).count_params()
+        random.setstate(state)
+        return number
     fan_in, each = (int(np.prod(shape)), 1) if kind == "mlp" else (shape[-1], 9)
     total = 0
     for width in widths:

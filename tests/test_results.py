@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -81,6 +82,14 @@ def test_a_converted_run_does_not_depend_on_those_before_it():
     assert unbroken == resumed
     for one, other in zip(weights, others, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_parameters_are_counted_without_drawing_numbers(monkeypatch):
+    """They are counted once in a process: what a widened network draws later would depend on that."""
+    before = random.getstate()
+    monkeypatch.setattr(convert, "mobilenet", lambda *_: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    assert convert.parameters("mobilenet", (4, 4, 3), 2, (77,)) == 10
+    assert random.getstate() == before
 
 
 def test_two_seeds_show_nothing():
