@@ -1,17 +1,22 @@
 """The command bake, which replaces phi by constant tables."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.cli.common import bounds_option, console, one_line_errors, twoarg
 from keras_twoarg.utils import files
+
+if TYPE_CHECKING:
+    from keras_twoarg.experiments.training.bounds import Bounds
 
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--data", default="mnist5k", help="Calibration data for the tables, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@bounds_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1, min_open=True),
@@ -21,12 +26,15 @@ from keras_twoarg.utils import files
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation samples are used.")
 @one_line_errors
-def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Path, seed: int) -> None:
+def bake(
+    model: Path, data: str, data_dir: str | None, bounds: "Bounds | None", tolerance: float, out: Path, seed: int
+) -> None:
     """Replace phi by constant tables.
 
     A report of what that changed is printed, and saved beside the model as JSON.
     """
     from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.experiments.training.bounds import bounds_of
     from keras_twoarg.export import bake
     from keras_twoarg.utils import model_files
 
@@ -36,7 +44,7 @@ def bake(model: Path, data: str, data_dir: str | None, tolerance: float, out: Pa
     loaded = model_files.load(model)
     dataset = datasets.load_for(loaded, data, data_dir=data_dir)
     datasets.check_fits(loaded, dataset)
-    validation = datasets.split(dataset, seed)
+    validation = datasets.split(dataset, seed, bounds_of(loaded, bounds, dataset.kind))
     samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
     baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)

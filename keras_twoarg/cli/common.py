@@ -132,6 +132,12 @@ def json_choices(_context: object, _parameter: object, value: str | None) -> Jso
 
 
 OUT_HELP = "Folder for all results."
+bounds_option = click.option(
+    "--bounds",
+    type=float,
+    nargs=2,
+    help="What MODEL takes for black and white.  [default: -1 1, unless it scales images by itself]",
+)
 PHI_HELP = "Widths of phi's hidden layers, such as 8,8 for a small MODEL.  [default: 64,64]"
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from keras_twoarg.cli.common import console, one_line_errors, say, twoarg
+from keras_twoarg.cli.common import bounds_option, console, one_line_errors, say, twoarg
 from keras_twoarg.utils import files
 from keras_twoarg.utils.types import Model
 
 if TYPE_CHECKING:
+    from keras_twoarg.experiments.training.bounds import Bounds
     from keras_twoarg.experiments.training.datasets import Split
 
 _RECORDED = 256  # samples recorded for `twoarg serve-check`
@@ -32,6 +33,7 @@ _RECORDED = 256  # samples recorded for `twoarg serve-check`
 @click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")
 @click.option("--data", help="With --int8: data like those served later, as for train.")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
+@bounds_option
 @click.option(
     "--most-changed",
     type=click.FloatRange(0, 1),
@@ -50,6 +52,7 @@ def export(
     int8: bool,
     data: str | None,
     data_dir: str | None,
+    bounds: "Bounds | None",
     most_changed: float,
     seed: int,
 ) -> None:
@@ -60,6 +63,7 @@ def export(
 
     With --int8, ranges come from training samples, and changed predictions are counted on validation samples.
     """
+    from keras_twoarg.experiments.training.bounds import scales
     from keras_twoarg.export import bake, formats
     from keras_twoarg.utils import model_files
 
@@ -67,15 +71,22 @@ def export(
         raise ValueError("--int8 and --data go together: the data determine the ranges of the integers")
     if int8 and format_ != "litert":
         raise ValueError(f"--int8 needs --format litert. Received: --format {format_}")
+    if bounds is not None and pixels:
+        raise ValueError("--pixels is for models that take [-1, 1]. Leave out --bounds or --pixels")
+    if bounds is not None and not int8:
+        raise ValueError("--bounds scales the images of --data. Leave it out, or add --int8 and --data")
     formats.check_target(out, format_)
     _check_record(formats.record_of(out))
     loaded = model_files.load(model)
     if baked:
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
+    if pixels and scales(loaded):
+        raise ValueError(f"The model {loaded.name!r} scales images by itself, and takes pixels. Leave out --pixels")
+    split = None if data is None else _split(loaded, data, data_dir, seed, bounds)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
-    if data is not None:
-        _in_int8(loaded, out, _split(loaded, data, data_dir, seed), pixels, most_changed)
+    if split is not None:
+        _in_int8(loaded, out, split, pixels, most_changed)
     elif formats.comparable(loaded):
         inputs = formats.random_inputs(loaded, seed)
         _compared(loaded, out, format_, 127.5 * (inputs + 1) if pixels else inputs)
@@ -136,12 +147,13 @@ def _write(model: Model, out: Path, format_: str) -> None:
         console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
 
 
-def _split(model: Model, data: str, data_dir: str | None, seed: int) -> "Split":
+def _split(model: Model, data: str, data_dir: str | None, seed: int, bounds: "Bounds | None") -> "Split":
     from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.experiments.training.bounds import bounds_of
 
     dataset = datasets.load_for(model, data, data_dir=data_dir)
     datasets.check_fits(model, dataset)
-    return datasets.split(dataset, seed)
+    return datasets.split(dataset, seed, bounds_of(model, bounds, dataset.kind))
 
 
 def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed: float) -> None:

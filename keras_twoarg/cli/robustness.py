@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, console, one_line_errors, say, show_progress, twoarg, words
+from keras_twoarg.cli.common import OUT_HELP, bounds_option, console, one_line_errors, say, show_progress, twoarg, words
 from keras_twoarg.utils.allocator import keep_freed_memory
 
 
@@ -23,7 +23,7 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 @click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--corruptions", callback=words, help="Such as fog,snow, or none.  [default: all 15]")
 @click.option("--attacks", callback=words, help="Such as fgsm,pgd, or none.  [default: AutoAttack]")
-@click.option("--bounds", type=float, nargs=2, default=(-1.0, 1.0), help="The model's inputs for black and white.")
+@bounds_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of points, corruptions and attacks.")
 @one_line_errors
@@ -38,6 +38,7 @@ def robustness(
     from keras_twoarg.experiments.reports.robustness_tables import single_table
     from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
     from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.experiments.training.bounds import bounds_of
     from keras_twoarg.utils import model_files
 
     for name in ("corruptions", "attacks"):
@@ -57,11 +58,12 @@ def robustness(
     with show_progress() as progress:
         compared = None
         if reference is not None:
-            other = {**settings, "attacks": ()}
-            compared = evaluate(
-                model_files.load(reference), dataset, out / "reference", progress, points=points, **other
-            )
-        measured = evaluate(model_files.load(model), dataset, out / "model", progress, points=points, **settings)
+            other = model_files.load(reference)
+            of_other = {**settings, "attacks": (), "bounds": bounds_of(other, settings["bounds"])}
+            compared = evaluate(other, dataset, out / "reference", progress, points=points, **of_other)
+        loaded = model_files.load(model)
+        settings["bounds"] = bounds_of(loaded, settings["bounds"])
+        measured = evaluate(loaded, dataset, out / "model", progress, points=points, **settings)
     for table in single_table(measured, compared):
         console.print(table)
     pixels, _ = draw_points(dataset, points, settings["seed"])

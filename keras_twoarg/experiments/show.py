@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.bounds import Bounds, bounds_of
 from keras_twoarg.utils import files, model_files
 from keras_twoarg.utils.figures import pyplot
 
@@ -14,7 +15,9 @@ _MARKED = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
 """The formats, and the metadata that marks a picture as ours, so that it may be overwritten."""
 
 
-def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None) -> str:
+def show_model(
+    path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None, bounds: Bounds | None = None
+) -> str:
     """Draw the surface of a saved model, and return the verdict as a sentence.
 
     Args:
@@ -23,17 +26,19 @@ def show_model(path: Path, data: str, out: Path, seed: int, *, data_dir: str | N
         out: Picture to write; its suffix sets the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
+        bounds: What the model takes for black and white. Defaults to -1 and 1.
 
     Raises:
-        ValueError: If `out` is not PNG, SVG or PDF, or is a file that this function did not write, or if the model
-            does not accept the data.
+        ValueError: If `out` is not PNG, SVG or PDF, or is a file that this function did not write, if the model does
+            not accept the data, or if it scales images by itself and there are no bounds.
     """
     _check_picture(out)
     model = model_files.load(path)
     dataset = datasets.load_for(model, data, data_dir=data_dir)
     datasets.check_fits(model, dataset)
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]
-    display = SurfaceDisplay.from_model(model, datasets.scale(dataset.x_train[chosen]))
+    inputs = datasets.scaled(dataset, dataset.x_train[chosen], bounds_of(model, bounds, dataset.kind))
+    display = SurfaceDisplay.from_model(model, inputs)
     plt = pyplot()
     if display.soft_xor is None:
         figure = plt.figure(figsize=(4.2, 3.6))

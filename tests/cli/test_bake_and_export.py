@@ -213,3 +213,51 @@ def test_data_of_another_shape_are_named(folder, command):
     keras.Sequential(tokens).save(folder / "integers.keras")
     said = run(*command, "integers.keras", "--data", "blobs.npz", status=2)
     assert "takes integers, and blobs.npz has images" in said
+
+
+@pytest.fixture
+def of_pixels(folder):
+    """The same model, which scales pixels by itself."""
+    network = keras.models.load_model(folder / "model.keras")
+    entry = [keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 127.5, offset=-1)]
+    keras.Sequential([*entry, *network.layers]).save(folder / "pixels.keras")
+
+
+@pytest.mark.slow
+def test_a_model_that_scales_pixels_is_baked_with_pixels(folder, of_pixels):
+    run("bake", "model.keras", "--data", "blobs.npz", "--out", "baked.keras")
+    run("bake", "pixels.keras", "--data", "blobs.npz", "--bounds", 0, 255, "--out", "baked-pixels.keras")
+    plain, pixels = (json.loads((folder / f"{name}.json").read_text()) for name in ("baked", "baked-pixels"))
+    (one,), (other,) = plain["places"], pixels["places"]
+    assert other["deviation"] == pytest.approx(one["deviation"], rel=1e-3)
+    assert pixels["accuracy_before"] == plain["accuracy_before"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show",),
+        ("bake", "--out", "baked.keras"),
+        ("export", "--format", "litert", "--int8", "--out", "model.tflite"),
+        ("robustness", "--attacks", "none", "--corruptions", "gaussian_noise", "--out", "measured"),
+        ("play", "--out", "page.html"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_images_for_a_model_that_scales_them_itself_need_bounds(folder, of_pixels, command):
+    before = sorted(folder.iterdir())
+    said = run(*command, "pixels.keras", "--data", "blobs.npz", status=2)
+    assert "scales images by itself" in said
+    if command[0] != "play":
+        assert "--bounds 0 255" in said
+        said = run(*command, "pixels.keras", "--data", "blobs.npz", "--bounds", 1, 0, status=2)
+        assert "the lower one first. Received: 1 0" in said
+    assert sorted(folder.iterdir()) == before
+
+
+def test_bounds_that_would_have_no_effect_are_refused(folder, of_pixels):
+    said = run("export", "pixels.keras", "--pixels", "--out", "1", status=2)
+    assert "takes pixels. Leave out --pixels" in said
+    assert "Leave it out, or add --int8" in run("export", "model.keras", "--bounds", 0, 255, "--out", "1", status=2)
+    both = ("--pixels", "--bounds", 0, 255, "--int8", "--data", "blobs.npz", "--format", "litert")
+    assert "Leave out --bounds or --pixels" in run("export", "model.keras", *both, "--out", "1", status=2)

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.experiments.training.bounds import Bounds, rescaled, scales
 from keras_twoarg.utils.types import Model
 
-Bounds = tuple[float, float]
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _VALIDATION = ("x_val", "y_val")
 _WEIGHTS = ("weight_train", "weight_val", "weight_test")
@@ -55,7 +53,7 @@ def samples(
     datasets.check_fits(model, dataset)
     x_train, x_test = (datasets.scale(x) for x in (dataset.x_train, dataset.x_test))
     if dataset.kind == "images" and bounds is not None:
-        x_train, x_test = (_rescaled(x, bounds) for x in (x_train, x_test))
+        x_train, x_test = (rescaled(x, bounds) for x in (x_train, x_test))
     y_train, y_test = dataset.y_train, dataset.y_test
     if dataset.kind == "tokens":  # each character once, not in as many windows as a window is long
         x_train, y_train = (array[:: dataset.input_shape[0]] for array in (x_train, y_train))
@@ -80,7 +78,7 @@ def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[st
         tell(f"{path}: not used: {', '.join(unused)}. Weights of samples are {', '.join(_WEIGHTS)}")
     images = {key: _image(model, f"{path}: {key}", given[key], bounds) for key in given if key.startswith("x_")}
     targets = {key: _target(model, given[key]) for key in given if key.startswith("y_")}
-    if bounds is None and given["x_train"].dtype == np.uint8 and images["x_train"].ndim == 4 and not _scales(model):
+    if bounds is None and given["x_train"].dtype == np.uint8 and images["x_train"].ndim == 4 and not scales(model):
         tell(f"{path}: images of uint8 are used as they are, from 0 to 255; --bounds -1 1 would scale them")
     train, test, validation = (
         (images.get(f"x_{part}"), targets.get(f"y_{part}"), *((given[w],) if (w := f"weight_{part}") in given else ()))
@@ -102,13 +100,7 @@ def _image(model: Model, name: str, x: np.ndarray, bounds: Bounds | None) -> np.
             f"{name}: --bounds scales images of uint8, or of floating point from 0 to 1. Received: {x.dtype}, "
             f"shape={x.shape}. Leave --bounds out to use the array as it is"
         )
-    return _rescaled(datasets.scale(x), bounds)
-
-
-def _rescaled(x: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """Return images from [-1, 1] between other bounds."""
-    low, high = bounds
-    return x if bounds == (-1, 1) else (low + (x + 1) * (high - low) / 2).astype("float32")
+    return rescaled(datasets.scale(x), bounds)
 
 
 def _target(model: Model, y: np.ndarray) -> np.ndarray:
@@ -123,13 +115,6 @@ def _target(model: Model, y: np.ndarray) -> np.ndarray:
             f"{y.min()} to {y.max()}. `numpy.unique(labels, return_inverse=True)` numbers them from 0"
         )
     return np.eye(classes, dtype="float32")[y.ravel()]
-
-
-def _scales(model: Model) -> bool:
-    """Tell whether a model scales its inputs by itself."""
-    return any(
-        isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in flatten_layers(model)
-    )
 
 
 def _wants_vectors(model: Model) -> bool:

@@ -16,6 +16,7 @@ from keras_twoarg.experiments.play.network import network_layers
 from keras_twoarg.experiments.play.phi import Place, phi_json, places_of, table_json
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.bounds import scales
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.utils import model_files, versions
@@ -55,6 +56,11 @@ class _Page:
                 if self.data is not None:
                     raise
                 raise ValueError(f"The page needs the data of {file}: {error}. Name them with --data") from error
+        if self.loaded[key].kind == "images" and scales(model):
+            raise ValueError(
+                f"{file} scales images by itself, and the page gives it images within [-1, 1]. Save the part behind "
+                "that layer as a model of its own"
+            )
         return self.loaded[key]
 
     def held_out(self, dataset: datasets.Dataset) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_twoarg.experiments.training import algorithmic, given_arrays, tabular, text
+from keras_twoarg.experiments.training.bounds import OURS, Bounds, rescaled
 from keras_twoarg.utils import files
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.types import ArrayLike, Model
@@ -243,22 +244,27 @@ def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
     return replace(dataset, name=name, x_train=dataset.x_train[chosen], y_train=dataset.y_train[chosen])
 
 
-def split(dataset: Dataset, seed: int) -> Split:
+def split(dataset: Dataset, seed: int, bounds: Bounds = OURS) -> Split:
     """Set aside a fifth of the training samples, at most 10,000, for validation.
 
     The same seed always gives the same split: 50,000 and 10,000 images of MNIST, 40,000 and 10,000 of CIFAR-10. Data
-    with their own validation part, such as a text, have the same split for all seeds.
+    with their own validation part, such as a text, have the same split for all seeds. Images are scaled to `bounds`.
     """
+    x_train, x_test = (scaled(dataset, x, bounds) for x in (dataset.x_train, dataset.x_test))
     if dataset.validation is not None:
-        samples = (scale(dataset.x_train), dataset.y_train, scale(dataset.validation[0]), dataset.validation[1])
-        return Split(*samples, scale(dataset.x_test), dataset.y_test)
+        held_out = scaled(dataset, dataset.validation[0], bounds), dataset.validation[1]
+        return Split(x_train, dataset.y_train, *held_out, x_test, dataset.y_test)
     order = np.random.default_rng(seed).permutation(len(dataset.x_train))
     number = validation_images(dataset)
     validation, train = order[:number], order[number:]
-    x_train, y_train = scale(dataset.x_train), dataset.y_train
-    return Split(
-        x_train[train], y_train[train], x_train[validation], y_train[validation], scale(dataset.x_test), dataset.y_test
-    )
+    y_train = dataset.y_train
+    return Split(x_train[train], y_train[train], x_train[validation], y_train[validation], x_test, dataset.y_test)
+
+
+def scaled(dataset: Dataset, samples: np.ndarray, bounds: Bounds = OURS) -> np.ndarray:
+    """Return samples of a data set in the range that a model takes: images within `bounds`."""
+    samples = scale(samples)
+    return rescaled(samples, bounds) if dataset.kind == "images" else samples
 
 
 def validation_images(dataset: Dataset) -> int:
