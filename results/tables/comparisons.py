@@ -66,9 +66,9 @@ COMMANDS = {
         "START `random`, `glorot`; SEED from 100; packed with `--ends`",
     ),
     "results/cnn-cifar10-cosine": (
-        "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu --widths 30,60,60,60 "
+        "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu,product --widths 30,60,60,60 "
         "--phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
-        "the planned product arm was not run; packed with `--ends`",
+        "packed with `--ends`",
     ),
     "results/resnet-cifar10": (
         "twoarg reproduce resnet-cifar10 --data cifar10.npz --arms two_arg,relu,swiglu --widths 8,16,32 --subset 20000 "

@@ -49,7 +49,7 @@ SHORT = (  # the README's rows: the first comparison of each kind, and those aga
     "one_arg, perceptron, MNIST, 200 epochs: points",
     "relu, perceptron, MNIST, 3 searches: points",
     "relu, CNN, CIFAR-10, 12 epochs: epochs",
-    "relu, CNN, CIFAR-10, 12 epochs: points", "swiglu, CNN, CIFAR-10, 12 epochs: points",
+    "relu, CNN, CIFAR-10, 12 epochs: points", "product, CNN, CIFAR-10, 12 epochs: points",
     "one_arg, CNN, CIFAR-10, 12 epochs: points",
     "relu, CNN, CIFAR-10, 12 epochs: mCE minus 100 %",
     "relu, perceptron, Fashion-MNIST at 0.1, 200 epochs: points",
@@ -128,7 +128,7 @@ def _compared():
     for name, data, threshold in searches.SEARCHES:
         what = f"relu, perceptron, {name}, both searched: epochs"
         add("a. faster", what, searches.sooner(data, threshold), 1, -1)
-    for arm in ("relu", "swiglu", "one_arg"):
+    for arm in ("relu", "swiglu", "product", "one_arg"):
         add("a. faster", f"{arm}, CNN, CIFAR-10, 12 epochs: epochs", long.faster(arm, long.SCHEDULE), 1, -1)
     for name, data in (("MNIST", MNIST), ("Fashion-MNIST", FASHION)):
         for arm in ("relu", "one_arg"):
@@ -140,7 +140,7 @@ def _compared():
         add("b. higher", f"relu, perceptron, {name}, both searched: points", searches.gap(data))
     for data, arm in product(searches.PLANNED, ("relu", "one_arg", "swiglu")):
         add("b. higher", f"{arm}, perceptron, {data}, 3 searches: points", searches.gap_of_searches(data, arm))
-    for arm in ("relu", "swiglu", "one_arg"):
+    for arm in ("relu", "swiglu", "product", "one_arg"):
         add("b. higher", f"{arm}, CNN, CIFAR-10, 12 epochs: points", long.higher(arm, long.SCHEDULE))
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
         for arm, ending in (("relu", ""), ("one_arg", "-glorot")):
