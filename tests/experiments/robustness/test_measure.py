@@ -81,8 +81,8 @@ def test_the_command_measures_reports_and_goes_on(tmp_path):
     record = Robustness.read(tmp_path / "out" / "model" / "robustness.json")
     assert record.seconds["fgsm"] == before and set(record.attacked) == {"clean", "fgsm", "pgd"}
     assert len(record.corrupted) == 3
-    done = run("--eps", "8", "--attacks", "fgsm", "--corruptions", "none")
-    assert done.exit_code == 2 and "another configuration: eps=0.1 there, 8.0 here" in done.output
+    done = run("--eps", "0.2", "--attacks", "fgsm", "--corruptions", "none")
+    assert done.exit_code == 2 and "another configuration: eps=0.1 there, 0.2 here" in done.output
     done = run("--attacks", "deepfool")
     assert done.exit_code == 2 and "Received: ['deepfool']" in done.output
 
