@@ -67,7 +67,8 @@ COMMANDS = {
     ),
     "results/cnn-cifar10-cosine": (
         "twoarg reproduce cnn-cifar10 --data cifar10.npz --arms two_arg,relu,one_arg,swiglu,product "
-        "--widths 30,60,60,60 --phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 --first-seed 100",
+        "--widths 30,60,60,60 --phi-init glorot --epochs 12 --frozen-epochs 0 --schedule cosine --dropout 0.2 "
+        "--first-seed 100",
         "packed with `--ends`",
     ),
     "results/resnet-cifar10": (
