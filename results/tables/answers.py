@@ -67,7 +67,7 @@ def _searched():
         comparison = searches.gap_of_searches(data, arm)
         numbers = f"two_arg minus {arm}: {interval(comparison)} points, {comparison.number} searches of 40 trials"
         yield "ab-tuned, perceptron", verdict(comparison), f"{data}, {numbers}"
-    yield "ab-tuned", "not run", "the perceptron on Fashion-MNIST, about two hours of one core; the CNN"
+    yield "ab-tuned", "not run", "the CNN"
 
 
 def _robustness():

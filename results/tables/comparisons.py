@@ -224,6 +224,11 @@ COMMANDS = {
         "--seed SEED",
         "SEED 110 to 114, on JAX; packed with `--ends`; [how](../tuning/README.md)",
     ),
+    "tuning/fashion-planned": (
+        "twoarg train --hparams best-ARM.json --data fashion_mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 110 to 114, on JAX; packed with `--ends`; [how](../tuning/README.md)",
+    ),
     "tuning/fashion_mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
 }
 """The command of every comparison, without its `--out`, and a note."""

@@ -25,7 +25,7 @@ from results.tables.records import (
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 """Data, folder, and the validation accuracy up to which epochs are counted."""
-PLANNED, SEEDS = {"MNIST": "tuning/mnist-planned"}, (100, 101, 102)
+PLANNED, SEEDS = {"MNIST": "tuning/mnist-planned", "Fashion-MNIST": "tuning/fashion-planned"}, (100, 101, 102)
 """The folders of the planned searches by their data, and the searches' seeds."""
 ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
@@ -137,6 +137,21 @@ def search_planned_best_epochs():
     arms = ("relu", "two_arg")
     relu, two_arg = (np.mean([r.best_epoch for s in SEEDS for r in planned("MNIST", s, arm)]) for arm in arms)
     return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
+
+
+@table("search-planned-trials")
+def search_planned_trials():
+    """Median seconds of a trial in each planned search that kept them, for each arm."""
+    rows = []
+    for data, search in product(PLANNED, SEEDS):
+        own = {
+            arm: [t.get("seconds") for t in trials(data) if (t["search"], t["arm"]) == (search, arm)] for arm in ARMS
+        }
+        if all(None not in seconds for seconds in own.values()):
+            medians = {arm: float(np.median(seconds)) for arm, seconds in own.items()}
+            each_arm = [f"{median:.1f}" for median in medians.values()]
+            rows.append((data, str(search), *each_arm, f"{medians['two_arg'] / medians['relu']:.2f}"))
+    return markdown(("data", "search", *(f"{arm}, s" for arm in ARMS), "two_arg, × relu"), rows)
 
 
 @cache

@@ -47,7 +47,7 @@ SHORT = (  # the README's rows: the first comparison of each kind, and those aga
     "relu, perceptron, MNIST, 200 epochs: epochs", "one_arg, perceptron, MNIST, 200 epochs: epochs",
     "relu, perceptron, MNIST, 200 epochs: points",
     "one_arg, perceptron, MNIST, 200 epochs: points",
-    "relu, perceptron, MNIST, 3 searches: points",
+    "relu, perceptron, MNIST, 3 searches: points", "relu, perceptron, Fashion-MNIST, 3 searches: points",
     "relu, CNN, CIFAR-10, 12 epochs: epochs",
     "relu, CNN, CIFAR-10, 12 epochs: points", "product, CNN, CIFAR-10, 12 epochs: points",
     "one_arg, CNN, CIFAR-10, 12 epochs: points",

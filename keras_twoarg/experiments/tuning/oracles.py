@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from keras_twoarg.experiments.settings import TUNERS
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
@@ -165,7 +167,8 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
     """
     common: Config = {
         "objective": kt.Objective(OBJECTIVE, "max"),
-        "seed": seed + 1,  # KerasTuner treats 0 as no seed
+        # KerasTuner counts up from its seed, so neighbouring seeds would draw the same trials, and takes 0 for no seed.
+        "seed": 1 + int(np.random.SeedSequence(seed).generate_state(1)[0]) // 4,
         "max_consecutive_failed_trials": 10**9,  # failed trials count, but do not end the search
     }
     if tuner == "hyperband":

@@ -59,6 +59,18 @@ def test_no_two_trials_are_the_same_model(tmp_path, data):
     assert len(rows) == len(configurations) == 4  # depth x dropout; a single taper, rate and start are no choice
 
 
+@pytest.mark.parametrize("tuner", ["random", "bayesian"])
+def test_neighbouring_seeds_draw_other_trials(tuner, tmp_path):
+    drawn = []
+    for seed in (100, 101, 102):
+        oracle, space = oracles.make_oracle(tuner, 8, 1, seed=seed), kt.HyperParameters()
+        space.Float("learning_rate", 1e-4, 1e-2, sampling="log")
+        oracle.update_space(space)
+        oracle._set_project_dir(str(tmp_path / str(seed)), "search")
+        drawn.append({oracle.create_trial(f"{n}").hyperparameters.values["learning_rate"] for n in range(8)})
+    assert [len(values) for values in drawn] == [8, 8, 8] and len(set.union(*drawn)) == 24
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", oracles.TUNERS)
 def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
