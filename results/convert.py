@@ -20,9 +20,8 @@ the pilot's 8 epochs, and also the first 2 of the 6 epochs here, a third. RECIPE
 1e-3 in each arm. Seeds 100 to 104 then try three learning rates in each arm. Validation accuracy chooses the epoch of
 each run, and its mean over the seeds the rate. The test images are read once, after all runs, with the chosen networks.
 
-A finished run in --out is not run again. In the committed records of MobileNetV3Small the masks of dropout and the new
-weights of the widened network depended on the runs before it in the same process; now the run's seed decides them.
-Needs: pip install '.[tensorflow-cpu,mnist5k]'
+A finished run in --out is not run again. In the committed records of MobileNetV3Small dropout's masks and the widened
+network's new weights depended on earlier runs in the process, not on the seed alone. Needs: '.[tensorflow-cpu,mnist5k]'
 """
 
 import argparse
@@ -237,12 +236,10 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
 
     def run(self, weights, data, recipe, epochs, seed):
-        """Train from some weights, whatever was trained before; return what `fit` does, and the seconds."""
+        """Train from some weights, with the seed's dropout masks; return what `fit` does, and the seconds."""
         keras.utils.set_random_seed(seed)
         self.model.set_weights(weights)
-        # Dropout's masks, which are neither weights nor drawn from the seed of all.
-        states = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
-        for place, state in enumerate(states):
+        for place, state in enumerate(v for v in self.model.variables if v.name == "seed_generator_state"):
             state.assign([seed, place])
         for variable in self.model.optimizer.variables:
             variable.assign(keras.ops.zeros_like(variable))

@@ -214,3 +214,10 @@ def array(rng, *shape):
 def numpy(x):
     """A tensor of any backend in NumPy."""
     return ops.convert_to_numpy(x)
+
+
+SMALL_SPACE = {
+    "depth": [1, 2], "taper": [1.0], "dropout": [0.0, 0.5], "batch_size": [50], "normalization": ["layer"],
+    "inner_units": [4],    "inner_activation": ["relu"], "phi_init": ["glorot"], "learning_rate": [1e-3, 1e-2],
+}  # fmt: skip
+"""Choices of hyperparameters for small searches."""

@@ -78,11 +78,14 @@ def export(
     formats.check_target(out, format_)
     _check_record(formats.record_of(out))
     loaded = model_files.load(model)
+    if pixels and scales(loaded):
+        raise ValueError(
+            f"The model {loaded.name!r} scales images by itself, and --pixels is for models that take [-1, 1]. Leave "
+            "out --pixels"
+        )
     if baked:
         loaded, report = bake.bake(loaded)
         console.print(str(report), highlight=False, soft_wrap=True)
-    if pixels and scales(loaded):
-        raise ValueError(f"The model {loaded.name!r} scales images by itself, and takes pixels. Leave out --pixels")
     split = None if data is None else _split(loaded, data, data_dir, seed, bounds)
     loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
     if split is not None:

@@ -32,7 +32,8 @@ def robustness(
 ) -> None:
     """Measure MODEL under corruptions and AutoAttack.
 
-    The corruptions are the 15 of CIFAR-10-C. The same command resumes a stopped measurement.
+    The corruptions are the 15 of CIFAR-10-C. --bounds holds for the reference too. The same command
+    resumes a stopped measurement.
     """
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
     from keras_twoarg.experiments.reports.robustness_tables import single_table
@@ -55,14 +56,14 @@ def robustness(
             raise ValueError("--reference is for the mCE of corruptions. Leave it out with --corruptions none")
     keep_freed_memory()
     dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
+    loaded, other = model_files.load(model), None if reference is None else model_files.load(reference)
+    given = settings["bounds"]
+    settings["bounds"] = bounds_of(loaded, given)
     with show_progress() as progress:
         compared = None
-        if reference is not None:
-            other = model_files.load(reference)
-            of_other = {**settings, "attacks": (), "bounds": bounds_of(other, settings["bounds"])}
+        if other is not None:
+            of_other = {**settings, "attacks": (), "bounds": bounds_of(other, given)}
             compared = evaluate(other, dataset, out / "reference", progress, points=points, **of_other)
-        loaded = model_files.load(model)
-        settings["bounds"] = bounds_of(loaded, settings["bounds"])
         measured = evaluate(loaded, dataset, out / "model", progress, points=points, **settings)
     for table in single_table(measured, compared):
         console.print(table)

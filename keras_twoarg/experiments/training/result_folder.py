@@ -37,8 +37,8 @@ def result_folder(
         defaults: Values of settings that folders of older versions lack.
         translate: Renames the entries of older versions.
         upgrade: Called with a folder that holds this configuration's results, to upgrade files of older versions.
-        extends: Called with a folder's settings and those of `settings` that differ from them; returns whether the
-            results can be continued with the latter, which then replace the folder's.
+        extends: Called with a folder's settings and with `settings`, if they differ; returns whether the results can be
+            continued with the latter, which then replace the folder's.
 
     Raises:
         ValueError: If the folder holds other results or other files, or another process uses it.
