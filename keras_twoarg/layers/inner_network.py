@@ -83,7 +83,7 @@ class InnerNetwork(keras.layers.Layer):
             integer from 2 to 4095, or the size of an input's last axis is not `arity`.
 
     References:
-        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871), section 2.
+        - [Yoon, Orhan, Kim, Pitkow, 2021](https://arxiv.org/abs/2110.06871), section 2.
     """
 
     worth_a_table = True

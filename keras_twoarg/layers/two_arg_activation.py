@@ -89,7 +89,7 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
             (`Dense(6, activation=TwoArgActivation())` would have 3 outputs and declare 6: use `TwoArgDense`).
 
     References:
-        - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
+        - [Yoon, Orhan, Kim, Pitkow, 2021](https://arxiv.org/abs/2110.06871)
     """
 
     in_loop = False

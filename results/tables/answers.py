@@ -77,7 +77,7 @@ def _robustness():
         numbers = f"{interval(comparison, 1)}, {comparison.number} seeds"
         yield "d, CNNs with a schedule", verdict(comparison, -1), f"CIFAR-10, mCE of {label} minus 100 %: {numbers}"
         numbers = f"{interval(converged.drop(network), 0)}, {comparison.number} seeds"
-        yield "d, CNNs with a schedule", "told beside", f"CIFAR-10, relative drop of {label} minus 100 %: {numbers}"
+        yield "d, CNNs with a schedule", "reported", f"CIFAR-10, relative drop of {label} minus 100 %: {numbers}"
     for network, label in labels.items():
         comparison = converged.more_robust(network)
         numbers = f"{label} minus relu: {interval(comparison, 1)} points, {comparison.number} seeds"
@@ -147,9 +147,20 @@ def _beyond_the_paper():
             numbers = f"{interval(comparison, pays.DIGITS[task.figure])} {unit}, {comparison.number} seeds"
             word = pays.said(comparison, task.figure)
             yield task.label, word, f"two_arg minus {arm}: {numbers}"
+    yield from _cell_at_first()
     yield from _text_again()
     yield from _mixed_arguments()
     yield from _smooth()
+
+
+def _cell_at_first():
+    """The recurrent cell against the units of its first plan, before fixed functions of two arguments were planned."""
+    bits, validation = pays.FIGURES["bits"], pays.VALIDATION["bits"]
+    fixed = min(("tanh", "relu", "gru", "lstm"), key=lambda arm: pays.mean(pays.CELL, arm, validation))
+    comparison = against(pays.of(pays.CELL, "two_arg", bits), pays.of(pays.CELL, fixed, bits))
+    numbers = f"{interval(comparison, pays.DIGITS['bits'])} bits, {comparison.number} seeds"
+    word = pays.said(comparison, "bits")
+    yield f"{pays.CELL.label}, as first planned", word, f"two_arg minus {fixed}: {numbers}"
 
 
 def _text_again():

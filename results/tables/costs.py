@@ -267,6 +267,10 @@ SHORTLY = {
 }
 
 
+STEPS = (("cnn32", "cnn32-half", "mlp28", "subclassed"), ("transformer",), ("recurrent",))
+"""Networks whose steps are told together."""
+
+
 @table("cost-short")
 def short():
     """Time over that of the usual activation, of each kind of model on each backend."""
@@ -282,22 +286,35 @@ def short():
 @table("cost-step")
 def step():
     """Training steps over those of the usual activation, from the cheapest backend to the dearest."""
-    phrases = {
-        "{} times ReLU's in CNNs and perceptrons": ("cnn32", "cnn32-half", "mlp28", "subclassed"),
-        "{} times GELU's in Transformers": ("transformer",),
-        "{} in recurrent cells": ("recurrent",),
-    }
-    ratios, parts = _on_backends(), []
-    for phrase, names in phrases.items():
-        own = [steps for (name, _), (steps, _) in ratios.items() if name in names]
-        if "transformer" in names:
-            own.append(pays.seconds_of(pays.TEXT, "two_arg") / pays.seconds_of(pays.TEXT, "gelu"))
-        if "recurrent" in names:
-            own.append(pays.seconds_of(pays.CELL, "two_arg") / pays.seconds_of(pays.CELL, "tanh"))
-        parts.append(phrase.format(f"{min(own):.1f} to {max(own):.1f}"))
+    phrases = (
+        "ReLU's in CNNs and perceptrons",
+        "GELU's in Transformers",
+        "tanh's in recurrent cells",
+        "ReLU's in small perceptrons on one core",
+    )
+    return ", ".join(
+        f"{low:.1f} to {high:.1f} times {words}" for (low, high), words in zip(_steps(), phrases, strict=True)
+    )
+
+
+@table("cost-step-short")
+def step_in_short():
+    """The cheapest and the dearest of these training steps."""
+    low, high = zip(*_steps(), strict=True)
+    kinds = ("CNNs and perceptrons", "Transformers", "recurrent cells", "small perceptrons")
+    most = kinds[high.index(max(high))]
+    return f"{min(low):.1f} to {max(high):.1f} times as long as with ReLU, GELU or tanh, longest in {most}"
+
+
+def _steps():
+    """Return the least and the greatest ratio of networks, Transformers, recurrent cells and small perceptrons."""
+    ratios = _on_backends()
+    own = [[steps for (name, _), (steps, _) in ratios.items() if name in names] for names in STEPS]
+    own[1].append(pays.seconds_of(pays.TEXT, "two_arg") / pays.seconds_of(pays.TEXT, "gelu"))
+    own[2].append(pays.seconds_of(pays.CELL, "two_arg") / pays.seconds_of(pays.CELL, "tanh"))
     small = [task for task in pays.TIMED if task.folder.startswith(pays.PACKED)]
-    own = [pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small]
-    return ", ".join([*parts, f"{min(own):.1f} to {max(own):.1f} in small perceptrons on one core"])
+    own.append([pays.seconds_of(task, "two_arg") / pays.seconds_of(task, "relu") for task in small])
+    return [(min(each), max(each)) for each in own]
 
 
 @table("cost-epochs")

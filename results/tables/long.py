@@ -11,30 +11,56 @@ THRESHOLDS = {PERCEPTRONS["MNIST"]: 0.95, PERCEPTRONS["Fashion-MNIST"]: 0.85}
 SCHEDULE = "results/cnn-cifar10-cosine"
 
 
-def compared(folder, arms):
-    """Return a table of the arms: epochs to a validation accuracy, and test accuracy."""
+def arms_of(folder):
+    """Return the arms that ran, two_arg first."""
+    there = {run.record.arm for run in stored(folder)}
+    return [arm for arm in ("two_arg", "one_arg", "relu", "swiglu", "product") if arm in there]
+
+
+def epochs(folder):
+    """Return a table of the arms' epochs to a validation accuracy."""
     two_arg, rows, threshold = runs(folder, "two_arg"), [], threshold_of(folder)
-    for arm in arms:
-        records, itself = runs(folder, arm), arm == "two_arg"
-        own, fast = accuracy(records), epochs_to(records, threshold)
-        row = [arm, f"{records[0].parameters:,}", f"{median(fast)} ({each(fast, 0)})"]
-        row += ["" if itself else difference(epochs_to(two_arg, threshold), fast, 1)]
-        row += [f"{spread(own)} ({each(own)})", "" if itself else difference(accuracy(two_arg), own)]
-        rows.append([*row, each({record.seed: record.best_epoch for record in records}, 0)])
-    columns = ["arm", "parameters", f"epochs to {100 * threshold:.3g} %", "two_arg minus it", "test accuracy"]
-    return markdown([*columns, "two_arg minus it", "best epoch"], rows)
+    for arm in arms_of(folder):
+        own = epochs_to(runs(folder, arm), threshold)
+        minus = "" if arm == "two_arg" else difference(epochs_to(two_arg, threshold), own, 1)
+        rows.append((arm, f"{median(own)} ({each(own, 0)})", minus))
+    return markdown(("arm", f"epochs to {100 * threshold:.3g} %", "two_arg minus it"), rows)
+
+
+def accuracies(folder):
+    """Return a table of the arms' test accuracies."""
+    two_arg, rows = runs(folder, "two_arg"), []
+    for arm in arms_of(folder):
+        records = runs(folder, arm)
+        own = accuracy(records)
+        minus = "" if arm == "two_arg" else difference(accuracy(two_arg), own)
+        best = each({record.seed: record.best_epoch for record in records}, 0)
+        rows.append((arm, f"{records[0].parameters:,}", f"{spread(own)} ({each(own)})", minus, best))
+    return markdown(("arm", "parameters", "test accuracy", "two_arg minus it", "best epoch"), rows)
 
 
 @table("long")
 def long():
     """Perceptrons on MNIST, 200 epochs."""
-    return compared(PERCEPTRONS["MNIST"], ("two_arg", "one_arg", "relu"))
+    return accuracies(PERCEPTRONS["MNIST"])
+
+
+@table("long-epochs")
+def long_epochs():
+    """The same, how soon."""
+    return epochs(PERCEPTRONS["MNIST"])
 
 
 @table("long-fashion")
 def long_fashion():
     """Perceptrons on Fashion-MNIST, 200 epochs."""
-    return compared(PERCEPTRONS["Fashion-MNIST"], ("two_arg", "one_arg", "relu"))
+    return accuracies(PERCEPTRONS["Fashion-MNIST"])
+
+
+@table("long-fashion-epochs")
+def long_fashion_epochs():
+    """The same, how soon."""
+    return epochs(PERCEPTRONS["Fashion-MNIST"])
 
 
 def threshold_of(folder):
@@ -48,9 +74,13 @@ def threshold_of(folder):
 @table("schedule")
 def schedule():
     """CNNs with a schedule."""
-    there = {run.record.arm for run in stored(SCHEDULE)}
-    arms = [arm for arm in ("two_arg", "one_arg", "relu", "swiglu", "product") if arm in there]
-    return compared(SCHEDULE, arms)
+    return accuracies(SCHEDULE)
+
+
+@table("schedule-epochs")
+def schedule_epochs():
+    """The same, how soon."""
+    return epochs(SCHEDULE)
 
 
 @table("long-seconds")

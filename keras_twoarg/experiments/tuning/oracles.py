@@ -21,6 +21,12 @@ from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.types import Config
 
 OBJECTIVE = "val_accuracy"
+RANDOM_TRIALS = 10
+"""Random trials with which a Bayesian search begins, for every arm.
+
+KerasTuner's default is three times the number of hyperparameters: an arm with a phi, which has more of them, would
+have fewer trials that are guided by the earlier ones.
+"""
 
 Trial: TypeAlias = kt.engine.trial.Trial
 
@@ -175,7 +181,9 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
         oracle = Hyperband(max_epochs=epochs, **common)
         oracle.max_trials = trials
         return oracle
-    makers = {"random": RandomSearch, "bayesian": BayesianOptimization, "grid": GridSearch}
+    if tuner == "bayesian":
+        return BayesianOptimization(max_trials=trials, num_initial_points=RANDOM_TRIALS, **common)
+    makers = {"random": RandomSearch, "grid": GridSearch}
     if tuner not in makers:
         raise ValueError(f"`tuner` must be one of {TUNERS}. Received: tuner={tuner!r}")
     return makers[tuner](max_trials=trials, **common)

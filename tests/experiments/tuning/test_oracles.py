@@ -21,6 +21,27 @@ def test_neighbouring_seeds_draw_other_trials(tuner, tmp_path):
     assert [len(values) for values in drawn] == [8, 8, 8] and len(set.union(*drawn)) == 24
 
 
+def test_every_arm_has_as_many_guided_trials(tmp_path, monkeypatch):
+    drawn = []
+    random = kt.oracles.BayesianOptimizationOracle._random_populate_space
+    monkeypatch.setattr(
+        kt.oracles.BayesianOptimizationOracle, "_random_populate_space", lambda self: drawn.append(1) or random(self)
+    )
+    for dimensions in (2, 8):
+        oracle, space = oracles.make_oracle("bayesian", 12, 1, seed=0), kt.HyperParameters()
+        for n in range(dimensions):
+            space.Float(f"rate_{n}", 0.0, 1.0)
+        oracle.update_space(space)
+        oracle._set_project_dir(str(tmp_path / str(dimensions)), "search")
+        drawn.clear()
+        for n in range(12):
+            trial = oracle.create_trial("one")
+            oracle.update_trial(trial.trial_id, {oracles.OBJECTIVE: n / 12})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        assert len(drawn) == oracles.RANDOM_TRIALS
+
+
 def with_trials(tuner, folder, trials=8):
     oracle = oracles.make_oracle(tuner, trials, 1, seed=0)
     oracle.verbose = 0
