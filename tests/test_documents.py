@@ -94,7 +94,7 @@ def test_figures_that_were_planned_beside_those_that_decide_are_answered():
     ratios = [line for line in lines if "% of its seconds" in line]
     drops = [line for line in lines if "relative drop" in line]
     assert [line.split(" | ")[0] for line in ratios] == ["| a-MLP"] * 4
-    assert len(drops) == 2 and all("told beside" in line for line in drops)
+    assert len(drops) == 2 and all("| reported |" in line for line in drops)
 
 
 def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fixed_unit_was_chosen():

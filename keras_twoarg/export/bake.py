@@ -48,7 +48,8 @@ def bake(
     model's predictions on the calibration data change. A place that was interpolated (`evaluation_in_use`) keeps its
     table, and so computes the same function as before. The original model is not changed.
 
-    The tables are chosen on the calibration data; for other samples, `count_changes` counts changed predictions.
+    The tables are chosen on the calibration data; for other samples, `count_changes` of
+    `keras_twoarg.export.changed_predictions` counts changed predictions.
 
     Args:
         model: A Sequential or functional Keras model, nested models included.

@@ -2,24 +2,21 @@
 
 A table of R nodes along each argument costs R ** arity exact evaluations; a look-up costs a fortieth of one. Both
 decisions are made for `BATCH` samples, whatever the size of a batch, so that a model computes the same function in
-`fit`, in `predict`, and in an export; the last paragraph names the exceptions.
+`fit`, in `predict`, and in an export.
 
 * *Table or exact*, for `evaluation="auto"`: a table if the samples have at least as many units as the fine table has
   nodes.
 * *Fine or coarse*: fine if making the table costs no more than the look-ups of the samples. All places that hold one
   phi should share one table, so the first place decides for all of them, and phi saves the number with its config.
-* *Corners alone*: if a call is known to have few tuples and needs no gradients, phi is evaluated only at the corners of
-  their cells, which gives the same function.
 
 All places that hold one phi share one table, made once in a step, wherever that is certain to be correct
-(`ops.shared_table`). Where it is not (in a loop, in a branch, under several gradient tapes), each place would need a
-table of its own; it is then exact, unless the call itself has as many tuples as the table has nodes.
+(`ops.shared_table`). Where it is not (in a loop, in a branch, under several gradient tapes), each place makes its own. A
+call that is known to have few tuples makes none: phi is evaluated only at the corners of their cells, which gives the
+same function. So a place that is interpolated is so in every call.
 """
 
-from collections.abc import Sequence
 from math import prod
 
-from keras_twoarg.ops.shared_table import Step
 from keras_twoarg.utils.types import Shape
 
 BATCH = 128
@@ -27,7 +24,8 @@ BATCH = 128
 FINE, COARSE = 81, 41
 """Nodes along each argument: steps of 1/8 and 1/4 on [-5, 5]."""
 _LOOK_UPS = 40  # that cost as much as one exact evaluation of phi
-_PLACES = 4  # assumed to share a table
+PLACES = 4
+"""Places that are assumed to share a table."""
 
 
 def resolution(units: int | None, arity: int) -> int:
@@ -54,27 +52,14 @@ def table_will_pay(units: int | None, arity: int) -> bool:
     return units is None or BATCH * units >= FINE**arity
 
 
-def corners_pay(sizes: Shape, arity: int, nodes: int) -> bool:
-    """Return whether phi at the corners of the tuples' cells costs less than a table shared by several places.
+def corners_pay(sizes: Shape, arity: int, nodes: int, places: int) -> bool:
+    """Return whether phi at the corners of the tuples' cells costs less than a place's part of a table.
 
     Args:
         sizes: Shape of the units of a call, `(batch, ..., units)`.
         arity: Arguments of phi.
         nodes: Nodes of the table.
+        places: Places that share it.
     """
-    return _known(sizes) and _PLACES * 2**arity * prod(size or 0 for size in sizes) <= nodes
-
-
-def own_table_pays(step: Step, sizes: Shape, nodes: int) -> bool:
-    """Return whether making a table pays for the place that is being called.
-
-    Args:
-        step: What the place can share.
-        sizes: Shape of its units, `(batch, ..., units)`.
-        nodes: Nodes of the table.
-    """
-    return step.may_share or prod(size for size in sizes if isinstance(size, int)) >= nodes or not _known(sizes)
-
-
-def _known(sizes: Sequence[int | None]) -> bool:
-    return all(isinstance(size, int) for size in sizes)
+    known = [size for size in sizes if isinstance(size, int)]
+    return len(known) == len(sizes) and places * 2**arity * prod(known) <= nodes

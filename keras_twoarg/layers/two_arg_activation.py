@@ -23,7 +23,7 @@ from keras_twoarg.utils.keras_internals import (
     trace_anew,
     uncast_values,
 )
-from keras_twoarg.utils.types import Config, Layer, Model, Shape, Shapes, Tensor, Tensors
+from keras_twoarg.utils.types import Config, Layer, Model, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 # The tables made before the loop of each recurrent layer that is being called.
@@ -222,48 +222,45 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         return self._outputs(inputs, self._table(inputs, bool(training)), bool(training))
 
     def _table(self, inputs: Tensors, training: bool) -> Tensor | None:
-        """Return the table to look up arguments in, shared with other places if that is safe, or None."""
+        """Return the table to look up arguments in, shared with other places if that is safe.
+
+        None if phi is exact here, or if it is cheaper to evaluate it at the corners of the tuples' cells.
+        """
         self._was_run = True
-        grid, before_loop = self.grid, self._table_of_loop()
-        if grid is None or before_loop is not None:
-            return before_loop
-        if self.evaluation_in_use == "exact" or (self.in_loop and self._evaluation == "auto"):
-            return None  # in a loop, a table at every step would cost more
-        sizes = self.units_sizes(inputs)
-        if self._without_table(sizes, training):
+        grid = self._grid_in_use
+        if grid is None or (before_loop := self._table_of_loop()) is not None:
+            return None if grid is None else before_loop
+        sizes, nodes = self.units_sizes(inputs), grid.resolution**self.arity
+        if not training and auto_evaluation.corners_pay(sizes, self.arity, nodes, places=auto_evaluation.PLACES):
             return None
-        step, key = shared_table.step(self.inner, self, inputs), (grid, training)
+        step, key = shared_table.step(self.inner, inputs), (grid, training)
         cells = step.find(key)
         if cells is not None:
             return cells
-        if self._evaluation == "auto" and not auto_evaluation.own_table_pays(step, sizes, grid.resolution**self.arity):
+        if not step.may_share and auto_evaluation.corners_pay(sizes, self.arity, nodes, places=1):
             return None
         return step.keep(key, table.make_table(step.values, self.inner.evaluate, grid, self.arity, training))
 
     def _outputs(self, inputs: Tensors, cells: Tensor | None, training: bool) -> Tensor:
-        """Evaluate phi at each unit's arguments, `(..., n)`: by the table if there is one."""
-        grid = self.grid
-        if cells is not None and grid is not None:
+        """Evaluate phi at each unit's arguments, `(..., n)`: by the table, without one at the corners, or exactly."""
+        grid = self._grid_in_use
+        if grid is None:
+            values = self.inner(self.tuples(inputs), training=training)
+        elif cells is not None:
             frozen = not self.inner.trainable_weights
             values = table.evaluate(self.flat_arguments(inputs), cells, grid, training, frozen)
-        elif grid is not None and self._without_table(self.units_sizes(inputs), training):
-            flat = ops.reshape(self.tuples(inputs), (-1, self.arity))
-            values = table.evaluate_at_corners(flat, uncast_values(self.inner.weights), self.inner.evaluate, grid)
         else:
-            values = self.inner(self.tuples(inputs), training=training)
+            tuples, weights = ops.reshape(self.tuples(inputs), (-1, self.arity)), uncast_values(self.inner.weights)
+            values = table.evaluate_at_corners(tuples, weights, self.inner.evaluate, grid, training)
         return ops.cast(self.in_units_shape(values, inputs), self.compute_dtype)
 
-    def _without_table(self, sizes: Shape, training: bool) -> bool:
-        """Return whether so few units are evaluated at the corners of their cells, without a table."""
-        if training or self.grid is None or self.evaluation_in_use == "exact":
-            return False
-        if self.in_loop:  # a cell stepped by hand has no table, but must compute what the table of a loop would
-            return self._evaluation == "auto"
-        return auto_evaluation.corners_pay(sizes, self.arity, self.grid.resolution**self.arity)
+    @property
+    def _grid_in_use(self) -> Interpolation | None:
+        return None if self.evaluation_in_use == "exact" else self.grid
 
     def enter_loop(self) -> None:
         """Make phi's table, if it is interpolated, for the calls in a loop that is about to begin."""
-        call, grid = call_under_way(), self.grid
+        call, grid = call_under_way(), self._grid_in_use
         if call is not None and grid is not None:
             cells = table.make_table(uncast_values(self.inner.weights), self.inner.evaluate, grid, self.arity, False)
             _tables_of_loops.setdefault(call, WeakKeyDictionary())[self] = cells

@@ -27,8 +27,8 @@ class TwoArgRNNCell(Block, ArgumentsCell):
     `keras.layers.Bidirectional` rebuilds its layer: use it within `with sharing_scope(inner):`.
 
     On text, a smooth phi that starts as a product (`InnerNetwork(activation="silu")` fitted to
-    `analysis.surfaces.product`) did better than a new one, and as well as the faster `PairRNNCell(units, "product")`
-    (docs/where-phi-pays/README.md).
+    `analysis.surfaces.product`) did better than a new one over five seeds. No difference was shown from the fixed
+    product, `PairRNNCell(units, "product")`, which is faster (docs/where-phi-pays/recurrent-cell.md).
 
     Args:
         units: Number of outputs, and size of the state.

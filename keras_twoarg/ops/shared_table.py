@@ -11,7 +11,7 @@ rematerialized separately stays there: it belongs to that TensorFlow graph or JA
 * *The same gradients are recorded.* On TensorFlow, at most one gradient tape watches the weights, and as many watch the
 table, so it is the same tape. On JAX the trace tells.
 
-On torch a table lasts for one call of a Sequential or functional model: `backward` frees its graph.
+On torch a table lasts for one call of a model or layer of Keras or of this package: `backward` frees its graph.
 
 A table never outlives the context that it was made in, and keeps neither models nor graphs in memory.
 """
@@ -73,20 +73,19 @@ class Step:
         raise NotImplementedError
 
 
-def step(inner: Layer, place: Layer, inputs: Tensors) -> Step:
+def step(inner: Layer, inputs: Tensors) -> Step:
     """Return what a place can share now.
 
     Args:
         inner: The inner network, a built Keras layer.
-        place: The layer that is being called.
-        inputs: Its inputs, any of which a JAX transformation may be tracing.
+        inputs: The inputs of the place that is being called, any of which a JAX transformation may be tracing.
     """
     kind = {"tensorflow": _TensorFlowStep, "jax": _JaxStep}.get(keras.backend.backend(), _TorchStep)
-    return kind(inner, place, inputs)
+    return kind(inner, inputs)
 
 
 class _TensorFlowStep(Step):
-    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
+    def __init__(self, inner: Layer, inputs: Tensors) -> None:
         import tensorflow as tf
 
         super().__init__(inner)
@@ -130,7 +129,7 @@ def _source(value: "tf.Tensor", graph: object) -> Hashable:
 
 
 class _JaxStep(Step):
-    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
+    def __init__(self, inner: Layer, inputs: Tensors) -> None:
         import jax
 
         super().__init__(inner)
@@ -152,7 +151,7 @@ class _JaxStep(Step):
 
 
 class _TorchStep(Step):
-    def __init__(self, inner: Layer, place: Layer, inputs: Tensors) -> None:
+    def __init__(self, inner: Layer, inputs: Tensors) -> None:
         import torch
 
         super().__init__(inner)
@@ -160,11 +159,11 @@ class _TorchStep(Step):
             torch.is_grad_enabled(),
             [(id(value), getattr(value, "_version", None)) for value in self.values],
         )
-        callers, scope = keras_internals.layers_being_called(), keras_internals.outermost_scope()
-        model = callers[0] if callers else None
-        of_keras = type(model).__module__.startswith("keras.") and place in getattr(model, "layers", ())
-        self.may_share = of_keras and not any(map(keras_internals.is_rematerialized, callers))
-        self._shelf = _tables.setdefault(scope, {}) if self.may_share else {}
+        callers, call = keras_internals.layers_being_called(), keras_internals.call_under_way()
+        # Within a layer or model of the user's own, `backward` may run between two calls.
+        known = all(type(layer).__module__.startswith(("keras.", "keras_twoarg.")) for layer in callers)
+        self.may_share = known and len(callers) > 1 and not any(map(keras_internals.is_rematerialized, callers))
+        self._shelf = _tables.setdefault(call, {}) if self.may_share else {}
 
     def _is_valid(self, entry: _Entry) -> bool:
         return bool(entry.origin == self._origin)

@@ -65,7 +65,9 @@ def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> T
     return look_up(arguments, cells, grid)
 
 
-def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation) -> Tensor:
+def evaluate_at_corners(
+    tuples: Tensor, weights: list[Tensor], phi: Function, grid: Interpolation, training: bool
+) -> Tensor:
     """Evaluate the piecewise polynomial without a table, from phi at the corners of each tuple's cell.
 
     Args:
@@ -73,6 +75,7 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
         weights: As in `make_table`.
         phi: As in `make_table`.
         grid: The nodes of the table.
+        training: Whether gradients will be wanted.
 
     Returns:
         A tensor of shape `(N, 1)`, in float32, which equals `evaluate` of the table to within rounding.
@@ -83,7 +86,7 @@ def evaluate_at_corners(tuples: Tensor, weights: list[Tensor], phi: Function, gr
     offsets = np.indices((2,) * arity).reshape(arity, -1).T.astype("float32")  # of a cell's corners
     corners = ops.reshape(ops.add(cell[:, None], offsets) * grid.step - grid.extent, (-1, arity))
     with in_float32(corners):
-        values = phi(corners, [ops.cast(weight, "float32") for weight in weights], False)
+        values = phi(corners, [ops.cast(weight, "float32") for weight in weights], training)
     values = ops.unstack(ops.reshape(values, (-1, 2**arity)), axis=-1)
     positions = ops.unstack(scaled - cell, axis=-1)
     if arity == 1:

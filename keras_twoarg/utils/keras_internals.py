@@ -162,14 +162,6 @@ def renew_optimizer(model: Model) -> None:
     trace_anew(model)
 
 
-def outermost_scope() -> object:
-    """Return an object that lives as long as the outermost layer's name scope, or None outside any layer."""
-    from keras.src.backend.common import global_state
-
-    stack = global_state.get_global_attribute("name_scope_stack")
-    return stack[0] if stack else None
-
-
 def is_rematerialized(layer: Layer) -> bool:
     """Return whether the layer was created in a `keras.RematScope`, so that gradients rerun its forward pass."""
     return getattr(layer, "_remat_mode", None) is not None

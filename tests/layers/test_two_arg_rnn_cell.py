@@ -175,12 +175,13 @@ def test_stacked_cells_and_cell_types(rng):
         model.fit(array(rng, 4, length, 5), np.zeros((4, 6)), verbose=0)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("evaluation", ["auto", "exact", "interpolated"])
-def test_a_cell_stepped_by_hand_computes_what_its_layer_does(evaluation, rng):
+def test_a_cell_stepped_by_hand_computes_what_its_layer_does(evaluation, training, rng):
     cell = TwoArgRNNCell(6, InnerNetwork((8,)), evaluation=evaluation)
     layer = keras.layers.RNN(cell, return_sequences=True)
     x = rng.normal(size=(3, 4, 5)).astype("float32")
-    expected, state = ops.convert_to_numpy(layer(x)), [ops.zeros((3, 6))]
+    expected, state = ops.convert_to_numpy(layer(x, training=training)), [ops.zeros((3, 6))]
     for step in range(4):
-        outputs, state = cell(x[:, step], state)
+        outputs, state = cell(x[:, step], state, training=training)
         np.testing.assert_allclose(ops.convert_to_numpy(outputs), expected[:, step], atol=1e-5)

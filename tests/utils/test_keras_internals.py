@@ -72,9 +72,9 @@ def test_layers_that_are_being_called():
     assert keras_internals.layers_being_called() == []
 
 
-@pytest.mark.parametrize("question", [keras_internals.call_under_way, keras_internals.outermost_scope])
-def test_one_object_for_the_whole_of_an_outermost_call(question):
+def test_one_object_for_the_whole_of_an_outermost_call():
     """Without it: each place makes a table of its own, and a step takes several times as long."""
+    question = keras_internals.call_under_way
     (first, answers), (second, its_answers) = asking(question), asking(question)
     model = keras.Sequential([keras.Input((3,)), first, second])
     answers.clear(), its_answers.clear()
