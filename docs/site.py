@@ -53,7 +53,8 @@ COMMANDS = """## Commands
 | `bench` | times, on your machine |
 
 `--data` takes `mnist5k`, `fashion_mnist` or another set of TensorFlow Datasets, an `.npz` or `.txt` of your own,
-a text (`kjv`, `pydocs`), a table (`bikeshare`, `randhie`, `fair`) or a synthetic task (`parity-40-6`, `addition-97`)."""
+a text (`kjv`, `pydocs`), a table (`bikeshare`, `randhie`, `fair`) or a synthetic task (`parity-40-6`,
+`addition-97`)."""
 
 WIDE = ("where-phi-pays/README.md", "claims/README.md")
 """Pages whose tables need the room of the list of contents."""

@@ -10,8 +10,8 @@ decisions are made for `BATCH` samples, whatever the size of a batch, so that a 
   phi should share one table, so the first place decides for all of them, and phi saves the number with its config.
 
 All places that hold one phi share one table, made once in a step, wherever that is certain to be correct
-(`ops.shared_table`). Where it is not (in a loop, in a branch, under several gradient tapes), each place makes its own. A
-call that is known to have few tuples makes none: phi is evaluated only at the corners of their cells, which gives the
+(`ops.shared_table`). Where it is not (in a loop, in a branch, under several gradient tapes), each place makes its own.
+A call that is known to have few tuples makes none: phi is evaluated only at the corners of their cells, which gives the
 same function. So a place that is interpolated is so in every call.
 """
 

@@ -12,13 +12,14 @@ from results.tables.records import ROOT, shortened, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
 XLA = "two-cores-xla.json"
-USE = "two-cores-use.json"
+USE, BEFORE = "two-cores-use.json", "two-cores-use-before.json"
+"""Measured with today's look-up, and before on a slower machine."""
 PAIRS = 128 * 76_320
 """Pairs of a batch in the paper's CNN on 32x32x3."""
 INT8, INT8_WAYS = "one-core-int8.json", ("float", "converter", "int8")
 PLACES = {"tensorflow": "two-cores-places.json", "jax": "two-cores-places-jax.json"}
 BACKENDS = {"TensorFlow": USE, "JAX": "two-cores-jax.json", "torch": "two-cores-torch.json"}
-AIMED = (NETWORKS, EXPORTS, *BACKENDS.values())
+AIMED = (NETWORKS, EXPORTS, *BACKENDS.values(), BEFORE)
 """Measurements in which aims are looked up; the first one with an aim counts."""
 LABELS = {
     "relu_keras_norm": "relu after Keras' LayerNormalization",
@@ -62,8 +63,7 @@ def network(name):
     variants, peaks = measured(NETWORKS, "networks")[name], measured(NETWORKS, "memory")[name]
     rows = []
     for variant, times in variants.items():
-        default = ", the default" if variant == "interpolated_41" and "mlp" in name else ""
-        row = [LABELS.get(variant, variant) + default, f"{times['parameters']:,}"]
+        row = [LABELS.get(variant, variant), f"{times['parameters']:,}"]
         for task in TASKS:
             there = task in times
             row += [milliseconds(times[task]), over(times[task], variants["relu"][task])] if there else ["", ""]
@@ -78,9 +78,6 @@ def network(name):
 for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
     table(f"cost-{name_}")(partial(network, name_))
 
-LATER = "two-cores-use-later.json"
-"""Measured on another machine."""
-
 
 @table("cost-backends")
 def backends():
@@ -88,24 +85,10 @@ def backends():
     return _on_each(BACKENDS)
 
 
-@table("cost-later")
-def later():
-    """The same on TensorFlow, on another machine."""
-    return _on_each({"TensorFlow": LATER})
-
-
-@table("cost-later-sample")
-def later_sample():
-    """One sample of the perceptron there, by "auto" over exact."""
-    times = measured(LATER, "one_sample")["mlp28"]
-    return over(times["auto"]["predict"], times["exact"]["predict"])
-
-
-@table("cost-later-first")
-def later_first():
-    """The first step of the paper's CNN there, over ReLU's."""
-    times = measured(LATER, "first_step")["cnn32"]
-    return over(times["auto"]["first_step"], times["relu"]["first_step"])
+@table("cost-before")
+def before():
+    """The same on TensorFlow, before, on a slower machine."""
+    return _on_each({"TensorFlow": BEFORE})
 
 
 def _on_each(records):
