@@ -13,7 +13,7 @@ from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import look_up_by_numbers
 from keras_twoarg.ops.pairing import to_arguments
-from keras_twoarg.ops.table import compiled_look_up, fastest_look_up, make_cells
+from keras_twoarg.ops.table import apply, compiled_look_up, fastest_look_up, make_cells
 from keras_twoarg.ops.windows import check_pool_size, max_pool, pooled_shape
 from keras_twoarg.ops.xla import may_compile
 from keras_twoarg.utils.types import ArrayLike, Config, Shape, Shapes, Tensor, Tensors
@@ -136,12 +136,11 @@ class BakedActivation(PairingLayer):
 
     def _looked_up(self, inputs: Tensors, cells: Tensor, compiled: bool) -> Tensor:
         flat = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), self.flat_arguments(inputs))
-        if not compiled:
-            values = _look_up.get()(flat, cells, self.grid)
-        elif isinstance(flat, list):
-            values = compiled_look_up(self.grid, self.arity, apart=True)(*flat, cells)
+        if compiled:
+            look_up = compiled_look_up(self.grid, self.arity, apart=isinstance(flat, list))
+            values = apply(lambda *own: look_up(*own, cells), flat, varied=None in self.units_sizes(inputs)[1:])
         else:
-            values = compiled_look_up(self.grid, self.arity)(flat, cells)
+            values = _look_up.get()(flat, cells, self.grid)
         return self.in_units_shape(values, inputs)
 
     def _from_planes(self, inputs: Tensors, cells: Tensor) -> Tensor:

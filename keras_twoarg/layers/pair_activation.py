@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.ops.xla import at_few_lengths, may_compile, with_gradient
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Config, Function, Tensor, Tensors
 
@@ -79,8 +79,9 @@ class PairActivation(PairingLayer):
         tuples = self.tuples(inputs)  # (..., n, 2)
         if not may_compile(training):
             return FUNCTIONS[self.function](*ops.unstack(tuples, axis=-1))
-        flat = ops.reshape(tuples, (-1, 2))
-        return ops.reshape(_compiled(self.function)(flat), ops.shape(tuples)[:-1])
+        flat, compiled = ops.reshape(tuples, (-1, 2)), _compiled(self.function)
+        varied = None in self.units_sizes(inputs)[1:]
+        return ops.reshape(at_few_lengths(compiled, flat) if varied else compiled(flat), ops.shape(tuples)[:-1])
 
     def get_config(self) -> Config:
         """Return the constructor's arguments."""

@@ -248,7 +248,8 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
             values = self.inner(self.tuples(inputs), training=training)
         elif cells is not None:
             frozen = not self.inner.trainable_weights
-            values = table.evaluate(self.flat_arguments(inputs), cells, grid, training, frozen)
+            varied = None in self.units_sizes(inputs)[1:]
+            values = table.evaluate(self.flat_arguments(inputs), cells, grid, training, frozen, varied)
         else:
             tuples, weights = ops.reshape(self.tuples(inputs), (-1, self.arity)), uncast_values(self.inner.weights)
             values = table.evaluate_at_corners(tuples, weights, self.inner.evaluate, grid, training)

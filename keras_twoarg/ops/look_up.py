@@ -11,7 +11,7 @@ from functools import reduce
 import keras
 from keras import ops
 
-from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
+from keras_twoarg.ops.gpu import in_private_copies
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Tensor, Tensors
 
@@ -20,12 +20,15 @@ PART, MANY = 65_536, 1_000_000
 _AT_ONCE = 16
 
 
-def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
+def look_up(arguments: Tensors, cells: Tensor, grid: Interpolation, copies: int = 1) -> Tensor:
     """Evaluate the piecewise polynomial at arguments, given cells `(cells, 2 ** arity)`; returns `(N,)`.
 
-    It gathers rows of the table, which compilers do faster than gathering single numbers.
+    It gathers rows of the table, which compilers do faster than gathering single numbers; of several copies of the
+    table in turn, to which gradients then add (see `gpu`).
     """
     row, positions = row_and_positions(vectors(arguments), grid)
+    if copies > 1:
+        row, cells = in_private_copies(row, cells.shape[0]), ops.concatenate([cells] * copies)
     return _polynomial(ops.unstack(_fetch(cells, row), axis=-1), positions)
 
 
@@ -119,8 +122,6 @@ def _fetch(values: Tensor, rows: Tensor) -> Tensor:
     if keras.backend.backend() == "jax":
         from jax import numpy as jnp
 
-        if on_gpu():  # so that gradients add to the copies
-            rows, values = in_private_copies(rows, values.shape[0]), ops.concatenate([values] * COPIES)
         return jnp.asarray(values).at[rows].get(mode="promise_in_bounds")
     if keras.backend.backend() == "torch":
         import torch

@@ -25,11 +25,13 @@ from keras_twoarg.ops.exact import in_float32
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.look_up import fetch_by_numbers, look_up, look_up_by_numbers, row_and_positions, vectors
-from keras_twoarg.ops.xla import may_compile, with_gradient
+from keras_twoarg.ops.xla import at_few_lengths, may_compile, with_gradient
 from keras_twoarg.utils.types import Function, Tensor, Tensors
 
 
-def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: bool, frozen: bool) -> Tensor:
+def evaluate(
+    arguments: Tensors, cells: Tensor, grid: Interpolation, training: bool, frozen: bool, varied: bool = False
+) -> Tensor:
     """Look up arguments in a table of phi.
 
     Args:
@@ -38,6 +40,7 @@ def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: b
         grid: Its nodes.
         training: Whether gradients will be wanted.
         frozen: Whether no gradient with respect to the table is wanted.
+        varied: Whether N varies from step to step, as with sequences of any length.
 
     Returns:
         A tensor of shape `(N,)`, in float32.
@@ -46,12 +49,23 @@ def evaluate(arguments: Tensors, cells: Tensor, grid: Interpolation, training: b
     arguments = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), arguments)
     if may_compile(training):
         if isinstance(arguments, list | tuple):
-            return _tensorflow_look_up(grid, len(arguments), frozen, apart=True)(*arguments, cells)
-        return _tensorflow_look_up(grid, arguments.shape[-1], frozen)(arguments, cells)
-    if keras.backend.backend() == "jax" and not training and not on_gpu():
-        # Gathered rows would be kept until the polynomial reads them, in memory allocated at each call.
-        return look_up_by_numbers(arguments, cells, grid)
+            compiled = _tensorflow_look_up(grid, len(arguments), frozen, apart=True)
+        else:
+            compiled = _tensorflow_look_up(grid, arguments.shape[-1], frozen)
+        return apply(lambda *own: compiled(*own, cells), arguments, varied)
+    if keras.backend.backend() == "jax":
+        if training:
+            return look_up(arguments, cells, grid, COPIES if on_gpu() and not frozen else 1)
+        if not on_gpu():
+            # Gathered rows would be kept until the polynomial reads them, in memory allocated at each call.
+            return look_up_by_numbers(arguments, cells, grid)
     return fastest_look_up(arguments, cells, grid)
+
+
+def apply(compiled: Function, arguments: Tensors, varied: bool) -> Tensor:
+    """Apply a compiled look-up to tuples or vectors, whose number may vary from step to step."""
+    own = arguments if isinstance(arguments, list | tuple) else [arguments]
+    return at_few_lengths(compiled, *own) if varied else compiled(*own)
 
 
 def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:

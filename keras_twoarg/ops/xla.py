@@ -1,5 +1,6 @@
 """When TensorFlow may compile part of a model with XLA, and custom gradients that do not leak memory."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -7,7 +8,7 @@ from contextvars import ContextVar
 import keras
 
 from keras_twoarg.utils.keras_internals import is_tracing_a_step
-from keras_twoarg.utils.types import Function
+from keras_twoarg.utils.types import Function, Tensor
 
 _promised: ContextVar[bool] = ContextVar("_promised", default=False)
 _whole: ContextVar[bool] = ContextVar("_whole", default=False)
@@ -16,7 +17,8 @@ _whole: ContextVar[bool] = ContextVar("_whole", default=False)
 def may_compile(training: object) -> bool:
     """Return whether the current call runs on TensorFlow, in code that will not be exported.
 
-    When in doubt it returns False, which only costs time.
+    When in doubt it returns False, which only costs time. A call with `training=True` is taken for a training step: an
+    exported function of one's own that makes such calls needs a runtime with XLA.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -65,3 +67,18 @@ def with_gradient(function: Function, signature: Sequence[object] | None = None)
 
     retracing = {} if signature else {"reduce_retracing": True}
     return tf.function(tf.custom_gradient(function), input_signature=signature, autograph=False, **retracing)
+
+
+def at_few_lengths(function: Function, *vectors: Tensor) -> Tensor:
+    """Apply a compiled function of vectors `(N, ...)` where N varies, as with sequences; returns `(N,)`.
+
+    XLA compiles anew for every N, which takes longer than a step. So N is rounded up to eighths of a power of two, and
+    the rest filled with zeros.
+    """
+    import tensorflow as tf
+
+    number = tf.shape(vectors[0])[0]
+    octave = tf.cast(tf.math.log(tf.cast(tf.maximum(number, 1), tf.float64)) / math.log(2), tf.int32)
+    more = -number % tf.bitwise.left_shift(1, tf.maximum(octave - 3, 0))
+    padded = (tf.pad(vector, [[0, more], *[[0, 0]] * (len(vector.shape) - 1)]) for vector in vectors)
+    return function(*padded)[:number]
