@@ -63,10 +63,11 @@ def _networks_of_images():
 
 
 def _searched():
-    for data, arm in product(searches.PLANNED, ("relu", "one_arg", "swiglu")):
-        comparison = searches.gap_of_searches(data, arm)
+    for data, arm in product(searches.FIRST, ("relu", "one_arg", "swiglu")):
+        comparison, decided = searches.gap_of_searches(data, arm), searches.decided(data)
         numbers = f"two_arg minus {arm}: {interval(comparison)} points, {comparison.number} searches of 40 trials"
-        yield "ab-tuned, perceptron", verdict(comparison), f"{data}, {numbers}"
+        word = verdict(comparison) if decided else "begun"
+        yield "ab-tuned, perceptron", word, f"{data}, {numbers}{'' if decided else ', which share trials'}"
     yield "ab-tuned", "not run", "the CNN"
 
 

@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,20 @@ from results.tables.records import (
 MNIST, FASHION = "tuning/mnist", "tuning/fashion_mnist"
 SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 """Data, folder, and the validation accuracy up to which epochs are counted."""
-PLANNED, SEEDS = {"MNIST": "tuning/mnist-planned", "Fashion-MNIST": "tuning/fashion-planned"}, (100, 101, 102)
-"""The folders of the planned searches by their data, and the searches' seeds."""
+SHORT = {"MNIST": "mnist", "Fashion-MNIST": "fashion"}
+
+
+class Planned(NamedTuple):
+    """Planned searches: their folder, and the searches' seeds."""
+
+    folder: str
+    seeds: tuple[int, ...]
+
+
+FIRST = {name: Planned(f"tuning/{short}-planned", (100, 101, 102)) for name, short in SHORT.items()}
+"""The first time, by data: searches share trials, and arms without a phi had more guided ones."""
+AGAIN = {name: Planned(f"tuning/{short}-again", (200, 201, 202)) for name, short in SHORT.items()}
+"""The second time, with neither fault: these decide."""
 ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
 
@@ -83,113 +96,124 @@ def sooner(folder, threshold):
     return against(*(epochs_to(runs(folder, arm), threshold) for arm in ("two_arg", "relu")))
 
 
-@table("search-planned")
-def search_planned():
-    """The planned searches: the best trial of each, and its five fresh seeds; differences are over searches."""
+def decided(data):
+    """Return whether all searches that decide are there."""
+    return (ROOT / AGAIN[data].folder / "trials.jsonl").exists()
+
+
+def deciding():
+    """Return the searches that decide, by data; where they are missing, the first ones."""
+    return {data: AGAIN[data] if decided(data) else FIRST[data] for data in FIRST}
+
+
+def again():
+    """Return the searches that decide and are there, by data."""
+    return {data: own for data, own in AGAIN.items() if decided(data)}
+
+
+def compared(planned):
+    """The best trial of each search, and its five fresh seeds; differences are over searches."""
     rows = []
-    for data, arm in product(PLANNED, ARMS):
-        means = means_of_searches(data, arm)
-        minus = "" if arm == "two_arg" else difference(means_of_searches(data, "two_arg"), means)
-        validation = ", ".join(f"{100 * best(data, search, arm)['score']:.2f}" for search in SEEDS)
+    for (data, own), arm in product(planned.items(), ARMS):
+        means = means_of_searches(own, arm)
+        minus = "" if arm == "two_arg" else difference(means_of_searches(own, "two_arg"), means)
+        validation = ", ".join(f"{100 * best(own, search, arm)['score']:.2f}" for search in own.seeds)
         rows.append((data, arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
     columns = ("data", "arm", "best trial of each search, validation", "test accuracy, means of five seeds", "mean")
     return markdown((*columns, "two_arg minus it"), rows)
 
 
-@table("search-planned-best")
-def search_planned_best():
-    """What each planned search chose."""
-    rows = [
-        (
-            data,
-            str(search),
-            arm,
-            describe(best(data, search, arm)["configuration"]),
-            spread(accuracy(planned(data, search, arm))),
-        )
-        for data, search, arm in product(PLANNED, SEEDS, ARMS)
-    ]
+def chosen(planned):
+    """What each search chose."""
+    rows = []
+    for data, own in planned.items():
+        for search, arm in product(own.seeds, ARMS):
+            what = describe(best(own, search, arm)["configuration"])
+            rows.append((data, str(search), arm, what, spread(accuracy(trained(own, search, arm)))))
     return markdown(("data", "search", "arm", "best trial", "test accuracy, five seeds"), rows)
 
 
-@table("search-planned-each")
-def search_planned_each():
-    """Each planned search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
+def one_by_one(planned):
+    """Each search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
     rows = []
-    for data, search, arm in product(PLANNED, SEEDS, ARMS[1:]):
-        reached, epochs = sooner_than(data, search, arm)
-        minus = difference(*(accuracy(planned(data, search, one)) for one in ("two_arg", arm)))
-        rows.append((data, str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
+    for data, own in planned.items():
+        for search, arm in product(own.seeds, ARMS[1:]):
+            reached, epochs = sooner_than(own, search, arm)
+            minus = difference(*(accuracy(trained(own, search, one)) for one in ("two_arg", arm)))
+            rows.append((data, str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
     columns = ("data", "search", "two_arg minus", "test accuracy, points", "validation accuracy", "epochs to it")
     return markdown(columns, rows)
 
 
-@table("search-planned-seconds")
-def search_planned_seconds():
-    """Mean seconds of a run of what the planned searches on MNIST chose, for each arm."""
-    seconds = {arm: np.mean([r.seconds for search in SEEDS for r in planned("MNIST", search, arm)]) for arm in ARMS}
-    return ", ".join(f"{arm} {mean:.0f}" for arm, mean in seconds.items()) + " seconds"
-
-
-@table("search-planned-best-epochs")
-def search_planned_best_epochs():
-    """The mean epoch at which the runs of relu and two_arg were best on MNIST."""
-    arms = ("relu", "two_arg")
-    relu, two_arg = (np.mean([r.best_epoch for s in SEEDS for r in planned("MNIST", s, arm)]) for arm in arms)
-    return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
-
-
-@table("search-planned-trials")
-def search_planned_trials():
-    """Median seconds of a trial in each planned search that kept them, for each arm."""
+def times(planned):
+    """Median seconds of a trial in each search that kept them, for each arm."""
     rows = []
-    for data, search in product(PLANNED, SEEDS):
-        own = {
-            arm: [t.get("seconds") for t in trials(data) if (t["search"], t["arm"]) == (search, arm)] for arm in ARMS
-        }
-        if all(None not in seconds for seconds in own.values()):
-            medians = {arm: float(np.median(seconds)) for arm, seconds in own.items()}
-            each_arm = [f"{median:.1f}" for median in medians.values()]
-            rows.append((data, str(search), *each_arm, f"{medians['two_arg'] / medians['relu']:.2f}"))
+    for data, own in planned.items():
+        for search in own.seeds:
+            of_arm = {arm: [t.get("seconds") for t in of(own, search, arm)] for arm in ARMS}
+            if all(None not in seconds for seconds in of_arm.values()):
+                medians = {arm: float(np.median(seconds)) for arm, seconds in of_arm.items()}
+                each_arm = [f"{median:.1f}" for median in medians.values()]
+                rows.append((data, str(search), *each_arm, f"{medians['two_arg'] / medians['relu']:.2f}"))
     return markdown(("data", "search", *(f"{arm}, s" for arm in ARMS), "two_arg, × relu"), rows)
 
 
+for name_, function in {"": compared, "-best": chosen, "-each": one_by_one, "-trials": times}.items():
+    table(f"search-first{name_}")(lambda function=function: function(FIRST))
+    table(f"search-again{name_}")(lambda function=function: function(again()))
+
+
+@table("search-best-epochs")
+def best_epochs():
+    """The mean epoch at which the runs of relu and two_arg were best on MNIST."""
+    own = deciding()["MNIST"]
+    epochs = [[r.best_epoch for search in own.seeds for r in trained(own, search, arm)] for arm in ("relu", "two_arg")]
+    relu, two_arg = map(np.mean, epochs)
+    return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
+
+
 @cache
-def trials(data):
-    """Return the trials of the planned searches on some data."""
-    return [json.loads(line) for line in (ROOT / PLANNED[data] / "trials.jsonl").read_text().splitlines()]
+def trials(folder):
+    """Return the trials of the planned searches in a folder."""
+    return [json.loads(line) for line in (ROOT / folder / "trials.jsonl").read_text().splitlines()]
 
 
-def best(data, search, arm):
+def of(planned, search, arm):
+    """Return the trials of an arm in a planned search."""
+    return [trial for trial in trials(planned.folder) if (trial["search"], trial["arm"]) == (search, arm)]
+
+
+def best(planned, search, arm):
     """Return the best trial of an arm in a planned search."""
-    own = [t for t in trials(data) if (t["search"], t["arm"], t["status"]) == (search, arm, "COMPLETED")]
-    return max(own, key=lambda trial: trial["score"])
+    finished = [trial for trial in of(planned, search, arm) if trial["status"] == "COMPLETED"]
+    return max(finished, key=lambda trial: trial["score"])
 
 
-def planned(data, search, arm):
+def trained(planned, search, arm):
     """Return the records of what a planned search chose, by seed."""
     own = [
-        run.record for run in stored(PLANNED[data]) if (run.location.parent.name, run.record.arm) == (str(search), arm)
+        run.record for run in stored(planned.folder) if (run.location.parent.name, run.record.arm) == (str(search), arm)
     ]
     return sorted(own, key=lambda record: record.seed)
 
 
-def means_of_searches(data, arm):
+def means_of_searches(planned, arm):
     """Return the mean test accuracy over five seeds of what each planned search chose, by the search's seed."""
-    return {search: float(np.mean(list(accuracy(planned(data, search, arm)).values()))) for search in SEEDS}
+    return {search: float(np.mean(list(accuracy(trained(planned, search, arm)).values()))) for search in planned.seeds}
 
 
 def gap_of_searches(data, arm):
-    """Return two_arg minus another arm in test accuracy, over the planned searches."""
-    return against(means_of_searches(data, "two_arg"), means_of_searches(data, arm))
+    """Return two_arg minus another arm in test accuracy, over the planned searches that decide."""
+    own = deciding()[data]
+    return against(means_of_searches(own, "two_arg"), means_of_searches(own, arm))
 
 
-def sooner_than(data, search, arm):
+def sooner_than(planned, search, arm):
     """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's.
 
     A run that never gets there counts with all of its epochs.
     """
-    both = [planned(data, search, one) for one in ("two_arg", arm)]
+    both = [trained(planned, search, one) for one in ("two_arg", arm)]
     curves = [np.mean([record.curve("val_accuracy") for record in records], axis=0) for records in both]
     reached = min(float(curve.max()) for curve in curves)
     epochs = [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]
