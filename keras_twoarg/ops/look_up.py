@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_twoarg.ops.gpu import in_private_copies
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.types import Tensor, Tensors
+from keras_twoarg.utils.types import Function, Tensor, Tensors
 
 PART, MANY = 65_536, 1_000_000
 """Tuples per part, which fit into a core's cache, and the number of tuples from which on they are split into parts."""
@@ -140,3 +140,35 @@ def _polynomial(coefficients: list[Tensor], position: list[Tensor]) -> Tensor:
         return coefficients[0] + position[0] * coefficients[1]
     (c0, c1, c2, twist), (f1, f2) = coefficients, position
     return c0 + f1 * c1 + f2 * (c2 + f1 * twist)
+
+
+def kept_apart(look_up: Function, arguments: Tensors, cells: Tensor) -> Tensor:
+    """Look up in a step that JAX compiles for a CPU, without what comes before and after.
+
+    XLA would compute the arguments, with the normalization that they come from, again for each number that is fetched,
+    and the outputs again for each window of a pooling. It leaves the branches of a condition alone, so the look-up is
+    one; the condition always holds.
+    """
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    bit = lax.bitcast_convert_type(jnp.asarray(cells)[0, 0], jnp.int32) & 1  # unknown to the compiler
+    if jax.default_backend() != "cpu" or _is_known(bit):
+        return look_up(arguments, cells)
+    return lax.cond(bit < 2, look_up, _nothing, arguments, cells)
+
+
+def _is_known(value: Tensor) -> bool:
+    """Return whether a JAX value can be read now, and so is not part of a function that is being compiled."""
+    import jax
+
+    try:
+        return bool(value < 2)
+    except jax.errors.TracerBoolConversionError:
+        return False
+
+
+def _nothing(arguments: Tensors, _: Tensor) -> Tensor:
+    one = arguments[0] if isinstance(arguments, list | tuple) else arguments
+    return ops.zeros(one.shape[:1])

@@ -24,7 +24,14 @@ from keras import ops
 from keras_twoarg.ops.exact import in_float32
 from keras_twoarg.ops.gpu import COPIES, in_private_copies, on_gpu
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.ops.look_up import fetch_by_numbers, look_up, look_up_by_numbers, row_and_positions, vectors
+from keras_twoarg.ops.look_up import (
+    fetch_by_numbers,
+    kept_apart,
+    look_up,
+    look_up_by_numbers,
+    row_and_positions,
+    vectors,
+)
 from keras_twoarg.ops.xla import at_few_lengths, may_compile, with_gradient
 from keras_twoarg.utils.types import Function, Tensor, Tensors
 
@@ -53,12 +60,8 @@ def evaluate(
         else:
             compiled = _tensorflow_look_up(grid, arguments.shape[-1], frozen)
         return apply(lambda *own: compiled(*own, cells), arguments, varied)
-    if keras.backend.backend() == "jax":
-        if training:
-            return look_up(arguments, cells, grid, COPIES if on_gpu() and not frozen else 1)
-        if not on_gpu():
-            # Gathered rows would be kept until the polynomial reads them, in memory allocated at each call.
-            return look_up_by_numbers(arguments, cells, grid)
+    if keras.backend.backend() == "jax" and training:
+        return kept_apart(_by_rows(grid, COPIES if on_gpu() and not frozen else 1), arguments, cells)
     return fastest_look_up(arguments, cells, grid)
 
 
@@ -69,7 +72,10 @@ def apply(compiled: Function, arguments: Tensors, varied: bool) -> Tensor:
 
 
 def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
-    """Look up like `look_up`, with torch's native operation where it applies."""
+    """Look up like `look_up`, without gradients on JAX, and with torch's native operation where it applies."""
+    if keras.backend.backend() == "jax" and not on_gpu():
+        # Gathered rows would be kept until the polynomial reads them, in memory allocated at each call.
+        return kept_apart(_by_numbers(grid), arguments, cells)
     if keras.backend.backend() == "torch":
         from keras_twoarg.ops import grid_sample
 
@@ -77,6 +83,16 @@ def fastest_look_up(arguments: Tensors, cells: Tensor, grid: Interpolation) -> T
         if grid_sample.applies(tuples):
             return grid_sample.sample(tuples, cells, grid)
     return look_up(arguments, cells, grid)
+
+
+@lru_cache(maxsize=32)  # JAX traces a branch once for each function
+def _by_rows(grid: Interpolation, copies: int) -> Function:
+    return lambda arguments, cells: look_up(arguments, cells, grid, copies)
+
+
+@lru_cache(maxsize=32)
+def _by_numbers(grid: Interpolation) -> Function:
+    return lambda arguments, cells: look_up_by_numbers(arguments, cells, grid)
 
 
 def evaluate_at_corners(

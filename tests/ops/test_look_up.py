@@ -109,3 +109,28 @@ def test_torchs_own_operation_is_the_same_function(scale, rng):
     assert np.isnan(values_and_gradients(grid_sample.sample, nan)[0])
     assert not np.isfinite(values_and_gradients(grid_sample.sample, infinite)[0])
     assert not grid_sample.applies(torch.zeros(0, 2)) and not grid_sample.applies(torch.zeros(3, 1))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="about what XLA compiles with JAX")
+@pytest.mark.parametrize("training", [False, True])
+def test_a_look_up_in_a_compiled_step_is_kept_apart_and_the_same(training, rng, monkeypatch):
+    import jax
+
+    grid, cells = Interpolation(2.0, 9), rng.normal(size=(100, 4)).astype("float32")
+    x = rng.normal(0, 2, (50, 2)).astype("float32")
+    x[0, 1] = np.nan
+
+    def summed(x, cells):
+        return ops.sum(ops.sin(table.evaluate(x, cells, grid, training, frozen=False))[1:])
+
+    expected = table.evaluate(x, cells, grid, training, frozen=False)
+    compiled = jax.jit(lambda *a: table.evaluate(*a, grid, training, frozen=False))
+    np.testing.assert_allclose(compiled(x, cells), expected, atol=1e-5)
+    assert "cond" in str(jax.make_jaxpr(compiled)(x, cells))
+    np.testing.assert_allclose(jax.vmap(compiled, (0, None))(x[:, None], cells)[:, 0], expected, atol=1e-5)
+    for order in (jax.grad, lambda f, argnums: jax.grad(lambda *a: ops.sum(jax.grad(f, argnums)(*a)[0] ** 2), argnums)):
+        in_step = jax.jit(order(summed, (0, 1)))(x, cells)
+        monkeypatch.setattr(jax.lax, "cond", None)  # in eager mode it would be compiled at each call
+        for one, other in zip(in_step, order(summed, (0, 1))(x, cells), strict=True):
+            np.testing.assert_allclose(one[1:], other[1:], rtol=1e-4, atol=1e-4)
+        monkeypatch.undo()
