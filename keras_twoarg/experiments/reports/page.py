@@ -64,7 +64,7 @@ def write_report(
     if agreement:
         parts.append(f"<h2>The served model</h2><p>{html.escape(agreement)}.</p>")
     parts.append(_origin(runs, command))
-    data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in runs))
+    data = ", ".join(dict.fromkeys(r.dataset for r in runs))
     path = out / "report.html"
     text = write_page(
         path, f"Two-argument units on {data}", " ".join(_lead(figure, runs) for figure in figures_in(runs)), parts
@@ -108,11 +108,7 @@ def _test_error(runs: Sequence[Record]) -> str:
 
 def _origin(runs: Sequence[Record], command: str | None) -> str:
     first = runs[0]
-    data = {
-        Path(r.dataset).name: ", ".join(f"{number:,} {part}" for part, number in r.splits.items())
-        for r in runs
-        if r.splits
-    }
+    data = {r.dataset: ", ".join(f"{number:,} {part}" for part, number in r.splits.items()) for r in runs if r.splits}
     settings = _told(first.settings)
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items() if name != "backend")
     widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))

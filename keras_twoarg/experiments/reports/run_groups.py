@@ -11,6 +11,7 @@ from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.models import ARMS
+from keras_twoarg.models.blocks import arity_of
 
 T = TypeVar("T")
 
@@ -22,7 +23,11 @@ _Key: TypeAlias = tuple[bool, bool, str, int, str]
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
 EQUAL_WIDTH = "equal_width"
-_OF_PHI = ("inner_units", "inner_activation", "pairing", "evaluation", "phi_init", "pretraining_epochs", "phi_init_std")
+_OF_PHI = (
+    "inner_units", "inner_activation", "evaluation", "table_resolution", "phi_init", "pretraining_epochs",
+    "phi_init_std", "phi_learning_rate", "phi_without_decay",
+)  # fmt: skip
+_OF_PAIRS = ("pairing", "arguments")
 _DEFAULTS = {f.name: f.default for f in fields(Configuration)}
 
 
@@ -163,16 +168,20 @@ def repetitions(records: Sequence[Record]) -> str:
 
 
 def _settings(record: Record) -> dict[str, object]:
-    """Return the settings in which runs of an arm and stage may differ; phi's settings only for arms with phi."""
+    """Return the settings in which runs of an arm and stage may differ, without those that the arm does not use."""
+    unused = (
+        *("arm", "architecture", "widths", "seed"),
+        *(() if record.arm in ARMS else _OF_PHI),
+        *(() if arity_of(record.arm) > 1 else _OF_PAIRS),
+        *(("frozen_epochs",) if record.stage == "joint" else ()),
+    )
     differing: dict[str, object] = {
-        "data": Path(record.dataset).stem,
+        "data": record.dataset,
         "network": record.architecture,
         "hidden layers": len(record.widths),
     }
     for name, default in _DEFAULTS.items():
-        if name in ("arm", "architecture", "widths", "seed") or (name in _OF_PHI and record.arm not in ARMS):
-            continue
-        if name == "frozen_epochs" and record.stage == "joint":
+        if name in unused:
             continue
         value = record.settings.get(name, default)
         differing[name] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,7 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
             "accuracy over the epochs."
         )
     caption = " ".join([caption, *(figure.note for figure in figures), failures(records), repetitions(records)]).strip()
-    data = ", ".join(dict.fromkeys(Path(r.dataset).stem for r in records))
+    data = ", ".join(dict.fromkeys(r.dataset for r in records))
     names = [*([f"to {threshold:.0%}", "curve"] if speed else []), *(figure.name for figure in figures)]
     rows = []
     for group in group_runs(records):

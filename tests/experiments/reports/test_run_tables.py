@@ -86,6 +86,31 @@ def test_arms_are_compared_on_the_same_data_and_depth_only():
     assert rows["relu, a"][2] == "+1.00" and rows["gelu, b"][2] == "+0.00"
 
 
+def test_runs_on_subsets_of_one_file_are_rows_of_their_own():
+    names = ["mnist.npz", "mnist.npz, 1,000 training images", "mnist.npz, 10,000 training images"]
+    runs = [record(arm, seed=s, dataset=name) for arm in ("two_arg", "relu") for name in names for s in (1, 2)]
+    table = runs_table(runs)
+    assert [row[0] for row in table.rows if row[0].startswith("relu")] == [f"relu, {name}" for name in names]
+    assert "more than once" not in table.caption
+    assert {row[0] for row in paired_table(runs).rows} == {f"relu, {name}" for name in names}
+
+
+@pytest.mark.parametrize("arm", ["relu", "swiglu", "one_arg", "two_arg"])
+@pytest.mark.parametrize(
+    ("name", "values", "arms"),
+    [
+        ("pairing", ("adjacent", "halves"), ("swiglu", "two_arg")),
+        ("arguments", ("separate", "mixed"), ("swiglu", "two_arg")),
+        ("phi_learning_rate", (None, 1e-3), ("one_arg", "two_arg")),
+        ("phi_without_decay", (False, True), ("one_arg", "two_arg")),
+        ("table_resolution", (None, 33), ("one_arg", "two_arg")),
+    ],
+)
+def test_runs_are_told_apart_by_the_settings_that_their_arm_uses(arm, name, values, arms):
+    runs = [record(arm, seed=s, settings={name: value}) for s, value in enumerate(values)]
+    assert len(group_runs(runs)) == (2 if arm in arms else 1)
+
+
 def test_epochs_are_compared_only_where_every_run_got_there():
     slow = [record("relu", seed=s, accuracies=(0.1, a)) for s, a in ((1, 0.31), (2, 0.32), (3, 0.2))]
     fast = [record("two_arg", seed=s, accuracies=(0.35, 0.4)) for s in (1, 2, 3)]
