@@ -181,12 +181,13 @@ def run(
     if plan.robustness:
         _check_points(plan, dataset, folders)
     with result_folder(out, settings, "plan.json", defaults=defaults):
-        _run_all(plan, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
+        _run_all(plan, dataset, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
     return folders
 
 
 def _run_all(
     plan: Plan,
+    dataset: datasets.Dataset,
     runs: Sequence[tuple[tuple[str, int], Path]],
     widths: dict[str, tuple[int, ...]],
     progress: Progress,
@@ -197,7 +198,7 @@ def _run_all(
     pool, stopped = ThreadPoolExecutor(jobs), threading.Event()
     try:
         waiting = [
-            pool.submit(_run, plan.of_run(arm, seed, widths[arm]).to_dict(), plan, folder, progress, data_dir, stopped)
+            pool.submit(_run, plan.of_run(arm, seed, widths[arm]), plan, dataset, folder, progress, data_dir, stopped)
             for (arm, seed), folder in runs
         ]
         for done in as_completed(waiting):
@@ -231,15 +232,16 @@ def arm_widths(plan: Plan, dataset: datasets.Dataset) -> dict[str, tuple[int, ..
 
 
 def _run(
-    configuration: JsonObject,
+    configuration: Configuration,
     plan: Plan,
+    dataset: datasets.Dataset,
     folder: Path,
     progress: Progress,
     data_dir: str | None,
     stopped: threading.Event,
 ) -> None:
     """Run one arm and seed in a child process; if it fails, and was not stopped, leave a record of the failure."""
-    name = f"{configuration['arm']} {configuration['seed']}"
+    name = f"{configuration.arm} {configuration.seed}"
     failed = folder.with_name(folder.name + "-failed")
 
     def report(stage: str, done: int, total: int, note: str) -> None:
@@ -247,7 +249,7 @@ def _run(
 
     def call(function: str) -> subprocesses.Outcome:
         function = f"keras_twoarg.experiments.plan:{function}"
-        return subprocesses.call(function, report, plan.to_dict(), configuration, str(folder), data_dir)
+        return subprocesses.call(function, report, plan.to_dict(), configuration.to_dict(), str(folder), data_dir)
 
     trained = ended = call("train_one")
     if plan.robustness and not trained.status and (folder / "joint.keras").exists():
@@ -257,7 +259,7 @@ def _run(
     _forget_failure(failed)
     if trained.status:
         stage = Stage.FROZEN if (folder / "joint.json").exists() else Stage.JOINT
-        _record_failure(failed, stage, configuration, plan, trained)
+        _record_failure(failed, stage, configuration, dataset, trained)
     elif ended.status:  # not a failed record: the run itself is trained
         failed.mkdir(exist_ok=True)
         files.write_json(failed / _ROBUSTNESS_FAILURE, {"failure": ended.reason, "output": list(ended.output)})
@@ -317,18 +319,16 @@ def _check_points(plan: Plan, dataset: datasets.Dataset, folders: Sequence[Path]
 
 
 def _record_failure(
-    folder: Path, stage: Stage, configuration: JsonObject, plan: Plan, ended: subprocesses.Outcome
+    folder: Path, stage: Stage, configuration: Configuration, dataset: datasets.Dataset, ended: subprocesses.Outcome
 ) -> None:
-    settings = {
-        key: configuration[key] for key in configuration if key not in ("arm", "architecture", "widths", "seed")
-    }
+    settings = configuration.to_dict("arm", "architecture", "widths", "seed")
     record = Record(
-        arm=configuration["arm"],
+        arm=configuration.arm,
         stage=stage.value,
-        seed=configuration["seed"],
-        dataset=plan.data,
-        architecture=plan.configuration.architecture,
-        widths=list(configuration["widths"]),
+        seed=configuration.seed,
+        dataset=dataset.name,
+        architecture=configuration.architecture,
+        widths=list(configuration.widths or ()),
         parameters=0,
         normalization="",
         splits={},
@@ -336,6 +336,7 @@ def _record_failure(
         status="failed",
         versions=versions.versions(),
         commit=versions.commit(),
+        task=dataset.task,
     )
     folder.mkdir(parents=True, exist_ok=True)
     record.write(folder / f"{stage}.json")

@@ -18,8 +18,8 @@ from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
-from keras_twoarg.experiments.reports.run_groups import read_runs
-from keras_twoarg.experiments.reports.run_tables import runs_table
+from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
+from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 from keras_twoarg.experiments.robustness import NAMES, measure
 from keras_twoarg.experiments.robustness.measure import evaluate
 from keras_twoarg.experiments.training import datasets, networks
@@ -229,6 +229,23 @@ def test_what_failed_is_told_and_what_is_trained_counts_as_trained(fails, stages
     fails = "nothing"
     plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
     assert plans.failed_runs(folders) == []
+
+
+def test_a_failed_run_stands_in_the_row_of_its_arm(plan, monkeypatch):
+    def call(function, progress, plan, configuration, folder, data_dir):
+        if folder.endswith("two_arg-0"):
+            return subprocesses.Outcome(1, None, ("no reason",))
+        dataset = plans.load_data(plans.plan_of(plan), data_dir)
+        own = {key: value for key, value in configuration.items() if key in ("arm", "seed", "widths", "architecture")}
+        Path(folder).mkdir()
+        record(**own, dataset=dataset.name, settings=configuration).write(Path(folder) / "joint.json")
+        return subprocesses.Outcome(0, None, ())
+
+    monkeypatch.setattr(subprocesses, "call", call)
+    plans.run(read_plan(plan, seeds=3, subset=100), Path("out"), silent)
+    records = read_runs([Path("out")])
+    assert [(group.name, len(group.records)) for group in group_runs(records)] == [("two_arg joint", 3), ("relu", 3)]
+    assert {row[-1] for row in paired_table(records).rows} == {"2"}
 
 
 def test_what_robustness_needs_is_missed_before_anything_is_trained(plan, monkeypatch):
