@@ -44,6 +44,8 @@ def _corruptions(record: Robustness, reference: Robustness | None) -> Table:
         caption += " CE: error summed over severities, relative to the reference's; last row: mCE and relative mCE."
         if error.unusable:
             caption += f" The reference's error hardly rises under {', '.join(error.unusable)}: no relative CE or mCE."
+        if faultless := [name for name, ce in error.by_corruption.items() if np.isnan(ce)]:
+            caption += f" The reference makes no error under {', '.join(faultless)}: no CE or mCE."
     return Table("Corruptions", columns, tuple(rows), caption)
 
 
@@ -73,7 +75,7 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
     columns = ["arm", "seeds", "clean"]
     columns += ["robust", "two_arg minus it"] if attacked else []
     columns += ["corrupted", "mCE", "relative mCE", "relative drop", "two_arg minus it, corrupted"] if corrupted else []
-    rows, unusable = [], set()
+    rows, all_errors = [], []
     for label, groups, (group, own) in _measured_alike(measured):
         base, relu = (_first(groups, arm, group) for arm in ("two_arg", "relu"))
         row = [group.name + label, str(len(own)), f"{np.mean([r.clean for r in own.values()]):.1%}"]
@@ -81,11 +83,11 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
             row += [_mean([_robust(r) for r in own.values()]), _difference(base, own, _robust)]
         if corrupted:
             errors = _errors(own, relu)
-            unusable |= {name for error in errors for name in error.unusable}
+            all_errors += errors
             row += [_mean([_corrupted(r) for r in own.values()]), *_error_cells(errors, len(own))]
             row += [_difference(base, own, _corrupted)]
         rows.append(tuple(row))
-    caption = _caption(measured, unusable) + _compared(measured, ("two_arg", "relu") if corrupted else ("two_arg",))
+    caption = _caption(measured, all_errors) + _compared(measured, ("two_arg", "relu") if corrupted else ("two_arg",))
     return Table("Robustness", tuple(columns), tuple(rows), caption)
 
 
@@ -132,14 +134,13 @@ def _errors(own: BySeed, relu: BySeed) -> list[CorruptionError]:
 
 
 def _error_cells(errors: Sequence[CorruptionError], seeds: int) -> tuple[str, str, str]:
-    """Return mCE, relative mCE and the relative drop; relative mCE only if no corruption or seed is missing from it."""
-    relative = [e.relative_mce for e in errors]
-    whole = bool(relative) and bool(np.isfinite(relative).all())
-    mce, drop = _mean([e.mce for e in errors], seeds), _mean([e.relative_drop for e in errors], seeds)
-    return mce, _mean(relative, seeds) if whole else "-", drop
+    """Return mCE, relative mCE and the relative drop; of the first two none where a corruption or seed is missing."""
+    means = ([e.mce for e in errors], [e.relative_mce for e in errors])
+    mce, relative = (_mean(each, seeds) if np.isfinite(each).all() else "-" for each in means)
+    return mce, relative, _mean([e.relative_drop for e in errors], seeds)
 
 
-def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) -> str:
+def _caption(measured: Sequence[tuple[Record, Robustness]], errors: Sequence[CorruptionError]) -> str:
     conditions = dict.fromkeys(
         f"{s['data']}: {s['points']:,} test images, {s['p_norm']}, eps {s['eps']:.4g}"
         for s in (r.settings for _, r in measured)
@@ -149,9 +150,10 @@ def _caption(measured: Sequence[tuple[Record, Robustness]], unusable: set[str]) 
         "mean accuracy over 15 corruptions at 5 severities. mCE: against relu of the same seed. relative drop: fall of "
         "the mean accuracy over relu's. Differences: in points, paired over seeds, with a 95 % interval by Student's t."
     )
-    if unusable:
-        names = ", ".join(sorted(unusable))
-        caption += f" There is no relative mCE if relu's error hardly rises under a corruption ({names})."
+    if unusable := sorted({name for error in errors for name in error.unusable}):
+        caption += f" There is no relative mCE if relu's error hardly rises under a corruption ({', '.join(unusable)})."
+    if faultless := sorted({name for error in errors for name, ce in error.by_corruption.items() if np.isnan(ce)}):
+        caption += f" There is no mCE if relu makes no error under a corruption ({', '.join(faultless)})."
     doubts = dict.fromkeys(f"{record.arm} seed {record.seed}: {w}" for record, r in measured for w in r.warnings)
     return caption + (f" Beware: {'; '.join(doubts)}." if doubts else "")
 

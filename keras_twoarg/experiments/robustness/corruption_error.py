@@ -14,7 +14,8 @@ class CorruptionError:
     """Errors under corruption, relative to a reference's.
 
     Attributes:
-        by_corruption: CE of each corruption: the error summed over severities, over the reference's.
+        by_corruption: CE of each corruption: the error summed over severities, over the reference's; NaN if the
+            reference makes no error.
         relative_by_corruption: The same for the rise over the clean error; NaN if the reference's hardly rises.
         mean_accuracy: Mean accuracy over all corruptions and severities.
         relative_drop: The fall of the mean accuracy over all corruptions and severities, over the reference's fall; NaN
@@ -30,7 +31,7 @@ class CorruptionError:
 
     @property
     def mce(self) -> float:
-        """Mean CE over the corruptions: 1 for the reference itself."""
+        """Mean CE over the corruptions: 1 for the reference itself; NaN if a corruption has none."""
         return float(np.mean(list(self.by_corruption.values())))
 
     @property
@@ -59,7 +60,7 @@ def corruption_error(
         (0.75, 0.667, 0.667)
 
     Raises:
-        ValueError: If the corruptions or severities differ, or the reference makes no error under a corruption.
+        ValueError: If the corruptions or severities differ.
 
     References:
         - [Hendrycks, Dietterich, 2019](https://arxiv.org/abs/1903.12261), section 4.
@@ -72,9 +73,7 @@ def corruption_error(
     plain, relative, unusable = {}, {}, []
     for name, own in errors.items():
         theirs = reference[name]
-        if not sum(theirs) > 0:
-            raise ValueError(f"The reference makes no error under {name}, so CE is not defined")
-        plain[name] = float(sum(own) / sum(theirs))
+        plain[name] = float(sum(own) / sum(theirs)) if sum(theirs) > 0 else float("nan")
         rise = sum(theirs) - len(theirs) * reference_clean_error
         if rise < LEAST_RISE:
             unusable.append(name)

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from keras_twoarg.experiments import robustness
-from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table, single_table
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
 from tests.helpers import record
@@ -67,3 +67,17 @@ def test_the_runs_that_others_are_compared_with_are_named_if_there_are_several()
     starts = [measured("two_arg", phi_init=start) for start in ("random", "product")]
     both = robustness_table([*starts, measured("relu"), measured("relu", dropout=0.2)])
     assert both.caption.endswith(" Compared with each arm: two_arg joint, phi init product; relu, dropout 0.2.")
+
+
+def test_a_corruption_without_errors_leaves_the_other_figures():
+    settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1}
+    corrupted = dict.fromkeys(robustness.NAMES, [0.5] * 5)
+    own, relu = Robustness(settings, 0.9, corrupted), Robustness(settings, 1.0, {**corrupted, "brightness": [1.0] * 5})
+    table = robustness_table([(record("two_arg"), own), (record("relu"), relu)])
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["corrupted"] == "50.0%" and row["mCE"] == row["relative mCE"] == "-" and row["relative drop"] == "85.7%"
+    assert "no mCE if relu makes no error under a corruption (brightness)." in table.caption
+    (alone,) = single_table(own, relu)
+    cells = {row[0]: row[-2:] for row in alone.rows}
+    assert cells["brightness"] == cells["all"] == ("-", "-") and cells["fog"] == ("100.0%", "80.0%")
+    assert "makes no error under brightness: no CE or mCE." in alone.caption

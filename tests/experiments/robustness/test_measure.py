@@ -34,6 +34,13 @@ def test_the_mce_is_a_mean_of_ratios_of_sums():
         robustness.corruption_error(own, {"fog": [0.1]}, 0, 0)
 
 
+def test_a_reference_without_errors_under_a_corruption_gives_no_mce():
+    error = robustness.corruption_error({"fog": [0.1], "snow": [0.1]}, {"fog": [0.0], "snow": [0.2]}, 0.0, 0.0)
+    assert error.by_corruption["snow"] == 0.5 and np.isnan(error.by_corruption["fog"])
+    assert np.isnan([error.mce, error.relative_mce]).all() and error.unusable == ("fog",)
+    np.testing.assert_allclose(error.relative_drop, 1.0)
+
+
 def test_a_mistake_in_eps_does_not_claim_the_folder(tmp_path):
     data = blobs()
     model = models.mlp(data.input_shape, data.classes, widths=(4,), seed=0)
