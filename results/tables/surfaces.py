@@ -99,6 +99,6 @@ def _describe(surface, nearest):
         "paper_at_start": surface.paper_at_start.score,
         "quadrupole": surface.spectrum.quadrupole,
         "quadrupole_at_start": start.quadrupole,
-        "settled": analysis.settled(surface.distances) if surface.distances else None,
+        "settled": surface.settled,
         "nearest": surface.nearest.name if nearest else None,  # takes longer than everything else
     }

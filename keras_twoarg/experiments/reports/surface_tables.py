@@ -95,6 +95,14 @@ class Surface:
             if epoch <= (self.record.best_epoch or 0)
         }
 
+    @property
+    def settled(self) -> int | None:
+        """The first epoch from which phi stays near its shape at the best epoch; None if it is not known."""
+        try:
+            return analysis.settled(self.distances)
+        except ValueError:  # phi still moved after the last epoch at which it was kept, before the best one
+            return None
+
     def verdict(self, surface: np.ndarray, density: Density, *, mass: float = 1.0, weighted: bool = True) -> SoftXOR:
         """Fit a quadratic to a surface over a density and judge it; NaN if too few arguments are on the grid."""
         try:
@@ -138,7 +146,8 @@ def surface_table(surfaces: Sequence[Surface]) -> Table | None:
         "saddle, -1 for a bowl; R²: of that fit. as paper: the score of an unweighted fit where 90 % of the arguments "
         "fall. by layer: the score for each layer's arguments. quadrupole: share of order 2 in the angular power. "
         "nearest function: up to affine maps of arguments and output, with its R²; the simplest within 0.01 of the "
-        "best. settled: the first epoch from which 1 - r² with the final surface stays below 0.1."
+        "best. settled: the first epoch from which 1 - r² with the final surface stays below 0.1; none if it did so "
+        "only between the epochs at which phi was kept (the first 20, and every 25th)."
     )
     return Table("The shape of phi", columns, tuple(rows), caption, ("by layer", "nearest function"))
 
@@ -152,7 +161,7 @@ def _row(surface: Surface) -> tuple[str, ...]:
         " ".join(shown(verdict.score, "+.2f") for verdict in surface.places.values()),
         "-" if surface.spectrum is None else shown(surface.spectrum.quadrupole, ".0%"),
         "-" if best is None else f"{best.name} {best.r2[best.name]:.2f}",
-        f"{analysis.settled(surface.distances)}" if surface.distances else "-",
+        "-" if surface.settled is None else f"{surface.settled}",
     )
 
 

@@ -57,6 +57,17 @@ def test_a_quadratic_phi_from_glorots_weights_is_a_saddle_as_often_as_its_coeffi
     assert chance([surface("quadratic", phi_init="glorot")], 300) == pytest.approx(expected, abs=0.08)
 
 
+@pytest.mark.parametrize(("last", "settled"), [((0, 0, 0, 1, 0, 0), "-"), ((0, 0, 1.1, 0, 0, 0), "25")])
+def test_a_phi_that_moves_until_its_best_epoch_is_not_settled(last, settled):
+    plane = (0, 0, 0, 1, 0, 0)
+    weights = {epoch: [np.array([plane], float).T] for epoch in range(21)} | {25: [np.array([last], float).T]}
+    axes = np.meshgrid(DENSITY.axis, DENSITY.axis, indexing="ij")
+    trace = Trace(surfaces.product(*axes), {"layer_0": DENSITY}, weights=weights)
+    best = Surface(record("quadratic", accuracies=[0.5] * 50, best_epoch=49), trace)
+    table = surface_table([best])
+    assert table.rows[0][table.columns.index("settled")] == settled
+
+
 def test_a_named_start_has_no_chance():
     table = soft_xor_table([surface(phi_init="product")])
     assert table.rows[0][table.columns.index("by chance")] == "-"
