@@ -20,8 +20,11 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
 
     It compares two-argument units with matched ReLU, exports a model, and writes a report and a page to play with.
     """
+    from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments import demo as job
+    from keras_twoarg.utils.figures import pyplot
 
+    scipy_stats(), pyplot()  # missing packages are named now, not behind the training
     with show_progress() as progress:
         chosen = list(range(first_seed, first_seed + seeds))
         findings = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)

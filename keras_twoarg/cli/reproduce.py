@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_findings, print_report, say, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_findings, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.plan import Plan
 from keras_twoarg.experiments.training.configuration import Configuration
@@ -29,9 +29,12 @@ def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | Non
     options override it. The same command resumes a stopped comparison. Exit status 1 if a run failed.
     To write your own plan, copy one of these small files.
     """
+    from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments import plan as job
     from keras_twoarg.experiments.reports.page import write_report
+    from keras_twoarg.utils.figures import pyplot
 
+    scipy_stats(), pyplot()  # missing packages are named now, not behind the training
     chosen = job.read_plan(plan, **changes)
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     if report_seed is not None and report_seed not in seeds:
@@ -40,7 +43,7 @@ def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | Non
             "`--first-seed` and `--seeds` choose what runs"
         )
     with show_progress() as progress:
-        folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir, on_run=lambda: print_report(out))
+        folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir)
     surfaces = print_findings(out, seed=report_seed)
     if chosen.configuration.architecture in ("transformer", "recurrent"):
         print_samples(chosen, folders)

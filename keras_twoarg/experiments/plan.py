@@ -9,12 +9,13 @@ it counts as trained, and only the measurement is retried.
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 
+from keras_twoarg import models
 from keras_twoarg.experiments.settings import check_settings, from_flat, setting
 from keras_twoarg.experiments.training import datasets, networks, sessions
 from keras_twoarg.experiments.training.configuration import DATA_HELP, Configuration
@@ -150,9 +151,8 @@ def run(
     *,
     jobs: int = 1,
     data_dir: str | None = None,
-    on_run: Callable[[], None] = lambda: None,
 ) -> list[Path]:
-    """Run those runs of a plan that have not finished.
+    """Run those runs of a plan that have not finished; `twoarg report` compares the finished ones at any time.
 
     Args:
         plan: The plan.
@@ -160,7 +160,6 @@ def run(
         progress: Called with a run and stage, the epochs or steps done, the total and a note.
         jobs: Number of runs at the same time. Defaults to `1`.
         data_dir: Folder of prepared TensorFlow Datasets.
-        on_run: Called after each run.
 
     Returns:
         The folders of all runs.
@@ -175,13 +174,13 @@ def run(
     settings["fingerprint"] = dataset.fingerprint
     settings |= (held_out := {"held_out_fingerprint": dataset.held_out_fingerprint})  # which older folders lack
     defaults = {**Plan(plan.data, ("relu",)).to_dict(), **held_out}  # for the default network, to which gru is unknown
-    # All arms of a seed before the next seed: the finished runs can be compared at any time.
+    # All arms of a seed before the next seed, so that runs can be compared while others are left.
     chosen = [(arm, seed) for seed in range(plan.first_seed, plan.first_seed + plan.seeds) for arm in plan.arms]
     folders = [out / f"{arm}-{seed}" for arm, seed in chosen]
     if plan.robustness:
         _check_points(plan, dataset, folders)
     with result_folder(out, settings, "plan.json", defaults=defaults):
-        _run_all(plan, dataset, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir, on_run)
+        _run_all(plan, dataset, list(zip(chosen, folders, strict=True)), widths, progress, jobs, data_dir)
     return folders
 
 
@@ -193,7 +192,6 @@ def _run_all(
     progress: Progress,
     jobs: int,
     data_dir: str | None,
-    on_run: Callable[[], None],
 ) -> None:
     pool, stopped = ThreadPoolExecutor(jobs), threading.Event()
     try:
@@ -203,7 +201,6 @@ def _run_all(
         ]
         for done in as_completed(waiting):
             done.result()
-            on_run()
     except KeyboardInterrupt:
         stopped.set()
         subprocesses.end_all()
@@ -240,7 +237,10 @@ def _run(
     data_dir: str | None,
     stopped: threading.Event,
 ) -> None:
-    """Run one arm and seed in a child process; if it fails, and was not stopped, leave a record of the failure."""
+    """Run one arm and seed in a child process; if it fails, and was not stopped, leave a record of the failure.
+
+    A run that has nothing left to do needs no process.
+    """
     name = f"{configuration.arm} {configuration.seed}"
     failed = folder.with_name(folder.name + "-failed")
 
@@ -251,6 +251,8 @@ def _run(
         function = f"keras_twoarg.experiments.plan:{function}"
         return subprocesses.call(function, report, plan.to_dict(), configuration.to_dict(), str(folder), data_dir)
 
+    if not plan.robustness and _is_finished(configuration, dataset, folder, report):
+        return _forget_failure(failed)
     trained = ended = call("train_one")
     if plan.robustness and not trained.status and (folder / "joint.keras").exists():
         ended = call("measure_one")
@@ -265,6 +267,19 @@ def _run(
         files.write_json(failed / _ROBUSTNESS_FAILURE, {"failure": ended.reason, "output": list(ended.output)})
     if ended.status:
         progress(name, 0, 1, "failed")
+
+
+def _is_finished(configuration: Configuration, dataset: datasets.Dataset, folder: Path, report: Progress) -> bool:
+    """Return whether every stage of a run is there and is one of this plan's."""
+    has_frozen = configuration.arm in models.ARMS and configuration.frozen_epochs
+    stages = (Stage.JOINT, Stage.FROZEN) if has_frozen else (Stage.JOINT,)
+    if not all((folder / f"{stage}.json").exists() for stage in stages):
+        return False
+    try:
+        sessions.run_sessions(dataset, folder, report, **configuration.to_dict())  # trains nothing, and checks all
+    except (ValueError, OSError):  # a process of its own says what is wrong, and leaves a record of it
+        return False
+    return True
 
 
 def _forget_failure(folder: Path) -> None:

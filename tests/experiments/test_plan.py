@@ -1,5 +1,6 @@
 """Plans: what is in them, and runs that are stopped, fail and go on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 from keras_twoarg.experiments.robustness import NAMES, measure
 from keras_twoarg.experiments.robustness.measure import evaluate
-from keras_twoarg.experiments.training import datasets, networks
+from keras_twoarg.experiments.training import datasets, networks, sessions
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.utils import subprocesses
 from tests.helpers import blobs, record, save_npz
@@ -246,6 +247,38 @@ def test_a_failed_run_stands_in_the_row_of_its_arm(plan, monkeypatch):
     records = read_runs([Path("out")])
     assert [(group.name, len(group.records)) for group in group_runs(records)] == [("two_arg joint", 3), ("relu", 3)]
     assert {row[-1] for row in paired_table(records).rows} == {"2"}
+
+
+@pytest.mark.slow
+def test_a_finished_run_needs_no_process_and_one_of_another_plan_is_told(plan, monkeypatch):
+    chosen, started = read_plan(plan, seeds=1, widths=(4, 4)), []
+
+    def call(function, progress, plan, configuration, folder, data_dir):
+        started.append(Path(folder).name)
+        return subprocesses.Outcome(1, None, ("no reason",))
+
+    dataset = plans.load_data(chosen)
+    for arm, widths in plans.arm_widths(chosen, dataset).items():
+        sessions.run_sessions(dataset, f"out/{arm}-0", **chosen.of_run(arm, 0, widths).to_dict())
+    monkeypatch.setattr(subprocesses, "call", call)
+    monkeypatch.setattr(plans, "result_folder", lambda *_, **__: contextlib.nullcontext())
+    told = []
+    plans.run(chosen, Path("out"), lambda *words: told.append(words))
+    assert not started and ("two_arg 0 frozen", 1, 1, "already done") in told
+    folders = plans.run(read_plan(plan, seeds=1, widths=(4, 4), dropout=0.1), Path("out"), silent)
+    assert sorted(started) == plans.failed_runs(folders)[::-1] == ["relu-0", "two_arg-0"]
+    started.clear()
+    Path("out/two_arg-0/frozen.json").unlink()
+    plans.run(chosen, Path("out"), silent)
+    assert started == ["two_arg-0"] and not Path("out/relu-0-failed").exists()
+
+
+@pytest.mark.parametrize("missing", ["scipy.stats", "matplotlib.pyplot"])
+@pytest.mark.parametrize("command", [["reproduce", "plan.toml"], ["demo"]])
+def test_what_the_report_needs_is_missed_before_anything_is_trained(command, missing, plan, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    said = CliRunner().invoke(twoarg, [*command, "--out", "out"])
+    assert said.exit_code == 2 and "pip install 'keras_twoarg[" in said.output and not Path("out").exists()
 
 
 def test_what_robustness_needs_is_missed_before_anything_is_trained(plan, monkeypatch):
