@@ -74,8 +74,15 @@ class Comparison:
         return self.metrics[name] if name in self.metrics else more_is_better(name)
 
     def values(self, arm: str) -> dict[int, float]:
-        """Return an arm's test figure by seed, of the runs that did not diverge."""
-        return {run.seed: run.test[self.figure] for run in self.chosen(arm) if run.test and not run.diverged}
+        """Return an arm's test figure by seed, of the runs that did not diverge and have a finite one."""
+        tested = {run.seed: run.test.get(self.figure) for run in self.chosen(arm) if run.test and not run.diverged}
+        return {seed: value for seed, value in tested.items() if value is not None and np.isfinite(value)}
+
+    def _lost(self, arm: str) -> str:
+        """Tell how many of an arm's runs have no value, and why; nothing if all have one."""
+        diverged = sum(run.diverged for run in self.chosen(arm))
+        others = len(self.chosen(arm)) - len(self.values(arm)) - diverged
+        return ", ".join(f"{n} {why}" for n, why in ((diverged, "diverged"), (others, "not finite")) if n)
 
     def _pairs(self, arm: str, other: str) -> tuple[list[float], list[float]]:
         first, second = self.values(arm), self.values(other)
@@ -100,7 +107,7 @@ class Comparison:
         """Return `"better"`, `"worse"`, `"not shown"`, or why nothing can be said."""
         difference = self.difference(arm, other)
         if difference is None:
-            return "diverged"
+            return "diverged" if any(run.diverged for one in (arm, other) for run in self.chosen(one)) else "not finite"
         if difference.number == 1:
             return "one seed"
         if not self.has_interval(arm, other) or difference.low <= 0 <= difference.high:
@@ -133,7 +140,7 @@ class Comparison:
 
     def _row(self, arm: str, own: str) -> dict[str, str]:
         chosen, values = self.chosen(arm), list(self.values(arm).values())
-        rate, lost = chosen[0].learning_rate, len(chosen) - len(values)
+        rate = chosen[0].learning_rate
         is_other = arm not in (OWN, "two_arg") and "two_arg" in self.arms
         share = self._misses(arm)
         cells = (
@@ -141,7 +148,7 @@ class Comparison:
             f"{chosen[0].parameters:,}" + (f" ({share:+.1%})" if share else ""),
             "" if rate is None else f"{rate:g}",
             f"{np.median([run.best_epoch for run in chosen]):g}",
-            ", ".join(([_mean(self._shown(values))] if values else []) + ([f"{lost} diverged"] if lost else [])),
+            ", ".join(filter(None, [_mean(self._shown(values)) if values else "", self._lost(arm)])),
             "" if arm == OWN else self._told(arm),
             "" if arm == OWN else self.verdict(arm),
             f"{self._seconds(arm):.2f}",
@@ -160,7 +167,9 @@ class Comparison:
     def _sentence(self, arm: str) -> str:
         difference = self.difference(arm)
         if difference is None:
-            return f"{arm}: nothing can be said, since no seed trained both it and your model without diverging."
+            return (
+                f"{arm}: nothing can be said, since no seed gave a finite test {self.figure} of both it and your model."
+            )
         what = {
             "better": "better than your model",
             "worse": "worse than your model",

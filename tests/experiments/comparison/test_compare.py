@@ -305,6 +305,17 @@ def test_a_seed_that_diverged_is_left_out_of_the_pairs_and_told():
     assert "1 diverged" in str(comparison)
 
 
+@pytest.mark.parametrize("figure", [float("nan"), float("inf"), None])  # None: as a file holds it
+def test_a_test_figure_that_is_not_finite_is_left_out_of_the_pairs_and_told(figure):
+    comparison = compared([0.90, 0.91, 0.92], [0.93, 0.94, 0.95])
+    comparison.runs[3].test["accuracy"] = figure
+    assert comparison.difference("two_arg").number == 2
+    assert "94.5 ± 0.707, 1 not finite" in str(comparison)
+    for one in comparison.runs[3:]:
+        one.test["accuracy"] = figure
+    assert comparison.verdict("two_arg") == "not finite" and "nothing can be said" in comparison.sentences()[0]
+
+
 def test_seconds_are_the_middle_of_the_epochs_behind_the_first():
     one = run(OWN, 0, 0.9)
     one.epochs = [{"loss": 0.4, "val_loss": 0.5, "seconds": seconds} for seconds in (30.0, 1.0, 2.0, 9.0)]
