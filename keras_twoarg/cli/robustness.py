@@ -37,7 +37,7 @@ def robustness(
     """
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
     from keras_twoarg.experiments.reports.robustness_tables import single_table
-    from keras_twoarg.experiments.robustness.measure import draw_points, evaluate
+    from keras_twoarg.experiments.robustness.measure import REFERENCE, draw_points, evaluate
     from keras_twoarg.experiments.training import datasets
     from keras_twoarg.experiments.training.bounds import bounds_of
     from keras_twoarg.utils import model_files
@@ -63,7 +63,7 @@ def robustness(
         compared = None
         if other is not None:
             of_other = {**settings, "attacks": (), "bounds": bounds_of(other, given)}
-            compared = evaluate(other, dataset, out / "reference", progress, points=points, **of_other)
+            compared = evaluate(other, dataset, out / REFERENCE, progress, points=points, **of_other)
         measured = evaluate(loaded, dataset, out / "model", progress, points=points, **settings)
     for table in single_table(measured, compared):
         console.print(table)

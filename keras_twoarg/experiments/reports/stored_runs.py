@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.experiments.robustness.measure import REFERENCE, Robustness
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage, record_files, stage_file
@@ -114,17 +114,29 @@ def _each_once(runs: Sequence[StoredRun]) -> set[int]:
 def _loose_run(file: Path) -> StoredRun:
     record, folder = Record.read(file), file.parent
     surface = stage_file(folder, Stage(record.stage), "-surface.npz")
-    measured = sorted(folder.glob("*/robustness.json")) if record.stage == Stage.JOINT else []
     configuration = files.read_json(folder / "run.json") if (folder / "run.json").exists() else {}
     fingerprint = configuration.get("dataset_fingerprint") if isinstance(configuration, dict) else None
     return StoredRun(
         folder,
         record,
-        tuple(Robustness.read(robustness) for robustness in measured),
+        _measured(folder) if record.stage == Stage.JOINT else (),
         surface.exists(),
         fingerprint,
         lambda: Trace.read(surface),
     )
+
+
+def _measured(folder: Path) -> tuple[Robustness, ...]:
+    """Read the measurements of a run's network, and raise a ValueError if they are of several networks."""
+    measured = [file for file in sorted(folder.glob("*/robustness.json")) if file.parent.name != REFERENCE]
+    read = [Robustness.read(file) for file in measured]
+    models = {robustness.settings.get("model"): file for robustness, file in zip(read, measured, strict=True)}
+    if len(models) > 1:
+        raise ValueError(
+            f"{' and '.join(map(str, models.values()))} are of different networks, but {folder} is the folder of one. "
+            "Move the folder of the other out of it"
+        )
+    return tuple(read)
 
 
 def packed_runs(folder: Path) -> list[StoredRun]:

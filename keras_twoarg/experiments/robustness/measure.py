@@ -23,6 +23,8 @@ from keras_twoarg.utils.types import JsonObject, Model
 
 EPS = {"mnist": 0.3, "mnist5k": 0.3, "fashion_mnist": 0.1, "cifar10": 8 / 255}
 """Usual L-inf perturbations by data set; those of MNIST and CIFAR-10 are the paper's."""
+REFERENCE = "reference"
+"""The folder of a reference's measurement, next to that of the model that is compared with it."""
 _WHAT = "record of robustness"
 
 

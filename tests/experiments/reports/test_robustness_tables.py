@@ -53,6 +53,22 @@ def test_networks_that_were_attacked_in_two_ways_are_compared_within_each(tmp_pa
         assert rows[f"relu, {label}, 10 images"]["two_arg minus it"].startswith("+10.0")
 
 
+def test_a_reference_in_a_runs_folder_is_not_taken_for_its_network(tmp_path):
+    def write(name, model, clean):
+        settings = {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1, "model": model}
+        (tmp_path / name).mkdir()
+        files.write_json(tmp_path / name / "robustness.json", vars(Robustness(settings, clean)))
+
+    record("two_arg").write(tmp_path / "joint.json")
+    write("model", "11", 0.9), write("reference", "22", 0.8)  # as `twoarg robustness --reference` does
+    assert [measured.clean for _, measured in read_robustness([tmp_path])] == [0.9]
+    write("joint-robustness", "11", 0.9)
+    assert len(read_robustness([tmp_path])) == 2
+    write("mine", "33", 0.7)
+    with pytest.raises(ValueError, match="mine/robustness.json .*different networks.* Move the folder"):
+        read_robustness([tmp_path])
+
+
 def test_the_runs_that_others_are_compared_with_are_named_if_there_are_several():
     def measured(arm, stage="joint", seed=0, **settings):
         attacked = dict.fromkeys(robustness.AUTOATTACK, 0.3)
