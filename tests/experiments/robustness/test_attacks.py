@@ -60,6 +60,17 @@ def test_a_linear_model_is_as_robust_as_its_planes_are_far(p_norm, softmax):
     assert steps == sorted(steps, reverse=True)
 
 
+def test_what_few_classes_leave_out_of_autoattack_is_told_once_and_does_not_count_as_missing():
+    model, *_ = linear(classes=3)
+    x, y = points(model)
+    attacked = robustness.attack(model, x, y, 0.1, ("fgsm", "apgd-t"), bounds=(0, 1))
+    assert attacked.accuracy["apgd-t"] == attacked.accuracy["fgsm"] < 1
+    del attacked.accuracy["apgd-t"]  # as earlier versions left it
+    again = robustness.attack(model, x, y, 0.1, ("apgd-t",), bounds=(0, 1), before=attacked)
+    assert again.accuracy["apgd-t"] == again.accuracy["fgsm"]
+    assert len([text for text in again.warnings if "apgd-t was not run" in text]) == 1
+
+
 def test_fgsm_on_two_classes_is_exact_and_pgd_no_weaker_on_many():
     model, kernel, bias = linear(classes=2)
     x, y = points(model)
