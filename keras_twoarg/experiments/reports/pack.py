@@ -57,7 +57,7 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
     if not runs:
         raise ValueError(f"There are no records of finished runs in {', '.join(map(str, folders))}")
     named = _named(runs, folders)
-    _check_nothing_is_lost(named, out)
+    _check_nothing_is_lost(named, out, ends)
     arrays: Config = {}
     for (name, stage), run in named.items():
         if run.has_phi:
@@ -91,7 +91,14 @@ def _named(runs: Sequence[StoredRun], folders: Sequence[Path]) -> dict[tuple[str
     return named
 
 
-def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -> None:
+def _epochs_of_phi(run: StoredRun, ends: bool) -> int:
+    """Return at how many epochs phi would be kept, as `StoredRun.epochs_of_phi` counts them."""
+    if not (ends and run.has_phi):
+        return run.epochs_of_phi
+    return len({0, run.record.best_epoch} & set(run.phi().weights))
+
+
+def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path, ends: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"Expected a folder to pack into. Received: the file {out}")
     if not (out / RUNS).exists():
@@ -109,5 +116,6 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path) -
             raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
         if new is None:
             raise ValueError(f"{out} holds {key[0]}, but the folders to pack do not. Add {out} to them to keep it")
-        if new.epochs_of_phi < old.epochs_of_phi or any(m not in new.robustness for m in old.robustness):
-            raise ValueError(f"{out} holds more of {key[0]} than the folders to pack. Pack into another folder")
+        if _epochs_of_phi(new, ends) < old.epochs_of_phi or any(m not in new.robustness for m in old.robustness):
+            what = "the ends that would be kept" if ends else "the folders to pack"
+            raise ValueError(f"{out} holds more of {key[0]} than {what}. Pack into another folder")

@@ -178,8 +178,12 @@ def test_phi_over_the_epochs_is_not_lost_for_its_ends(runs, tmp_path):
     pack([runs], tmp_path / "all")
     pack([runs], tmp_path / "ends", ends=True)
     before = (tmp_path / "all" / ARRAYS).read_bytes()
-    with pytest.raises(ValueError, match="holds more of"):
+    with pytest.raises(ValueError, match="holds more of two_arg-0 than the folders to pack"):
         pack([tmp_path / "ends"], tmp_path / "all")
+    for source in (tmp_path / "all", runs):
+        with pytest.raises(ValueError, match="holds more of two_arg-0 than the ends that would be kept"):
+            pack([source], tmp_path / "all", ends=True)
+    pack([runs], tmp_path / "ends", ends=True)  # the same again
     assert (tmp_path / "all" / ARRAYS).read_bytes() == before
     pack([tmp_path / "ends", tmp_path / "all"], tmp_path / "both")
     assert len(read_surfaces([tmp_path / "both"])[0].trace.weights) > 2
