@@ -74,15 +74,18 @@ class Comparison:
         return self.metrics[name] if name in self.metrics else more_is_better(name)
 
     def values(self, arm: str) -> dict[int, float]:
-        """Return an arm's test figure by seed, of the runs that did not diverge and have a finite one."""
-        tested = {run.seed: run.test.get(self.figure) for run in self.chosen(arm) if run.test and not run.diverged}
+        """Return an arm's test figure by seed, of the runs that have a finite one.
+
+        A run that diverged counts as tested at its best epoch: without it, an arm that is unstable would seem better.
+        """
+        tested = {run.seed: run.test.get(self.figure) for run in self.chosen(arm) if run.test}
         return {seed: value for seed, value in tested.items() if value is not None and np.isfinite(value)}
 
-    def _lost(self, arm: str) -> str:
-        """Tell how many of an arm's runs have no value, and why; nothing if all have one."""
-        diverged = sum(run.diverged for run in self.chosen(arm))
-        others = len(self.chosen(arm)) - len(self.values(arm)) - diverged
-        return ", ".join(f"{n} {why}" for n, why in ((diverged, "diverged"), (others, "not finite")) if n)
+    def _told_runs(self, arm: str) -> str:
+        """Tell how many of an arm's runs diverged, and how many have no value; nothing if all are whole."""
+        chosen, values = self.chosen(arm), self.values(arm)
+        diverged, lost = sum(run.diverged for run in chosen), len(chosen) - len(values)
+        return ", ".join(f"{n} {what}" for n, what in ((diverged, "diverged"), (lost, "left out")) if n)
 
     def _pairs(self, arm: str, other: str) -> tuple[list[float], list[float]]:
         first, second = self.values(arm), self.values(other)
@@ -107,7 +110,7 @@ class Comparison:
         """Return `"better"`, `"worse"`, `"not shown"`, or why nothing can be said."""
         difference = self.difference(arm, other)
         if difference is None:
-            return "diverged" if any(run.diverged for one in (arm, other) for run in self.chosen(one)) else "not finite"
+            return "left out"
         if difference.number == 1:
             return "one seed"
         if not self.has_interval(arm, other) or difference.low <= 0 <= difference.high:
@@ -148,7 +151,7 @@ class Comparison:
             f"{chosen[0].parameters:,}" + (f" ({share:+.1%})" if share else ""),
             "" if rate is None else f"{rate:g}",
             f"{np.median([run.best_epoch for run in chosen]):g}",
-            ", ".join(filter(None, [_mean(self._shown(values)) if values else "", self._lost(arm)])),
+            ", ".join(filter(None, [_mean(self._shown(values)) if values else "", self._told_runs(arm)])),
             "" if arm == OWN else self._told(arm),
             "" if arm == OWN else self.verdict(arm),
             f"{self._seconds(arm):.2f}",
@@ -224,7 +227,8 @@ class Comparison:
             f"{start}{trained} Test {self.figure}: mean{' ± standard deviation' * (seeds > 1)} over {seeds} "
             f"seed{'s' * (seeds > 1)}, {unit}; {'more' if self.more_is_better else 'less'} is better.{left} "
             "Differences are paired over the seeds, with Student's 95 % interval, not corrected for their number. Each "
-            "run counts at its epoch of lowest validation loss; the test was looked at once, after all choices. "
+            "run counts at its epoch of lowest validation loss, also if it diverged later; those without a finite test "
+            "figure are left out. The test was looked at once, after all choices. "
             "Seconds are of the median epoch, validation included, and say little if the machine had other work."
         )
 

@@ -79,6 +79,8 @@ def curves_section(records: Sequence[Record]) -> str:
     for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
         axis_format(lambda value, _: f"{value:g}")
     caption = "Mean over seeds, and the range from the lowest to the highest seed."
+    if any(record.status == "diverged" for record in records):
+        caption += " Without runs that diverged, whose curves end early."
     return figure_section("Learning curves", figure, caption)
 
 
@@ -107,7 +109,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
         The axes.
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
-    tested = [r for r in finished(records) if r.test_accuracy is not None]
+    tested = [r for r in records if r.test_accuracy is not None]
     lines = dict.fromkeys(sorted((r.arm, r.stage) for r in tested))
     for (arm, stage), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
         own = [r for r in tested if (r.arm, r.stage) == (arm, stage)]
@@ -127,7 +129,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
 
 def size_section(records: Sequence[Record]) -> str:
     """Return accuracy against parameters as HTML, or nothing if all networks have the same depth."""
-    tested = [r for r in finished(records) if r.test_accuracy is not None]
+    tested = [r for r in records if r.test_accuracy is not None]
     if len({len(r.widths) for r in tested}) < 2 or len({(r.dataset, r.architecture) for r in tested}) > 1:
         return ""
     ax = plot_sizes(tested)

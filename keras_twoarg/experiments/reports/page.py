@@ -12,7 +12,7 @@ from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
 from keras_twoarg.experiments.reports.run_figures import Figure, figures_in
-from keras_twoarg.experiments.reports.run_groups import finished, group_runs, read_runs
+from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
 from keras_twoarg.experiments.reports.surface_tables import Surface, read_surfaces
 from keras_twoarg.experiments.training.run_record import Record
@@ -86,7 +86,7 @@ def _lead(figure: Figure, runs: Sequence[Record]) -> str:
     means = {
         group.name: float(np.mean(tested))
         for group in group_runs(runs)
-        if (tested := [value for r in group.finished if (value := figure.of(r)) is not None])
+        if (tested := [value for r in group.tested if (value := figure.of(r)) is not None])
     }
     ordered = sorted(means.items(), key=lambda item: item[1], reverse=figure.higher_is_better)
     numbers = "; ".join(f"{name} {figure.written(mean)}{figure.unit}" for name, mean in ordered)
@@ -95,7 +95,7 @@ def _lead(figure: Figure, runs: Sequence[Record]) -> str:
 
 def _test_error(runs: Sequence[Record]) -> str:
     """Return the standard error of a test accuracy, a limit for what the table can show."""
-    accuracies = [r.test_accuracy for r in finished(runs) if r.test_accuracy is not None]
+    accuracies = [r.test_accuracy for r in runs if r.test_accuracy is not None]
     number = next((r.splits["test"] for r in runs if r.splits), 0)
     if not (number and accuracies) or any(r.bits is not None for r in runs):  # characters in a row are not independent
         return ""

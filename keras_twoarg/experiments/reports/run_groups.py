@@ -51,8 +51,13 @@ class Group:
     task: Task
 
     @property
+    def tested(self) -> list[Record]:
+        """The records of runs that were tested, from which figures are computed."""
+        return [record for record in self.records if record.tested]
+
+    @property
     def finished(self) -> list[Record]:
-        """The records of finished runs, from which figures are computed."""
+        """The records of runs that were trained to the end, from which costs are computed."""
         return finished(self.records)
 
     @property
@@ -96,7 +101,7 @@ def _check_data(runs: Sequence[StoredRun]) -> None:
 
 
 def finished(records: Sequence[Record]) -> list[Record]:
-    """Return the records of finished runs; diverged and failed ones are counted but in no figure."""
+    """Return the records of runs that were trained to the end, without diverged and failed ones."""
     return [record for record in records if record.status == "finished"]
 
 
@@ -149,10 +154,17 @@ def common_threshold(records: Sequence[Record]) -> float:
 
 
 def failures(records: Sequence[Record]) -> str:
-    """Return a sentence that lists the runs that did not finish, or nothing."""
+    """Return sentences that list the runs that did not finish, or nothing."""
     bad = [r for r in records if r.status != "finished"]
-    named = ", ".join(f"{r.arm} {r.stage} seed {r.seed} ({r.settings.get('failure', r.status)})" for r in bad)
-    return f"Counted as seeds but in no figure: {named}." if bad else ""
+    sentences = {
+        "Diverged, and counted as tested at the best epoch before that, but in no curve": [r for r in bad if r.tested],
+        "Counted as seeds but in no figure": [r for r in bad if not r.tested],
+    }
+    return " ".join(f"{what}: {', '.join(map(_told, runs))}." for what, runs in sentences.items() if runs)
+
+
+def _told(record: Record) -> str:
+    return f"{record.arm} {record.stage} seed {record.seed} ({record.settings.get('failure', record.status)})"
 
 
 def repetitions(records: Sequence[Record]) -> str:
@@ -160,7 +172,7 @@ def repetitions(records: Sequence[Record]) -> str:
     named = [
         f"{group.name} seed {seed} ({number} runs)"
         for group in group_runs(records)
-        for seed, number in Counter(r.seed for r in group.finished).items()
+        for seed, number in Counter(r.seed for r in group.tested).items()
         if number > 1
     ]
     said = "means use each run, differences the last one"

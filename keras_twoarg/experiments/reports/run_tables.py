@@ -100,17 +100,17 @@ def runs_table(records: Sequence[Record], title: str | None = None) -> Table:
 
 def _speed(group: Group, threshold: float) -> tuple[str, str]:
     """Return the epochs until a validation accuracy, and the mean accuracy over the epochs."""
-    if not group.finished or not has_accuracy(group.finished):
+    if not group.tested or not has_accuracy(group.tested):
         return "-", "-"
-    reached = [r.epochs_to(threshold) for r in group.finished]
+    reached = [r.epochs_to(threshold) for r in group.tested]
     epochs = f"{np.median([e for e in reached if e]):.0f}" if all(reached) else f"{reached.count(None)} never"
-    areas = [area for r in group.finished if (area := _area(r)) is not None]
+    areas = [area for r in group.tested if (area := _area(r)) is not None]
     return epochs, f"{np.mean(areas):.2%}" if areas else "-"
 
 
 def _mean(group: Group, figure: Figure) -> str:
-    """Return the mean of a figure over the runs that finished, and its standard deviation if there are several."""
-    values = [value for r in group.finished if (value := figure.of(r)) is not None]
+    """Return the mean of a figure over the tested runs, and its standard deviation if there are several."""
+    values = [value for r in group.tested if (value := figure.of(r)) is not None]
     if not values:
         return "-"
     spread = f" ± {figure.written(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
@@ -151,7 +151,7 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
     }
     rows: list[tuple[str, ...]] = []
     for what, (measure, show) in measures.items():
-        first, second = ({r.seed: measure(r) for r in g.finished} for g in (base, other))
+        first, second = ({r.seed: measure(r) for r in g.tested} for g in (base, other))
         if what == speed and None in {*first.values(), *second.values()}:
             continue  # leaving out the runs that never got there would favour their arm
         pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
@@ -165,4 +165,6 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
 
 
 def _area(record: Record) -> float | None:
-    return None if record.task == "regression" else float(np.mean(record.curve("val_accuracy")))
+    """Return the mean accuracy over the epochs; None where there is none, or where a run diverged before the last."""
+    whole = record.status == "finished" and record.task != "regression"
+    return float(np.mean(record.curve("val_accuracy"))) if whole else None

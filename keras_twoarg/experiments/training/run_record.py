@@ -74,6 +74,14 @@ class Record:
     task: str = "classification"
 
     @property
+    def tested(self) -> bool:
+        """Whether the network was tested, as it was at its best epoch; a run that diverged later may have been.
+
+        Figures count every tested run: without those that diverged, an arm that is unstable would seem better.
+        """
+        return self.test_accuracy is not None or self.test_loss is not None
+
+    @property
     def bits(self) -> float | None:
         """Bits per character on the test text; None for other data."""
         text = self.architecture in ("transformer", "recurrent") and self.test_loss is not None

@@ -298,11 +298,14 @@ def test_less_loss_is_better():
     assert Comparison(tuple(runs), "parameters").verdict("two_arg") == "better"
 
 
-def test_a_seed_that_diverged_is_left_out_of_the_pairs_and_told():
-    comparison = compared([0.90, 0.91, 0.92], [0.93, 0.94, 0.95])
+def test_a_seed_that_diverged_counts_as_it_was_tested_and_is_told():
+    comparison = compared([0.90, 0.91, 0.92], [0.33, 0.94, 0.95])
     comparison.runs[3].epochs.append({"loss": 0.3, "val_loss": None, "seconds": 1.0})
+    assert comparison.difference("two_arg").number == 3
+    assert "74 ± 35.5, 1 diverged" in str(comparison)
+    comparison.runs[3].test = None  # no epoch had a finite loss
     assert comparison.difference("two_arg").number == 2
-    assert "1 diverged" in str(comparison)
+    assert "94.5 ± 0.707, 1 diverged, 1 left out" in str(comparison)
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf"), None])  # None: as a file holds it
@@ -310,10 +313,10 @@ def test_a_test_figure_that_is_not_finite_is_left_out_of_the_pairs_and_told(figu
     comparison = compared([0.90, 0.91, 0.92], [0.93, 0.94, 0.95])
     comparison.runs[3].test["accuracy"] = figure
     assert comparison.difference("two_arg").number == 2
-    assert "94.5 ± 0.707, 1 not finite" in str(comparison)
+    assert "94.5 ± 0.707, 1 left out" in str(comparison)
     for one in comparison.runs[3:]:
         one.test["accuracy"] = figure
-    assert comparison.verdict("two_arg") == "not finite" and "nothing can be said" in comparison.sentences()[0]
+    assert comparison.verdict("two_arg") == "left out" and "nothing can be said" in comparison.sentences()[0]
 
 
 def test_seconds_are_the_middle_of_the_epochs_behind_the_first():

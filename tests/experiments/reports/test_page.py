@@ -35,13 +35,13 @@ def test_every_data_set_of_a_report_is_told(tmp_path):
     assert "One standard error" in write_report([tmp_path / "digits"], tmp_path / "out").read_text()
 
 
-def test_the_lead_and_the_curves_leave_out_what_the_table_leaves_out(tmp_path):
-    diverged = record(status="diverged", best_epoch=1, test_accuracy=0.1, accuracies=(0.3,), seed=3)
+def test_the_lead_counts_what_the_table_counts_and_curves_are_of_whole_runs(tmp_path):
+    diverged = record(status="diverged", best_epoch=1, test_accuracy=0.64, accuracies=(0.3,), seed=3)
     for i, run in enumerate([*RUNS, diverged]):
         (tmp_path / str(i)).mkdir()
         run.write(tmp_path / str(i) / f"{run.stage}.json")
     page = write_report([tmp_path], tmp_path / "out").read_text()
-    assert "relu 94.00%" in page and "94.00% ± 2.83" in page
+    assert "relu 84.00%" in page and "84.00% ± 17.44" in page and "Without runs that diverged" in page
     relu = reports.plot_learning_curves([*RUNS, diverged]).get_lines()[-1]
     assert relu.get_label() == "relu (2 seeds)" and len(relu.get_ydata()) == 3
 

@@ -148,6 +148,21 @@ def test_runs_that_failed_stay_in_the_table():
     assert alone.rows[1] == ("relu", "-", "-", "-", "1")
 
 
+def test_a_run_that_was_tested_counts_although_it_diverged_later():
+    def unstable(seed, accuracies, **changes):
+        return record("swiglu", seed=seed, accuracies=accuracies, **changes)
+
+    lost = unstable(3, (0.2, 0.36), status="diverged", best_epoch=2)
+    runs = [record("two_arg", seed=s, accuracies=(0.5, 0.7 + s / 100)) for s in (1, 2, 3)]
+    runs += [unstable(1, (0.5, 0.7)), unstable(2, (0.5, 0.69)), lost]
+    table = runs_table(runs)
+    row = dict(zip(table.columns, table.rows[1], strict=True))
+    assert row["test accuracy"] == "58.33% ± 19.35" and row["to 60%"] == "1 never" and row["curve"] == "59.75%"
+    assert "Diverged, and counted" in table.caption and "swiglu joint seed 3 (diverged)." in table.caption
+    seeds = {row[1]: row[-1] for row in paired_table(runs).rows}
+    assert seeds == {"test accuracy": "3", "curve": "2"}
+
+
 def test_threshold_is_one_that_every_run_reached():
     assert common_threshold(RUNS) == 0.9
     assert common_threshold([record(accuracies=(0.1,))]) == 0.3
