@@ -102,7 +102,7 @@ def compare(
     if validation is not None:
         parts["validation"] = data.checked("validation", validation, 1)
     job = _Job(model, keep, where, hidden_units, compile, epochs, batch_size, Path(out) / "runs")
-    known = _try(job, arms, parts)
+    known = _try(job, arms, parts, learning_rates)
     _tell(parts, progress)
     settings: Config = {
         "model": networks.fingerprint(model, weights=keep == "function"),
@@ -112,6 +112,8 @@ def compare(
         "epochs": epochs,
         "batch_size": batch_size,
     }
+    if compile is not None:
+        settings["compile"] = known.compile
     if hidden_units is not None:
         settings["hidden_units"] = list(hidden_units)
     out = Path(out)
@@ -130,10 +132,11 @@ def compare(
 
 @dataclass(frozen=True)
 class _Known:
-    """What the model's own network told when it was tried: its metrics, and how it is optimized."""
+    """What the model's own network told when it was tried: its metrics, and how it is optimized and compiled."""
 
     metrics: dict[str, bool]
     optimizer: str
+    compile: str
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ def _check(
         raise ValueError(f"`learning_rates` must be positive numbers. Received: learning_rates={list(rates)}")
 
 
-def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples]) -> _Known:
+def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples], rates: Sequence[float]) -> _Known:
     """Make each network once and evaluate two samples of each part: what is wrong shows before hours of training."""
     network, model = job.network(OWN, 0, None), job.model
     for arm in arms[1:]:
@@ -221,7 +224,8 @@ def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples]) -> _Known
                 f"{_point_of(error)}. Inputs and targets must be what its `fit` takes"
             ) from error
         comparable = metrics.comparable(network)
-    return _Known(comparable, networks.optimizer_of(network))
+    optimizer = networks.optimizer_of(network, rate_too=not rates)
+    return _Known(comparable, optimizer, networks.fingerprint_of_compile(network))
 
 
 @contextmanager

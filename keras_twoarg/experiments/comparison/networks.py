@@ -81,8 +81,10 @@ def check_compiled(model: Model) -> None:
         )
 
 
-def optimizer_of(network: Model) -> str:
-    """Return a network's optimizer and its learning rate, for people."""
+def optimizer_of(network: Model, rate_too: bool = True) -> str:
+    """Return a network's optimizer and, unless each run has one of its own, its learning rate, for people."""
+    if not rate_too:
+        return type(network.optimizer).__name__
     try:
         rate = f"{float(keras.ops.convert_to_numpy(network.optimizer.learning_rate)):.3g}"
     except (TypeError, ValueError):
@@ -96,11 +98,30 @@ def fingerprint(model: Model, weights: bool) -> str:
     The numbers that Keras appends to names are left out: a model built again in the same process, as by running a
     notebook cell twice, counts as the same one.
     """
-    known = [model.get_config(), model.get_compile_config() if getattr(model, "compiled", False) else None]
-    text = json.dumps(known, sort_keys=True, default=str)
-    for number, layer in enumerate(flatten_layers(model)):
-        text = text.replace(f'"{layer.name}"', f'"layer {number}"')
-    digest = hashlib.sha256(re.sub(r'("name": "[a-z_]+?)_\d+"', r'\1"', text).encode())
+    try:
+        compiled = model.get_compile_config() if getattr(model, "compiled", False) else None
+    except TypeError:  # it cannot be written down, and so is not used
+        compiled = None
+    digest = _digest(model, [model.get_config(), compiled])
     for weight in model.weights if weights else ():
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     return digest.hexdigest()[:16]
+
+
+def fingerprint_of_compile(network: Model) -> str:
+    """Return a network's optimizer, for people, and a hash of all that it was compiled with."""
+    try:
+        compiled = network.get_compile_config()
+    except TypeError as error:  # as saving the best network would, after the training
+        raise ValueError(
+            "The loss and metrics that `compile` gives must be functions, or objects with `get_config`, so that the "
+            f"best networks can be saved. {error}"
+        ) from error
+    return f"{optimizer_of(network)}, {_digest(network, compiled).hexdigest()[:16]}"
+
+
+def _digest(model: Model, known: object) -> "hashlib._Hash":
+    text = json.dumps(known, sort_keys=True, default=str)
+    for number, layer in enumerate(flatten_layers(model)):
+        text = text.replace(f'"{layer.name}"', f'"layer {number}"')
+    return hashlib.sha256(re.sub(r'("name": "[a-z_]+?)_\d+"', r'\1"', text).encode())

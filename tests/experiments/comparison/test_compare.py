@@ -124,6 +124,7 @@ def test_of_several_rates_the_best_by_validation_is_tested_alone(tmp_path):
         tested = {run.learning_rate for run in compared.runs if run.test and run.arm == arm}
         assert tested == {compared.chosen(arm)[0].learning_rate}
     assert "learning rate" in compared.table().columns
+    assert compared.recipe.endswith("Adam")  # its rate is the table's, not that of the model
 
 
 @pytest.mark.slow
@@ -160,6 +161,29 @@ def test_a_loss_of_ones_own_needs_a_function_that_compiles(tmp_path):
         model, (X, Y), (X, Y), tmp_path / "out", compile=lambda made: made.compile("adam", own_loss), **SMALL
     )
     assert compared.figure == "loss"
+
+
+@pytest.mark.slow
+def test_runs_compiled_by_another_function_are_not_taken(tmp_path):
+    def compared_by(*how):
+        few = SMALL | {"seeds": 1, "epochs": 1}
+        return compare(uncompiled(), (X, Y), (X, Y), tmp_path, compile=lambda made: made.compile(*how), **few)
+
+    for _ in range(2):  # the second time, with optimizers that are named anew, all runs are there
+        assert "Adam at 0.001" in str(compared_by("adam", "mse"))
+    for how in (("sgd", "mse"), ("adam", "mae")):
+        with pytest.raises(ValueError, match="another configuration: compile='Adam at 0.001, .* there"):
+            compared_by(*how)
+
+
+def test_what_keras_cannot_write_down_is_refused_before_the_training(tmp_path):
+    class Squared:
+        def __call__(self, y, z):
+            return keras.ops.mean(keras.ops.square(y - z), axis=-1)
+
+    with pytest.raises(ValueError, match="objects with `get_config`"):
+        compare(own(), (X, Y), (X, Y), tmp_path, compile=lambda made: made.compile("adam", Squared()), **SMALL)
+    assert networks.fingerprint(own(loss=Squared()), weights=False)  # which another function may compile
 
 
 def uncompiled():
