@@ -38,7 +38,10 @@ def _backend_version(backend: str) -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """Return the commit of the repository that this package runs from, with `-dirty` if it has changes, or None."""
+    """Return the commit of the repository that this package runs from, with `-dirty` if it has changes, or None.
+
+    Call it where a work begins: what the first call finds is kept, and files may change while the work runs.
+    """
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

@@ -17,7 +17,7 @@ from keras_twoarg.experiments.comparison.runs import Logs, OnEpoch, Run
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
-from keras_twoarg.utils import model_files
+from keras_twoarg.utils import model_files, versions
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.progress import Progress, no_progress, warning_to
 from keras_twoarg.utils.types import Config, Model
@@ -94,6 +94,7 @@ def compare(
         ValueError: If the model is not compiled or cannot be converted, the data do not fit, a setting is wrong, or the
             folder holds another comparison.
     """
+    versions.commit()  # of the code that runs, whatever is committed meanwhile
     arms = (OWN, *(ARMS[one_of("keep", keep, KEEP)] if arms is None else arms))
     _check(arms, keep, epochs, batch_size, seeds, first_seed, learning_rates)
     if compile is None:

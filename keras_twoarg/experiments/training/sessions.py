@@ -86,6 +86,7 @@ class _Run:
         self._model(None, Stage.JOINT)  # invalid sizes should show before hours of work
 
     def run(self) -> list[Record]:
+        versions.commit()  # of the code that runs, whatever is committed meanwhile
         data = {"dataset": self.dataset.name, "dataset_fingerprint": self.dataset.fingerprint}
         held_out = {"held_out_fingerprint": self.dataset.held_out_fingerprint}  # which older folders lack
         configuration = {**self.configuration.to_dict(), "widths": self.widths, **data, **held_out}

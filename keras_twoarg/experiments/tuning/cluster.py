@@ -25,7 +25,7 @@ from keras_twoarg.experiments.tuning.search import (
     search_folder,
     search_of,
 )
-from keras_twoarg.utils import files
+from keras_twoarg.utils import files, versions
 from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
 
@@ -72,6 +72,7 @@ def chief(
         raise ValueError(
             f"`worker_timeout` must be at least {2 * HEARTBEAT:.0f} s. Received: worker_timeout={worker_timeout!r}"
         )
+    versions.commit()  # of the code that runs, whatever is committed meanwhile
     host, port = _split(address, len(search.arms))
     dataset = search.load(data_dir)
     check(search, dataset)

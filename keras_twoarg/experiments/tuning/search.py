@@ -212,6 +212,7 @@ def run_arm(
 ) -> list[JsonObject]:
     """Search one arm in this process; `lost` are trials that killed an earlier process."""
     keep_freed_memory()
+    versions.commit()  # of the code that runs, whatever is committed meanwhile
     search = search_of(settings)
     dataset = search.load(data_dir)
     hypermodel, folder = search.hypermodel(arm, dataset), Path(out) / arm

@@ -49,6 +49,12 @@ def test_each_arm_has_runs_of_its_own_and_a_best_network(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_commit_is_that_of_the_beginning(tmp_path, commit_changes):
+    compared = compare(own(), (X, Y), (X, Y), tmp_path, commit_changes, **SMALL | {"seeds": 1, "epochs": 1})
+    assert {run.computed_by["commit"] for run in compared.runs} == {"before"}
+
+
+@pytest.mark.slow
 def test_what_was_stopped_is_resumed_and_seeds_can_be_added(tmp_path):
     def stop(name, done, total, note):
         if name == "swiglu-0" and done == 1:

@@ -130,6 +130,13 @@ def test_arms_without_phi_have_one_stage(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_commit_is_that_of_the_beginning(tmp_path, commit_changes):
+    quick = {**QUICK, "widths": None, "epochs": 1}
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", commit_changes, arm="relu", **quick)
+    assert record.commit == "before"
+
+
+@pytest.mark.slow
 def test_one_argument_and_convolutions(tmp_path):
     quick = {**QUICK, "architecture": "cnn", "widths": (4, 8), "epochs": 1, "frozen_epochs": 0}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "one", arm="one_arg", **quick)

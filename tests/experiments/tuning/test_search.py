@@ -42,6 +42,12 @@ def test_no_two_trials_are_the_same_model(tmp_path, data):
 
 
 @pytest.mark.slow
+def test_the_commit_is_that_of_the_beginning(tmp_path, data, commit_changes):
+    run(settings(data, trials=1, arms=("relu",)), tmp_path / "s", "relu", commit_changes)
+    assert json.loads((tmp_path / "s" / "best-relu.json").read_text())["commit"] == "before"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tuner", oracles.TUNERS)
 def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
     chosen = settings(data, tuner=tuner, epochs=3, arms=("relu",))
