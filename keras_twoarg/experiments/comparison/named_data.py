@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.experiments.training.bounds import Bounds, rescaled, scales
+from keras_twoarg.experiments.training.bounds import OURS, Bounds, rescaled, scales
 from keras_twoarg.utils.types import Model
 
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -35,7 +35,7 @@ def samples(
 
     The arrays of an `.npz` are used as they are; with `bounds`, its images are scaled to them. Images of other data
     sets are scaled to `bounds`, or to [-1, 1]; texts are cut into windows that do not overlap. Labels are one-hot
-    encoded where the model's loss needs it.
+    encoded where the model's loss needs it. Texts and tables have samples of their own for validation.
 
     Args:
         model: The user's model, compiled.
@@ -51,15 +51,16 @@ def samples(
         return _of_file(model, Path(name), bounds, tell)
     dataset = datasets.load_for(model, name, data_dir=data_dir)
     datasets.check_fits(model, dataset)
-    x_train, x_test = (datasets.scale(x) for x in (dataset.x_train, dataset.x_test))
-    if dataset.kind == "images" and bounds is not None:
-        x_train, x_test = (rescaled(x, bounds) for x in (x_train, x_test))
-    y_train, y_test = dataset.y_train, dataset.y_test
+    train = dataset.x_train, dataset.y_train
     if dataset.kind == "tokens":  # each character once, not in as many windows as a window is long
-        x_train, y_train = (array[:: dataset.input_shape[0]] for array in (x_train, y_train))
-    if _wants_vectors(model):
-        y_train, y_test = (np.eye(dataset.classes, dtype="float32")[y] for y in (y_train, y_test))
-    return Parts((x_train, y_train), (x_test, y_test), None)
+        train = train[0][:: dataset.input_shape[0]], train[1][:: dataset.input_shape[0]]
+    vectors = np.eye(dataset.classes, dtype="float32") if _wants_vectors(model) else None
+
+    def taken(x: np.ndarray, y: np.ndarray) -> Samples:
+        return datasets.scaled(dataset, x, bounds or OURS), y if vectors is None else vectors[y]
+
+    validation = None if dataset.validation is None else taken(*dataset.validation)
+    return Parts(taken(*train), taken(dataset.x_test, dataset.y_test), validation)
 
 
 def _of_file(model: Model, path: Path, bounds: Bounds | None, tell: Callable[[str], object]) -> Parts:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_twoarg.experiments.comparison import named_data
-from keras_twoarg.experiments.training import text
+from keras_twoarg.experiments.training import datasets, text
 
 RNG = np.random.default_rng(0)
 PARTS = {"train": 30, "test": 10}
@@ -64,6 +64,19 @@ def test_of_a_text_each_character_is_there_once(tmp_path):
     np.testing.assert_array_equal(x.ravel(), part[: x.size])
     np.testing.assert_array_equal(y.ravel(), part[1 : y.size + 1])
     assert x.size > len(part) - 2 * 16
+
+
+@pytest.mark.parametrize(("name", "shape"), [("own.txt", (16,)), ("parity-8-2", (8,))])
+def test_data_with_samples_for_validation_are_validated_on_these(name, shape, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.txt").write_text("In the beginning was the word. " * 400)
+    model = of(shape, "categorical_crossentropy", "int32" if name == "own.txt" else None)
+    train, test, validation = named_data.samples(model, name)
+    dataset = datasets.load_for(model, name)
+    x, y = dataset.validation
+    np.testing.assert_array_equal(validation[0], datasets.scale(x))
+    np.testing.assert_array_equal(validation[1].argmax(axis=-1), y)
+    assert train[0].shape[1:] == test[0].shape[1:] == validation[0].shape[1:] == shape
 
 
 @pytest.mark.parametrize(
