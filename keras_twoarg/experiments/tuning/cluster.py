@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from keras_twoarg.experiments.training.datasets import Dataset
+from keras_twoarg.experiments.training.result_folder import differences
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner
 from keras_twoarg.experiments.tuning.search import (
@@ -150,7 +152,7 @@ def worker(
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Raises:
-        ValueError: If the folder holds no search, or the name is a chief's.
+        ValueError: If the folder holds no search, the data are not the chief's, or the name is a chief's.
         Lost: If the chief could not be reached for too long.
     """
     import grpc
@@ -159,6 +161,7 @@ def worker(
         raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
     search = _read(out, chief_timeout)
     dataset = search.load(data_dir)
+    _check_data(out, dataset)
     host, port = _split(address, len(search.arms))
     for i, arm in enumerate(search.arms):
 
@@ -193,6 +196,18 @@ def _read(out: Path, chief_timeout: float) -> Search:
     settings = files.read_json(out / "search.json")
     settings = {key: value for key, value in settings.items() if not key.endswith("fingerprint")}
     return search_of({**settings, "arms": files.read_json(out / "arms.json")}, str(out / "search.json"))
+
+
+def _check_data(out: Path, dataset: Dataset) -> None:
+    """Raise a ValueError unless this machine has the data of the search: trials on others would compete with it."""
+    settings = files.read_json(out / "search.json")
+    here = {"fingerprint": dataset.fingerprint, "held_out_fingerprint": dataset.held_out_fingerprint}
+    there = {key: settings.get(key, own) for key, own in here.items()}  # older folders lack the second
+    if changes := differences(there, here):
+        raise ValueError(
+            f"The data {settings['data']!r} of this machine are not those of the search in {out}: {changes}. Copy the "
+            "chief's data to this machine, and start this worker again"
+        )
 
 
 @contextmanager

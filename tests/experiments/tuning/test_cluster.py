@@ -16,11 +16,12 @@ from click.testing import CliRunner
 
 from keras_twoarg import cli
 from tests.helpers import SMALL_SPACE as SPACE
+from tests.helpers import blobs, save_npz
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
 kt = pytest.importorskip("keras_tuner")
-from keras_twoarg.experiments.tuning import cluster, oracles  # noqa: E402
+from keras_twoarg.experiments.tuning import cluster, oracles, search  # noqa: E402
 
 
 def command(log, *words):
@@ -106,6 +107,15 @@ def test_a_workers_last_heartbeat_does_not_keep_it_waiting(monkeypatch):
         assert asked.wait(30)
     assert time.monotonic() - began < 50  # seconds; the question itself would have taken sixty
     answered.set()
+
+
+def test_a_worker_with_other_data_than_the_chief_is_refused(tmp_path, data):
+    searched = search.search_of({"data": data, "arms": ["relu"], "trials": 1, "space": SPACE})
+    with search.search_folder(searched, tmp_path / "s", searched.load()):
+        (tmp_path / "s" / "arms.json").write_text('["relu"]')
+    save_npz(data, blobs(seed=1))
+    with pytest.raises(ValueError, match="not those of the search .* fingerprint=.* there, .* Copy the chief's data"):
+        cluster.worker(tmp_path / "s", "127.0.0.1:9", "one", lambda *_: None, chief_timeout=1.0)
 
 
 @pytest.mark.slow
