@@ -27,6 +27,8 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import Config, JsonObject, Model
 
 OnTrial = Callable[[JsonObject], None]
+PAUSE = 1.0
+"""Seconds until a worker that has nothing to do asks again."""
 _NOT_SEARCHED = ("epochs", "frozen_epochs", "seed")
 _SEARCHED = ("arm", "equal_width", "frozen_epochs", *(set(SPACE) - {"depth", "taper"}))
 
@@ -311,6 +313,17 @@ class _Reporting(kt.Tuner):
     progress: Progress
     epochs: int
     running: str | None = None
+    waits = False
+
+    def pre_create_trial(self) -> None:
+        """Wait if there was no trial yet: KerasTuner asks again at once, and would keep the chief and a core busy."""
+        if self.waits:
+            time.sleep(PAUSE)
+        self.waits = True
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        self.waits = False
+        super().on_trial_begin(trial)
 
     def on_epoch_end(self, trial: Trial, model: Model, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         note = f"val {(logs or {}).get(OBJECTIVE, float('nan')):.2%}"

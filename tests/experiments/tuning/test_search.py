@@ -47,6 +47,25 @@ def test_the_commit_is_that_of_the_beginning(tmp_path, data, commit_changes):
     assert json.loads((tmp_path / "s" / "best-relu.json").read_text())["commit"] == "before"
 
 
+def test_between_two_questions_for_a_trial_an_idle_worker_sleeps(tmp_path, data, monkeypatch):
+    chosen = settings(data, arms=("relu",))
+    tuner = search.make_tuner(chosen, chosen.hypermodel("relu", chosen.load()), tmp_path / "relu", lambda *_: None)
+    statuses, happened = ["RUNNING", "IDLE", "IDLE", "RUNNING", "STOPPED"], []
+
+    def create_trial(_):
+        happened.append("asks")
+        return kt.engine.trial.Trial(tuner.oracle.get_space(), status=statuses.pop(0))
+
+    def run_trial(*_, **__):
+        happened.append("runs")
+        raise kt.errors.FailedTrialError("in a test")
+
+    tuner.oracle.create_trial, tuner.run_trial, tuner.on_trial_end = create_trial, run_trial, lambda trial: None
+    monkeypatch.setattr(search.time, "sleep", lambda seconds: happened.append("sleeps"))
+    tuner.search(verbose=0)
+    assert happened == "asks runs asks sleeps asks sleeps asks runs asks".split()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", oracles.TUNERS)
 def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
