@@ -67,7 +67,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("Stopped. Run the same command again to resume.") from None
-        except Exception as error:  # unforeseen; still no traceback for what a user typed
+        except Exception as error:  # unforeseen, also a TypeError; still no traceback for what a user typed
             if os.environ.get("TWOARG_DEBUG"):
                 raise
             unexpected = f"{type(error).__name__}: {_in_one_line(error)} (unexpected; TWOARG_DEBUG=1 shows where)"
@@ -78,7 +78,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def _mistakes() -> tuple[type[Exception], ...]:
     """Return the errors caused by a user's input, or by a machine too small for it."""
-    mistakes = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, AttributeError, MarkupError)
+    mistakes = (ValueError, OSError, ImportError, RuntimeError, MemoryError, MarkupError)
     tensorflow = sys.modules.get("tensorflow")  # it has its own errors for full disks and too large tensors
     return (*mistakes, tensorflow.errors.OpError) if tensorflow else mistakes
 

@@ -103,4 +103,4 @@ def serve(function: str, parent: int) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     module, name = function.split(":")
     result = getattr(importlib.import_module(module), name)(report, *json.load(sys.stdin))
-    print(_RESULT + json.dumps(result), flush=True)
+    print("\n" + _RESULT + json.dumps(result), flush=True)  # a library may have left a line without its end

@@ -22,6 +22,11 @@ def add(progress, a, b):
     return {"sum": a + b}
 
 
+def leave_a_line_unfinished(progress):
+    print("written by a library", end="")
+    return 7
+
+
 def fail(progress):
     raise ValueError("no such luck")
 
@@ -40,6 +45,11 @@ def test_results_and_progress_come_back():
 
 
 @pytest.mark.slow
+def test_a_result_behind_an_unfinished_line_comes_back():
+    ended = subprocesses.call(f"{__name__}:leave_a_line_unfinished", lambda *_: None)
+    assert ended.result == 7 and "written by a library" in ended.output
+
+
 def test_failures_say_why():
     ended = subprocesses.call(f"{__name__}:fail", print)
     assert ended.status == 1 and ended.result is None and ended.reason == "ValueError: no such luck"
@@ -54,7 +64,7 @@ def test_a_child_whose_parent_is_gone_before_it_begins_does_nothing():
 
     gone = child(os.getpid() + 1)
     assert gone.returncode == 1 and not gone.stdout
-    assert child(os.getpid()).stdout.startswith("result ")
+    assert child(os.getpid()).stdout.strip().startswith("result ")
 
 
 CHILD = """

@@ -201,9 +201,9 @@ def _search_arm(
         ended = subprocesses.call(
             "keras_twoarg.experiments.tuning.search:run_arm", report, settings, arm, str(out), lost, data_dir
         )
-        if ended.status == 0:
+        if ended.status == 0 and ended.result is not None:
             return list(ended.result)
-        if ended.status > 0 or not running or running in lost:
+        if ended.status >= 0 or not running or running in lost:
             raise RuntimeError(f"The search of {arm} stopped: {ended.reason}. The same command resumes it")
         lost.append(running)
         progress(f"{arm} trial {running}", 0, 1, "killed (out of memory?)")

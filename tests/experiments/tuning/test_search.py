@@ -66,6 +66,16 @@ def test_between_two_questions_for_a_trial_an_idle_worker_sleeps(tmp_path, data,
     assert happened == "asks runs asks sleeps asks sleeps asks runs asks".split()
 
 
+def test_a_result_that_is_lost_is_told_and_no_trial_blamed(tmp_path, data, monkeypatch):
+    def call(_function, progress, *_):
+        progress("0", 0, 1, "")
+        return search.subprocesses.Outcome(0, None, ("the last line",))
+
+    monkeypatch.setattr(search.subprocesses, "call", call)
+    with pytest.raises(RuntimeError, match="search of relu stopped: the last line. The same command resumes it"):
+        tuning.tune(settings(data, arms=("relu",)), tmp_path / "s", lambda *_: None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", oracles.TUNERS)
 def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, data):
