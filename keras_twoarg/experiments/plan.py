@@ -167,6 +167,7 @@ def run(
     Raises:
         ValueError: If the data cannot be loaded, no widths match, or `out` holds another plan's results.
     """
+    versions.commit()  # which failures are recorded with: the one at which they began
     dataset = load_data(plan, data_dir)  # errors should show before anything runs
     widths = arm_widths(plan, dataset)
     later = ("seeds", "first_seed", "arms", "robustness", "points")  # these may change between calls

@@ -90,7 +90,7 @@ def _places(rows: Rows, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]
     """Return each trial's position on a hyperparameter's axis, within [0, 1] or below if absent, and its labels."""
     values = [row["hyperparameters"].get(name) for row in rows]
     present = sorted({v for v in values if v is not None}, key=lambda v: (str(type(v)), v))
-    if len(present) > 6 and all(isinstance(v, float) for v in present):
+    if len(present) > 6 and all(isinstance(v, float) and v > 0 for v in present):
         low, high = np.log(present[0]), np.log(present[-1])
         places = [-0.05 if v is None else (np.log(v) - low) / (high - low) for v in values]
         return np.array(places), [(0.0, f"{present[0]:.2g}"), (1.0, f"{present[-1]:.2g}")]

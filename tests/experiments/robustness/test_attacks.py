@@ -1,11 +1,14 @@
 """Attacks against closed forms."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 
 from keras_twoarg import models, set_evaluation
 from keras_twoarg.experiments import robustness
+from keras_twoarg.experiments.robustness import attacks
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -167,3 +170,23 @@ def test_probabilities_whose_softmax_cannot_be_found_are_refused():
     model.add(Hidden())
     with pytest.raises(ValueError, match="probabilities.*build the model without its softmax"):
         robustness.attack(model, np.full((3, *SHAPE), 0.5), np.zeros(3, int), 0.1)
+
+
+@pytest.mark.parametrize(("margin", "ends"), [(1e-6, True), (0.1, False)])
+def test_what_rounding_turns_is_no_different_answer(margin, ends):
+    """A classifier whose first answer is by `margin` above a tie, and all later ones by as much below."""
+    answers = []
+
+    class Classifier:
+        def logits(self, pixels):
+            answers.append(1)
+            return np.tile(np.float32([0, margin if len(answers) == 1 else -margin]), (len(pixels), 1))
+
+        def correct(self, pixels, labels):
+            return self.logits(pixels).argmax(-1) == labels
+
+    x, y, classifier = np.zeros((3, 2, 2, 1), "float32"), np.zeros(3, int), Classifier()
+    attacked = attacks.Attacked(0.1, "Linf", classifier.correct(x, y), x)
+    target = attacks._Target(classifier, x, y, attacked, 0, lambda *_: None)
+    with contextlib.nullcontext() if ends else pytest.raises(RuntimeError, match="different answers"):
+        target.prove()
