@@ -3,9 +3,10 @@
 import pytest
 
 pytest.importorskip("scipy")
+from keras_twoarg.utils import files
 from results.tables import __main__ as tables
-from results.tables import documents, pays
-from results.tables.records import TABLES
+from results.tables import documents, pays, surfaces
+from results.tables.records import ROOT, TABLES, stored
 from tests.helpers import record
 
 SMALL = {"arms": lambda: documents.markdown(("arm", "seeds"), [("relu", "")]), "seeds": lambda: "5"}
@@ -103,3 +104,15 @@ def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fi
     for arm, loss in shown.items():
         assert loss == pytest.approx(pays.mean(pays.RESNET, arm, pays.lowest_loss), rel=0.1)
     assert min(set(shown) - {"two_arg"}, key=shown.get) == pays.best_fixed(pays.RESNET)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["results/mlp-mnist", "results/lm-kjv", "results/early-training/cnn-cifar10"])
+def test_stored_analyses_are_what_the_code_computes_today(folder):
+    kept = files.read_json(surfaces.FILE)[folder]["runs"]
+    joint = [run for run in stored(folder) if run.has_phi and run.record.stage == "joint"]
+    runs = {run.location.relative_to(ROOT / folder).as_posix(): run for run in joint}
+    name = sorted(kept)[0]
+    now = surfaces._describe(surfaces.Surface(runs[name].record, runs[name].phi()), nearest=True)
+    for key, value in now.items():
+        assert kept[name][key] == (pytest.approx(value, rel=1e-3, abs=1e-3) if isinstance(value, float) else value), key
