@@ -97,6 +97,8 @@ def main():
     settings = {"data": dataset.name, "epochs": options.epochs, "points": min(options.points, len(dataset.y_test))}
     if others := {f"{k}={r[k]}" for r in records for k in settings if r.get(k, settings[k]) != settings[k]}:
         parser.error(f"{options.out} holds runs with {', '.join(sorted(others))}. Use another --out")
+    if lacking := {name for name in options.attacks.split(",") if any(name not in record for record in records)}:
+        parser.error(f"{options.out} holds runs without {', '.join(sorted(lacking))}. Use another --out")
     variants = [(nodes, 0.0) for nodes in NODES] + [(NODES[0], penalty) for penalty in PENALTIES]
     for seed in range(options.seeds):
         for nodes, penalty in variants:

@@ -14,9 +14,14 @@ from keras_twoarg.utils import files
     "networks",
     multiple=True,
     type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32", "cnn32-half"]),
-    help="Network to measure; repeatable.  [default: all]",
+    help="Network to measure, except in pairs and places; repeatable.  [default: all]",
 )
-@click.option("--variant", "variants", multiple=True, help="What fills the units, compared with relu.  [default: all]")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="What fills the units in networks and memory, compared with relu; repeatable.  [default: all]",
+)
 @click.option(
     "--part",
     "parts",
@@ -24,7 +29,12 @@ from keras_twoarg.utils import files
     type=click.Choice(["pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
     help="What to measure; repeatable.  [default: all]",
 )
-@click.option("--rounds", type=click.IntRange(2), default=7, help="Timed rounds; in each, all variants take turns.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(2),
+    default=7,
+    help="Timed rounds; in each, all variants take turns. Not for memory and first_step.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="File for all times, as JSON.")
 @one_line_errors
