@@ -4,6 +4,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import places_of
 from keras_twoarg.utils.keras_internals import (
     are_in_scope,
+    fetch_state,
     flatten_layers,
     renew_optimizer,
     renew_parameters,
@@ -56,6 +57,7 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
             f"The inner network {inner.name!r} was not created in the scope of the model's `tf.distribute` strategy. "
             "Create or load it under `with model.distribute_strategy.scope():`."
         )
+    fetch_state(model)
     with scope_of(model):
         for layer in places:
             layer.inner = inner

@@ -159,7 +159,20 @@ def renew_optimizer(model: Model) -> None:
         return
     with scope_of(model), DotNotTrackScope():  # as in `compile`, the optimizer's variables are not the model's
         model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        if is_fitted_on_jax(model):  # `fit` builds the optimizer only at its start
+            model.optimizer.build(model.trainable_variables)
     trace_anew(model)
+
+
+def is_fitted_on_jax(model: Model) -> bool:
+    """Return whether a callback of a model's `fit` is running on JAX, after the first step."""
+    return getattr(model, "_jax_state", None) is not None
+
+
+def fetch_state(model: Model) -> None:
+    """Give a model's variables their values, which a running `fit` on JAX keeps elsewhere."""
+    if is_fitted_on_jax(model):
+        model.jax_state_sync()
 
 
 def is_rematerialized(layer: Layer) -> bool:
@@ -205,7 +218,10 @@ def is_tracing_a_step() -> bool:
 
 def trace_anew(model: Model) -> None:
     """Make a model's `fit`, `evaluate` and `predict` retrace, without affecting the rest of the process."""
-    model.train_function = model.test_function = model.predict_function = None
+    for step in ("train", "test", "predict"):
+        if getattr(model, f"{step}_function", None) is not None:
+            setattr(model, f"{step}_function", None)
+            getattr(model, f"make_{step}_function")()  # a running `fit` would not, if a callback is what changed phi
     if keras.backend.backend() == "torch":
         for layer in flatten_layers(model):
             renew_parameters(layer)

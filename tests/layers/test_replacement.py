@@ -50,6 +50,20 @@ def test_a_predicting_model_uses_the_new_phi(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
+def test_a_callback_replaces_the_phi_of_a_running_fit(moment, rng):
+    model, first, x = shared_mlp(places=1), seeded(), rng.normal(size=(64, 6)).astype("float32")
+    model.compile("adam", "mse")
+    callback = keras.callbacks.Callback()
+    setattr(callback, moment, lambda number, logs=None: model.layers[1].inner is first or set_phi(model, first))
+    start, dense = first.get_weights(), model.get_weights()[0]
+    model.fit(x, x[:, :3], batch_size=64, epochs=2, verbose=0, callbacks=[callback])
+    assert int(model.optimizer.iterations) == 1  # that of the new optimizer
+    assert np.abs(first.get_weights()[0] - start[0]).max() > 1e-4
+    assert 1.5e-3 < np.abs(model.get_weights()[0] - dense).max() < 2.5e-3  # two steps of Adam
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_all_places_of_a_loaded_model_and_training_goes_on(compiled, tmp_path, rng):
     x, y = rng.normal(size=(32, 6)).astype("float32"), rng.normal(size=(32, 3)).astype("float32")

@@ -70,6 +70,26 @@ def test_switching_keeps_the_optimizer(rng):
     assert int(model.optimizer.iterations) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
+def test_a_callback_changes_the_evaluation_of_a_running_fit(moment, rng):
+    coarse, x = Interpolation(3.0, 2), 2 * rng.normal(size=(64, 6)).astype("float32")
+    model, by_hand = shared_mlp(), shared_mlp()
+    by_hand.set_weights(model.get_weights())
+
+    callback = keras.callbacks.Callback()
+    setattr(callback, moment, lambda number, logs=None: set_evaluation(model, coarse))
+    for m in (model, by_hand):
+        m.compile(keras.optimizers.SGD(0.1), "mse")
+    settings = {"batch_size": 64, "shuffle": False, "verbose": 0}
+    model.fit(x, x[:, :3], epochs=2, callbacks=[callback], validation_data=(x, x[:, :3]), **settings)
+    by_hand.fit(x, x[:, :3], **settings)
+    set_evaluation(by_hand, coarse)
+    by_hand.fit(x, x[:, :3], **settings)
+    for weight, its_twin in zip(model.get_weights(), by_hand.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, its_twin, atol=1e-5)
+
+
 def test_auto_interpolates_where_128_samples_have_more_units_than_the_table_has_nodes():
     model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(104), TwoArgActivation(name="52 units")])
     model.add(keras.layers.Dense(102))
