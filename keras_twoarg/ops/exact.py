@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 from keras_twoarg.ops.xla import with_gradient
-from keras_twoarg.utils.keras_internals import torch_is_transforming
+from keras_twoarg.utils.keras_internals import torch_is_transforming, without_casts
 from keras_twoarg.utils.types import Function, Shape, Tensor
 
 CHUNK = 8192
@@ -54,6 +54,8 @@ def in_float32(tensor: Any) -> AbstractContextManager[object]:
 
 
 def _phi(activation: Callable[[Tensor], Tensor]) -> Function:
+    activation = without_casts(activation) if isinstance(activation, keras.layers.Layer) else activation
+
     def phi(tuples: Tensor, *weights: Tensor) -> Tensor:
         hidden = tuples  # (N, arity)
         *hidden_layers, kernel, bias = weights

@@ -180,6 +180,19 @@ def is_rematerialized(layer: Layer) -> bool:
     return getattr(layer, "_remat_mode", None) is not None
 
 
+def without_casts(layer: Layer) -> Function:
+    """Return a function that calls a layer without casting its inputs to the dtype of its policy."""
+
+    def call(inputs: Tensor) -> Tensor:
+        before, layer.autocast = layer.autocast, False
+        try:
+            return layer(inputs)
+        finally:
+            layer.autocast = before
+
+    return call
+
+
 def stateless_values() -> list[Tensor] | None:
     """Return the values that replace variables in the current `keras.StatelessScope`, or None outside one."""
     scope = stateless_scope()

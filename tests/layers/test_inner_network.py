@@ -1,6 +1,7 @@
 """InnerNetwork as a thing of its own: built when asked, written into a file, read back."""
 
 import random
+from functools import partial
 
 import keras
 import numpy as np
@@ -34,6 +35,22 @@ def test_predict_is_in_float32_whatever_the_policy(make, policy, rng):
     same.set_weights([np.asarray(weight, "float32") for weight in network.get_weights()])
     assert network.predict(x).dtype == "float32"
     np.testing.assert_array_equal(network.predict(x), same.predict(x))
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("evaluation", ["exact", "interpolated"])
+def test_a_layer_as_activation_rounds_nothing(evaluation, rng):
+    """Not even where its own policy is half precision: tables and `predict` are in float32."""
+    x, half = rng.normal(size=(50, 8)).astype("float32"), keras.layers.LeakyReLU(0.1, dtype="mixed_bfloat16")
+    by_layer = TwoArgActivation(InnerNetwork(activation=half), evaluation=evaluation)
+    by_function = TwoArgActivation(InnerNetwork(activation=partial(keras.activations.leaky_relu, negative_slope=0.1)))
+    by_function.evaluation = evaluation
+    by_function.inner.set_weights(by_layer.inner.get_weights())
+    tuples = x.reshape(-1, 2)
+    np.testing.assert_allclose(by_layer.inner.predict(tuples), by_function.inner.predict(tuples), atol=1e-6)
+    outputs = [keras.ops.convert_to_numpy(layer(x)) for layer in (by_layer, by_function)]
+    np.testing.assert_allclose(*outputs, atol=1e-6)
+    assert half.autocast
 
 
 def test_counting_parameters_gives_a_plain_number_everywhere(capsys):
