@@ -105,7 +105,7 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         **kwargs: object,
     ) -> None:
         super().__init__(pairing, axis, **kwargs)
-        self.inner = InnerNetwork() if inner is None else inner
+        self.inner = InnerNetwork(dtype=self.dtype_policy) if inner is None else inner
         if not self.trainable:
             self.inner.trainable = False
         self._units: int | None = None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgDense
 from tests.helpers import phi_in_float64, shared_mlp
 
 pytestmark = pytest.mark.jax
@@ -31,6 +31,15 @@ def test_any_number_of_axes(shape, expected, training, rng):
     assert y.shape == expected == layer.compute_output_shape(shape)
     pairs = x.reshape(*expected, 2)
     np.testing.assert_allclose(y, phi_in_float64(layer.inner, pairs)[..., 0], atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="it has no float64 unless it is told to")
+@pytest.mark.parametrize("make", [TwoArgActivation, lambda **kwargs: TwoArgDense(4, **kwargs)])
+def test_a_default_phi_computes_in_the_dtype_of_its_layer(make, rng):
+    layer, x = make(dtype="float64", evaluation="exact"), rng.normal(size=(5, 8))
+    y = ops.convert_to_numpy(layer(x))
+    tuples = x if isinstance(layer, TwoArgActivation) else ops.convert_to_numpy(layer.dense(x))
+    np.testing.assert_allclose(y, phi_in_float64(layer.inner, tuples.reshape(5, 4, 2))[..., 0], atol=1e-14)
 
 
 @pytest.mark.parametrize("arity", [1, 2, 3])
