@@ -20,7 +20,14 @@ from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils import model_files
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.files import write_whole
-from keras_twoarg.utils.keras_internals import flatten_layers, forgotten_calls, take_own_paths, uncast_values
+from keras_twoarg.utils.keras_internals import (
+    flatten_layers,
+    forgotten_calls,
+    models_with,
+    take_own_paths,
+    trace_anew,
+    uncast_values,
+)
 from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
@@ -113,12 +120,24 @@ class InnerNetwork(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        if table_resolution is not None:
-            check_resolution("table_resolution", table_resolution)
+        self._table_resolution: int | None = None
         self.table_resolution = table_resolution
         self.share_key = share_key or uuid4().hex
         self.copy_of: str | None = None  # the key of the network that this one was rebuilt from, outside a scope
         self.supports_masking = True
+
+    @property
+    def table_resolution(self) -> int | None:
+        """Nodes along each argument of phi's tables; None until the first place is built. It can be set at any time."""
+        return self._table_resolution
+
+    @table_resolution.setter
+    def table_resolution(self, value: int | None) -> None:
+        before, after = self._table_resolution, None if value is None else check_resolution("table_resolution", value)
+        self._table_resolution = after
+        if before not in (None, after):
+            for model in models_with([self]):
+                trace_anew(model)
 
     def build(self, input_shape: Shape) -> None:
         """Create the kernel and bias of each layer."""

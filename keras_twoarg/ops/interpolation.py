@@ -7,11 +7,12 @@ import numpy as np
 from keras_twoarg.utils.types import ArrayLike
 
 
-def check_resolution(name: str, nodes: object) -> None:
-    """Raise a ValueError that names the argument unless a table can have this many nodes along each argument."""
+def check_resolution(name: str, nodes: object) -> int:
+    """Return the nodes along each argument as a Python `int`, or raise a ValueError unless a table can have them."""
     # Cells, one more than nodes along each argument, are numbered in float32, which is exact up to 4096 squared.
-    if not isinstance(nodes, int) or not 2 <= nodes <= 4095:
+    if not isinstance(nodes, int | np.integer) or not 2 <= nodes <= 4095:
         raise ValueError(f"`{name}` must be an integer from 2 to 4095. Received: {name}={nodes!r}")
+    return int(nodes)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Interpolation:
     def __post_init__(self) -> None:
         if not 0 < self.extent < np.inf:
             raise ValueError(f"`extent` must be positive and finite. Received: extent={self.extent!r}")
-        check_resolution("resolution", self.resolution)
+        object.__setattr__(self, "resolution", check_resolution("resolution", self.resolution))  # it is frozen
 
     @property
     def step(self) -> float:

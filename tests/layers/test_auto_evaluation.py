@@ -202,6 +202,19 @@ def test_what_the_user_says_wins():
         InnerNetwork(table_resolution=1)
 
 
+def test_another_resolution_is_checked_and_used_by_traced_steps_too(rng):
+    x, phi = 3 * rng.normal(size=(64, 8)).astype("float32"), InnerNetwork(table_resolution=2)
+    model = keras.Sequential([keras.Input((8,)), TwoArgActivation(phi, evaluation="interpolated")])
+    coarse = model.predict(x, verbose=0)
+    phi.table_resolution = np.int64(161)
+    fine = model.predict(x, verbose=0)
+    assert np.abs(fine - coarse).max() > 1e-3
+    np.testing.assert_allclose(fine, keras.ops.convert_to_numpy(model(x)), atol=1e-5)
+    with pytest.raises(ValueError, match="`table_resolution` must be an integer from 2 to 4095. Received: .*9000"):
+        phi.table_resolution = 9000
+    assert phi.table_resolution == 161 and type(phi.table_resolution) is int
+
+
 def test_phi_keeps_its_resolution_wherever_it_goes(tmp_path):
     model = mlp(3000)
     model.save(tmp_path / "model.keras")
