@@ -12,7 +12,7 @@ from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.layers.two_arg_max_pooling2d import TwoArgMaxPooling2D
 from keras_twoarg.ops.interpolation import Interpolation
-from keras_twoarg.utils.checks import one_of, positive_integer
+from keras_twoarg.utils.checks import is_positive_integer, one_of, positive_integer
 from keras_twoarg.utils.types import Layer, Tensor
 
 FORMAT = "channels_last"
@@ -201,14 +201,15 @@ def dropout(rate: float, seed: int | None, index: int) -> Layer:
     return keras.layers.Dropout(rate, seed=seed_of(seed, 500 + index))
 
 
-def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: int) -> None:
-    """Raise a ValueError unless the widths, the number of classes, the dropout rate and other sizes are valid."""
-    if len(widths) == 0 or any(not isinstance(w, int) or w < 1 for w in widths):
+def check_sizes(widths: Sequence[int], classes: int, dropout: float, **others: int) -> tuple[int, ...]:
+    """Return the widths as Python numbers, or raise a ValueError unless they, the dropout rate and sizes are valid."""
+    if len(widths) == 0 or not all(map(is_positive_integer, widths)):
         raise ValueError(f"`widths` must be positive integers, one for each hidden layer. Received: widths={widths!r}")
     for name, size in {"classes": classes, **others}.items():
         positive_integer(name, size)
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
+    return tuple(map(int, widths))  # Keras takes no others
 
 
 def check_context(input_shape: Sequence[int]) -> int:

@@ -62,7 +62,7 @@ def cnn(
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
-    blocks.check_sizes(widths, classes, dropout)
+    widths = blocks.check_sizes(widths, classes, dropout)
     flat = prod(last_image(tuple(input_shape), widths))
     inner = blocks.inner_for(arm, inner, seed)
     hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)

@@ -61,7 +61,7 @@ def mlp(
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871)
     """
-    blocks.check_sizes(widths, classes, dropout)
+    widths = blocks.check_sizes(widths, classes, dropout)
     inner = blocks.inner_for(arm, inner, seed)
     hidden = blocks.HiddenLayers(arm, inner, normalization, pairing, evaluation, dropout, seed)
     layers = [keras.Input(tuple(input_shape), name="image"), keras.layers.Flatten()]

@@ -64,7 +64,7 @@ def recurrent(
         ValueError: If the arm has no recurrent cell or does not fit `inner`, or a size is out of range.
     """
     context = blocks.check_context(input_shape)
-    blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
+    widths = blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
     check_arm(arm)
     inner = None if arm in blocks.GATED else blocks.inner_for(arm, inner, seed)
     layers = [

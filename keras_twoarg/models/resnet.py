@@ -67,7 +67,7 @@ def resnet(
     References:
         - [He, Zhang, Ren, Sun, 2015](https://arxiv.org/abs/1512.03385), section 4.2
     """
-    blocks.check_sizes(widths, classes, dropout, blocks_per_stage=blocks_per_stage)
+    widths = blocks.check_sizes(widths, classes, dropout, blocks_per_stage=blocks_per_stage)
     one_of("places", places, PLACES)
     if len(input_shape) != 3:
         raise ValueError(f"`input_shape` must be (height, width, channels). Received: {tuple(input_shape)}")

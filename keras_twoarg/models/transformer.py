@@ -9,6 +9,7 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models import blocks
 from keras_twoarg.models.structure import SEQUENCE_WIDTH
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.checks import is_positive_integer
 from keras_twoarg.utils.types import Identifier, Layer
 
 
@@ -112,11 +113,12 @@ def transformer(
         ValueError: If the arm is unknown or does not fit `inner`, or a size is out of range.
     """
     context = blocks.check_context(input_shape)
-    blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
-    if not isinstance(heads, int) or heads < 1 or sequence_width % heads:
+    widths = blocks.check_sizes(widths, classes, dropout, context=context, sequence_width=sequence_width)
+    if not is_positive_integer(heads) or sequence_width % heads:
         raise ValueError(
             f"`heads` must divide `sequence_width`. Received: heads={heads}, sequence_width={sequence_width}"
         )
+    heads = int(heads)  # Keras takes no other integers
     arity, inner = blocks.arity_of(arm), blocks.inner_for(arm, inner, seed)
     tokens = keras.Input((context,), dtype="int32", name="tokens")
     x = keras.layers.Embedding(classes, sequence_width, embeddings_initializer=blocks.glorot(seed, 0))(tokens)

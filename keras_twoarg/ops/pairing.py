@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_twoarg.utils.types import Shape, Shapes, Tensor, Tensors
@@ -22,13 +23,13 @@ Masks: TypeAlias = Tensor | Sequence[Tensor | None] | None
 
 
 def check_axis(axis: int) -> int:
-    """Return `axis`, or raise a ValueError unless it is an integer other than 0, the batch axis."""
-    if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+    """Return `axis` as a Python `int`, or raise a ValueError unless it is an integer other than 0, the batch axis."""
+    if isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis == 0:
         raise ValueError(
             "`axis` must be an integer other than 0: -1 for the last axis, 1 for the channels of channels_first "
             f"images. Axis 0 holds the samples. Received: axis={axis!r}"
         )
-    return axis
+    return int(axis)
 
 
 def positive_axis(axis: int, rank: int) -> int:

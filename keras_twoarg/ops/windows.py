@@ -5,6 +5,7 @@ from functools import reduce
 import keras
 from keras import ops
 
+from keras_twoarg.utils.checks import is_positive_integer
 from keras_twoarg.utils.types import Shape, Tensor
 
 Size = tuple[int, int]
@@ -14,9 +15,9 @@ Size = tuple[int, int]
 def check_pool_size(pool_size: object) -> Size:
     """Return rows and columns, or raise a ValueError unless they are one or two positive integers."""
     size = tuple(pool_size) if isinstance(pool_size, list | tuple) else (pool_size, pool_size)
-    if len(size) != 2 or any(type(number) is not int or number < 1 for number in size):
+    if len(size) != 2 or not all(map(is_positive_integer, size)):
         raise ValueError(f"`pool_size` must be one or two positive integers. Received: pool_size={pool_size!r}")
-    return size
+    return int(size[0]), int(size[1])
 
 
 def channel_axis(axis: int) -> int:

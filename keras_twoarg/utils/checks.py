@@ -1,7 +1,7 @@
 """Checks of arguments."""
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
@@ -43,6 +43,11 @@ def positive_integer(name: str, value: object, more: str = "") -> int:
         >>> positive_integer("units", np.int64(3))
         3
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_positive_integer(value):
         raise ValueError(f"`{name}` must be a positive integer{more}. Received: {name}={value!r}")
     return int(value)
+
+
+def is_positive_integer(value: object) -> TypeGuard[int]:
+    """Return whether a value is a positive integer of Python or NumPy."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
