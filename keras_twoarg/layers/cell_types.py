@@ -12,6 +12,7 @@ from keras_twoarg.layers.pairing_layer import PairingLayer
 from keras_twoarg.layers.sharing import KeepsPhi, phi_config, revive
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
+from keras_twoarg.utils.keras_internals import renew_parameters
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
 
@@ -95,6 +96,7 @@ class CellTypes(KeepsPhi, PairingLayer):
             place.check_inner(network)
         for place, network in networks.items():
             place.inner = network
+        renew_parameters(self)  # torch does not see places in a list
 
     @property
     def evaluation(self) -> list[str | Interpolation]:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgDense, assert_shared, describe, set_phi
+from keras_twoarg import CellTypes, InnerNetwork, TwoArgActivation, TwoArgDense, assert_shared, describe, set_phi
 from tests.helpers import BACKEND, inner_networks, phi_in_float64, shared_mlp
 
 
@@ -166,6 +166,15 @@ def test_torch_lists_the_new_phi_of_a_block_without_a_model(replace, rng):
     listed = {id(parameter) for parameter in block.parameters()}
     assert listed == {id(weight.value) for weight in block.weights}
     assert not any(id(weight.value) in listed for weight in before.weights)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own lists")
+@pytest.mark.parametrize("make", [CellTypes, lambda phis: TwoArgDense(4, phis)])
+def test_torch_lists_the_new_phis_of_cell_types(make, rng):
+    layer, others = make([seeded(), seeded()]), [seeded(), seeded()]
+    layer(rng.normal(size=(2, 8)).astype("float32"))
+    layer.inner = others
+    assert {id(parameter) for parameter in layer.parameters()} == {id(weight.value) for weight in layer.weights}
 
 
 @pytest.mark.slow
