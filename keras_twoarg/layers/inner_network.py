@@ -286,7 +286,7 @@ class InnerNetwork(keras.layers.Layer):
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
-            "activation": keras.activations.serialize(self.activation),
+            "activation": _written(self.activation),
             "arity": self.arity,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
@@ -369,6 +369,17 @@ def _without_weights(activation: Function) -> Function:
                 f"Received: activation={activation!r}"
             )
     return activation
+
+
+def _written(activation: Function) -> object:
+    """Return what a config says of an activation function, or raise a ValueError if Keras would take it for another."""
+    written = keras.activations.serialize(activation)
+    if isinstance(written, str) and keras.activations.get(written) is not activation:
+        raise ValueError(
+            f"Keras has a function named {written!r}, and would use it in files and copies in place of the activation. "
+            f"Give yours another name. Received: activation={activation!r}"
+        )
+    return written
 
 
 def _for_layer(initializer: Any, index: int) -> Function:

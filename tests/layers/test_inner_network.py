@@ -1,5 +1,6 @@
 """InnerNetwork as a thing of its own: built when asked, written into a file, read back."""
 
+import copy
 import random
 from functools import partial
 
@@ -205,6 +206,18 @@ def test_an_activation_with_weights_is_refused():
     with pytest.raises(ValueError, match="must have no weights"):
         InnerNetwork(activation=keras.layers.PReLU())
     assert InnerNetwork(activation=keras.layers.LeakyReLU()).predict(np.ones((1, 2), "float32")).shape == (1, 1)
+
+
+def test_an_activation_that_files_would_take_for_one_of_keras_is_refused():
+    def gelu(x):
+        return 2 * x
+
+    network = InnerNetwork((3,), gelu)
+    assert network.predict(np.ones((4, 2), "float32")).shape == (4, 1)
+    with pytest.raises(ValueError, match="named 'gelu'.*Give yours another name"):
+        copy.deepcopy(network)
+    for name in ("gelu", "swish", "linear", None):
+        InnerNetwork((3,), name).get_config()
 
 
 def test_a_layer_without_a_config_may_be_the_activation():
