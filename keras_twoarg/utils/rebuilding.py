@@ -5,7 +5,7 @@ they are used directly, registered or not.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
 
@@ -39,7 +39,7 @@ def rebuild(operation: keras.Operation, config: Config) -> keras.Operation:
         ValueError: If it cannot be rebuilt.
     """
     kind = type(operation)
-    with _said(operation), keras.saving.custom_object_scope(_named_functions(operation)):
+    with _said(operation), keras.saving.custom_object_scope(_named_functions(operation, config)):
         return kind(**config) if kind is keras.layers.Lambda else kind.from_config(config)
 
 
@@ -83,11 +83,36 @@ def copy_weights(
                 new.load_assets(folder)
 
 
-def _named_functions(operation: keras.Operation) -> dict[str, FunctionType]:
-    """Return the functions that a layer and the layers within it hold, by the names that their configs use."""
+def _named_functions(operation: keras.Operation, config: Config) -> dict[str, FunctionType]:
+    """Return the functions that a layer and the layers within it hold, by the names that their configs use.
+
+    Raises:
+        ValueError: If configs of the layers within use one name for different functions.
+    """
     layers = flatten_layers(operation) if isinstance(operation, keras.layers.Layer) else []
-    held = [value for layer in layers for value in vars(layer).values() if isinstance(value, FunctionType)]
-    return {one.__name__: one for one in held if not one.__module__.startswith("keras.")}
+    held = {
+        (id(layer), key): value
+        for layer in layers
+        for key, value in vars(layer).items()
+        if isinstance(value, FunctionType) and not value.__module__.startswith("keras.")
+    }
+    named: dict[str, FunctionType] = {}
+    for layer in layers:
+        for key in config if layer is operation else _keys(layer):
+            one = held.get((id(layer), key))
+            if one is None or (layer is operation and config[key] is one):
+                continue
+            if named.setdefault(one.__name__, one) is not one:
+                raise ValueError(f"it holds different functions named {one.__name__!r}: give them names of their own")
+    return {one.__name__: one for one in held.values()} | named
+
+
+def _keys(layer: keras.layers.Layer) -> Iterable[str]:
+    """Return the names of a layer's arguments; none if it has no config."""
+    try:
+        return list(layer.get_config())
+    except (TypeError, ValueError, NotImplementedError):
+        return ()
 
 
 @contextmanager

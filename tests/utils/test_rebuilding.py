@@ -44,6 +44,25 @@ def test_functions_are_kept_registered_or_not(make):
     assert len(copy.losses) == len(layer.losses)
 
 
+def scaled(by):
+    def act(x):
+        return by * x
+
+    return act
+
+
+def test_different_functions_of_one_name_are_not_confused():
+    cells = [layers.SimpleRNNCell(3, activation=scaled(by)) for by in (0.1, 0.5)]
+    stacked = layers.StackedRNNCells(cells)
+    with pytest.raises(ValueError, match="different functions named 'act': give them names of their own"):
+        rebuild(stacked, live_config(stacked))
+    same = layers.StackedRNNCells([layers.SimpleRNNCell(3, activation=cells[0].activation) for _ in range(2)])
+    copy = rebuild(same, live_config(same))
+    assert all(cell.activation is cells[0].activation for cell in copy.cells)
+    dense = layers.Dense(3, lambda x: 2 * x, kernel_initializer=lambda shape, dtype=None: ops.ones(shape, dtype))
+    np.testing.assert_array_equal(rebuild(dense, live_config(dense))(X), dense(X))
+
+
 def test_a_config_may_be_changed():
     layer = layers.Dense(3, doubled)
     copy = rebuild(layer, {**live_config(layer), "activation": "linear", "units": 5})
