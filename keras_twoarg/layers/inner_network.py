@@ -110,6 +110,8 @@ class InnerNetwork(keras.layers.Layer):
         share_key: str | None = None,
         **kwargs: object,
     ) -> None:
+        if kwargs.get("activity_regularizer") is not None:
+            raise ValueError("InnerNetwork takes no `activity_regularizer`. Give it to the TwoArgActivation")
         super().__init__(**kwargs)
         given = hidden_units.tolist() if isinstance(hidden_units, np.ndarray) else hidden_units
         layers = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)

@@ -34,7 +34,7 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
         True
 
     Raises:
-        ValueError: If an `axis` is given.
+        ValueError: If an `axis` is given, or `rms_scaling=True`.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: object) -> None:
@@ -42,6 +42,11 @@ class JointLayerNormalization(keras.layers.LayerNormalization):
             raise ValueError(
                 "JointLayerNormalization normalizes over all axes of a sample. Use keras.layers.LayerNormalization for "
                 f"others. Received: axis={kwargs['axis']!r}"
+            )
+        if kwargs.get("rms_scaling"):
+            raise ValueError(
+                "JointLayerNormalization subtracts the mean. Use keras.layers.RMSNormalization. Received: "
+                f"rms_scaling={kwargs['rms_scaling']!r}"
             )
         super().__init__(epsilon=epsilon, center=False, scale=False, **kwargs)
 

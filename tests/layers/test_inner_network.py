@@ -202,6 +202,12 @@ def test_every_kernel_draws_numbers_of_its_own(seed):
         assert not np.allclose(second, third) and abs(np.corrcoef(first.ravel(), second.ravel()[:16])[0, 1]) < 0.99
 
 
+@BOTH
+def test_a_regularizer_that_only_an_exact_phi_would_apply_is_refused(make):
+    with pytest.raises(ValueError, match="no `activity_regularizer`.*Give it to the TwoArgActivation"):
+        make(activity_regularizer="l2")
+
+
 def test_an_activation_with_weights_is_refused():
     with pytest.raises(ValueError, match="must have no weights"):
         InnerNetwork(activation=keras.layers.PReLU())

@@ -122,3 +122,5 @@ def test_saved_and_copied(tmp_path, rng):
 def test_an_axis_of_ones_own_is_refused():
     with pytest.raises(ValueError, match="over all axes.*Received: axis=-1"):
         models.JointLayerNormalization(axis=-1)
+    with pytest.raises(ValueError, match="subtracts the mean.*RMSNormalization"):
+        models.JointLayerNormalization(rms_scaling=True)
