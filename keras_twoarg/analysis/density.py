@@ -57,6 +57,10 @@ class Density:
         return Density(surfaces.blurred(self.values, deviation), self.outside, self.number)
 
 
+class Unmeasurable(ValueError):
+    """The values at hand do not tell what was asked; the call was right."""
+
+
 def density(tuples: np.ndarray) -> Density:
     """Count argument tuples `(N, arity)` on the grid.
 
@@ -69,7 +73,7 @@ def density(tuples: np.ndarray) -> Density:
     half_cell = EXTENT / (NODES - 1)
     edges = np.linspace(-EXTENT - half_cell, EXTENT + half_cell, NODES + 1)
     if tuples.ndim != 2 or len(tuples) == 0 or not np.isfinite(tuples).all():
-        raise ValueError(
+        raise Unmeasurable(
             f"Expected finite argument tuples of shape (N, arity). Received: shape={tuples.shape}, "
             f"{np.count_nonzero(~np.isfinite(tuples))} of the values not finite"
         )

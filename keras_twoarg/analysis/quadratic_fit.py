@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_twoarg.analysis.density import Density
+from keras_twoarg.analysis.density import Density, Unmeasurable
 from keras_twoarg.analysis.surfaces import Quadratic
 from keras_twoarg.utils.types import ArrayLike
 
@@ -99,7 +99,7 @@ def fit_quadratic(
         raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
     used, weights = _used(density, mass, weighted)
     if np.count_nonzero(used) < 6:
-        raise ValueError(
+        raise Unmeasurable(
             f"A quadratic needs at least 6 occupied cells within [-5, 5]. Received: {np.count_nonzero(used)}, and "
             f"{density.outside:.2%} of the arguments lie outside. Use more samples to fill more cells, or normalize "
             "before the units to bring the arguments inside"

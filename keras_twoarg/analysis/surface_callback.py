@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_twoarg.analysis.density import Unmeasurable
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.figures import pyplot
@@ -62,8 +63,11 @@ class SurfaceCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: object = None) -> None:
         """Record phi before the first step."""
         self._before = None  # known with the first epoch's number
-        if not self.displays:
-            self._look(0)
+        if not self.displays and self._last == 0:
+            try:
+                self._look(0)
+            except Unmeasurable as error:  # other mistakes show before training
+                warnings.warn(f"phi at the start cannot be measured: {error}", stacklevel=2)
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         """Continue the count of epochs; `initial_epoch` may already include the earlier ones."""

@@ -86,5 +86,10 @@ def test_a_monitor_does_not_end_the_training_of_a_model_that_diverges():
     with pytest.warns(UserWarning, match="phi after epoch [12] cannot be measured: .* not finite"):
         model.fit(x, y, epochs=2, verbose=0, callbacks=[monitor])
     assert 0 in monitor.displays and 2 not in monitor.displays
+    model, monitor = models.mlp((4, 4, 1), 2, widths=(8,), normalization="none"), SurfaceCallback(1e6 * x)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.warns(UserWarning, match="phi at the start cannot be measured: .*at least 6 occupied cells"):
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[monitor])
+    assert 0 not in monitor.displays
     with pytest.raises(ValueError, match="expected shape|incompatible|compatible"):  # mistakes show before training
         model.fit(x, y, epochs=1, verbose=0, callbacks=[SurfaceCallback(x[:, :2])])
