@@ -191,6 +191,8 @@ class InnerNetwork(keras.layers.Layer):
 
     def count_params(self) -> int:
         """Return the number of parameters, counted once however many places share them."""
+        if not self.built and type(self).build is InnerNetwork.build:  # which would draw random numbers
+            return sum((a + 1) * b for a, b in pairwise((self.arity, *self.hidden_units, 1)))
         self.ensure_built()
         return int(super().count_params())
 

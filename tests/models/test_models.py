@@ -1,5 +1,7 @@
 """Outer networks: the paper's numbers of parameters, the order in a block, matched widths, errors."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -167,6 +169,15 @@ def test_matched_widths_match(build, shape, arm):
         assert widths == {models.mlp: (64, 64, 64), models.cnn: (60, 120, 120, 120)}[build]
     _, row = models.compare({"reference": reference, arm: model})
     assert row.matched and row.normalization == "LayerNorm" and row.parameters == model.count_params()
+
+
+@pytest.mark.parametrize("arm", ["two_arg", "quadratic", "relu"])
+def test_matching_and_counting_draw_no_random_numbers(arm):
+    reference = models.mlp((10,), 2, widths=(30, 30), arm="relu", inner=None)
+    phi, before = InnerNetwork((5,), arity=3), random.getstate()
+    models.matched_widths(arm, reference, tolerance=1.0)
+    assert phi.count_params() == 4 * 5 + 6
+    assert random.getstate() == before and not phi.built
 
 
 def test_matching_small_and_odd_networks():
