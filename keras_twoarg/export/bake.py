@@ -15,7 +15,7 @@ from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of, p
 from keras_twoarg.layers.two_arg_dense import TwoArgDense
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers
-from keras_twoarg.utils.rebuilding import copy_weights, live_config, rebuild
+from keras_twoarg.utils.rebuilding import CannotRebuild, copy_weights, live_config, rebuild
 from keras_twoarg.utils.types import ArrayLike, Config, Layer, Model, Samples
 
 TOLERANCE = 3e-3
@@ -290,6 +290,8 @@ def with_tables(model: Model, grids: Grids) -> Model:
 
     try:
         baked = clone_model(model, clone_function=copy, recursive=True)
+    except CannotRebuild:
+        raise
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"Only Sequential and functional models can be baked ({error})") from error
     left = [layer.name for layer in flatten_layers(baked) if isinstance(layer, TwoArgActivation)]

@@ -16,6 +16,10 @@ from keras_twoarg.utils.keras_internals import flatten_layers, lambda_arguments
 from keras_twoarg.utils.types import Config
 
 
+class CannotRebuild(ValueError):
+    """A layer cannot be rebuilt from its config; the message names it."""
+
+
 def live_config(operation: keras.Operation) -> Config:
     """Return the config of a layer or operation, with function objects in place of their names.
 
@@ -123,7 +127,7 @@ def _said(operation: keras.Operation) -> Iterator[None]:
     except (TypeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
         cause = str(error).split("Exception encountered: ")[-1]  # Keras puts the whole config first
         reason = " ".join(cause.split())[:150]
-        raise ValueError(
+        raise CannotRebuild(
             f"The layer {operation.name!r} of class {type(operation).__name__} cannot be rebuilt from its config "
             f"({reason}). Define get_config, as for saving"
         ) from error

@@ -200,6 +200,17 @@ def test_errors(action, message):
         action()
 
 
+class WithoutConfig(keras.layers.Layer):
+    def __init__(self, value, **kwargs):
+        super().__init__(**kwargs)
+
+
+def test_a_layer_that_cannot_be_rebuilt_is_named_as_the_reason():
+    model = keras.Sequential([keras.Input((4,)), WithoutConfig(object(), name="own"), TwoArgActivation()])
+    with pytest.raises(ValueError, match="^The layer 'own' of class WithoutConfig cannot be rebuilt"):
+        bake(model)
+
+
 @pytest.mark.slow
 def test_models_that_keras_cannot_rebuild_are_refused(rng):
     subclassed = Subclassed()
