@@ -35,8 +35,12 @@ class Block(sharing.KeepsPhi):
 
     @property
     def evaluation(self) -> str | Interpolation | list[str | Interpolation]:
-        """How phi is evaluated. Set it on `layer.place`, or with `set_evaluation`."""
+        """How phi is evaluated. It can be set at any time, as in `TwoArgActivation`."""
         return self.place.evaluation
+
+    @evaluation.setter
+    def evaluation(self, value: Any) -> None:
+        self.place.evaluation = value
 
     @property
     def places(self) -> list[TwoArgActivation]:

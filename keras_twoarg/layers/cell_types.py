@@ -100,8 +100,17 @@ class CellTypes(KeepsPhi, PairingLayer):
 
     @property
     def evaluation(self) -> list[str | Interpolation]:
-        """How each block evaluates its phi. Set it on `layer.places[k]`, or with `set_evaluation`."""
+        """How each block evaluates its phi. It can be set at any time, for all blocks or as a list."""
         return [place.evaluation for place in self.places]
+
+    @evaluation.setter
+    def evaluation(self, value: Any) -> None:
+        evaluations = value if isinstance(value, list | tuple) else [value] * len(self.places)
+        _check_number("evaluation", evaluations, len(self.places))
+        for place, one in zip(self.places, evaluations, strict=True):
+            place.check_evaluation(one)
+        for place, one in zip(self.places, evaluations, strict=True):
+            place.evaluation = one
 
     def __call__(self, *args: object, **kwargs: object) -> Tensor:
         """Call the layer after checking that a rebuilt graph still shares its phis; the places see no graph."""

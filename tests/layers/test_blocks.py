@@ -27,6 +27,20 @@ RNN = keras.layers.RNN
 GRID = Interpolation(extent=3.0, resolution=9)
 
 
+@pytest.mark.parametrize("make", [lambda phis: TwoArgDense(4, phis), lambda phis: TwoArgRNNCell(4, phis), CellTypes])
+def test_the_evaluation_of_a_block_can_be_set(make):
+    layer = make([small_phi(), small_phi()])
+    layer.evaluation = "exact"
+    assert layer.evaluation == ["exact", "exact"]
+    layer.evaluation = ["auto", GRID]
+    assert layer.evaluation == ["auto", GRID]
+    with pytest.raises(ValueError, match="must be one of"):
+        layer.evaluation = ["exact", "other"]
+    with pytest.raises(ValueError, match="one for each of 2 cell types"):
+        layer.evaluation = ["exact"]
+    assert layer.evaluation == ["auto", GRID]
+
+
 # CellTypes
 
 
