@@ -50,4 +50,4 @@ def positive_integer(name: str, value: object, more: str = "") -> int:
 
 def is_positive_integer(value: object) -> TypeGuard[int]:
     """Return whether a value is a positive integer of Python or NumPy."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1

@@ -169,7 +169,7 @@ def is_fitted_on_jax(model: Model) -> bool:
     return getattr(model, "_jax_state", None) is not None
 
 
-def fetch_state(model: Model) -> None:
+def fetch_state(model: Any) -> None:
     """Give a model's variables their values, which a running `fit` on JAX keeps elsewhere."""
     if is_fitted_on_jax(model):
         model.jax_state_sync()
@@ -180,7 +180,7 @@ def is_rematerialized(layer: Layer) -> bool:
     return getattr(layer, "_remat_mode", None) is not None
 
 
-def without_casts(layer: Layer) -> Function:
+def without_casts(layer: Any) -> Function:
     """Return a function that calls a layer without casting its inputs to the dtype of its policy."""
 
     def call(inputs: Tensor) -> Tensor:
@@ -231,10 +231,10 @@ def is_tracing_a_step() -> bool:
 
 def trace_anew(model: Model) -> None:
     """Make a model's `fit`, `evaluate` and `predict` retrace, without affecting the rest of the process."""
-    for step in ("train", "test", "predict"):
-        if getattr(model, f"{step}_function", None) is not None:
-            setattr(model, f"{step}_function", None)
-            getattr(model, f"make_{step}_function")()  # a running `fit` would not, if a callback is what changed phi
+    for kind in ("train", "test", "predict"):
+        if getattr(model, f"{kind}_function", None) is not None:
+            setattr(model, f"{kind}_function", None)
+            getattr(model, f"make_{kind}_function")()  # a running `fit` would not, if a callback is what changed phi
     if keras.backend.backend() == "torch":
         for layer in flatten_layers(model):
             renew_parameters(layer)
