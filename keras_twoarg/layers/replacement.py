@@ -1,7 +1,7 @@
 """set_phi: replace the inner network in all places of a model."""
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.two_arg_activation import places_of
+from keras_twoarg.layers.two_arg_activation import places_of, retrace
 from keras_twoarg.utils.keras_internals import (
     are_in_scope,
     fetch_state,
@@ -59,8 +59,8 @@ def set_phi(model: Model, inner: InnerNetwork, *, instead_of: InnerNetwork | Non
         )
     fetch_state(model)
     with scope_of(model):
-        for layer in places:
-            layer.inner = inner
+        replaced = [layer for layer in places if layer.replace_inner(inner)]
     for part in flatten_layers(model):
         renew_parameters(part)
     renew_optimizer(model)
+    retrace(replaced)

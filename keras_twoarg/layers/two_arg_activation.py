@@ -116,22 +116,25 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `inner` can be set at any time, although Keras locks the layers within a built layer."""
         if name == "inner":
-            self._set_inner(value)
+            if self.replace_inner(value):
+                retrace([self])
         else:
             super().__setattr__(name, value)
 
-    def _set_inner(self, inner: InnerNetwork) -> None:
+    def replace_inner(self, inner: InnerNetwork) -> bool:
+        """Set the inner network, and return whether existing traces are outdated."""
         previous = getattr(self, "inner", None)
         self.check_inner(inner)
         if previous is None:
             super().__setattr__("inner", inner)
-        elif inner is not previous:
-            replace_layer(self, "inner", inner)
-            if not self.trainable:
-                inner.trainable = False
-            if self.built:
-                self._prepare_inner()
-            _trace_anew([self])
+        if previous is None or inner is previous:
+            return False
+        replace_layer(self, "inner", inner)
+        if not self.trainable:
+            inner.trainable = False
+        if self.built:
+            self._prepare_inner()
+        return True
 
     def check_inner(self, inner: InnerNetwork) -> None:
         """Raise a TypeError or ValueError unless this can be the layer's inner network."""
@@ -157,7 +160,7 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
     @evaluation.setter
     def evaluation(self, value: str | Interpolation) -> None:
         if self._change_evaluation(value):
-            _trace_anew([self])
+            retrace([self])
 
     def _change_evaluation(self, value: str | Interpolation) -> bool:
         """Set how phi is evaluated, and return whether existing traces are outdated."""
@@ -326,11 +329,11 @@ def set_evaluation(model: Model, evaluation: str | Interpolation) -> dict[str, s
     places = places_of(model, "to set")
     for layer in places:
         layer.check_evaluation(evaluation)
-    _trace_anew([layer for layer in places if layer._change_evaluation(evaluation)])
+    retrace([layer for layer in places if layer._change_evaluation(evaluation)])
     return {name: layer.evaluation_in_use for layer, name in names_of(places).items()}
 
 
-def _trace_anew(places: Sequence[TwoArgActivation]) -> None:
+def retrace(places: Sequence[TwoArgActivation]) -> None:
     """Make Keras retrace the models that hold these places."""
     for model in models_with(places) if places else ():
         trace_anew(model)

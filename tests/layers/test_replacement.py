@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg import CellTypes, InnerNetwork, TwoArgActivation, TwoArgDense, assert_shared, describe, set_phi
+from keras_twoarg.utils import keras_internals
 from tests.helpers import BACKEND, inner_networks, phi_in_float64, shared_mlp
 
 
@@ -30,6 +31,17 @@ def test_a_layer_takes_another_phi_at_any_time(built, evaluation, rng):
     assert not layer.trainable_weights
     with pytest.raises(ValueError, match="cannot add new elements"):
         layer.something = keras.layers.Dense(1)
+
+
+def test_all_models_that_hold_the_places_are_found_in_one_search(rng, monkeypatch):
+    model, x = shared_mlp(places=3), rng.normal(size=(5, 6)).astype("float32")
+    inner_part = keras.Sequential(model.layers[:2])
+    before = inner_part.predict(x, verbose=0)
+    searches, original = [], keras_internals.live_models
+    monkeypatch.setattr(keras_internals, "live_models", lambda: searches.append(1) or original())
+    set_phi(model, seeded())
+    assert len(searches) == 1
+    assert np.abs(inner_part.predict(x, verbose=0) - before).max() > 1e-3
 
 
 @pytest.mark.parametrize("replace", [set_phi, lambda model, phi: setattr(model.layers[0], "inner", phi)])
