@@ -12,17 +12,6 @@ from keras_twoarg.analysis.quadratic_fit import features, variance
 from keras_twoarg.analysis.statistics import scipy_optimize
 
 Named: TypeAlias = Callable[..., np.ndarray]
-FUNCTIONS: dict[str, Named] = {
-    "product": surfaces.product,
-    "maxout": surfaces.maxout,
-    "xnor": surfaces.xnor,
-    "glu": surfaces.glu,
-    "swiglu": surfaces.swiglu,
-}
-"""The functions compared, besides `"plane"`, the first, and the general `"quadratic"`, the last.
-
-Simpler ones, which others can imitate, come first.
-"""
 CURVES: dict[str, Named] = {
     "identity": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
@@ -31,7 +20,10 @@ CURVES: dict[str, Named] = {
     "silu": lambda x: surfaces.swiglu(x, 1),
     "gelu": lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
 }
-"""The same for phi of one argument. The identity stands for straight lines; tanh, silu and gelu can imitate others."""
+"""The functions compared for phi of one argument; for two, `surfaces.NAMED` between plane and quadratic.
+
+The identity stands for straight lines; tanh, silu and gelu can imitate others.
+"""
 
 STARTS = 8
 _DRAWN = 800
@@ -97,7 +89,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
         raise ValueError("A flat surface is equally near every function")
     problem = _Problem(nodes, (values - weights @ values) / deviation, np.sqrt(weights))
     sample = problem.drawn(rng, _DRAWN)
-    functions = FUNCTIONS if surface.ndim == 2 else CURVES
+    functions = surfaces.NAMED if surface.ndim == 2 else CURVES
     r2 = {"plane": problem.quadratic_r2(slice(3, None))} if surface.ndim == 2 else {}
     for name, function in functions.items():
         near = sample.maps(function, _starts(rng, surface.ndim)[:starts])

@@ -62,8 +62,8 @@ def glu(x1: ArrayLike, x2: ArrayLike) -> Array:
     return 0.5 * (1 + np.tanh(np.asarray(x1, float) / 2)) * np.asarray(x2, float)
 
 
-NAMED = {"product": product, "xnor": xnor, "maxout": maxout, "swiglu": swiglu, "glu": glu}
-"""The functions that are also arms, by name."""
+NAMED = {"product": product, "maxout": maxout, "xnor": xnor, "glu": glu, "swiglu": swiglu}
+"""The functions that are also arms, by name. Simpler ones, which others can imitate, come first."""
 
 
 def scaled(surface: Callable[..., Array], std: float | None) -> Callable[..., Array]:
