@@ -3,6 +3,8 @@
 import numpy as np
 
 from keras_twoarg import Interpolation
+from keras_twoarg.experiments.training.phi_snapshots import evaluate_weights
+from keras_twoarg.export.bake import look_up
 from results.tables.documents import markdown
 from results.tables.records import MNIST, ROOT, accuracy, difference, runs, spread, table
 
@@ -34,26 +36,8 @@ def errors(grid):
         phis = [[arrays[f"{folder}/joint/weight_{i}"][-1] for i in range(6)] for folder in folders]
     mean, largest = [], []
     for phi in phis:
-        exact = evaluate(phi, pairs)
-        error = (look_up(grid, evaluate(phi, grid.nodes(2)), pairs) - exact) / exact.std()
+        exact, nodes = (evaluate_weights(phi, tuples)[:, 0] for tuples in (pairs, grid.nodes(2)))
+        error = (look_up(grid, nodes, pairs)[:, 0] - exact) / exact.std()
         mean.append(100 * np.sqrt(np.mean(error**2)))
         largest.append(100 * np.abs(error).max())
     return np.mean(mean), max(largest)
-
-
-def evaluate(phi, pairs):
-    """Return phi at pairs `(N, 2)`: `(N,)`."""
-    *hidden, kernel, bias = phi
-    for weights, biases in zip(hidden[::2], hidden[1::2], strict=True):
-        pairs = np.maximum(pairs @ weights + biases, 0)
-    return (pairs @ kernel + bias)[:, 0]
-
-
-def look_up(grid, values, pairs):
-    """Return the table's function, of `docs/concepts/tables.md`, at pairs `(N, 2)`: `(N,)`."""
-    nodes = values.reshape(grid.resolution, grid.resolution)
-    scaled = (pairs + grid.extent) / grid.step
-    cell = np.clip(np.floor(scaled), 0, grid.resolution - 2).astype(int)
-    (i, j), (f1, f2) = cell.T, (scaled - cell).T
-    low, high = (nodes[i + k, j] * (1 - f2) + nodes[i + k, j + 1] * f2 for k in (0, 1))
-    return low * (1 - f1) + high * f1
