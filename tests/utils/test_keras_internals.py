@@ -369,6 +369,30 @@ def test_paths_that_are_taken_are_numbered():
     assert [weight.path for weight in second.weights] == ["phi_2/kernel", "phi_2/bias"]
 
 
+def test_a_callback_reads_the_weights_of_a_running_fit():
+    """Without `_jax_state` and `jax_state_sync`: `set_phi` in a callback on JAX returns to the epoch's start."""
+    model, fitted, weights = mlp(), [], []
+
+    def after_a_step(step, logs):
+        fitted.append(keras_internals.is_fitted_on_jax(model))
+        keras_internals.fetch_state(model)
+        weights.append(ops.convert_to_numpy(model.trainable_variables[-1].value))
+
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=after_a_step)
+    model.fit(np.repeat(X, 2, 0), np.ones((4, 1)), batch_size=2, epochs=1, verbose=0, callbacks=[callback])
+    assert fitted == [BACKEND == "jax"] * 2 and not keras_internals.is_fitted_on_jax(model)
+    assert len(weights) == 2 and not np.array_equal(*weights)
+
+
+def test_a_layer_called_without_casts():
+    """Without a layer's `autocast`: tables of a phi with a layer as its activation are rounded to half precision."""
+    layer = layers.LeakyReLU(0.1, dtype="mixed_bfloat16")
+    x = ops.convert_to_tensor(X * 1.001)
+    assert keras_internals.without_casts(layer)(x).dtype == x.dtype and layer(x).dtype != x.dtype
+    assert layer.autocast
+
+
 def test_every_function_has_its_test():
     names = {name for name, value in inspect.getmembers(keras_internals, inspect.isfunction)}
     own = {name for name in names if getattr(keras_internals, name).__module__ == keras_internals.__name__}
