@@ -67,7 +67,7 @@ def _searched():
         comparison, decided = searches.gap_of_searches(data, arm), searches.decided(data)
         numbers = f"two_arg minus {arm}: {interval(comparison)} points, {comparison.number} searches of 40 trials"
         word = verdict(comparison) if decided else "begun"
-        yield "ab-tuned, perceptron", word, f"{data}, {numbers}{'' if decided else ', which share trials'}"
+        yield "ab-tuned, perceptron", word, f"{data}, {numbers}{'' if decided else ', which were not equal'}"
     yield "ab-tuned", "not run", "the CNN"
 
 
