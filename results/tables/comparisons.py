@@ -219,6 +219,11 @@ COMMANDS = {
         "K 4, 5, 6; used to choose K",
     ),
     "tuning/mnist": ("twoarg train --hparams best-ARM.json", "[how](../tuning/README.md)"),
+    "tuning/mnist-again": (
+        "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 120 to 124, on JAX; packed with `--ends`; [how](../tuning/README.md)",
+    ),
     "tuning/mnist-planned": (
         "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
         "--seed SEED",
