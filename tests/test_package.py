@@ -107,7 +107,7 @@ def test_examples_run(example):
     command = [sys.executable, str(ROOT / "examples" / example), "--epochs", "1"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\d\d\.\d\d% of", done.stdout.splitlines()[-1])
+    assert re.search(r"\d\.\d\d% of", done.stdout.splitlines()[-1])  # after one epoch, of which some learn little
 
 
 @pytest.mark.slow
