@@ -231,8 +231,10 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         """
         self._was_run = True
         grid = self._grid_in_use
-        if grid is None or (before_loop := self._table_of_loop()) is not None:
-            return None if grid is None else before_loop
+        if grid is None:
+            return None
+        if (before_loop := self._table_of_loop()) is not None:
+            return before_loop
         sizes, nodes = self.units_sizes(inputs), grid.resolution**self.arity
         if not training and auto_evaluation.corners_pay(sizes, self.arity, nodes, places=auto_evaluation.PLACES):
             return None
