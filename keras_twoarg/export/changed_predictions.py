@@ -180,7 +180,8 @@ def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:
     k = np.arange(changed + 1)
     choices = np.array([_log_choices(number, int(i)) for i in k])
     low, high = changed / number, 1.0
-    for _ in range(60):  # until the probability of at most so many is 1 - confidence
+    # By bisection, so that baking needs no SciPy: until the probability of at most so many is 1 - confidence.
+    for _ in range(60):
         middle = (low + high) / 2
         few = np.exp(choices + k * math.log(middle) + (number - k) * math.log1p(-middle)).sum() if middle > 0 else 1.0
         low, high = (middle, high) if few > 1 - confidence else (low, middle)

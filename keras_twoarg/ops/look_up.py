@@ -42,15 +42,19 @@ def vectors(arguments: Tensors) -> list[Tensor]:
 
 def row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
     """Return each tuple's cell, `(N,)`, and its position in the cell along each argument."""
+    row, positions = _float_row_and_positions(arguments, grid)
+    # Clamped again, since NaN may become any integer.
+    return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(arguments)) - 1), positions
+
+
+def _float_row_and_positions(arguments: Sequence[Tensor], grid: Interpolation) -> tuple[Tensor, list[Tensor]]:
     rows, positions = [], []
     for argument in arguments:
         scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)  # the first cell lies before the grid
         cell = ops.clip(ops.floor(scaled), 0, grid.resolution)
         positions.append(scaled - cell)
         rows.append(cell)
-    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
-    # Clamped again, since NaN may become any integer.
-    return ops.clip(ops.cast(row, "int32"), 0, grid.cells(len(rows)) - 1), positions
+    return reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows), positions
 
 
 def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
@@ -86,14 +90,9 @@ def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> 
 
 def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Look up like `look_up` where transposing is cheap but strided access and integers are not, as in LiteRT."""
-    rows, positions = [], []
     apart = isinstance(arguments, list | tuple)
-    for argument in arguments if apart else ops.unstack(ops.transpose(arguments), axis=0):
-        scaled = argument * (1 / grid.step) + (grid.extent / grid.step + 1)
-        cell = ops.floor(ops.clip(scaled, 0, grid.resolution))
-        positions.append(scaled - cell)
-        rows.append(cell)
-    row = reduce(lambda before, cell: before * (grid.resolution + 1) + cell, rows)
+    columns = arguments if apart else ops.unstack(ops.transpose(arguments), axis=0)
+    row, positions = _float_row_and_positions(columns, grid)
     row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
     return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
 
