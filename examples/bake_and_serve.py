@@ -33,6 +33,8 @@ with tempfile.TemporaryDirectory() as folder:
     formats.record(served, Path(folder) / "digits" / "recorded-1.npz", data.x_test[:64])
     for check in verify.check(Path(folder) / "digits"):
         print(f"{check.runtime}: {'agrees' if check.agrees else check.problem or 'DIFFERS'}")
+        if not check.passes:
+            raise SystemExit("This export must not be served.")
     loaded = tf.saved_model.load(str(Path(folder) / "digits" / "1"))
     predictions = loaded.serve(data.x_test)["probabilities"].numpy().argmax(-1)
 print(f"{(predictions == data.y_test.ravel()).mean():.2%} of {len(data.y_test):,} test digits")

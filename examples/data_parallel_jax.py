@@ -22,6 +22,8 @@ parser.add_argument("--coordinator", help="Address of the first process, HOST:PO
 parser.add_argument("--processes", type=int, default=2)
 parser.add_argument("--process", type=int, help="Number of this process, from 0.")
 options = parser.parse_args()
+if options.processes < 1 or 100 % options.processes:  # all processes need batches of one size
+    parser.error(f"--processes must divide the batch of 100 images. Received: {options.processes}")
 
 if options.process is None:  # not started on each machine: start all processes here
     with socket.socket() as free:

@@ -8,12 +8,15 @@
 set -euo pipefail
 
 out=${OUT:-$PWD/search}
-address=$(hostname):${PORT:-18000}
+node=${SLURMD_NODENAME:-$(hostname -s)}
+address=$node:${PORT:-18000}
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-2}  # srun does not take it from sbatch since Slurm 22.05
 search=(--arm two_arg --arm relu --data "${DATA:-mnist5k}" --tuner bayesian --trials "${TRIALS:-40}" --epochs "${EPOCHS:-20}")
 
-srun --nodes=1 --ntasks=1 --exclusive twoarg tune --chief "$address" --out "$out" "${search[@]}" &
+srun --nodes=1 --ntasks=1 --nodelist="$node" --exclusive twoarg tune --chief "$address" --out "$out" "${search[@]}" &
+chief=$!
 for worker in $(seq 2 "${SLURM_NTASKS:-8}"); do
   srun --nodes=1 --ntasks=1 --exclusive twoarg tune --worker "$address" --out "$out" --name "worker-$worker" &
 done
-wait
+wait "$chief"  # its exit status is the job's; the search ends with it
 # A job that was killed goes on when it is submitted again with the same OUT.

@@ -23,6 +23,8 @@ class Served(mlflow.pyfunc.PythonModel):
 
     def predict(self, context, model_input, params=None):
         """Return the model's outputs, or raise an error that the client sees."""
+        if isinstance(model_input, dict) and self.name not in model_input:
+            raise ValueError(f"Expected the input {self.name}. Received: {', '.join(model_input)}")
         pixels = model_input[self.name] if isinstance(model_input, dict) else model_input
         try:
             x = np.asarray(pixels, dtype=self.spec.dtype.as_numpy_dtype)

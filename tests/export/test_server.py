@@ -83,6 +83,7 @@ WRONG = {
     "not a number": ('{"inputs": [' + json.dumps([[[0.0]] * 6] * 5 + [[[float("nan")]] * 6]) + "]}", "finite"),
     "no JSON": ("{", "JSON"),
     "another key": (json.dumps({"images": [1]}), "inputs"),
+    "another input": (json.dumps({"inputs": {"wrong": [1.0]}}), "Expected the input image. Received: wrong"),
 }
 
 
