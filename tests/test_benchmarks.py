@@ -162,3 +162,19 @@ def test_growth_keeps_what_was_measured_on_another_commit(tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         growth.main()
     assert out.read_text() == before and "Use another --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="run once, on TensorFlow")
+def test_the_steps_of_a_plan_are_timed_beside_those_of_other_plans(tmp_path):
+    out = tmp_path / "plans.json"
+    out.write_text(json.dumps({"lm-kjv": {"arms": {}}}))
+    command = [sys.executable, str(ROOT / "benchmarks" / "plan_steps.py"), "parity", "--arms", "two_arg,relu"]
+    done = subprocess.run(
+        [*command, "--rounds", "2", "--nodes", "81", "--out", str(out)],
+        check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    record = json.loads(out.read_text())
+    assert set(record) == {"lm-kjv", "parity"} and set(record["parity"]["arms"]) == {"two_arg", "two_arg_81", "relu"}
+    assert all(times["median"] > 0 for times in record["parity"]["arms"].values())
+    assert record["parity"]["machine"]["commit"] and done.stdout.count(" ms ") == 3

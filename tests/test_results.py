@@ -16,7 +16,7 @@ from keras_twoarg.experiments.training import datasets
 from keras_twoarg.export import calibration
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import places_of
-from results import converged, convert, null_by_pretraining, ridges, smooth_phi
+from results import converged, convert, null_by_pretraining, ridges, smooth_phi, stalls
 from results.tables.records import ROOT, against, interval, verdict
 from tests.helpers import blobs
 
@@ -124,3 +124,19 @@ def test_packed_trials_are_complete_and_nothing_is_overwritten(tmp_path):
     again = pack(tmp_path / "7")
     assert again.returncode == 2 and "already exists" in again.stderr
     assert (tmp_path / "trials.jsonl").read_text() == written
+
+
+@pytest.mark.slow
+def test_stalls_are_measured_with_their_predictors(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (240, 32, 32, 3)).astype("uint8"), rng.permutation(240) % 10
+    np.savez(data := tmp_path / "noise.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    out = tmp_path / "stalls.json"
+    command = ["stalls.py", "--data", str(data), "--seeds", "1", "--steps", "2", "--out", str(out), "--starts"]
+    for starts in ("glorot", "glorot,relu"):
+        monkeypatch.setattr(sys, "argv", [*command, starts])
+        stalls.main()
+    glorot, relu = json.loads(out.read_text())
+    assert [glorot["start"], relu["start"]] == ["glorot", "relu"]
+    assert glorot["gain"] > 0 and relu["gain"] is None
+    assert 0 < glorot["share"] < 1 and 0 < relu["share"] < 1
