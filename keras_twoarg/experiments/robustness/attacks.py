@@ -51,6 +51,8 @@ class Attacked:
             leaves the accuracy as it is, with a warning.
         seconds: Time of each attack.
         warnings: Reasons to doubt the numbers.
+        left: Whether each image is still classified correctly after the parts of AutoAttack so far, whatever FGSM and
+            PGD did.
     """
 
     eps: float
@@ -60,6 +62,10 @@ class Attacked:
     accuracy: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    left: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.robust.copy()
 
 
 def attack(
@@ -122,10 +128,11 @@ def check_settings(attacks: Sequence[str], p_norm: str, eps: float, shape: tuple
     if unknown := [name for name in attacks if name not in ATTACKS]:
         raise ValueError(f"Attacks are {ATTACKS}. Received: {unknown}")
     one_of("p_norm", p_norm, P_NORMS)
-    if not 0 < eps <= (1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(shape[1:])))):
-        raise ValueError(
-            f"`eps` is in pixels within [0, 1]: give 8/255 = 0.0314 for 8 grey levels. Received: eps={eps}"
-        )
+    largest = 1.0 if p_norm == "Linf" else float(np.sqrt(np.prod(shape[1:])))
+    if not 0 < eps <= largest:
+        meant = "in pixels within [0, 1]" if p_norm == "Linf" else "an L2 norm of pixels within [0, 1]"
+        example = ", such as 8/255 = 0.0314 for 8 grey levels" if p_norm == "Linf" else " for images of this size"
+        raise ValueError(f"`eps` is {meant}, above 0 and at most {largest:.4g}{example}. Received: eps={eps}")
 
 
 def _unattacked(classifier: PixelClassifier, x: np.ndarray, y: np.ndarray, eps: float, p_norm: str) -> Attacked:
@@ -173,7 +180,7 @@ class _Target:
                 attacked.warnings.append(_NO_APGD_T)
         else:
             self._by_autoattack(name)
-        attacked.accuracy[name] = float(attacked.robust.mean())
+        attacked.accuracy[name] = float(attacked.left.mean())
 
     def _by_gradients(self, name: str, steps: int) -> np.ndarray:
         """Run FGSM (one step of eps) or PGD on the margin of logits; return which images resist it."""
@@ -197,12 +204,12 @@ class _Target:
         return robust
 
     def _by_autoattack(self, name: str) -> None:
-        """Run one part of AutoAttack on the images that are still robust."""
+        """Run one part of AutoAttack on the images that its earlier parts left."""
         torch, attacked, runner = _torch(), self.attacked, self._runner(name)
-        left = np.flatnonzero(attacked.robust)
+        left = np.flatnonzero(attacked.left)
         for start in range(0, len(left), _BATCH):
             chosen = left[start : start + _BATCH]
-            self.progress(name, start, len(left), f"{attacked.robust.mean():.1%} robust")
+            self.progress(name, start, len(left), f"{attacked.left.mean():.1%} robust")
             inputs = torch.from_numpy(np.ascontiguousarray(np.moveaxis(self.x[chosen], -1, 1)))
             labels = self.y[chosen]
             with _one_thread(torch):
@@ -210,11 +217,11 @@ class _Target:
             images = np.ascontiguousarray(np.moveaxis(moved.numpy(), 1, -1))
             broken = ~self.classifier.correct(images, labels)
             attacked.images[chosen[broken]] = images[broken]
-            attacked.robust[chosen[broken]] = False
-        self.progress(name, len(left), len(left), f"{attacked.robust.mean():.1%} robust")
+            attacked.left[chosen[broken]] = attacked.robust[chosen[broken]] = False
+        self.progress(name, len(left), len(left), f"{attacked.left.mean():.1%} robust")
         white_box = [attacked.accuracy[n] for n in AUTOATTACK[:3] if n in attacked.accuracy]
-        if name == "square" and white_box and min(white_box) - attacked.robust.mean() > 0.002:
-            gained = 100 * (min(white_box) - attacked.robust.mean())
+        if name == "square" and white_box and min(white_box) - attacked.left.mean() > 0.002:
+            gained = 100 * (min(white_box) - attacked.left.mean())
             attacked.warnings.append(
                 f"Square, which uses no gradients, reduced accuracy by another {gained:.1f} points: gradients may be "
                 "masked"

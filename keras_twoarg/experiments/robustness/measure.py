@@ -228,18 +228,21 @@ def _attacks(
 
     def keep(so_far: Attacked) -> None:
         files.write_whole(
-            adversarial, lambda opened: np.savez_compressed(opened, images=so_far.images, robust=so_far.robust)
+            adversarial,
+            lambda opened: np.savez_compressed(opened, images=so_far.images, robust=so_far.robust, left=so_far.left),
         )
         record.attacked, record.seconds, record.warnings = so_far.accuracy, so_far.seconds, so_far.warnings
         files.write_json(file, vars(record))
 
     before = None
-    if record.attacked and adversarial.exists():
+    if record.attacked:
         try:
             with np.load(adversarial) as arrays:
                 before = Attacked(settings["eps"], settings["p_norm"], arrays["robust"], arrays["images"])
+                # Without FGSM and PGD the two are the same, and files of earlier versions hold only one.
+                before.left = arrays["left" if {"fgsm", "pgd"} & set(record.attacked) else "robust"]
         except files.UNREADABLE as error:
-            raise ValueError(f"{adversarial} is damaged ({error}). Move its folder away to measure anew") from error
+            raise ValueError(f"{adversarial} cannot be read ({error}). Move its folder away to measure anew") from error
         before.accuracy, before.seconds, before.warnings = record.attacked, record.seconds, record.warnings
     attack(
         model, pixels, labels, settings["eps"], names, p_norm=settings["p_norm"], bounds=tuple(settings["bounds"]),

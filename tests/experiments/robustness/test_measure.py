@@ -50,6 +50,31 @@ def test_a_mistake_in_eps_does_not_claim_the_folder(tmp_path):
     evaluate(model, data, tmp_path / "out", points=2, corruptions=(), attacks=("fgsm",), eps=8 / 255)
 
 
+@pytest.mark.slow
+def test_attacks_go_on_where_they_were_or_not_at_all(tmp_path):
+    data = blobs()
+    model = models.mlp(data.input_shape, data.classes, widths=(4,), seed=0)
+
+    def attacked(*names):
+        return evaluate(model, data, tmp_path, points=20, corruptions=(), attacks=names, eps=0.1)
+
+    attacked("fgsm")
+    kept, earlier, away = tmp_path / "adversarial.npz", tmp_path / "earlier.npz", tmp_path / "away.npz"
+    with np.load(kept) as arrays:
+        assert arrays["left"].mean() > arrays["robust"].mean()  # AutoAttack would attack what FGSM broke, too
+        np.savez(earlier, images=arrays["images"], robust=arrays["robust"])  # a file of earlier versions
+    kept.rename(away)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="adversarial.npz cannot be read .* Move its folder away"):
+            attacked("fgsm", "pgd")
+        assert set(Robustness.read(tmp_path / "robustness.json").attacked) == {"clean", "fgsm"}
+        if earlier.exists():
+            earlier.rename(kept)
+    away.rename(kept)
+    record = attacked("fgsm", "pgd")
+    assert list(record.attacked) == ["clean", "fgsm", "pgd"] and list(record.seconds) == ["fgsm", "pgd"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--attacks", "none"], "nothing to measure"), (["--reference", "model.keras"], "--reference is for the mCE")],
