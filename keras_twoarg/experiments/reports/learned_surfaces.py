@@ -151,7 +151,7 @@ def _film(surface: Surface) -> str:
 
 
 def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the shares of the angular orders: learned, after pretraining, and for Glorot's initial weights.
+    """Draw the shares of the angular orders: learned, at the start, and for Glorot's initial weights.
 
     Args:
         surfaces: From `surface_tables.read_surfaces`.

@@ -241,13 +241,14 @@ def chance(members: Sequence[Surface], number: int | None = None, *, paper: bool
 def spectra(members: Sequence[Surface]) -> dict[str, np.ndarray]:
     """Return the shares of the angular orders 1 to 6: learned, at the start, and for Glorot's weights.
 
-    Each surface is a row; flat surfaces are left out.
+    Each surface is a row; flat surfaces are left out. Networks with Glorot's weights are of the kinds of the members.
     """
     pooled = analysis.pool([surface.density for surface in members])
     learned = [(surface.trace.learned, surface.density) for surface in members]
     starts = [(s.trace.start, s.density) for s in members if s.trace.start is not None]
-    glorot = [(glorot_surface(i, pooled, members[0]), pooled) for i in range(_GLOROT_NETWORKS)]
-    return {"learned": _shares(learned), "after pretraining": _shares(starts), "Glorot's weights": _shares(glorot)}
+    kinds = [members[i * len(members) // _GLOROT_NETWORKS] for i in range(_GLOROT_NETWORKS)]
+    glorot = [(glorot_surface(i, pooled, kind), pooled) for i, kind in enumerate(kinds)]
+    return {"learned": _shares(learned), "at the start": _shares(starts), "Glorot's weights": _shares(glorot)}
 
 
 def _shares(drawn: Sequence[tuple[np.ndarray, Density]]) -> np.ndarray:

@@ -68,6 +68,16 @@ def test_a_phi_that_moves_until_its_best_epoch_is_not_settled(last, settled):
     assert table.rows[0][table.columns.index("settled")] == settled
 
 
+def test_a_spectrum_compares_with_untrained_networks_of_every_kind(monkeypatch):
+    made = []
+    drawn = surface_tables.glorot_surface
+    monkeypatch.setattr(surface_tables, "_GLOROT_NETWORKS", 6)
+    monkeypatch.setattr(surface_tables, "glorot_surface", lambda *args: made.append(args[2]) or drawn(*args))
+    members = [surface(inner_units=units) for units in ([4], [8, 8], [2])]
+    assert list(surface_tables.spectra(members)) == ["learned", "at the start", "Glorot's weights"]
+    assert [made.count(member) for member in members] == [2, 2, 2]
+
+
 def test_a_named_start_has_no_chance():
     table = soft_xor_table([surface(phi_init="product")])
     assert table.rows[0][table.columns.index("by chance")] == "-"
