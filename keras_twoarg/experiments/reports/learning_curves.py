@@ -75,10 +75,11 @@ def curves_section(records: Sequence[Record]) -> str:
         plot_learning_curves(records, key=key, ax=ax)
     _move_long_legends(figure, axes[0])
     right = axes[0][-1]
-    right.set_yscale("log")
+    low, high = right.get_ylim()
+    right.set_yscale("log", subs=range(2, 10) if high < 10 * low else (2, 5))  # few enough to label them all
     for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
         axis_format(lambda value, _: f"{value:g}")
-    caption = "Mean over seeds, and the range from the lowest to the highest seed."
+    caption = "Mean over seeds, and the range from the lowest to the highest seed. The loss is on a logarithmic axis."
     if any(record.status == "diverged" for record in records):
         caption += " Without runs that diverged, whose curves end early."
     return figure_section("Learning curves", figure, caption)

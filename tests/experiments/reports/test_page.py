@@ -1,6 +1,7 @@
 """Table, figures and report from records alone."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def test_curves_of_folders_with_many_settings_keep_their_room(monkeypatch):
     (legend,) = figure.legends
     assert len(legend.get_texts()) == 2 and not any(ax.get_legend() for ax in figure.axes)
     assert legend.get_window_extent().y1 < min(ax.get_window_extent().y0 for ax in figure.axes)
+
+
+@pytest.mark.parametrize("losses", [(3.0, 0.5, 0.004), (1.2, 0.6, 0.3), (0.95, 0.9, 0.88), (1.9, 0.5, 0.2)])
+def test_the_loss_has_several_ticks_and_none_on_another(losses, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(learning_curves, "figure_section", lambda _title, figure, _caption: drawn.append(figure) or "")
+    run = record("relu")
+    run.epochs = [{**epoch, "val_loss": loss} for epoch, loss in zip(run.epochs, losses, strict=True)]
+    learning_curves.curves_section([run])
+    drawn[0].draw_without_rendering()
+    axis = drawn[0].axes[-1].yaxis
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    low, high = axis.get_view_interval()
+    boxes = {t.label1.get_text(): t.label1.get_window_extent() for t in ticks if low <= t.get_loc() <= high}
+    edges = sorted((box.y0, box.y1) for text, box in boxes.items() if text)
+    assert len(edges) >= 3 and all(below[1] < above[0] for below, above in pairwise(edges))
 
 
 def test_learning_curves_draw_means_and_bands():
