@@ -53,7 +53,7 @@ class Table:
         rows: Rows of cells, one per heading.
         caption: Explanation for the reader.
         left: Headings of left-aligned columns; the first column always is.
-        flagged: Row and column of cells shown in red.
+        flagged: Row and column of cells shown in red and with "!".
     """
 
     title: str
@@ -90,7 +90,7 @@ class Table:
 
     def _width(self, column: int, short: int | None = None) -> int:
         """Return the width at which nothing in a column wraps, or only its heading and cells that are not short."""
-        cells = [row[column] for row in self.rows]
+        cells = [self._text(i, column) for i in range(len(self.rows))]
         if short is None:
             return max(map(len, (self.columns[column], *cells)))
         words = [word for text in (self.columns[column], *cells) for word in text.split()]
@@ -108,28 +108,32 @@ class Table:
             # Folded: a word that is wider than its column is never cut off.
             justify: Literal["left", "right"] = "left" if left else "right"
             table.add_column(Text(self.columns[j]), justify=justify, overflow="fold", width=width)
-        for i, row in enumerate(self.rows):
+        for i in range(len(self.rows)):
             # Text, not strings, so that markup in names is not interpreted.
-            table.add_row(*(Text(row[j], style="red" if (i, j) in self.flagged else "") for j in columns))
+            table.add_row(*(Text(self._text(i, j), style="red" if (i, j) in self.flagged else "") for j in columns))
         return table
+
+    def _text(self, row: int, column: int) -> str:
+        """Return a cell's text, with a sign if it is flagged: not everyone sees red."""
+        return "! " * ((row, column) in self.flagged) + self.rows[row][column]
 
     def html(self) -> str:
         """Return the table as HTML, with its title as a heading."""
 
-        def cell(i: int, j: int, text: str) -> str:
-            classes = [
-                name
-                for name, applies in (("flag", (i, j) in self.flagged), ("left", self.columns[j] in self.left))
-                if applies
-            ]
-            return f"<td{' class=' + repr(' '.join(classes)) if classes else ''}>{html.escape(text)}</td>"
+        def cell(i: int, j: int) -> str:
+            applies = {"flag": (i, j) in self.flagged, "left": self.columns[j] in self.left}
+            classes = " ".join(name for name in applies if applies[name])
+            kind, scope = ("td", "") if j else ("th", " scope=row")
+            return f"<{kind}{scope}{f' class={classes!r}' * bool(classes)}>{html.escape(self._text(i, j))}</{kind}>"
 
-        head = "".join(f"<th{' class=left' if c in self.left else ''}>{html.escape(c)}</th>" for c in self.columns)
-        body = "".join(
-            "<tr>" + "".join(cell(i, j, text) for j, text in enumerate(row)) + "</tr>"
-            for i, row in enumerate(self.rows)
+        head = "".join(
+            f"<th scope=col{' class=left' * (column in self.left)}>{html.escape(column)}</th>"
+            for column in self.columns
         )
+        rows = ("".join(cell(i, j) for j in range(len(self.columns))) for i in range(len(self.rows)))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        title = html.escape(self.title)
         return (
-            f"<h2>{html.escape(self.title)}</h2><div class=scroll><table><tr>{head}</tr>{body}</table></div>"
+            f"<h2>{title}</h2><div class=scroll><table aria-label='{title}'><tr>{head}</tr>{body}</table></div>"
             f"<p class=note>{html.escape(self.caption)}</p>"
         )

@@ -34,3 +34,10 @@ def test_nothing_is_cut_off_where_a_terminal_is_narrow(width):
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     wanted = Counter("".join((*cells, table.caption)).replace(" ", ""))
     assert wanted <= Counter(text)
+
+
+def test_a_flagged_cell_has_a_sign_and_headings_say_of_what():
+    table = Table("Costs", ("arm", "units"), (("relu", "118"), ("two_arg", "64")), flagged=frozenset({(1, 1)}))
+    assert [line.split() for line in printed(table, 80).splitlines()][3:5] == [["relu", "118"], ["two_arg", "!", "64"]]
+    assert "<table aria-label='Costs'><tr><th scope=col>arm</th><th scope=col>units</th></tr>" in table.html()
+    assert "<tr><th scope=row>two_arg</th><td class='flag'>! 64</td></tr>" in table.html()

@@ -35,10 +35,10 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
         rows.append((group.name, *(_cost_cell(name, costs[name], base[name]) for name in columns[1:])))
         flagged |= {(i, j) for j, name in enumerate(columns) if j and name != "units" and _differs(name, costs, base)}
     caption = (
-        "×: relative to the first arm of the same task. Red: more than 0.5 % (seconds: 10 %) from that, or another "
-        "normalization. The arms are matched in parameters, so they differ in units. Multiply-adds: for one sample, in "
-        "millions, with phi counted once for each unit; a table takes fewer. Seconds: mean of the finished stages, on "
-        "a machine that may have been busy."
+        "×: relative to the first arm of the same task. Red, with !: more than 0.5 % (seconds: 10 %) from that, or "
+        "another normalization. The arms are matched in parameters, so they differ in units. Multiply-adds: for one "
+        "sample, in millions, with phi counted once for each unit; a table takes fewer. Seconds: mean of the finished "
+        "stages, on a machine that may have been busy."
     )
     if any(group.equal_width for group in groups):
         caption += " Equal width: as many units as two_arg, so fewer parameters."

@@ -46,7 +46,7 @@ def test_what_is_unfair_is_red():
     assert red == {
         ("maxout", "seconds"), ("relu", "parameters"), ("relu", "normalization"), ("relu", "multiply-adds, M"),
     }  # fmt: skip
-    assert "<td class='flag'>1,006 (+0.60%)</td>" in table.html()
+    assert "<td class='flag'>! 1,006 (+0.60%)</td>" in table.html()
 
 
 def test_the_seconds_of_a_run_that_stopped_early_are_no_cost():

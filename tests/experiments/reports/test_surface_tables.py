@@ -94,7 +94,7 @@ def test_surfaces_of_several_plans_are_told_apart_wherever_they_are_shown(monkey
     verdicts = re.findall(r"<li>([^:]*):", section)
     names = [f"two_arg joint, phi init {start}, seed 1" for start in ("product", "random")]
     assert verdicts == names and menu in ([], [f"{name}, score +1.00" for name in names])
-    assert all(f"<td>{name}</td>" in section for name in names)
+    assert all(f"<th scope=row>{name}</th>" in section for name in names)
 
 
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
