@@ -17,17 +17,18 @@ MARK = '<meta name="generator" content="twoarg">'
 
 def figure_section(heading: str, figure: Any, caption: str) -> str:
     """Return a heading, a figure as an embedded SVG image, and its caption."""
+    alt = f"{heading}: {caption.split('. ')[0].rstrip('.')}"
     return (
-        f"<h2>{html.escape(heading)}</h2><figure><img alt='{html.escape(heading)}' src='{to_svg(figure)}'>"
+        f"<h2>{html.escape(heading)}</h2><figure><img alt='{html.escape(alt)}' src='{to_svg(figure)}'>"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 
-def figures_of(page: str) -> dict[str, bytes]:
-    """Return a page's figures as SVG files, by heading, such as `learning-curves`."""
-    images = re.findall(r"<img alt='([^']*)' src='data:image/svg\+xml;base64,([^']*)'", page)
+def _figures_of(page: str) -> dict[str, bytes]:
+    """Return a page's figures as SVG files, by heading, such as `learning-curves.svg`."""
+    images = re.findall(r"<h2>([^<]*)</h2><figure><img alt='[^']*' src='data:image/svg\+xml;base64,([^']*)'", page)
     names = [re.sub(r"[^a-z0-9]+", "-", html.unescape(heading).lower()).strip("-") for heading, _ in images]
-    return {name: base64.b64decode(data) for name, (_, data) in zip(names, images, strict=True)}
+    return {f"{name}.svg": base64.b64decode(data) for name, (_, data) in zip(names, images, strict=True)}
 
 
 def check_target(path: Path) -> None:
@@ -36,11 +37,40 @@ def check_target(path: Path) -> None:
         raise ValueError(f"{path} exists and is not a report of this package. Use another folder")
 
 
-def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> str:
-    """Write a self-contained page, and return its HTML. Title and lead are plain text; parts are HTML."""
+def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> None:
+    """Write a self-contained page. Title and lead are plain text; parts are HTML."""
     check_target(path)
     template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text("utf-8"))
     text = template.substitute(title=html.escape(title), lead=html.escape(lead), body="\n".join(parts))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: file.write(text.encode()))
-    return text
+    _write(path, text.encode())
+
+
+def write_page_and_figures(path: Path, title: str, lead: str, parts: Sequence[str]) -> None:
+    """Write a page like `write_page`, and its figures to files beside it, such as `figures/learning-curves.svg`.
+
+    The figures of the page that it replaces are deleted: a file is one of them if the page holds the same.
+
+    Raises:
+        ValueError: If the page or a figure would overwrite another file.
+    """
+    check_target(path)
+    folder, figures = path.parent / "figures", _figures_of("\n".join(parts))
+    before = _figures_of(path.read_text("utf-8", errors="replace")) if path.exists() else {}
+    ours = [folder / name for name in before if _holds(folder / name, before[name])]
+    if others := [folder / name for name in figures if (folder / name).exists() and folder / name not in ours]:
+        raise ValueError(f"{others[0]} exists and is not a figure of {path}. Move it away, or use another folder")
+    for file in ours:  # before the page that holds them, by which the next call knows them
+        file.unlink()
+    write_page(path, title, lead, parts)
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        _write(folder / name, figure)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_whole(path, lambda file: file.write(content))

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from keras_twoarg.experiments.reports.html import figures_of, write_page
+from keras_twoarg.experiments.reports.html import write_page_and_figures
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
@@ -30,7 +30,8 @@ def write_report(
 ) -> Path:
     """Write `report.html`: tables, learning curves, surfaces, verdicts, and how the runs were made.
 
-    The figures are also written to separate files such as `figures/learning-curves.svg`.
+    The figures are also written to separate files such as `figures/learning-curves.svg`; those of a report that is
+    replaced are deleted.
 
     Args:
         folders: Folders with finished runs, at any depth.
@@ -46,7 +47,7 @@ def write_report(
         The path of the report.
 
     Raises:
-        ValueError: If there are no records in the folders.
+        ValueError: If there are no records in the folders, or the page or a figure would overwrite another file.
     """
     runs = read_runs(folders, seed=seed)
     surfaces = read_surfaces(folders, seed) if surfaces is None else surfaces
@@ -66,12 +67,8 @@ def write_report(
     parts.append(_origin(runs, command))
     data = ", ".join(dict.fromkeys(r.dataset for r in runs))
     path = out / "report.html"
-    text = write_page(
-        path, f"Two-argument units on {data}", " ".join(_lead(figure, runs) for figure in figures_in(runs)), parts
-    )
-    (out / "figures").mkdir(exist_ok=True)
-    for name, figure in figures_of(text).items():
-        (out / "figures" / f"{name}.svg").write_bytes(figure)
+    lead = " ".join(_lead(figure, runs) for figure in figures_in(runs))
+    write_page_and_figures(path, f"Two-argument units on {data}", lead, parts)
     return path
 
 

@@ -159,3 +159,20 @@ def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
     with pytest.raises(ValueError, match=r"report\.html exists and is not a report"):
         write_report([tmp_path / "runs"], tmp_path / "out")
     assert page.read_text() == "<html>mine"
+
+
+def test_figures_beside_a_page_are_its_own_and_overwrite_no_other(tmp_path):
+    for name, widths in (("a", (8,)), ("b", (8, 8))):
+        (tmp_path / name).mkdir()
+        record("relu", widths=widths).write(tmp_path / name / "joint.json")
+    out, figures = tmp_path / "out", tmp_path / "out" / "figures"
+    page = write_report([tmp_path / "a", tmp_path / "b"], out).read_text()
+    assert "alt='Learning curves: Mean over seeds, and the range from the lowest to the highest seed'" in page
+    assert {file.name for file in figures.iterdir()} == {"learning-curves.svg", "parameters-and-accuracy.svg"}
+    (figures / "learning-curves.svg").write_text("mine")
+    with pytest.raises(ValueError, match=r"learning-curves.svg exists and is not a figure of .*report.html. Move it"):
+        write_report([tmp_path / "a"], out)
+    assert (figures / "learning-curves.svg").read_text() == "mine" and (out / "report.html").read_text() == page
+    (figures / "learning-curves.svg").rename(figures / "mine.svg")
+    write_report([tmp_path / "a"], out)
+    assert {file.name for file in figures.iterdir()} == {"learning-curves.svg", "mine.svg"}
