@@ -27,7 +27,7 @@ def write_robustness_report(record: Robustness, reference: Robustness | None, ou
         pixels: The test images, uint8, in the order of the measurement.
     """
     parts = [table.html() for table in single_table(record, reference)]
-    if record.corrupted:
+    if record.corrupted and "corrupted" not in record.settings:  # published ones are not made here
         parts.append(_corruptions(record, pixels))
     file = out / "adversarial.npz"
     if record.attacked and file.exists():

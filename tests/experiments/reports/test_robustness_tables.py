@@ -1,9 +1,11 @@
 """Accuracy under corruptions and attacks, arm by arm."""
 
 import keras
+import numpy as np
 import pytest
 
 from keras_twoarg.experiments import robustness
+from keras_twoarg.experiments.reports import robustness_page
 from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table, single_table
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
@@ -97,3 +99,17 @@ def test_a_corruption_without_errors_leaves_the_other_figures():
     cells = {row[0]: row[-2:] for row in alone.rows}
     assert cells["brightness"] == cells["all"] == ("-", "-") and cells["fog"] == ("100.0%", "80.0%")
     assert "makes no error under brightness: no CE or mCE." in alone.caption
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_page_shows_how_images_were_corrupted_unless_that_was_done_elsewhere(published, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    made = []
+    original = robustness_page.corrupt
+    monkeypatch.setattr(robustness_page, "corrupt", lambda *args: made.append(args[1]) or original(*args))
+    settings = {"model": "11", "data": "cifar10", "points": 10, "p_norm": "Linf", "eps": 0.1, "seed": 0}
+    settings |= {"corrupted": "cifar10_corrupted"} if published else {}
+    measured = Robustness(settings, 0.9, {"brightness": [0.5] * 5})
+    pixels = np.zeros((10, 32, 32, 3), "uint8")
+    page = robustness_page.write_robustness_report(measured, None, tmp_path, pixels).read_text()
+    assert "50.0%" in page and len(made) == ("What the corruptions look like" in page) * 5 == (not published) * 5
