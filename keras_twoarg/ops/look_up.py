@@ -91,7 +91,7 @@ def look_up_in_parts(arguments: Tensors, cells: Tensor, grid: Interpolation) -> 
 def look_up_by_columns(arguments: Tensors, cells: Tensor, grid: Interpolation) -> Tensor:
     """Look up like `look_up` where transposing is cheap but strided access and integers are not, as in LiteRT."""
     apart = isinstance(arguments, list | tuple)
-    columns = arguments if apart else ops.unstack(ops.transpose(arguments), axis=0)
+    columns = list(arguments if apart else ops.unstack(ops.transpose(arguments), axis=0))
     row, positions = _float_row_and_positions(columns, grid)
     row = ops.cast(ops.where(ops.isnan(row), 0.0, row), "int32")
     return _polynomial(ops.unstack(ops.transpose(_fetch(cells, row)), axis=0), positions)
