@@ -224,6 +224,11 @@ COMMANDS = {
         "--seed SEED",
         "SEED 120 to 124, on JAX; packed with `--ends`; [how](../tuning/README.md)",
     ),
+    "tuning/fashion-again": (
+        "twoarg train --hparams best-ARM.json --data fashion_mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 120 to 124, on JAX; packed with `--ends`; [how](../tuning/README.md)",
+    ),
     "tuning/mnist-planned": (
         "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
         "--seed SEED",

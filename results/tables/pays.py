@@ -129,11 +129,31 @@ def mean(task, arm, measure):
     return float(np.mean(list(of(task, arm, measure).values())))
 
 
+def minus(task, arm, other):
+    """Format how two arms differ.
+
+    A run that never solves a task counts with all of its steps. With such runs in the first arm alone the difference is
+    a lower bound, and with such runs in both it says nothing; neither has an interval.
+    """
+    difference = against(*(of(task, one, FIGURES[task.figure]) for one in (arm, other)))
+    numbers, solved = interval(difference, DIGITS[task.figure]), solving(task, arm, other)
+    if not solved:
+        return numbers
+    whole = all(of(task, other, lambda r: r.epochs_to(SOLVED)).values())
+    return f"at least {difference.difference:+.0f}; {solved}" if whole else solved
+
+
+def solving(task, arm, other):
+    """Return how many seeds of two arms solved a task, or "" if all did or nothing is to be solved."""
+    if task.figure != "steps":
+        return ""
+    first, second = (list(of(task, one, lambda r: r.epochs_to(SOLVED) is not None).values()) for one in (arm, other))
+    return "" if all(first + second) else f"{sum(first)} of {len(first)} solve it, {other} {sum(second)}"
+
+
 def seconds_of(task, arm):
-    """Return the time of training: of a separately timed step or epoch if there is one, else of the runs."""
-    if task in TIMED:
-        return timed(task)[arm]["median"]
-    return mean(task, arm, lambda r: r.seconds)
+    """Return the time of a step or an epoch, timed apart from the runs."""
+    return timed(task)[arm]["median"]
 
 
 def timed(task):
@@ -172,15 +192,14 @@ def pays():
         figure, fixed = FIGURES[task.figure], best_fixed(task)
         two_arg, digits = of(task, "two_arg", figure), DIGITS[task.figure]
         difference = against(two_arg, of(task, fixed, figure))
-        seconds = seconds_of(task, "two_arg") / seconds_of(task, fixed)
         curve, from_curve = "not run", ""
         if "one_arg" in arms_of(task):
-            curve = f"{mean(task, 'one_arg', figure):,.{digits}f}"
-            from_curve = interval(against(two_arg, of(task, "one_arg", figure)), digits)
+            curve, from_curve = f"{mean(task, 'one_arg', figure):,.{digits}f}", minus(task, "two_arg", "one_arg")
         rows.append((
-            task.label, said(difference, task.figure), interval(difference, digits), from_curve, task.figure,
+            task.label, said(difference, task.figure), minus(task, "two_arg", fixed), from_curve, task.figure,
             f"{fixed} {mean(task, fixed, figure):,.{digits}f}", curve, f"{mean(task, 'two_arg', figure):,.{digits}f}",
-            str(difference.number), f"{seconds:.1f}",
+            str(difference.number),
+            f"{seconds_of(task, 'two_arg') / seconds_of(task, fixed):.1f}" if task in TIMED else "",
         ))  # fmt: skip
     columns = (
         "task", "verdict", "two_arg minus the best fixed unit", "two_arg minus one_arg", "measure", "best fixed unit",
@@ -251,6 +270,7 @@ def ends_and_seconds(task):
             "" if arm == "two_arg" else interval(against(own, other), DIGITS[task.figure])
             for own, other in ((two_arg, at_end), (in_time("two_arg"), at_time))
         )
+        sooner = sooner.strip("*")  # the schedules of slower units had not ended: no result
         rows.append((
             arm, f"{records[0].parameters:,}", f"{1e3 * times['median']:.0f} ± {1e3 * times['spread']:.0f}",
             f"{times['median'] / fastest:.2f}", spread(at_end, 3, ""), ahead, spread(at_time, 3, ""), sooner,
@@ -309,13 +329,13 @@ def pays_resnet():
     two_arg = of(RESNET, "two_arg", figure)
     for arm in ("two_arg", "relu", "swiglu"):
         own, loss = of(RESNET, arm, figure), of(RESNET, arm, lowest_loss)
-        minus = "" if arm == "two_arg" else interval(against(two_arg, own))
+        behind = "" if arm == "two_arg" else interval(against(two_arg, own))
         records = runs(RESNET.folder, arm)
         diverged = sum(record.status == "diverged" for record in records)
         seeds = f"{len(own)}, {diverged} diverged" if diverged else str(len(own))
         ends = f"{spread(own, 2, '')} ({each(own)})"
         rows.append((
-            arm, f"{records[0].parameters:,}", _losses(loss), ends, minus, seeds
+            arm, f"{records[0].parameters:,}", _losses(loss), ends, behind, seeds
         ))  # fmt: skip
     columns = ("units", "parameters", "lowest validation loss", "test accuracy, %", "two_arg minus it", "seeds")
     return markdown(columns, rows)
@@ -376,8 +396,6 @@ def readme_rows():
         figure = FIGURES[task.figure]
         for arm in (arm or best_fixed(task) for arm in arms):
             difference = against(of(task, "two_arg", figure), of(task, arm, figure))
-            numbers = (
-                str(difference.number), interval(difference, DIGITS[task.figure]), said(difference, task.figure)
-            )  # fmt: skip
-            rows.append(("new", f"{arm}, {label}", *numbers))
+            numbers = solving(task, "two_arg", arm) or interval(difference, DIGITS[task.figure])
+            rows.append(("new", f"{arm}, {label}", str(difference.number), numbers, said(difference, task.figure)))
     return rows

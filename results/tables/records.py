@@ -75,8 +75,12 @@ def cnn(data, arm, ending=""):
 
 
 def accuracy(records: Iterable[Record]) -> BySeed:
-    """Return test accuracies in percent."""
-    return {r.seed: 100 * r.test_accuracy for r in records if r.test_accuracy is not None}
+    """Return test accuracies in percent; raise if a run was not tested or a seed is there twice."""
+    records = list(records)
+    accuracies = {r.seed: 100 * r.test_accuracy for r in records if r.test_accuracy is not None}
+    if len(accuracies) < len(records):
+        raise ValueError(f"Expected one tested run for each seed. Received: {[(r.seed, r.status) for r in records]}")
+    return accuracies
 
 
 def curve(records: Iterable[Record]) -> BySeed:
@@ -109,7 +113,9 @@ def after_attack(measured: Mapping[int, Robustness]) -> BySeed:
 
 def uncorrupted(measured: Mapping[int, Robustness]) -> BySeed:
     """Return the accuracies on the same images without corruption, in percent."""
-    return {s: 100 * (r.clean or 0.0) for s, r in measured.items()}
+    if missing := [seed for seed, one in measured.items() if one.clean is None]:
+        raise ValueError(f"The accuracy without corruption was not measured for seeds {missing}")
+    return {seed: 100 * one.clean for seed, one in measured.items() if one.clean is not None}
 
 
 def under_corruption(measured: Mapping[int, Robustness]) -> BySeed:

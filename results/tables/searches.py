@@ -96,21 +96,6 @@ def sooner(folder, threshold):
     return against(*(epochs_to(runs(folder, arm), threshold) for arm in ("two_arg", "relu")))
 
 
-def decided(data):
-    """Return whether all searches that decide are there."""
-    return (ROOT / AGAIN[data].folder / "trials.jsonl").exists()
-
-
-def deciding():
-    """Return the searches that decide, by data; where they are missing, the first ones."""
-    return {data: AGAIN[data] if decided(data) else FIRST[data] for data in FIRST}
-
-
-def again():
-    """Return the searches that decide and are there, by data."""
-    return {data: own for data, own in AGAIN.items() if decided(data)}
-
-
 def compared(planned):
     """The best trial of each search, and its five fresh seeds; differences are over searches."""
     rows = []
@@ -160,16 +145,20 @@ def times(planned):
 
 for name_, function in {"": compared, "-best": chosen, "-each": one_by_one, "-trials": times}.items():
     table(f"search-first{name_}")(lambda function=function: function(FIRST))
-    table(f"search-again{name_}")(lambda function=function: function(again()))
+    table(f"search-again{name_}")(lambda function=function: function(AGAIN))
 
 
 @table("search-best-epochs")
 def best_epochs():
-    """The mean epoch at which the runs of relu and two_arg were best on MNIST."""
-    own = deciding()["MNIST"]
-    epochs = [[r.best_epoch for search in own.seeds for r in trained(own, search, arm)] for arm in ("relu", "two_arg")]
-    relu, two_arg = map(np.mean, epochs)
-    return f"ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}"
+    """The mean epoch at which the runs of relu and two_arg were best."""
+    means = []
+    for data, own in AGAIN.items():
+        relu, two_arg = (
+            np.mean([r.best_epoch for search in own.seeds for r in trained(own, search, arm)])
+            for arm in ("relu", "two_arg")
+        )
+        means.append(f"on {data} ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}")
+    return "; ".join(means)
 
 
 @cache
@@ -204,7 +193,7 @@ def means_of_searches(planned, arm):
 
 def gap_of_searches(data, arm):
     """Return two_arg minus another arm in test accuracy, over the planned searches that decide."""
-    own = deciding()[data]
+    own = AGAIN[data]
     return against(means_of_searches(own, "two_arg"), means_of_searches(own, arm))
 
 

@@ -31,7 +31,7 @@ HEADINGS = {  # of the rows in the README
     "a. faster": "a. learns faster, epochs",
     "b. higher": "b. ends higher, points",
     "c. soft XOR": "c. becomes a soft XOR",
-    "d. corruptions": "d. withstands corruptions, points",
+    "d. corruptions": "d. withstands corruptions",
     "e. attacks": "e. withstands attacks, points",
     "new": "beyond the paper",
 }
@@ -62,7 +62,7 @@ SHORT = (  # the README's rows: the first comparison of each kind, and those aga
 def claims_readme():
     """The README's rows of the claims."""
     rows = [
-        (claim, _short(what), str(n), interval(comparison, digits), _word(what, comparison, better))
+        (claim, _short(what), str(n), interval(comparison, digits), verdict(comparison, better))
         for claim, what, comparison, digits, better, n in _compared()
         if what in SHORT
     ]
@@ -73,12 +73,6 @@ def claims_readme():
     ]
     columns = ("claim", "two_arg minus", "seeds", "difference (95 %)", "verdict")
     return markdown(columns, _grouped([*rows[:place], *soft_xors, *rows[place:], *pays.readme_rows()]))
-
-
-def _word(what, comparison, better):
-    """Return the verdict, or that the searches which decide are not there."""
-    missing = any(f", {data}, 3 searches" in what for data in searches.FIRST if not searches.decided(data))
-    return "open" if missing else verdict(comparison, better)
 
 
 def _short(what):
@@ -102,7 +96,7 @@ def _claims(folder):
             what,
             str(n),
             interval(comparison, digits),
-            _word(what, comparison, better),
+            verdict(comparison, better),
         )
         for claim, what, comparison, digits, better, n in _compared()
     ]
