@@ -6,13 +6,14 @@ The layers take turns. Prints medians and the fastest round.
 """
 
 import argparse
-import time
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_twoarg import TwoArgActivation, TwoArgMaxPooling2D, models
+from keras_twoarg.experiments.timing import timed
 
 SHAPE = (30, 30, 120)
 
@@ -55,6 +56,11 @@ def _pooled(layer):
     return keras.Sequential([layer, keras.layers.MaxPooling2D(2)])
 
 
+def finished(run, x):
+    """Run, and wait for the outputs."""
+    tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), run(x))
+
+
 def main():
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,19 +71,12 @@ def main():
     images = tf.constant(np.random.default_rng(0).normal(size=(options.batch, 32, 32, 3)).astype("float32"))
     inputs = {name: images if name.startswith("convolution") else x for name in layers()}
     runs = {name: block(layer, inputs[name].shape[1:]) for name, layer in layers().items()}
-    for name in runs:  # traced and compiled
-        for run in runs[name]:
-            run(inputs[name])
-    times = {(name, i): [] for name in runs for i in (0, 1)}
-    for _ in range(options.rounds):
-        for name, i in times:
-            start = time.perf_counter()
-            outputs = runs[name][i](inputs[name])
-            tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), outputs)
-            times[name, i].append(1e3 * (time.perf_counter() - start))
+    tasks = {(name, i): partial(finished, runs[name][i], inputs[name]) for name in runs for i in (0, 1)}
+    times = timed(tasks, options.rounds, lambda done: None)
     print(f"{'ms':32s} {'forward':>16s} {'and backward':>16s}")
     for name in runs:
-        print(f"{name:32s}", *(f"{np.median(times[name, i]):8.1f} ({min(times[name, i]):5.1f})" for i in (0, 1)))
+        both = (1e3 * np.array(times[name, i]) for i in (0, 1))
+        print(f"{name:32s}", *(f"{np.median(each):8.1f} ({min(each):5.1f})" for each in both))
 
 
 if __name__ == "__main__":
