@@ -1,8 +1,8 @@
 """A run's settings are declared once, and what is wrong with one shows before anything runs."""
 
-import time
 from dataclasses import fields, replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -108,11 +108,11 @@ def test_a_plan_checks_its_configuration_for_every_arm(tmp_path):
 
 
 @pytest.mark.parametrize("widths", [(65_536,) * 2, (65_536,) * 64])
-def test_networks_that_fit_no_memory_are_refused_at_once(widths, tmp_path):
-    began = time.monotonic()
+def test_networks_that_fit_no_memory_are_refused_before_they_are_built(widths, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.layers.Layer, "add_weight", lambda *_, **__: pytest.fail("a weight was made"))
     with pytest.raises(ValueError, match=r"at most 500,000,000 parameters. Received: widths=\[65536"):
         sessions.run_sessions(blobs(), tmp_path / "out", widths=widths)
-    assert time.monotonic() - began < 1 and not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_plans_runs_have_its_settings_and_its_seeds():

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import keras
 import numpy as np
@@ -212,12 +211,11 @@ BEYOND = {
 
 
 @pytest.mark.parametrize("space", BEYOND.values(), ids=BEYOND)
-def test_a_space_without_sense_is_refused_at_once(space):
-    began = time.monotonic()
+def test_a_space_without_sense_is_refused_before_a_network_is_built(space, monkeypatch):
+    monkeypatch.setattr(keras.layers.Layer, "add_weight", lambda *_, **__: pytest.fail("a weight was made"))
     (name,) = space
     with pytest.raises(ValueError, match=name):
         tuning.Search("mnist5k", ("relu",), space=space)
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.slow
