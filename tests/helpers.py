@@ -115,6 +115,13 @@ def dense():
     return keras.layers.Dense(2 * WIDTH)
 
 
+class Doubling(keras.layers.Layer):
+    """A layer of one's own, which Keras cannot load by itself."""
+
+    def call(self, x):
+        return 2 * x
+
+
 @keras.saving.register_keras_serializable("keras_twoarg_tests")
 class Block(keras.layers.Layer):
     def __init__(self, activation, **kwargs):

@@ -7,15 +7,13 @@ import subprocess
 import sys
 from functools import partial
 
-import keras
 import numpy as np
 import pytest
 
 from keras_twoarg import models
 from keras_twoarg.experiments.training import datasets
-from tests.helpers import ROOT, blobs
+from tests.helpers import BACKEND, ROOT, blobs
 
-BACKEND = keras.backend.backend()
 BOTH = "forward and backward"
 on_jax = pytest.mark.skipif(BACKEND != "jax", reason="benchmarks/gpu.py needs JAX")
 

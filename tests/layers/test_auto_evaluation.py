@@ -18,9 +18,8 @@ from keras_twoarg import (
 )
 from keras_twoarg.ops import table
 from keras_twoarg.utils import files
-from tests.helpers import ROOT, shared_mlp
+from tests.helpers import BACKEND, ROOT, shared_mlp
 
-BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.jax
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, models
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
-from tests.helpers import inner_networks, shared_mlp
+from tests.helpers import Doubling, inner_networks, shared_mlp
 
 BOTH = pytest.mark.parametrize("make", [InnerNetwork, QuadraticNetwork])
 
@@ -138,11 +138,6 @@ def test_saving_neither_draws_random_numbers_nor_touches_what_is_there(tmp_path)
 def damaged(folder):
     (folder / "damaged.keras").write_bytes(b"no zip archive")
     return InnerNetwork.load(folder / "damaged.keras")
-
-
-class Doubling(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
 
 
 def of_ones_own(folder):

@@ -8,11 +8,9 @@ from keras import ops
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.ops import table
-from tests.helpers import phi_in_float64, shared_mlp
+from tests.helpers import BACKEND, phi_in_float64, shared_mlp
 
 pytestmark = pytest.mark.jax
-
-BACKEND = keras.backend.backend()
 
 
 @pytest.mark.slow

@@ -137,11 +137,6 @@ def to_json(model, tmp_path):
         return with_weights(keras.models.model_from_json(text), model)
 
 
-def tuner_style(model, tmp_path):
-    """KerasTuner calls the user's build function again and loads a checkpoint's weights."""
-    return weights_file(model, tmp_path)
-
-
 BUILDERS = {}  # id of a model -> the function that made it
 OPERATIONS = {
     ".keras": save_and_load,
@@ -155,7 +150,6 @@ OPERATIONS = {
     "from_config": from_config,
     "to_json": to_json,
     "clone_model": lambda model, tmp_path: with_weights(clone_model(model), model),
-    "tuner": tuner_style,
 }
 
 

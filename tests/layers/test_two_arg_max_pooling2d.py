@@ -17,11 +17,10 @@ from keras_twoarg import (
     set_evaluation,
 )
 from keras_twoarg.ops import pooled_table
-from tests.helpers import gradients
+from tests.helpers import BACKEND, gradients
 
 pytestmark = pytest.mark.jax
 
-BACKEND = keras.backend.backend()
 only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="the pass that is written for TensorFlow")
 
 

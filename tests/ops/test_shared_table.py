@@ -7,11 +7,9 @@ from keras import ops
 
 from keras_twoarg import Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.ops import table
-from tests.helpers import shared_mlp
+from tests.helpers import BACKEND, shared_mlp
 
 pytestmark = pytest.mark.jax
-
-BACKEND = keras.backend.backend()
 
 
 def tables_made(monkeypatch):

@@ -8,11 +8,9 @@ from keras import ops
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.look_up import look_up
-from tests.helpers import gradients, phi_in_float64, shared_mlp
+from tests.helpers import BACKEND, gradients, phi_in_float64, shared_mlp
 
 pytestmark = pytest.mark.jax
-
-BACKEND = keras.backend.backend()
 
 
 def piecewise_in_float64(table, tuples, grid):

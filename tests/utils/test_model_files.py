@@ -6,6 +6,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation
 from keras_twoarg.utils import model_files
+from tests.helpers import Doubling
 
 pytestmark = pytest.mark.jax
 
@@ -29,11 +30,6 @@ def test_a_model_takes_its_place_after_the_block_or_not_at_all(tmp_path):
     with model_files.saved(model, file):
         assert file.read_bytes() == before
     assert file.read_bytes() != before and list(tmp_path.iterdir()) == [file]
-
-
-class Doubling(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
 
 
 def test_a_file_with_code_of_ones_own_says_what_to_do(tmp_path):
