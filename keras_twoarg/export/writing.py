@@ -48,6 +48,15 @@ def check_model(model: Model, format: str) -> None:
         )
 
 
+def check_stateless(model: Model) -> None:
+    """Raise a ValueError if a layer keeps a state between calls, whose batch size is fixed: no export does that."""
+    if stateful := [one.name for one in flatten_layers(model) if isinstance(one, keras.layers.RNN) and one.stateful]:
+        raise ValueError(
+            f"An export keeps no state between calls. Received: {', '.join(stateful)}, which do. Build the model with "
+            "stateful=False, and give it the weights by `set_weights(model.get_weights())`"
+        )
+
+
 def write(model: Model, path: Path, format: str, samples: np.ndarray | None = None) -> None:
     """Write a model, in int8 if there are representative samples, as each exporter needs it."""
     _call_once(model)

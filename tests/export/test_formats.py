@@ -39,6 +39,57 @@ def test_a_difference_is_seen(exported):
     assert not agreement.agrees and agreement.changed > 0 and "DIFFERS" in agreement.sentence
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bool"])
+def test_inputs_of_every_type_are_compared(dtype, tmp_path):
+    model = keras.Sequential([keras.Input((4,), dtype=dtype), keras.layers.Dense(3)])
+    formats.export(model, tmp_path / "1")
+    agreement = formats.compare(model, tmp_path / "1", formats.random_inputs(model, seed=0))
+    assert agreement.agrees and agreement.scale > 0.1
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8"])
+def test_whole_outputs_are_compared(kind, monkeypatch):
+    entry = keras.Input((3,))
+    model = keras.Model(entry, keras.ops.cast(keras.ops.greater(entry, 0.0), kind))
+    x = np.array([[1.0, -1.0, 2.0]], "float32")
+    monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: (x > 0).astype(kind))
+    assert formats.compare(model, "any", x).agrees
+    monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: (x < 0).astype(kind))
+    agreement = formats.compare(model, "any", x)
+    assert agreement.difference == 1 and not agreement.agrees  # 0 - 1 is 255 in uint8
+
+
+def test_an_output_without_columns_holds_no_predictions(monkeypatch):
+    entry = keras.Input((3,))
+    model = keras.Model(entry, entry[:, 0])
+    monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: x[::-1, 0])  # another sample is the largest
+    agreement = formats.compare(model, "any", np.eye(5, 3, dtype="float32"))
+    assert (agreement.changed, agreement.number, agreement.agrees) == (0, 5, False)
+
+
+def test_rounding_may_turn_two_equal_outputs():
+    """A map of 4 million classes has ties; the outputs tell whether only rounding differs."""
+    assert formats.Agreement(2e-7, 1.0, changed=2, number=4_000_000).agrees
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own setting")
+def test_factors_are_not_rounded_in_a_comparison(tmp_path):
+    import tensorflow as tf
+
+    allowed, seen = tf.config.experimental.tensor_float_32_execution_enabled, []
+
+    class Watch(keras.layers.Layer):
+        def call(self, x):
+            seen.append(allowed())
+            return x
+
+    model = keras.Sequential([keras.Input((3,)), Watch()])
+    before = allowed()
+    seen.clear()
+    formats.record(model, tmp_path / "recorded-1.npz", np.zeros((2, 3), "float32"))
+    assert seen == [False] and allowed() == before
+
+
 @pytest.mark.parametrize("last", [keras.layers.Activation("softmax"), keras.layers.Softmax(), keras.ops.softmax])
 def test_probabilities_get_no_second_softmax(last, rng):
     entry = keras.Input((4,))
@@ -68,6 +119,21 @@ def test_a_softmax_is_not_put_behind_a_sigmoid():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="sigmoid")])
     with pytest.raises(ValueError, match="not the outputs of a sigmoid"):
         formats.servable(model, softmax=True)
+
+
+def test_names_are_given_once():
+    served = formats.servable(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    assert formats.servable(served) is served
+    with pytest.raises(ValueError, match="names already.*once, with `softmax` or `pixels`, on the model itself"):
+        formats.servable(served, softmax=True)
+
+
+def test_a_layer_with_a_state_between_calls_is_told(tmp_path):
+    entry = keras.Input(batch_shape=(4, 6, 3))
+    model = keras.Model(entry, keras.layers.GRU(2, stateful=True, name="memory")(entry))
+    with pytest.raises(ValueError, match="no state between calls. Received: memory.*stateful=False"):
+        formats.export(model, tmp_path / "1")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pixels_are_not_put_in_front_of_tokens():
