@@ -15,9 +15,10 @@ from keras_twoarg.utils import files
 def serve_check(folder: Path, out: Path | None) -> None:
     """Run exports in processes without Keras.
 
-    All exports in FOLDER are compared with their records: SavedModels in TensorFlow, its command-line tool and its C
-    library, with both signatures; other formats in ONNX Runtime, OpenVINO and LiteRT.
-    Exit status 1 if any export differs. A runtime without XLA may skip the compiled signature.
+    All exports in FOLDER are compared with their records, all versions included: SavedModels in TensorFlow, its
+    command-line tool and its C library, with both signatures; other formats in ONNX Runtime, OpenVINO and LiteRT.
+    Exit status 1 if any export differs or does not run. A runtime without XLA may skip the compiled signature, and a
+    TensorFlow without the C library the latter.
     """
     from keras_twoarg.export import verify as job
 

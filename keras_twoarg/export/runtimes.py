@@ -1,13 +1,13 @@
 """Load an export in its own runtime, without Keras, as a function from inputs to outputs.
 
-Run as a program by `twoarg serve-check`, `python -I runtimes.py PATH FORMAT IN.npz OUT.npz [compiled]`, it does so in a
+Run as a program by `twoarg serve-check`, with the arguments `PATH FORMAT IN.npz OUT.npz [compiled]`, it does so in a
 process that can import neither Keras nor this package, and measures it.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 Run = Callable[[np.ndarray], np.ndarray]
 COMPILED = "serving_compiled"
 """Name of the signature of a SavedModel that XLA compiles, beside the portable `serving_default`."""
+LARGEST, LONGEST = 1000, 2.0
+"""The most samples, and about the most seconds, of a batch whose throughput is measured."""
 
 
 @dataclass(frozen=True)
@@ -149,34 +151,54 @@ FORMATS = {
 """All formats by name."""
 
 
-def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> dict[str, Any]:
-    """Return the outputs for the inputs and for batches of 0, 1, 37 and 1000 samples, the latency and the throughput.
+def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> Iterator[dict[str, Any]]:
+    """Yield what is known so far of a function, for someone who may lose patience: its outputs, then its times.
 
-    Latency is the median time of a batch of 1, throughput samples per second in batches of 1000.
+    Outputs are those for the inputs, and for batches of 0, 1 and 37 samples, and of as many as take about `LONGEST`
+    seconds, at most `LARGEST`; or the reason why a batch was refused. Latency is the median time of a batch of 1,
+    throughput samples per second in the last batch. What was refused is not timed.
     """
     arrays: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy can write too
-    for batch in (1, 37, 1000, 0):
-        samples = np.resize(x, (batch, *x.shape[1:]))
-        try:
-            arrays[f"batch_{batch}"] = run(samples)
-        except Exception as error:  # a refusal is a result, whatever the runtime's error
-            arrays[f"refused_{batch}"] = str(error).strip().partition("\n")[0]
-    arrays["latency"] = np.array(_median_time(run, x[:1], seconds))
-    arrays["throughput"] = np.array(1000 / _median_time(run, np.resize(x, (1000, *x.shape[1:])), seconds))
-    return arrays
+    batch = int(np.clip(LONGEST * len(x) / _time(run, x), 1, LARGEST))
+    for size in (1, 37, 0):
+        _try(run, x, size, arrays)
+    yield arrays
+    if "batch_1" in arrays:
+        arrays["latency"] = np.array(_median_time(run, x[:1], seconds))
+        yield arrays
+    samples, arrays["largest"] = _try(run, x, batch, arrays), np.array(batch)
+    yield arrays
+    if f"batch_{batch}" in arrays:
+        arrays["throughput"] = np.array(batch / _median_time(run, samples, seconds))
+        yield arrays
+
+
+def _try(run: Run, x: np.ndarray, size: int, arrays: dict[str, Any]) -> np.ndarray:
+    """Add the outputs for a batch of this size, or the reason why it was refused; return the batch."""
+    samples = np.resize(x, (size, *x.shape[1:]))
+    try:
+        arrays[f"batch_{size}"] = run(samples)
+    except Exception as error:  # a refusal is a result, whatever the runtime's error
+        arrays[f"refused_{size}"] = str(error).strip().partition("\n")[0]
+    return samples
 
 
 def _median_time(run: Run, x: np.ndarray, seconds: float) -> float:
     times: list[float] = []
-    run(x)
     while sum(times) < seconds or len(times) < 3:
-        start = time.perf_counter()
-        run(x)
-        times.append(time.perf_counter() - start)
+        times.append(_time(run, x))
     return float(np.median(times))
+
+
+def _time(run: Run, x: np.ndarray) -> float:
+    start = time.perf_counter()
+    run(x)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
     sys.modules.update({"keras": None, "keras_twoarg": None})  # type: ignore[dict-item]  # importing them now fails
     _path, _format, _given, _found, *_compiled = sys.argv[1:]
-    np.savez(_found, **measure(load(_path, _format, compiled=bool(_compiled)), np.load(_given)["inputs"]))
+    for _arrays in measure(load(_path, _format, compiled=bool(_compiled)), np.load(_given)["inputs"]):
+        np.savez(f"{_found}-new.npz", **_arrays)
+        os.replace(f"{_found}-new.npz", _found)

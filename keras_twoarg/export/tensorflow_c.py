@@ -1,7 +1,7 @@
 """Run a SavedModel through TensorFlow's C library, without its Python, as programs in C, Go, Rust or Java do.
 
-`python -I tensorflow_c.py MODEL IN.npz OUT.npz INPUT OUTPUT`, with the names of operations that `saved_model_cli show`
-gives, such as `serving_default_image:0`.
+As a program it takes the arguments `MODEL IN.npz OUT.npz INPUT OUTPUT`, with the names of operations that
+`saved_model_cli show` gives, such as `serving_default_image:0`.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ _TYPES = {
     "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10, "float16": 19,
 }  # fmt: skip
 """TF_DataType of NumPy's types."""
+_FILES = [[f"libtensorflow_{part}{ending}" for part in ("framework", "cc")] for ending in (".so.2", ".2.dylib")]
 _NAMES = {number: name for name, number in _TYPES.items()}
 
 
@@ -79,16 +80,25 @@ class Session:
             raise ValueError(self._tf.TF_Message(self._status).decode())
 
 
-def _library() -> ctypes.CDLL:
-    """Load the C library from the wheel, without importing TensorFlow."""
+def library_files() -> list[Path]:
+    """Return the files of the C library in the wheel, in the order to load them, without importing TensorFlow.
+
+    Raises:
+        ImportError: If there is no wheel, or none with the library, as on Windows.
+    """
     wheel = util.find_spec("tensorflow")
     if wheel is None or wheel.origin is None:
         raise ImportError("The C library ships with TensorFlow: pip install 'keras_twoarg[tensorflow-cpu]'")
     folder = Path(wheel.origin).parent
-    for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
-        if not (folder / name).exists():
-            raise ImportError(f"This TensorFlow wheel has no {name}")
-        library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+    for linux_or_mac in _FILES:
+        if all((folder / name).exists() for name in linux_or_mac):
+            return [folder / name for name in linux_or_mac]
+    raise ImportError(f"This TensorFlow wheel has no C library, such as {_FILES[0][-1]}")
+
+
+def _library() -> ctypes.CDLL:
+    for file in library_files():
+        library = ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
     pointers = ("NewStatus", "NewGraph", "NewSessionOptions", "LoadSessionFromSavedModel", "AllocateTensor")
     for name in (*pointers, "TensorData", "GraphOperationByName"):
         getattr(library, f"TF_{name}").restype = ctypes.c_void_p
@@ -101,6 +111,7 @@ def _library() -> ctypes.CDLL:
 if __name__ == "__main__":
     sys.modules.update({"keras": None, "keras_twoarg": None})  # type: ignore[dict-item]  # importing them now fails
     _folder, _given, _found, _input, _output = sys.argv[1:]
-    np.savez(_found, outputs=Session(_folder).run(_input, np.load(_given)["inputs"], _output))
+    _outputs = Session(_folder).run(_input, np.load(_given)["inputs"], _output)
     if "tensorflow" in sys.modules:
         raise SystemExit("TensorFlow's Python was imported")
+    np.savez(_found, outputs=_outputs)

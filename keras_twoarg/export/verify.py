@@ -23,11 +23,17 @@ from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.utils import files
 from keras_twoarg.utils.table import Table
 
-BATCHES = (0, 1, 37, 1000)
 C_LIBRARY = "TensorFlow C library"
 DEFAULT = "serving_default"
 _TIME_LIMIT = 300
 _NO_RECORD = "no record to compare it with"
+_ALONE = """import sys
+sys.path = [folder for folder in sys.path if folder]  # without the current one, which may hold modules of any name
+import runpy
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program that is given by its path, but not from the folder it lies in, whose `openvino` is not OpenVINO."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,12 @@ class Check:
         difference: Largest difference from the recorded outputs; None if the export did not run.
         agrees: Whether the outputs differ only by rounding, for all batch sizes that the runtime accepts.
         refused: The batch sizes that the runtime does not accept.
-        latency: Median seconds per sample in batches of 1; None if it was not measured.
-        throughput: Samples per second in batches of 1000; None if it was not measured.
+        latency: Median seconds per sample in batches of 1; None if it was not measured, or took too long.
+        throughput: Samples per second in batches of `batch`; None if it was not measured, or took too long.
+        batch: The largest batch: 1000 samples, or as many as take about 2 seconds; None if none was tried.
         problem: Why the export did not run.
-        optional: Whether the runtime need not run it: the compiled signature, in runtimes without XLA.
+        optional: Whether the runtime need not run it: the compiled signature, in runtimes without XLA; the C library,
+            where TensorFlow's wheel has none.
         changes: For an export in int8, a sentence about how many predictions differ, and how many may.
     """
 
@@ -54,6 +62,7 @@ class Check:
     refused: tuple[int, ...] = ()
     latency: float | None = None
     throughput: float | None = None
+    batch: int | None = None
     problem: str = ""
     optional: bool = False
     changes: str = ""
@@ -65,7 +74,7 @@ class Check:
 
 
 def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) -> list[Check]:
-    """Run every export in a folder in every runtime that is installed.
+    """Run every export in a folder, all versions included, each in its runtime. One that is missing is a problem.
 
     Args:
         folder: A served folder, as described at the top of this module.
@@ -86,8 +95,6 @@ def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) 
     checks = []
     for path, format in exports:
         recorded = record_of(path)
-        if not recorded.is_file():
-            recorded = folder / "recorded.npz"  # of version 0.1.0, for all exports of a folder
         if not recorded.is_file():
             problem = f"{_NO_RECORD}, {record_of(path).name}"
             checks.append(Check(path.name, FORMATS[format].runtime, problem=problem))
@@ -122,33 +129,37 @@ def checks_table(checks: list[Check]) -> Table:
         verdict = f"{verdict}: {c.changes}" if c.changes else verdict
         if not c.passes:
             flagged.add((i, 3))
-        batches = "all" if not c.refused else "not " + ", ".join(map(str, c.refused))
+        batches = "not " + ", ".join(map(str, c.refused)) if c.refused else "-" if c.batch is None else "all"
+        throughput = "-" if c.throughput is None else f"{c.throughput:,.0f}/s"
+        if c.throughput is not None and c.batch != runtimes.LARGEST:
+            throughput += f" in batches of {c.batch}"
         rows.append(
             (
                 c.export,
                 c.runtime,
                 "-" if c.difference is None else f"{c.difference:.1e}",
                 verdict,
-                batches if c.latency is not None else "-",
+                batches,
                 "-" if c.latency is None else f"{1e3 * c.latency:.2f} ms",
-                "-" if c.throughput is None else f"{c.throughput:,.0f}/s",
+                throughput,
             )
         )
     columns = ("export", "runtime", "difference", "verdict", "batches", "latency", "throughput")
     caption = (
         "Each ran in a process that can import neither Keras nor keras_twoarg. difference: largest difference from the "
-        f"recorded outputs. batches: accepted sizes among {', '.join(map(str, BATCHES))}. latency: median for one "
-        f"sample; throughput: in batches of 1000. compiled: the signature {runtimes.COMPILED}, which needs XLA. "
+        f"recorded outputs. batches: accepted sizes among 0, 1, 37 and the largest, of {runtimes.LARGEST} samples or "
+        f"what takes {runtimes.LONGEST:g} s. latency: median for one sample; throughput: in the largest batches; - if "
+        f"timing took too long. compiled: the signature {runtimes.COMPILED}, which needs XLA. "
         "In int8 outputs differ by more than rounding; an export agrees if few enough predictions differ."
     )
     return Table("Exports in their runtimes", columns, tuple(rows), caption, ("runtime", "verdict"), frozenset(flagged))
 
 
 def _exports(folder: Path) -> list[tuple[Path, str]]:
-    versions = sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
-    latest = [(versions[-1], "tf_saved_model")] if versions else []
+    versions = sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdecimal()), key=lambda p: int(p.name))
     endings = {kind.ending: name for name, kind in FORMATS.items() if kind.ending}
-    return latest + [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
+    others = [(p, endings[p.suffix]) for p in sorted(folder.iterdir()) if p.suffix in endings]
+    return [(p, "tf_saved_model") for p in versions] + others
 
 
 def _damage(recorded: Path) -> str:
@@ -170,7 +181,7 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
         return Check(path.name, name, problem=arrays)
     with np.load(recorded) as record:
         expected, changes, tolerance = record["outputs"], _changes(record, arrays["outputs"]), _tolerance(record)
-    taken = [batch for batch in BATCHES if f"batch_{batch}" in arrays]
+    taken, refused = (_sizes(arrays, kind) for kind in ("batch", "refused"))
     pairs = [(arrays["outputs"], expected)]
     if changes is not None:
         expected = arrays["outputs"]  # int8 outputs do not depend on the batch size
@@ -183,9 +194,14 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
             found.within(most_changed, most_changed) and _compare(pairs[1:], tolerance)[1],
             found.sentence(most_changed),
         )
-    refused = tuple(batch for batch in BATCHES if batch not in taken)
-    latency, throughput = float(arrays["latency"]), float(arrays["throughput"])
-    return Check(path.name, name, difference, agrees, refused, latency, throughput, changes=sentence)
+    latency, throughput = (float(arrays[key]) if key in arrays else None for key in ("latency", "throughput"))
+    batch = int(arrays["largest"]) if "largest" in arrays else None
+    return Check(path.name, name, difference, agrees, refused, latency, throughput, batch, changes=sentence)
+
+
+def _sizes(arrays: Mapping[str, np.ndarray], kind: str) -> tuple[int, ...]:
+    """Return the sizes of the batches that were taken, or refused."""
+    return tuple(sorted(int(key.rpartition("_")[2]) for key in arrays if key.startswith(f"{kind}_")))
 
 
 def _changes(record: Mapping[str, np.ndarray], outputs: np.ndarray) -> tuple[Changes, float] | None:
@@ -210,6 +226,10 @@ def _as_compiled(check: Check) -> Check:
 
 
 def _c_library(path: Path, recorded: Path, signature: str = DEFAULT) -> Check:
+    try:
+        tensorflow_c.library_files()
+    except ImportError as error:
+        return Check(path.name, C_LIBRARY, problem=str(error), optional=True)
     names = names_of(path, signature)
     if isinstance(names, str):
         return Check(path.name, C_LIBRARY, problem=names)
@@ -259,18 +279,19 @@ def _tool(action: str, path: Path, signature: str) -> list[str]:
 def _in_a_bare_process(
     program: str, *words: str, inputs: Path, more: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray] | str:
-    """Return the arrays that a program writes in an isolated process, or its error."""
+    """Return the arrays that a program writes in a process without this package, or its error."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.npz"
-        done = _run([sys.executable, "-I", program, *words, str(inputs), str(out), *more])
-        if done.returncode or not out.exists():
+        done = _run([sys.executable, "-c", _ALONE, program, *words, str(inputs), str(out), *more])
+        if not out.exists():  # otherwise at most its times are missing, for which there was no time or memory
             return _last_line(done)
         with np.load(out) as arrays:
             return dict(arrays)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Records were computed without TF32, which rounds more than a comparison allows.
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "NVIDIA_TF32_OVERRIDE": "0"}
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, env=environment)
     except subprocess.TimeoutExpired:
@@ -283,7 +304,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _tolerance(record: Mapping[str, np.ndarray]) -> float:
-    """Return the tolerance of a record; those of earlier versions have none."""
+    """Return the tolerance of a record; those of `saved_models` in this repository have none."""
     return float(record["tolerance"]) if "tolerance" in record else TOLERANCE
 
 
@@ -291,6 +312,7 @@ def _compare(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: float = TOLE
     if any(outputs.shape != expected.shape for outputs, expected in pairs):
         return float("inf"), False
     # NumPy's maximum propagates NaN; Python's may not.
-    difference = float(np.max([np.abs(outputs - expected).max(initial=0.0) for outputs, expected in pairs]))
+    differences = [np.abs(outputs.astype("float64") - expected).max(initial=0.0) for outputs, expected in pairs]
+    difference = float(np.max(differences))
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
     return difference, bool(difference <= tolerance * scale)
