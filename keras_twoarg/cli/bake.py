@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keras_twoarg.cli.common import bounds_option, console, one_line_errors, twoarg
+from keras_twoarg.cli.common import bounds_option, console, one_line_errors, split_for, twoarg
 from keras_twoarg.utils import files
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", default="mnist5k", help="Calibration data for the tables, as for train.")
+@click.option("--data", help="Calibration data for the tables, as for train.  [default: those of MODEL's run]")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @bounds_option
 @click.option(
@@ -23,18 +23,30 @@ if TYPE_CHECKING:
     default=3e-3,
     help="Largest error, relative to phi's standard deviation.",
 )
+@click.option(
+    "--most-changed", type=click.FloatRange(0, 1), default=5e-4, help="Largest fraction of changed predictions."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the split: validation samples are used.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of the split: validation samples are used.  [default: that of MODEL's run, or 0]",
+)
 @one_line_errors
 def bake(
-    model: Path, data: str, data_dir: str | None, bounds: "Bounds | None", tolerance: float, out: Path, seed: int
+    model: Path,
+    data: str | None,
+    data_dir: str | None,
+    bounds: "Bounds | None",
+    tolerance: float,
+    most_changed: float,
+    out: Path,
+    seed: int | None,
 ) -> None:
     """Replace phi by constant tables.
 
     A report of what that changed is printed, and saved beside the model as JSON.
     """
-    from keras_twoarg.experiments.training import datasets
-    from keras_twoarg.experiments.training.bounds import bounds_of
     from keras_twoarg.export import bake
     from keras_twoarg.utils import model_files
 
@@ -42,11 +54,11 @@ def bake(
         raise ValueError(f"--out must end in .keras. Received: {out}")
     check_target(model, out)
     loaded = model_files.load(model)
-    dataset = datasets.load_for(loaded, data, data_dir=data_dir)
-    datasets.check_fits(loaded, dataset)
-    validation = datasets.split(dataset, seed, bounds_of(loaded, bounds, dataset.kind))
-    samples, labels = validation.x_validation, None if dataset.task == "regression" else validation.y_validation
-    baked, report = bake.bake(loaded, samples, tolerance, labels=labels)
+    split, task = split_for(model, loaded, data, data_dir, bounds, seed)
+    labels = None if task == "regression" else split.y_validation
+    baked, report = bake.bake(
+        loaded, split.x_validation, tolerance, labels=labels, most_changed=most_changed, task=task
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     with model_files.saved(baked, out):
         # The report is in place before the model, as proof that the model is ours, but only once the model is written.
@@ -59,12 +71,6 @@ def check_target(model: Path, out: Path) -> None:
     """Raise a ValueError unless the files do not exist, or hold another baked model."""
     report = out.with_suffix(".json")
     if out.exists() and out.samefile(model):
-        raise ValueError(f"--out is the model itself: {out}. Use another name")
-    if not out.exists() and not report.exists():
-        return
-    try:
-        ours = {"places", "tolerance"} <= set(files.read_json(report))
-    except (ValueError, TypeError, OSError):
-        ours = False
-    if not ours:
-        raise ValueError(f"{out} or {report} exists, and `twoarg bake` did not write it. Use another name")
+        raise ValueError(f"--out is the model itself: {out}. Use another --out")
+    for file in (out, report):
+        files.refuse_others(file, lambda: {"places", "tolerance"} <= set(files.read_json(report)), "twoarg bake")

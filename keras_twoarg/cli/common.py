@@ -17,10 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from keras_twoarg import __version__
 from keras_twoarg.utils.progress import WARNING
-from keras_twoarg.utils.types import JsonObject
+from keras_twoarg.utils.types import JsonObject, Model
 
 if TYPE_CHECKING:
     from keras_twoarg.experiments.reports.surface_tables import Surface
+    from keras_twoarg.experiments.training.bounds import Bounds
+    from keras_twoarg.experiments.training.datasets import Split
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +37,8 @@ _OF_PATHS = {
     errno.ENAMETOOLONG: "Use a shorter name",
 }
 """Remedies for errors of a path."""
+_RESUMING = ("bench", "compare", "demo", "play", "reproduce", "robustness", "train", "tune")
+"""Commands that keep what they have done when they are stopped."""
 
 
 class UserMistake(click.ClickException):
@@ -66,7 +70,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
-            raise click.ClickException("Stopped. Run the same command again to resume.") from None
+            resume = " Run the same command again to resume." if command.__name__ in _RESUMING else ""
+            raise click.ClickException(f"Stopped.{resume}") from None
         except Exception as error:  # unforeseen, also a TypeError; still no traceback for what a user typed
             if os.environ.get("TWOARG_DEBUG"):
                 raise
@@ -88,7 +93,7 @@ def _in_one_line(error: Exception) -> str:
     if isinstance(error, MemoryError):
         text = f"There is not enough memory: {text}. Use smaller sizes"
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        text = f"The disk is full: {error.filename or text}. Free some space and run the same command again to resume"
+        text = f"The disk is full: {error.filename or text}. Free some space and run the same command again"
     elif isinstance(error, OSError) and error.filename and error.errno in _OF_PATHS:
         text = f"{error.strerror}: {error.filename!r}. {_OF_PATHS[error.errno]}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... (TWOARG_DEBUG=1 shows all)"
@@ -139,6 +144,22 @@ bounds_option = click.option(
     help="What MODEL takes for black and white.  [default: -1 1, unless it scales images by itself]",
 )
 PHI_HELP = "Widths of phi's hidden layers, such as 8,8 for a small MODEL.  [default: 64,64]"
+
+
+def split_for(
+    path: Path, model: Model, data: str | None, data_dir: str | None, bounds: "Bounds | None", seed: int | None
+) -> "tuple[Split, str]":
+    """Return the split of data for a saved model, in the range that it takes, and the task for `bake`; print notes."""
+    from keras_twoarg.experiments.training import datasets
+    from keras_twoarg.experiments.training.bounds import bounds_of
+    from keras_twoarg.experiments.training.run_data import data_of
+
+    found = data_of(path, model, data, seed=seed, data_dir=data_dir)
+    datasets.check_fits(model, found.dataset)
+    split = datasets.split(found.dataset, found.seed, bounds_of(model, bounds, found.dataset.kind))
+    if found.note:
+        say(f"Note: {found.note}")
+    return split, "regression" if found.dataset.task == "regression" else "auto"
 
 
 def print_report(*folders: Path, seed: int | None = None) -> None:

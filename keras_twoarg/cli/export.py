@@ -2,13 +2,14 @@
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
-from keras_twoarg.cli.common import bounds_option, console, one_line_errors, say, twoarg
+from keras_twoarg.cli.common import bounds_option, console, one_line_errors, say, split_for, twoarg
 from keras_twoarg.utils import files
 from keras_twoarg.utils.types import Model
 
@@ -29,18 +30,30 @@ _RECORDED = 256  # samples recorded for `twoarg serve-check`
     help="Serve probabilities instead of logits; a model that ends in a softmax needs no other.",
 )
 @click.option("--pixels", is_flag=True, help="Take pixels within [0, 255] instead of scaled images.")
-@click.option("--bake", "baked", is_flag=True, help="Replace phi by tables first, as `twoarg bake` does with data.")
+@click.option(
+    "--bake",
+    "baked",
+    is_flag=True,
+    help="Replace phi by tables first: with --data as `twoarg bake` does, without for arguments as behind a LayerNorm.",
+)
 @click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")
-@click.option("--data", help="With --int8: data like those served later, as for train.")
+@click.option(
+    "--data",
+    help="For --int8 or --bake: data like those served later, as for train.  [default with --int8: those of MODEL's "
+    "run]",
+)
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @bounds_option
 @click.option(
     "--most-changed",
     type=click.FloatRange(0, 1),
-    default=0.02,
-    help="With --int8: largest fraction of changed predictions.",
+    help="With --data: largest fraction of changed predictions.  [default: 0.02 with --int8, else 0.0005]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the random inputs, or of the split of --data.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Seed of the random inputs, or of the split of --data.  [default: that of MODEL's run for its split, or 0]",
+)
 @one_line_errors
 def export(
     model: Path,
@@ -53,48 +66,50 @@ def export(
     data: str | None,
     data_dir: str | None,
     bounds: "Bounds | None",
-    most_changed: float,
-    seed: int,
+    most_changed: float | None,
+    seed: int | None,
 ) -> None:
     """Export a .keras file for serving.
 
-    The export is reloaded and its outputs are compared with the model's. Servers look for versions: use --out
-    served/NAME/1. Inputs and outputs are recorded in recorded-1.npz beside it, for `twoarg serve-check served/NAME`.
+    The export is reloaded and its outputs are compared with the model's, of the baked model with --bake. Servers look
+    for versions: use --out served/NAME/1. Inputs and outputs are recorded in recorded-1.npz beside it, for `twoarg
+    serve-check served/NAME`.
 
     With --int8, ranges come from training samples, and changed predictions are counted on validation samples.
     """
     from keras_twoarg.experiments.training.bounds import scales
-    from keras_twoarg.export import bake, formats
+    from keras_twoarg.export import formats
+    from keras_twoarg.export.bake import MOST_CHANGED
     from keras_twoarg.utils import model_files
 
-    if int8 != (data is not None):
-        raise ValueError("--int8 and --data go together: the data determine the ranges of the integers")
     if int8 and format_ != "litert":
         raise ValueError(f"--int8 needs --format litert. Received: --format {format_}")
     if bounds is not None and pixels:
         raise ValueError("--pixels is for models that take [-1, 1]. Leave out --bounds or --pixels")
-    if bounds is not None and not int8:
-        raise ValueError("--bounds scales the images of --data. Leave it out, or add --int8 and --data")
+    of_data = {"--data-dir": data_dir, "--bounds": bounds, "--most-changed": most_changed}
+    _check_effect(baked, int8, data, [name for name, value in of_data.items() if value is not None])
     formats.check_target(out, format_)
-    _check_record(formats.record_of(out))
+    files.refuse_others(formats.record_of(out), lambda: _is_record(formats.record_of(out)), "twoarg export")
     loaded = model_files.load(model)
     if pixels and scales(loaded):
         raise ValueError(
             f"The model {loaded.name!r} scales images by itself, and --pixels is for models that take [-1, 1]. Leave "
             "out --pixels"
         )
+    split, task = None, "auto"
+    if int8 or data is not None:
+        split, task = split_for(model, loaded, data, data_dir, bounds, seed)
+    limit = most_changed if most_changed is not None else 0.02 if int8 else MOST_CHANGED
+    served = [formats.servable(loaded, softmax=softmax, pixels=pixels)]
     if baked:
-        loaded, report = bake.bake(loaded)
-        console.print(str(report), highlight=False, soft_wrap=True)
-    split = None if data is None else _split(loaded, data, data_dir, seed, bounds)
-    loaded = formats.servable(loaded, softmax=softmax, pixels=pixels)
-    if split is not None:
-        _in_int8(loaded, out, split, pixels, most_changed)
-    elif formats.comparable(loaded):
-        inputs = formats.random_inputs(loaded, seed)
-        _compared(loaded, out, format_, 127.5 * (inputs + 1) if pixels else inputs)
+        served.append(formats.servable(_baked(loaded, split, task, limit), softmax=softmax, pixels=pixels))
+    if int8 and split is not None:
+        _in_int8(served[0], served[-1], out, split, pixels, limit, task)
+    elif formats.comparable(served[-1]):
+        inputs = formats.random_inputs(served[-1], seed or 0)
+        _compared(served[-1], out, format_, inputs, "the baked model" if baked else "the model")
     else:
-        _write(loaded, out, format_)
+        _write(served[-1], out, format_)
         console.print(
             "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output, "
             "of NumPy's numbers"
@@ -102,7 +117,28 @@ def export(
     console.print(f"Export: {out}")
 
 
-def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None:
+def _check_effect(baked: bool, int8: bool, data: str | None, given: list[str]) -> None:
+    """Raise a ValueError if data, or options for them, are given that the export would not use."""
+    if data is not None and not (int8 or baked):
+        raise ValueError("--data is for --int8 and --bake. Leave it out, or add --int8 or --bake")
+    if given and data is None and not int8:
+        raise ValueError(f"{given[0]} is for data. Leave it out, or add --int8, or --bake and --data")
+
+
+def _baked(model: Model, split: "Split | None", task: str, most_changed: float) -> Model:
+    """Bake a model, with validation samples if there are any, and print what that changed."""
+    from keras_twoarg.export import bake
+
+    if split is None:
+        baked, report = bake.bake(model)
+    else:
+        labels = None if task == "regression" else split.y_validation
+        baked, report = bake.bake(model, split.x_validation, labels=labels, most_changed=most_changed, task=task)
+    console.print(str(report), highlight=False, soft_wrap=True)
+    return baked
+
+
+def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray, of: str) -> None:
     """Export a model with a record of its outputs, and compare them; an export that differs is removed."""
     from keras_twoarg.export import formats
 
@@ -111,32 +147,24 @@ def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray) -> None
         recorded = Path(folder) / "recorded.npz"
         formats.record(model, recorded, inputs)
         _write(model, out, format_)
-        recorded.replace(formats.record_of(out))  # the existing export's, if two processes export at once
-    try:
-        agreement = formats.compare(model, out, inputs, format_)
-    except ImportError as error:
-        console.print(f"Not compared. {error}")
-    except BaseException:
-        formats.remove(out, format_)
-        raise
-    else:
-        console.print(agreement.sentence)
-        if not agreement.agrees:
+        try:  # from here on the export is ours: if two processes export at once, the other one's may be there before
+            recorded.replace(formats.record_of(out))
+            agreement = replace(formats.compare(model, out, inputs, format_), of=of)
+        except ImportError as error:
+            console.print(f"Not compared. {error}")
+            return
+        except BaseException:
             formats.remove(out, format_)
-            raise SystemExit(1)
+            raise
+    console.print(agreement.sentence)
+    if not agreement.agrees:
+        formats.remove(out, format_)
+        raise SystemExit(1)
 
 
-def _check_record(path: Path) -> None:
-    """Raise a ValueError if the record of an export would replace anything but an earlier record."""
-    if not path.exists():
-        return
-    try:
-        with np.load(path) as record:
-            ours = {"inputs", "outputs"} <= set(record.files)
-    except files.UNREADABLE:
-        ours = False
-    if not ours:
-        raise ValueError(f"{path} exists, and `twoarg export` did not write it. Use another --out")
+def _is_record(path: Path) -> bool:
+    with np.load(path) as record:
+        return {"inputs", "outputs"} <= set(record.files)
 
 
 def _write(model: Model, out: Path, format_: str) -> None:
@@ -150,25 +178,21 @@ def _write(model: Model, out: Path, format_: str) -> None:
         console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
 
 
-def _split(model: Model, data: str, data_dir: str | None, seed: int, bounds: "Bounds | None") -> "Split":
-    from keras_twoarg.experiments.training import datasets
-    from keras_twoarg.experiments.training.bounds import bounds_of
+def _in_int8(
+    model: Model, exported: Model, out: Path, split: "Split", pixels: bool, most_changed: float, task: str
+) -> None:
+    """Export a model, or what it is baked to, to LiteRT in int8 and count changed predictions.
 
-    dataset = datasets.load_for(model, data, data_dir=data_dir)
-    datasets.check_fits(model, dataset)
-    return datasets.split(dataset, seed, bounds_of(model, bounds, dataset.kind))
-
-
-def _in_int8(model: Model, out: Path, split: "Split", pixels: bool, most_changed: float) -> None:
-    """Export a model to LiteRT in int8 and count changed predictions; remove the export if there are too many."""
+    The export is removed if there are too many.
+    """
     from keras_twoarg.export import formats, litert_int8
 
     both = litert_int8.spread(split.x_train), split.x_validation
     representative, samples = (127.5 * (x + 1) if pixels else x for x in both)
-    formats.export(model, out, "litert", representative_dataset=representative)
+    formats.export(exported, out, "litert", representative_dataset=representative)
     try:
-        formats.record(model, formats.record_of(out), samples[:_RECORDED], most_changed)
-        changes = formats.changes(model, out, samples)
+        formats.record(model, formats.record_of(out), samples[:_RECORDED], most_changed, task)
+        changes = formats.changes(model, out, samples, task)
     except ImportError as error:
         console.print(f"Not compared. {error}")
     except BaseException:

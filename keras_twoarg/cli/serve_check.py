@@ -36,12 +36,9 @@ def serve_check(folder: Path, out: Path | None) -> None:
 
 def check_target(out: Path) -> None:
     """Raise a ValueError unless the file does not exist, or holds earlier results."""
-    if not out.exists():
-        return
-    try:
+
+    def is_ours() -> bool:
         rows = files.read_json(out)
-        ours = isinstance(rows, list) and all("agrees" in row for row in rows)
-    except (ValueError, TypeError, OSError):
-        ours = False
-    if not ours:
-        raise ValueError(f"{out} exists, and `twoarg serve-check` did not write it. Use another name")
+        return isinstance(rows, list) and all("agrees" in row for row in rows)
+
+    files.refuse_others(out, is_ours, "twoarg serve-check")

@@ -9,14 +9,14 @@ from keras_twoarg.cli.common import bounds_option, one_line_errors, say, twoarg
 
 @twoarg.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", default="mnist5k", help="Data for the density of phi's arguments, as for train.")
+@click.option("--data", help="Data for the density of phi's arguments, as for train.  [default: those of MODEL's run]")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @bounds_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="The picture.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the samples.")
 @one_line_errors
 def show(
-    model: Path, data: str, data_dir: str | None, bounds: tuple[float, float] | None, out: Path, seed: int
+    model: Path, data: str | None, data_dir: str | None, bounds: tuple[float, float] | None, out: Path, seed: int
 ) -> None:
     """Draw phi, and say whether it is a soft XOR.
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.bounds import Bounds, bounds_of
+from keras_twoarg.experiments.training.run_data import data_of
 from keras_twoarg.utils import files, model_files
 from keras_twoarg.utils.figures import pyplot
 
@@ -16,13 +17,13 @@ _MARKED = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
 
 
 def show_model(
-    path: Path, data: str, out: Path, seed: int, *, data_dir: str | None = None, bounds: Bounds | None = None
+    path: Path, data: str | None, out: Path, seed: int, *, data_dir: str | None = None, bounds: Bounds | None = None
 ) -> str:
     """Draw the surface of a saved model, and return the verdict as a sentence.
 
     Args:
         path: A `.keras` file.
-        data: Name or path of a data set, as in `datasets.load`.
+        data: Name or path of a data set, as in `datasets.load`; None for that of the model's run.
         out: Picture to write; its suffix sets the format.
         seed: Seed of the training samples that are drawn, 500 images or 50 windows of a text.
         data_dir: Folder of prepared TensorFlow Datasets. Defaults to theirs.
@@ -30,11 +31,11 @@ def show_model(
 
     Raises:
         ValueError: If `out` is not PNG, SVG or PDF, or is a file that this function did not write, if the model does
-            not accept the data, or if it scales images by itself and there are no bounds.
+            not accept the data or has none, or if it scales images by itself and there are no bounds.
     """
     _check_picture(out)
     model = model_files.load(path)
-    dataset = datasets.load_for(model, data, data_dir=data_dir)
+    dataset = data_of(path, model, data, data_dir=data_dir).dataset
     datasets.check_fits(model, dataset)
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_train))[: datasets.DENSITY_SAMPLES[dataset.kind]]
     inputs = datasets.scaled(dataset, dataset.x_train[chosen], bounds_of(model, bounds, dataset.kind))
@@ -61,6 +62,5 @@ def _check_picture(out: Path) -> None:
     """Raise a ValueError if a picture cannot be written, or would overwrite another file; before the work."""
     if out.suffix.lower() not in _MARKED:
         raise ValueError(f"--out must end in one of {', '.join(_MARKED)}. Received: {out}")
-    if out.exists() and (not out.is_file() or _MARK.encode() not in out.read_bytes()):
-        raise ValueError(f"{out} exists and was not written by twoarg show. Choose another --out")
+    files.refuse_others(out, lambda: _MARK.encode() in out.read_bytes(), _MARK)
     files.check_writable(out)

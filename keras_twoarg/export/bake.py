@@ -204,7 +204,7 @@ def _finer(places: Sequence[TwoArgActivation], grids: Grids) -> Grids:
 
 
 def _not_held(changes: Changes, most_changed: float, tolerance: float) -> str:
-    remedy = f"call `bake` with most_changed={changes.share or most_changed:g} to see how far off they are"
+    remedy = f"allow most_changed={changes.share or most_changed:g} (--most-changed) to see how far off they are"
     if changes.relative is not None and changes.relative > tolerance:
         return (
             f"The finest tables change the outputs by {changes.relative:.1e} of their standard deviation, and at most "

@@ -104,8 +104,8 @@ class BakingReport:
     def _sentences(self) -> list[str]:
         if not self.samples:
             return [
-                "No calibration data: pre-activations were assumed to be normally distributed, and predictions were "
-                "not checked."
+                "No calibration data: pre-activations were assumed to be normally distributed, as behind a LayerNorm, "
+                "and predictions were not checked."
             ]
         sentences = [*self._changes(), f"Largest difference of outputs: {self.difference:.1e}."]
         if self.accuracy_before is not None:

@@ -125,7 +125,7 @@ def tasks_of(
         task: One of `TASKS`, to override the judgement. Defaults to `"auto"`.
 
     Raises:
-        ValueError: If the task is unknown.
+        ValueError: If the task is unknown, or is `"classes"` for an output with one column.
     """
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
@@ -136,10 +136,12 @@ def tasks_of(
 
 def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, task: str) -> tuple[str, float]:
     sigmoid, said = activation is keras.activations.sigmoid, task == "binary"
+    columns = outputs.shape[-1] if outputs.ndim > 1 else 1
     if task == "auto":
-        columns = outputs.shape[-1] if outputs.ndim > 1 else 1
         yes_or_no = sigmoid or (columns == 1 and labels is not None and set(np.unique(labels)) <= {0, 1})
         task = "binary" if yes_or_no else "classes" if columns > 1 else "regression"
+    elif task == "classes" and columns == 1:
+        raise ValueError("`task='classes'` needs a column for each class. Received: one. Use 'binary' or 'regression'")
     within = outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1
     probabilities = sigmoid or (within and (said or activation not in (None, keras.activations.linear)))
     return task, 0.5 if task == "binary" and probabilities else 0.0

@@ -135,7 +135,7 @@ def tolerance_of(model: Model) -> float:
     return max(_TOLERANCES.get(layer.compute_dtype, TOLERANCE) for layer in flatten_layers(model))
 
 
-def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None) -> None:
+def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None, task: str = "auto") -> None:
     """Write inputs and a model's outputs, with which `twoarg serve-check` compares its exports.
 
     Args:
@@ -144,12 +144,13 @@ def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None =
         x: Inputs.
         most_changed: For an export in int8, the fraction of predictions that may differ. Defaults to `None`: outputs
             may differ only by rounding.
+        task: For an export in int8, the meaning of the outputs, as in `bake`. Defaults to `"auto"`.
     """
     outputs = _predict(model, x)
     allowed: Config = {"tolerance": tolerance_of(model)}
     if most_changed is not None:
-        ((task, threshold),) = tasks_of(model, [outputs])
-        allowed |= {"most_changed": most_changed, "task": task, "threshold": threshold}
+        ((found, threshold),) = tasks_of(model, [outputs], task=task)
+        allowed |= {"most_changed": most_changed, "task": found, "threshold": threshold}
     write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, **allowed))
 
 
@@ -366,8 +367,10 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
     )
 
 
-def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray) -> Changes:
+def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray, task: str = "auto") -> Changes:
     """Load an export in int8 in its runtime, LiteRT, and count the predictions that differ from the model's.
+
+    The `task`, as in `bake`, is the meaning of the outputs.
 
     Examples:
         >>> x = np.random.default_rng(0).normal(size=(200, 28, 28, 1)).astype("float32")
@@ -379,4 +382,4 @@ def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray) -> Change
     run = runtimes.load(path, "litert")
     (expected,) = outputs(model, x)
     found = [run(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
-    return count_changes([expected], [np.concatenate(found)], tasks_of(model, [expected]))
+    return count_changes([expected], [np.concatenate(found)], tasks_of(model, [expected], task=task))

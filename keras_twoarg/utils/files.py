@@ -54,6 +54,18 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             raise
 
 
+def refuse_others(path: Path, is_ours: Callable[[], bool], command: str) -> None:
+    """Raise a ValueError if a path exists that a command did not write, as `is_ours` tells or fails to read."""
+    if not path.exists():
+        return
+    try:
+        ours = is_ours()
+    except UNREADABLE:
+        ours = False
+    if not ours:
+        raise ValueError(f"{path} exists, and `{command}` did not write it. Use another --out")
+
+
 def check_writable(path: Path) -> None:
     """Raise an OSError unless a file can be written to a path. Call it before long work whose result goes there."""
     with saving(path):

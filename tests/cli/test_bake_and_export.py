@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,10 @@ from click.testing import CliRunner
 
 from keras_twoarg import TwoArgActivation, models
 from keras_twoarg.cli import twoarg
+from keras_twoarg.experiments.training import datasets
+from keras_twoarg.experiments.training.run_data import data_of
+from keras_twoarg.experiments.training.run_record import Record
+from keras_twoarg.export import bake as bake_module
 from keras_twoarg.export import formats
 from tests.helpers import blobs, save_npz
 
@@ -37,7 +42,7 @@ def test_bake_overwrites_only_what_it_made(folder, out):
     (folder / "run.json").write_text('{"arm": "two_arg"}')
     before = {path: path.read_bytes() for path in folder.iterdir()}
     said = run("bake", "model.keras", "--data", "blobs.npz", "--out", out, status=2)
-    assert "Use another name" in said
+    assert "Use another --out" in said
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -56,7 +61,6 @@ def test_bake_may_be_given_again(folder):
     for _ in range(2):
         run("bake", "model.keras", "--data", "blobs.npz", "--out", "baked.keras")
     assert sorted(path.name for path in folder.glob("*baked*")) == ["baked.json", "baked.keras"]
-    assert not list(folder.glob(".bake*"))
 
 
 @pytest.mark.slow
@@ -258,6 +262,106 @@ def test_images_for_a_model_that_scales_them_itself_need_bounds(folder, of_pixel
 def test_bounds_that_would_have_no_effect_are_refused(folder, of_pixels):
     said = run("export", "pixels.keras", "--pixels", "--out", "1", status=2)
     assert "scales images by itself" in said and "Leave out --pixels" in said
-    assert "Leave it out, or add --int8" in run("export", "model.keras", "--bounds", 0, 255, "--out", "1", status=2)
+    for option in (("--bounds", 0, 255), ("--data-dir", "here"), ("--most-changed", 0)):
+        for baked in ((), ("--bake",)):
+            said = run("export", "model.keras", *option, *baked, "--out", "1", status=2)
+            assert f"{option[0]} is for data. Leave it out, or add --int8, or --bake and --data" in said
     both = ("--pixels", "--bounds", 0, 255, "--int8", "--data", "blobs.npz", "--format", "litert")
     assert "Leave out --bounds or --pixels" in run("export", "model.keras", *both, "--out", "1", status=2)
+
+
+def save_run(folder, data="blobs.npz", seed=7, fingerprint=None):
+    """Save the model as the one of a run."""
+    (folder / "run").mkdir(exist_ok=True)
+    shutil.copy(folder / "model.keras", folder / "run" / "joint.keras")
+    Record("two_arg", "joint", seed, data, "mlp", [8], 1, "LayerNorm", {}, {}).write(folder / "run" / "joint.json")
+    if fingerprint:
+        (folder / "run" / "run.json").write_text(json.dumps({"dataset_fingerprint": fingerprint}))
+
+
+@pytest.mark.parametrize("given", [(), ("--seed", 3)])
+def test_a_models_run_gives_the_data_and_the_split(folder, monkeypatch, given):
+    save_run(folder, fingerprint=blobs().fingerprint)
+    seen, split = [], datasets.split
+    monkeypatch.setattr(
+        datasets, "split", lambda data, seed, bounds: seen.append((data.name, seed)) or split(data, seed)
+    )
+    said = run("bake", "run/joint.keras", *given, "--tolerance", 0.5, "--most-changed", 1, "--out", "baked.keras")
+    assert seen == [("blobs.npz", 3 if given else 7)] and "no record" not in said
+
+
+def test_a_run_on_some_of_the_data_has_been_validated_on_some(folder):
+    save_run(folder, data="blobs.npz, 50 training images")
+    model = keras.models.load_model(folder / "model.keras")
+    for name in (None, "blobs.npz", str(folder / "blobs.npz")):
+        assert len(data_of(folder / "run" / "joint.keras", model, name).dataset.x_train) == 50
+    save_npz(folder / "other.npz", blobs(seed=1))
+    assert len(data_of(folder / "run" / "joint.keras", model, "other.npz").dataset.x_train) == 300
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "--out", "phi.png"),
+        ("bake", "--out", "baked.keras"),
+        ("export", "--format", "litert", "--int8", "--out", "model.tflite"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_model_of_no_known_data_needs_them(folder, command):
+    said = run(*command, "model.keras", status=2)
+    assert "model.keras has no record of a run beside it. Name the data it was trained on with --data" in said
+    save_run(folder, fingerprint="of other data")
+    said = run(*command, "run/joint.keras", status=2)
+    assert "was trained on data named blobs.npz with the fingerprint of other data" in said
+    save_run(folder, data="gone.npz")
+    said = run(*command, "run/joint.keras", status=2)
+    assert "was trained on gone.npz. There is no file gone.npz" in said and "Name these data with --data" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["blobs.npz", "model.keras", "run"]
+
+
+def test_a_split_that_may_not_be_the_models_is_told(folder):
+    options = ("--data", "blobs.npz", "--tolerance", 0.5, "--most-changed", 1, "--out", "baked.keras")
+    assert "it was trained on most of these validation samples" in run("bake", "model.keras", *options)
+    assert "validation samples" not in run("bake", "model.keras", *options, "--seed", 0)
+
+
+def test_tables_that_do_not_hold_say_how_to_allow_more(folder, monkeypatch):
+    count = bake_module.count_changes
+    monkeypatch.setattr(bake_module, "count_changes", lambda a, b, tasks: count(a, [y[:, ::-1] for y in b], tasks))
+    options = ("--data", "blobs.npz", "--tolerance", 1, "--out", "baked.keras")
+    said = run("bake", "model.keras", *options, "--most-changed", 0, status=2)
+    assert "(--most-changed)" in said
+    assert "Baked model" in run("bake", "model.keras", *options, "--most-changed", 1)
+
+
+def test_an_export_without_data_agrees_with_the_baked_model(folder):
+    said = run("export", "model.keras", "--bake", "--out", "1")
+    assert "as behind a LayerNorm" in said and "agrees with the baked model" in said
+    assert "--data is for --int8 and --bake" in run(
+        "export", "model.keras", "--data", "blobs.npz", "--out", "2", status=2
+    )
+
+
+@pytest.mark.slow
+def test_an_export_is_baked_with_the_data_that_are_given(folder):
+    said = run("export", "model.keras", "--bake", "--data", "blobs.npz", "--seed", 0, "--out", "1")
+    assert "of 60 predictions changed" in said and "agrees with the baked model" in said
+
+
+@pytest.mark.slow
+def test_int8_counts_the_changes_of_the_model_that_was_baked(folder, monkeypatch):
+    """Not those of its tables, which may have changed predictions before."""
+    spoilt = models.mlp((8, 8, 1), 3, widths=(8,), seed=5)
+    monkeypatch.setattr(bake_module, "bake", lambda model, *_, **__: (spoilt, "baked"))
+    int8 = ("--int8", "--format", "litert", "--bake", "--data", "blobs.npz", "--most-changed", 0.1)
+    assert "Too many" in run("export", "model.keras", *int8, "--out", "served/model.tflite", status=1)
+
+
+def test_an_export_that_is_stopped_before_its_record_is_there_is_not_left(folder, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stop)
+    assert "Stopped." in run("export", "model.keras", "--out", "served/1", status=1)
+    assert not any((folder / "served").iterdir())

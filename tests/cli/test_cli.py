@@ -58,6 +58,20 @@ def test_what_nobody_thought_of_is_one_line_too(run, data, monkeypatch, error):
     assert type(error).__name__ in line and "TWOARG_DEBUG=1 shows where" in line
 
 
+@pytest.mark.parametrize(
+    ("words", "resumes"), [(("train", "--out", "x"), True), (("bake", "no.keras", "--out", "b.keras"), False)]
+)
+def test_a_stopped_command_says_that_it_resumes_if_it_does(run, data, tmp_path, monkeypatch, words, resumes):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "no.keras").touch()
+    monkeypatch.setattr("keras_twoarg.experiments.training.datasets.load", stop)
+    monkeypatch.setattr("keras_twoarg.utils.model_files.load", stop)
+    said = mistake(run(*words, "--data", data, status=1))
+    assert "Stopped." in said and ("to resume" in said) == resumes
+
+
 def test_a_space_of_brackets_is_one_line(run, data):
     said = run("tune", "--arm", "relu", "--data", data, "--out", "x", "--space", "[" * 100_000, status=2)
     assert "expected JSON" in mistake(said) and len(said) < 2000
@@ -134,7 +148,7 @@ def test_train_report_show_and_export(run, data, tmp_path):
     assert (tmp_path / "surface.png").read_bytes()[:4] == b"\x89PNG"
     if keras.backend.backend() != "torch":
         said = run("export", "runs/a/frozen.keras", "--out", "served/1", "--bake")
-        assert "phi's std" in said and "agrees with the model" in said.replace("\n", " ")
+        assert "phi's std" in said and "agrees with the baked model" in said.replace("\n", " ")
         assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
 
 
@@ -264,7 +278,7 @@ def test_show_draws_its_own_pictures_anew_and_no_others(ending, run, data, tmp_p
     for _ in range(2):
         assert f"Picture: new/phi.{ending}" in run(*words)
     (tmp_path / "new" / f"phi.{ending}").write_bytes(b"mine")
-    assert "was not written by twoarg show" in mistake(run(*words, status=2))
+    assert "`twoarg show` did not write it" in mistake(run(*words, status=2))
     assert (tmp_path / "new" / f"phi.{ending}").read_bytes() == b"mine"
 
 

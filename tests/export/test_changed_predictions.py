@@ -79,6 +79,8 @@ def test_one_half_is_the_threshold_of_probabilities_only():
     between, beyond = np.array([[0.2], [0.9]]), np.array([[-0.2], [0.9]])
     assert tasks_of(model, [between], labels=[0, 1]) == [("binary", 0.0)]  # logits that happen to lie in [0, 1]
     assert tasks_of(model, [between], task="binary") == [("binary", 0.5)]
+    with pytest.raises(ValueError, match="needs a column for each class. Received: one. Use 'binary' or 'regression'"):
+        tasks_of(model, [between], task="classes")  # of which the largest is always the same
     assert tasks_of(model, [beyond], task="binary") == [("binary", 0.0)]
 
 

@@ -213,9 +213,9 @@ def run(*arguments, status=0):
 
 def test_the_command_needs_data_and_the_format(folder):
     int8 = ("export", "model.keras", "--out", "served/model.tflite", "--int8")
-    assert "--int8 and --data go together" in run(*int8, "--format", "litert", status=2)
+    assert "Name the data" in run(*int8, "--format", "litert", status=2)
     assert "--int8 needs --format litert" in run(*int8, "--data", "blobs.npz", status=2)
-    assert "go together" in run("export", "model.keras", "--out", "served/1", "--data", "blobs.npz", status=2)
+    assert "--data is for --int8" in run("export", "model.keras", "--out", "served/1", "--data", "blobs.npz", status=2)
     assert not (folder / "served").exists()
 
 

@@ -15,7 +15,6 @@ from keras_twoarg.experiments.play.arrays import pack_array
 from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import STEMS
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import JsonObject
 
@@ -27,12 +26,6 @@ LEVELS = 2047
 """Steps from 0 to a snapshot's largest value; fewer than an int16 allows, to compress better."""
 RESOLUTION = 41
 """Nodes along each argument of a snapshot: every second node of a trained phi's table."""
-
-
-def read_record(model: Path) -> Record | None:
-    """Return the record of the run that saved a model, or None."""
-    file = model.with_suffix(".json")
-    return Record.read(file) if file.exists() and model.stem in STEMS else None
 
 
 def read_trace(model: Path) -> Trace | None:

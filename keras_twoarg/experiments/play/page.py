@@ -17,10 +17,11 @@ from keras_twoarg.experiments.play.phi import Place, phi_json, places_of, table_
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.bounds import scales
+from keras_twoarg.experiments.training.run_data import read_record
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.utils import model_files, versions
-from keras_twoarg.utils.files import finite, write_whole
+from keras_twoarg.utils.files import finite, refuse_others, write_whole
 from keras_twoarg.utils.types import JsonObject, Model
 
 IMAGES = 500
@@ -147,10 +148,7 @@ def check_target(out: Path) -> None:
     """Raise a ValueError if `out` is not an .html file, or exists and is not a page of this command."""
     if out.suffix != ".html":
         raise ValueError(f"--out must end in .html. Received: {out}")
-    if not out.exists():
-        return
-    if not out.is_file() or MARK.encode() not in out.read_bytes()[:2000]:
-        raise ValueError(f"{out} exists and was not written by `twoarg play`. Give another name")
+    refuse_others(out, lambda: MARK.encode() in out.read_bytes()[:2000], "twoarg play")
 
 
 def assemble(content: JsonObject, title: str) -> str:
@@ -178,7 +176,7 @@ def _json(content: JsonObject) -> str:
 
 def _model_json(file: Path, page: _Page) -> JsonObject:
     """Return one model as JSON: its layers, phi and density, and the history of its run."""
-    record, trace, model = history.read_record(file), history.read_trace(file), model_files.load(file)
+    record, trace, model = read_record(file), history.read_trace(file), model_files.load(file)
     places = places_of(model)
     dataset = page.dataset(file, record, model)
     samples = page.held_out(dataset)

@@ -284,7 +284,7 @@ def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):
     assert "--data-dir prepared" in out.read_text()
     out.write_text("<html>mine</html>")
     done = CliRunner().invoke(twoarg, command)
-    assert done.exit_code == 2 and "was not written by `twoarg play`" in " ".join(done.output.split())
+    assert done.exit_code == 2 and "`twoarg play` did not write it" in " ".join(done.output.split())
     assert out.read_text() == "<html>mine</html>"
     done = CliRunner().invoke(twoarg, [*command[:5], str(tmp_path / "page")])
     assert done.exit_code == 2 and "must end in .html" in done.output
