@@ -6,7 +6,6 @@ python saved_models/make.py            # about 3 minutes; the commit must be cle
 import argparse
 import hashlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from keras_twoarg.export import formats
 from keras_twoarg.utils import files, model_files, versions
 
 HERE = Path(__file__).parent
+NAMES = ("two_arg", "two_arg_baked", "relu")
 SEED, EPOCHS, DATA = 1, 50, "mnist5k"
 CARD = """# {name}
 {what}
@@ -69,18 +69,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--out", type=Path, default=HERE)
     options = parser.parse_args()
+    for name in NAMES:
+        check_target(options.out / name)
     dataset = datasets.load(DATA)
     with tempfile.TemporaryDirectory() as folder:
         runs = {arm: train(dataset, Path(folder) / arm, arm, options.epochs) for arm in ("two_arg", "relu")}
     two_arg, record = runs["two_arg"]
     baked, report = bake(two_arg, datasets.split(dataset, SEED).x_validation)
-    write(options.out / "two_arg", two_arg, record, dataset, "Two-argument units, phi evaluated exactly.")
+    write(options.out / NAMES[0], two_arg, record, dataset, "Two-argument units, phi evaluated exactly.")
     nodes = ", ".join(f"{place.resolution}²" for place in report.places)
     what = (
         f"The same network, phi baked into one table at each place, of {nodes} nodes, which are not learned parameters."
     )
-    write(options.out / "two_arg_baked", baked, record, dataset, what)
-    write(options.out / "relu", *runs["relu"], dataset, "Its ReLU twin, with as many parameters.")
+    write(options.out / NAMES[1], baked, record, dataset, what)
+    write(options.out / NAMES[2], *runs["relu"], dataset, "Its ReLU twin, with as many parameters.")
 
 
 def train(dataset, out, arm, epochs):
@@ -90,11 +92,27 @@ def train(dataset, out, arm, epochs):
     return model_files.load(out / "joint.keras"), record
 
 
+def check_target(folder):
+    """Stop unless a folder does not exist, or holds a model that this program made."""
+    if folder.exists() and not (folder / "card.json").is_file():
+        raise SystemExit(f"{folder} exists, and holds no card.json of this program. Use another --out")
+
+
 def write(folder, model, record, dataset, what):
+    """Export a model with its card, and put it in the place of the previous one once it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".made-") as made:
+        write_new(Path(made) / folder.name, model, record, dataset, what)
+        check_target(folder)
+        if folder.exists():
+            folder.replace(Path(made) / "previous")
+        (Path(made) / folder.name).replace(folder)
+
+
+def write_new(folder, model, record, dataset, what):
     """Export a model, and write its card."""
     from keras_twoarg.export.verify import names_of
 
-    shutil.rmtree(folder, ignore_errors=True)
     served = formats.servable(model, softmax=True, pixels=True)
     formats.export(served, folder / "1")
     pixels = np.float32(255) * dataset.x_test if dataset.x_test.dtype != np.uint8 else dataset.x_test.astype("float32")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib import util
 
 import keras
 import numpy as np
@@ -151,3 +152,37 @@ def test_half_precision_is_read_as_such_and_compared_by_its_rounding(tmp_path):
     np.savez(record, **{**arrays, "outputs": arrays["outputs"] + np.float16(2e-3)})
     check = verify._c_library(tmp_path / "1", record)
     assert check.agrees and check.difference == pytest.approx(2e-3, rel=0.5)
+
+
+@pytest.fixture
+def make():
+    spec = util.spec_from_file_location("make", MODELS / "make.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_saved_models_are_not_made_over_other_folders(make, tmp_path, monkeypatch):
+    (tmp_path / "relu").mkdir()
+    (tmp_path / "relu" / "mine.txt").touch()
+    monkeypatch.setattr("sys.argv", ["make.py", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="relu exists, and holds no card.json of this program. Use another --out"):
+        make.main()
+    assert [path.name for path in tmp_path.rglob("*")] == ["relu", "mine.txt"]
+
+
+def test_a_saved_model_stays_until_the_next_one_is_whole(make, tmp_path, monkeypatch):
+    def written(folder, model, *_):
+        folder.mkdir()
+        (folder / "card.json").write_text(model)
+        if model == "broken":
+            raise ValueError("broken")
+
+    monkeypatch.setattr(make, "write_new", written)
+    make.write(tmp_path / "relu", "first", None, None, "")
+    with pytest.raises(ValueError, match="broken"):
+        make.write(tmp_path / "relu", "broken", None, None, "")
+    assert (tmp_path / "relu" / "card.json").read_text() == "first"
+    make.write(tmp_path / "relu", "second", None, None, "")
+    assert (tmp_path / "relu" / "card.json").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["relu"]
