@@ -249,3 +249,15 @@ def test_a_record_of_int8_is_compared_by_predictions():
     assert changes.changed == 2 and not changes.within(most_changed, most_changed)
     assert "2 of 2 predictions changed (100.00%; at most 40.00% allowed)" in changes.sentence(most_changed)
     assert verify._changes({"outputs": logits}, logits) is None
+
+
+def test_several_numbers_of_a_regression_are_no_classes(tmp_path, monkeypatch):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    formats.record(model, tmp_path / "recorded.npz", x, 0.1, "regression")
+    with np.load(tmp_path / "recorded.npz") as record:
+        assert record["task"] == "regression"
+    monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: np.asarray(model(x))[:, ::-1])
+    changes = formats.changes(model, "any.tflite", x, "regression")
+    assert changes.share is None and changes.relative > 0.1
+    assert formats.changes(model, "any.tflite", x).share > 0
