@@ -61,6 +61,15 @@ class Unmeasurable(ValueError):
     """The values at hand do not tell what was asked; the call was right."""
 
 
+def check_finite(values: np.ndarray) -> None:
+    """Raise Unmeasurable if some values of phi, at the nodes where its arguments fall, are not finite."""
+    if wrong := np.count_nonzero(~np.isfinite(values)):
+        raise Unmeasurable(
+            f"Expected finite values of phi where its arguments fall. Received: {wrong} of {values.size} not finite, "
+            "as after training that diverged"
+        )
+
+
 def density(tuples: np.ndarray) -> Density:
     """Count argument tuples `(N, arity)` on the grid.
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.analysis.density import Density
+from keras_twoarg.analysis.density import Density, check_finite
 from keras_twoarg.analysis.quadratic_fit import features, variance
 from keras_twoarg.analysis.statistics import scipy_optimize
 
@@ -71,8 +71,8 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
         ('maxout', 1.0)
 
     Raises:
-        ValueError: If the surface does not have one or two arguments and the density's shape, or is flat, or `starts`
-            is out of range.
+        ValueError: If the surface does not have one or two arguments and the density's shape, is flat or not finite, or
+            `starts` is out of range.
         ImportError: If SciPy is not installed.
     """
     if not 1 <= starts <= STARTS:
@@ -84,6 +84,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     weights = density.values.ravel()[occupied]
     weights = weights / weights.sum()
     nodes, values = density.nodes[occupied], surface.ravel()[occupied]
+    check_finite(values)
     deviation = np.sqrt(variance(values, weights))
     if not deviation > 0:
         raise ValueError("A flat surface is equally near every function")

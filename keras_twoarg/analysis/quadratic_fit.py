@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_twoarg.analysis.density import Density, Unmeasurable
+from keras_twoarg.analysis.density import Density, Unmeasurable, check_finite
 from keras_twoarg.analysis.surfaces import Quadratic
 from keras_twoarg.utils.types import ArrayLike
 
 ROUNDING = 1e-26
 """A variance below this fraction of the mean square is rounding error: steps of float32 leave far more."""
+
+_ROUNDED_STEPS = 16
+"""A curvature that changes phi by fewer steps of its values' dtype than this is rounding error."""
 
 GOOD_FIT = 0.5
 """A quadratic that explains less of phi's variance than this says little about phi."""
@@ -28,11 +31,13 @@ class QuadraticFit:
         r2: Fraction of phi's weighted variance that it explains; NaN if phi is constant.
         determined: Whether the fit is unique. It is not if all arguments lie on one line or conic, as when both are
             equal or one is constant; this is then the fit with the smallest coefficients.
+        curved: Whether its curvature exceeds the rounding error of phi's values, which a plane has too.
     """
 
     surface: Quadratic
     r2: float
     determined: bool = True
+    curved: bool = True
 
     @property
     def hessian(self) -> np.ndarray:
@@ -93,7 +98,8 @@ def fit_quadratic(
         ([0.0, 0.0, 3.0, 0.0, 0.0, 1.0], 1.0)
 
     Raises:
-        ValueError: If the density does not have two arguments, or has fewer than six occupied cells.
+        ValueError: If the density does not have two arguments, or has fewer than six occupied cells; or if phi is not
+            finite there.
     """
     if density.values.ndim != 2:
         raise ValueError(f"A quadratic surface has two arguments. Received: a density of {density.values.ndim}")
@@ -105,16 +111,29 @@ def fit_quadratic(
             "before the units to bring the arguments inside"
         )
     nodes = density.nodes[used.ravel()]
-    found = phi(nodes.astype("float32")) if callable(phi) else phi[used]
-    values = np.asarray(found, "float64").reshape(-1)
-    x1, x2 = nodes.T
-    columns, root = features(x1, x2), np.sqrt(weights)
-    coefficients, _, rank, _ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
-    residual = weights @ (values - columns @ coefficients) ** 2
+    if callable(phi):
+        nodes = nodes.astype("float32")  # the fit, too, is at the nodes as phi takes them
+    found = np.asarray(phi(nodes) if callable(phi) else phi[used]).reshape(-1)
+    check_finite(found)
+    values = found.astype("float64")
+    x1, x2 = nodes.T.astype("float64")
+    columns = features(x1, x2)
+    coefficients, residual, rank = _solve(columns, values, weights)
+    _, residual_of_plane, _ = _solve(columns[:, 3:], values, weights)
+    step = np.finfo(found.dtype if found.dtype.kind == "f" else "float32").eps
+    bend = residual_of_plane - residual
     total = variance(values, weights)
     c0, c1, c2, c3, c4, c5 = (float(c) for c in coefficients)
     r2 = float(1 - residual / total) if total > 0 else float("nan")
-    return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2, bool(rank == columns.shape[1]))
+    curved = bool(bend > (_ROUNDED_STEPS * step) ** 2 * float(weights @ values**2))
+    return QuadraticFit(Quadratic((c0, c1, c2, c3, c4, c5)), r2, bool(rank == columns.shape[1]), curved)
+
+
+def _solve(columns: np.ndarray, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float, int]:
+    """Return the weighted least-squares coefficients, the variance that they leave, and the columns' rank."""
+    root = np.sqrt(weights)
+    coefficients, _, rank, _ = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)
+    return coefficients, float(weights @ (values - columns @ coefficients) ** 2), int(rank)
 
 
 @dataclass(frozen=True)
@@ -162,7 +181,6 @@ def soft_xor(fit: QuadraticFit) -> SoftXOR:
     if not fit.determined:
         return SoftXOR(float("nan"), fit.r2, determined=False)
     norm = float((fit.hessian**2).sum())
-    # Curvature below the rounding error of the surface's slope and offset counts as none.
-    if norm <= 1e-20 * max(1e-300, float(np.square(fit.surface.coefficients).sum())):
+    if norm == 0 or not fit.curved:
         return SoftXOR(float("nan"), fit.r2)
     return SoftXOR(float(-2 * np.linalg.det(fit.hessian) / norm), fit.r2)

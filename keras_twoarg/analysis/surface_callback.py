@@ -30,8 +30,8 @@ class SurfaceCallback(keras.callbacks.Callback):
 
     Attributes:
         displays: A `SurfaceDisplay` per recorded epoch; epoch 0 is the start. If `fit` is called again, with or without
-            `initial_epoch`, the count of epochs continues. Epochs at which phi cannot be measured, because its
-            arguments are not finite or all lie outside [-5, 5], are skipped with a warning.
+            `initial_epoch`, the count of epochs continues. Epochs at which phi cannot be measured, because it or
+            its arguments are not finite or all of these lie outside [-5, 5], are skipped with a warning.
 
     Examples:
         >>> model = models.mlp((4, 4, 1), classes=2, widths=(8,))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_twoarg.analysis.density import Density, density, inner_network, pre_activations
+from keras_twoarg.analysis.density import Density, check_finite, density, inner_network, pre_activations
 from keras_twoarg.analysis.quadratic_fit import QuadraticFit, SoftXOR, fit_quadratic, soft_xor
 from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.types import Config, Model
@@ -51,6 +51,7 @@ class SurfaceDisplay:
                 "A display needs a surface of one or two arguments on the density's nodes. "
                 f"Received: surface of shape {surface.shape}, density of shape {density.values.shape}"
             )
+        check_finite(surface[density.values > 0])
         self.surface, self.density = surface, density
         self.quadratic: QuadraticFit | None = None
         self.soft_xor: SoftXOR | None = None
@@ -119,7 +120,8 @@ class SurfaceDisplay:
         weights = self.density.values / self.density.values.sum()
         centre = float((weights * self.surface).sum())
         # Colours cover the range of phi where its arguments fall, centred on its mean there.
-        span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max()) or 1.0
+        span = float(np.abs(self.surface[self.density.support(0.99)] - centre).max())
+        span = span if span > 1e-6 * abs(centre) else 1.0  # of a flat phi only rounding is left
         options: Config = {
             "cmap": "RdBu_r",
             "vmin": centre - span,

@@ -6,6 +6,7 @@ import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, TwoArgRNNCell, analysis
 from keras_twoarg.analysis import density, fit_quadratic, pre_activations, soft_xor, surfaces
+from keras_twoarg.analysis.density import Unmeasurable
 from keras_twoarg.analysis.nearest_function import CURVES
 from tests.helpers import Block, Subclassed, shared_mlp
 
@@ -101,6 +102,37 @@ def test_score_does_not_change_under_rotation_and_swap(rng):
 def test_a_plane_has_no_curvature():
     fitted = soft_xor(fit_quadratic(lambda t: np.zeros(len(t)), density(gaussian())))
     assert np.isnan(fitted.score) and fitted.verdict.startswith("flat")
+
+
+@pytest.mark.parametrize("offset", [0, 0.3, 1e4])
+def test_the_rounding_of_a_plane_is_no_curvature(offset, rng):
+    # The score of what rounding leaves is anything from -1 to 1: it was told as a soft XOR, or none.
+    measured, (a, b) = density(gaussian()), rng.normal(size=2)
+    straight = plane(lambda x1, x2: a * x1 + b * x2 + offset)
+    phi = InnerNetwork((8,))  # all of its units are on
+    phi.build((None, 2))
+    phi.set_weights([rng.normal(size=(2, 8)), np.full(8, 40 + offset), rng.normal(size=(8, 1)), np.zeros(1)])
+    for surface in (straight.astype("float32"), straight, lambda t: t.astype("float64") @ (a, b) + offset, phi.predict):
+        fitted = soft_xor(fit_quadratic(surface, measured))
+        assert np.isnan(fitted.score) and fitted.determined and fitted.verdict.startswith("flat"), fitted
+
+
+def test_a_slight_curvature_is_more_than_rounding():
+    measured, slight = density(gaussian()), plane(lambda a, b: a + 1e-4 * a * b)
+    assert soft_xor(fit_quadratic(slight.astype("float32"), measured)).score == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_phi_that_is_not_finite_is_not_measured(wrong):
+    # Of a network that diverged phi was told to be flat; with one layer of units its arguments are finite.
+    measured, curve = density(gaussian()), density(gaussian()[:, :1])
+    for measure in (
+        lambda: fit_quadratic(np.full((101, 101), wrong), measured),
+        lambda: analysis.nearest(np.full((101, 101), wrong), measured),
+        lambda: analysis.SurfaceDisplay(np.full(101, wrong), curve),
+    ):
+        with pytest.raises(Unmeasurable, match="finite values of phi where its arguments fall. Received: [0-9]+ of"):
+            measure()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -2.0, 1e8])

@@ -42,6 +42,12 @@ def test_display_knows_the_verdict_and_draws_the_fit():
     np.testing.assert_allclose(np.asarray(ax.collections[0].get_array()).reshape(61, 61)[0, 0], 9, atol=1e-6)
 
 
+def test_a_flat_phi_has_the_colour_of_its_mean():
+    # Its mean is off by rounding, which filled the whole range of colours.
+    mesh = display(lambda x1, x2: np.full_like(x1, 0.3, "float32")).plot().collections[0]
+    assert mesh.get_clim() == pytest.approx((-0.7, 1.3), abs=1e-6)
+
+
 def test_display_of_one_argument():
     measured = analysis.density(np.random.default_rng(0).normal(size=(500, 1)))
     shown = SurfaceDisplay(measured.axis**2, measured)
