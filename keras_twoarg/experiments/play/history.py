@@ -1,6 +1,7 @@
 """phi over the epochs of a run, as JSON for the page's slider."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -56,15 +57,22 @@ def command_of(record: Record) -> str:
     return " ".join(words)
 
 
-def history_json(trace: Trace, record: Record) -> JsonObject | None:
+def history_json(trace: Trace, record: Record, learned: Sequence[np.ndarray]) -> JsonObject | None:
     """Return phi and its verdict over the epochs of a joint stage, or None if no snapshots were kept.
 
     Also None for a regression, since the page shows accuracies next to it. Scores use the density of the learned phi's
     arguments: that of earlier epochs was not kept.
+
+    Args:
+        trace: phi of the stage.
+        record: The record of the stage.
+        learned: Weights of the learned phi, which is that of the best epoch: few epochs' weights were kept.
     """
     arity = trace.learned.ndim
     if not trace.weights or arity > 2 or record.task == "regression":
         return None
+    best = {} if record.best_epoch is None else {record.best_epoch: list(learned)}
+    trace = replace(trace, weights=dict(sorted((trace.weights | best).items())))
     nodes = Interpolation(EXTENT, RESOLUTION).nodes(arity)
     evaluate = partial(evaluate_weights, activation=trace.activation)
     tables = np.stack([evaluate(weights, nodes) for weights in trace.weights.values()])
@@ -90,7 +98,7 @@ def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) ->
     json = _surface_json(surface, density) if surface.ndim == 2 else _curve_json(surface, density)
     try:
         functions = analysis.nearest(surface, density, starts=STARTS if best else NEAREST_STARTS)
-    except (ImportError, ValueError):  # without SciPy; a flat surface
+    except (ImportError, ValueError):  # without SciPy; a surface that is flat or not finite
         functions = None
     name = functions.name if functions else None
     json |= {"nearest": name, "nearest_r2": functions.r2[name] if functions and name else None}
@@ -98,22 +106,23 @@ def verdict_json(surface: np.ndarray, density: Density, *, best: bool = True) ->
 
 
 def _surface_json(surface: np.ndarray, density: Density) -> JsonObject:
-    """Return the soft-XOR score, the quadratic's share of the variance, and the quadrupole's share."""
+    """Return the soft-XOR score, the shares of the quadratic and the quadrupole, and whether the fit is unique."""
     try:
         fit = analysis.fit_quadratic(surface, density)
-    except ValueError:  # too few arguments are on the grid
-        return {"score": None, "r2": None, "quadrupole": None}
-    orders = analysis.spectrum(surface, density)
-    return {"score": analysis.soft_xor(fit).score, "r2": fit.r2, "quadrupole": orders.quadrupole}
+    except ValueError:  # too few arguments are on the grid, or phi is not finite
+        return {"score": None, "r2": None, "quadrupole": None, "determined": False}
+    score, quadrupole = analysis.soft_xor(fit).score, analysis.spectrum(surface, density).quadrupole
+    return {"score": score, "r2": fit.r2, "quadrupole": quadrupole, "determined": fit.determined}
 
 
 def _curve_json(curve: np.ndarray, density: Density) -> JsonObject:
     """Return the shares of the variance explained by a line and a parabola, and the parabola's curvature."""
-    if not density.values.any():  # no argument is on the grid
-        return {"line": None, "r2": None, "bend": None}
+    occupied = density.values > 0
+    if np.count_nonzero(occupied) < 3 or not np.isfinite(curve).all():
+        return {"line": None, "r2": None, "bend": None, "determined": False}
     weights = density.values / density.values.sum()
     total = variance(curve, weights)
     fits = [np.polynomial.Polynomial.fit(density.axis, curve, degree, w=np.sqrt(weights)) for degree in (1, 2)]
     rest = [float(weights @ (curve - fit(density.axis)) ** 2) for fit in fits]
     line, parabola = (1 - part / total if total > 0 else float("nan") for part in rest)
-    return {"line": line, "r2": parabola, "bend": float(fits[1].convert().coef[2:].sum())}
+    return {"line": line, "r2": parabola, "bend": float(fits[1].convert().coef[2:].sum()), "determined": True}

@@ -131,8 +131,11 @@ def _describe_all(chain: Chain, last: Layer) -> list[JsonObject]:
 
 def _describe(layer: Layer, *, last: bool) -> JsonObject | None:
     """Return one layer as JSON, or None if it does nothing in inference. The page itself applies the last softmax."""
-    if last and isinstance(layer, keras.layers.Softmax):
+    function = layer.activation if isinstance(layer, keras.layers.Activation) else None
+    softmax = function is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
+    if function is keras.activations.linear or (last and softmax):
         return None
+    _check(function is not keras.activations.softmax, layer, "activation", function)
     if last and isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax:
         return {"type": "dense", **_weights(layer)}
     for kinds, describe in _DESCRIPTIONS:

@@ -17,6 +17,7 @@ from keras_twoarg.experiments.play.phi import Place, phi_json, places_of, table_
 from keras_twoarg.experiments.play.scripts import join_modules, read_part
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.bounds import scales
+from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_data import read_record
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
@@ -181,17 +182,23 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
     dataset = page.dataset(file, record, model)
     samples = page.held_out(dataset)
     learned = isinstance(places[0], TwoArgActivation)
-    joint = record is not None and record.stage == "joint" and trace is not None
     return {
         "name": f"{record.arm}, seed {record.seed}, {record.stage}" if record else file.stem,
         "file": file.name,
         "set": _set_name(dataset),
         "parameters": model.count_params(),
         "learned": learned,
-        "history": history.history_json(trace, record) if joint and trace and record else None,
+        "held_out": record is not None and record.dataset.partition(", ")[0] == dataset.name.partition(", ")[0],
+        "history": _history_json(trace, record, places[0]),
         "run": _run_json(record),
         **_computed(model, places, dataset, samples, file),
     }
+
+
+def _history_json(trace: Trace | None, record: Record | None, place: Place) -> JsonObject | None:
+    if trace is None or record is None or record.stage != "joint" or not isinstance(place, TwoArgActivation):
+        return None
+    return history.history_json(trace, record, place.inner.get_weights())
 
 
 def _computed(

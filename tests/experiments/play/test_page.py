@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_twoarg import InnerNetwork, TwoArgActivation, models, set_evaluation
-from keras_twoarg.analysis import surfaces
+from keras_twoarg import InnerNetwork, TwoArgActivation, analysis, models, set_evaluation
+from keras_twoarg.analysis import inner_network, surfaces
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.play import history, page, scripts
 from keras_twoarg.experiments.play.arrays import pack_array
@@ -44,6 +44,7 @@ def data(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _few_fits(monkeypatch):
+    monkeypatch.setattr(history, "STARTS", 1)
     monkeypatch.setattr(history, "NEAREST_STARTS", 1)
 
 
@@ -89,9 +90,24 @@ def test_a_page_holds_the_network_its_phi_and_its_run(run_folder, data, tmp_path
     assert [0 < verdict["nearest_r2"] <= 1 for verdict in grown["verdicts"]] == [True] * 3
 
 
-def test_snapshots_are_phi_of_their_epochs(run_folder):
-    trace, record = Trace.read(run_folder / "joint-surface.npz"), Record.read(run_folder / "joint.json")
-    grown = history.history_json(trace, record)
+@pytest.fixture
+def run(run_folder):
+    """The trace and the record of the run, and the weights of the phi that it saved."""
+    phi = inner_network(keras.models.load_model(run_folder / "joint.keras"))
+    return Trace.read(run_folder / "joint-surface.npz"), Record.read(run_folder / "joint.json"), phi.get_weights()
+
+
+def test_the_best_epoch_is_among_the_snapshots_where_its_weights_were_not_kept(run):
+    trace, record, learned = run
+    whole = history.history_json(*run)
+    kept = replace(trace, weights={e: w for e, w in trace.weights.items() if e != record.best_epoch})
+    assert record.best_epoch in (1, 2) and len(kept.weights) == 2
+    assert history.history_json(kept, record, learned) == whole and whole["epochs"] == [0, 1, 2]
+
+
+def test_snapshots_are_phi_of_their_epochs(run):
+    trace = run[0]
+    grown = history.history_json(*run)
     tables = unpack_array(grown["tables"]) * np.array(grown["scale"])[:, None, None]
     for epoch, table in zip(grown["epochs"], tables, strict=True):
         shared = trace.at(epoch)[::5, ::5]  # the nodes that both grids have
@@ -147,6 +163,42 @@ def test_without_models_the_digits_are_trained_first(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert asked == [("mnist5k", "two_arg", 50)] and (tmp_path / "a-run" / "joint.keras").exists()
     assert content(tmp_path / "a.html")["sets"][0]["name"] == "mnist5k"
+
+
+def chain(*, inside=(), end=()):
+    """A network that ends in 3 outputs, with more layers in front of its units and at its end."""
+    layers = [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(8), *inside]
+    return keras.Sequential([*layers, TwoArgActivation(InnerNetwork((4,))), keras.layers.Dense(3), *end])
+
+
+@pytest.mark.parametrize("end", ["softmax", "linear"])
+def test_an_activation_that_is_not_phi_is_not_computed_as_phi(end):
+    # They were taken for units: the page gave phi's value of each logit, without a word.
+    model = chain(inside=[keras.layers.Activation("linear")], end=[keras.layers.Activation(end)])
+    assert [layer["type"] for layer in network_layers(model)] == ["flatten", "dense", "units", "dense"]
+
+
+@pytest.mark.parametrize(("draw", "determined"), [((1, 1), False), ((1, -0.5), True)])
+def test_an_epochs_shape_is_open_where_the_arguments_leave_it_open(draw, determined, rng):
+    arguments = rng.normal(size=(500, 1)) * draw + (rng.normal(size=(500, 2)) if determined else 0)
+    measured = analysis.density(arguments)
+    told = history.verdict_json(np.outer(measured.axis, measured.axis), measured)
+    assert told["determined"] == determined and np.isfinite(told["score"]) == determined
+    curve = analysis.density(np.zeros((9, 1)))
+    assert not history.verdict_json(curve.axis**2, curve)["determined"]
+    diverged = history.verdict_json(np.full(101, np.nan), analysis.density(arguments[:, :1]))
+    assert not diverged["determined"] and diverged["nearest"] is None
+
+
+@pytest.mark.parametrize(("name", "own"), [("joint", True), ("model", False)])
+def test_a_page_knows_whether_its_samples_were_held_out(name, own, run_folder, data, tmp_path):
+    file = tmp_path / f"{name}.keras"
+    file.write_bytes((run_folder / "joint.keras").read_bytes())
+    record = Record.read(run_folder / "joint.json")
+    replace(record, dataset=data.name).write(file.with_suffix(".json"))  # which is a run's beside joint.keras alone
+    page.write_play([file], tmp_path / "play.html", data=str(data), images=10)
+    (held,) = content(tmp_path / "play.html")["models"]
+    assert held["held_out"] == own
 
 
 def test_strings_of_records_are_no_markup():
@@ -214,6 +266,7 @@ def test_a_subclassed_model_gets_one_line():
 LIMITED = {
     "branches": (branching, "branches at"),
     "activation": (relu_inside, "has activation=.*A page can compute"),
+    "softmax inside": (lambda: chain(inside=[keras.layers.Activation("softmax")]), "has activation=.*softmax"),
     "another function": (relu_beside, "does not apply phi.*A page can compute"),
     "one argument": (partial(relu_inside, 1), "has activation=.*A page can compute"),
     "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
