@@ -6,14 +6,18 @@ export const DENSITY_NODES = 101;
 export const DENSITY_EXTENT = 5;
 const STEP = (2 * DENSITY_EXTENT) / (DENSITY_NODES - 1);
 const ANGLES = 64;
+const ROUNDING = (16 * 2 ** -23) ** 2; // of phi's mean square: less is the rounding error of float32
 
-/** Add pairs to counts on the grid of the package's analyses, `(101, 101)` on [-5, 5]. */
+/** Add pairs to counts on the grid of the package's analyses, `(101, 101)` on [-5, 5]; return how many lie outside. */
 export function countPairs(counts, { first, second }) {
+  let outside = 0;
   for (let k = 0; k < first.length; k++) {
     const i = Math.round((first[k] + DENSITY_EXTENT) / STEP);
     const j = Math.round((second[k] + DENSITY_EXTENT) / STEP);
     if (i >= 0 && j >= 0 && i < DENSITY_NODES && j < DENSITY_NODES) counts[i * DENSITY_NODES + j]++;
+    else outside++;
   }
+  return outside;
 }
 
 /** Return occupied cells of counts as parallel arrays: arguments, and weights that sum to one. */
@@ -64,7 +68,12 @@ export function levelsOfMass(values, masses) {
   });
 }
 
-/** Return the weighted least-squares coefficients of columns, each a function of two arguments, and the share explained. */
+/**
+ * Fit columns, each a function of two arguments, by weighted least squares.
+ *
+ * @return {coefficients, r2: the share of f's variance that they explain, residual: the variance that they leave,
+ *   square: f's mean square, determined: whether the coefficients are unique}
+ */
 export function fitColumns(f, columns, { a, b, weights }) {
   const n = columns.length;
   const normal = Array.from({ length: n }, () => new Float64Array(n + 1));
@@ -80,13 +89,14 @@ export function fitColumns(f, columns, { a, b, weights }) {
     for (let i = 0; i < n; i++) for (let j = 0; j <= n; j++) normal[i][j] += weight * row[i] * row[j];
   }
   const right = normal.map((line) => line[n]);
-  const coefficients = solve(normal);
+  const { coefficients, determined } = solve(normal);
   const residual = coefficients.reduce((rest, c, i) => rest - c * right[i], square); // as the fit is a projection
   const variance = square - mean ** 2;
-  return { coefficients, r2: variance > 1e-14 * square ? 1 - residual / variance : NaN };
+  const r2 = variance > 1e-14 * square ? 1 - residual / variance : NaN;
+  return { coefficients, r2, residual, square, determined };
 }
 
-/** Solve linear equations by elimination with pivots; a row without a pivot gets 0. */
+/** Solve linear equations by elimination with pivots; a row without a pivot gets 0, and they are not determined. */
 function solve(matrix) {
   const n = matrix.length;
   const trace = matrix.reduce((sum, row, i) => sum + Math.abs(row[i]), 0);
@@ -94,7 +104,7 @@ function solve(matrix) {
   for (let i = 0; i < n; i++) {
     const free = matrix.map((_, r) => r).filter((r) => !pivots.includes(r));
     const best = free.reduce((x, y) => (Math.abs(matrix[y][i]) > Math.abs(matrix[x][i]) ? y : x));
-    if (Math.abs(matrix[best][i]) < 1e-12 * trace) {
+    if (Math.abs(matrix[best][i]) <= 1e-12 * trace) {
       pivots.push(-1);
       continue;
     }
@@ -105,30 +115,33 @@ function solve(matrix) {
       for (let c = i; c <= n; c++) matrix[r][c] -= factor * matrix[best][c];
     }
   }
-  return pivots.map((row, i) => (row < 0 ? 0 : matrix[row][n] / matrix[row][i]));
+  const coefficients = pivots.map((row, i) => (row < 0 ? 0 : matrix[row][n] / matrix[row][i]));
+  return { coefficients, determined: !pivots.includes(-1) };
 }
 
 export const QUADRATIC = [(a) => a * a, (_, b) => b * b, (a, b) => a * b, (a) => a, (_, b) => b, () => 1];
 
 /**
  * Return the soft-XOR score of a surface, the quadratic's share of its variance, and the quadrupole's of its angular power;
- * of a curve the shares of a line and a parabola, and the latter's bend.
+ * of a curve the shares of a line and a parabola, and the latter's bend. `determined` tells whether the arguments suffice.
  */
 export function verdictOn(description, counts, arity) {
   const f = functionOf(description);
   const cells = occupied(counts);
   if (arity === 1) return verdictOnCurve(f, cells);
-  const { coefficients: c, r2 } = fitColumns(f, QUADRATIC, cells);
+  const plane = fitColumns(f, QUADRATIC.slice(3), cells);
+  const { coefficients: c, r2, residual, square, determined } = fitColumns(f, QUADRATIC, cells);
   const norm = 4 * c[0] ** 2 + 4 * c[1] ** 2 + 2 * c[2] ** 2;
-  const size = c.reduce((sum, x) => sum + x * x, 0);
-  const score = norm > 1e-20 * size ? (-2 * (4 * c[0] * c[1] - c[2] ** 2)) / norm : NaN;
-  return { score, r2, quadrupole: quadrupole(f, cells) };
+  const curved = determined && plane.residual - residual > ROUNDING * square;
+  const score = curved ? (-2 * (4 * c[0] * c[1] - c[2] ** 2)) / norm : NaN;
+  return { score, r2, quadrupole: quadrupole(f, cells), determined };
 }
 
 function verdictOnCurve(f, cells) {
   const [square, line] = [(a) => a * a, [(a) => a, () => 1]];
   const parabola = fitColumns(f, [square, ...line], cells);
-  return { line: fitColumns(f, line, cells).r2, r2: parabola.r2, bend: parabola.coefficients[0] };
+  const { r2, coefficients, determined } = parabola;
+  return { line: fitColumns(f, line, cells).r2, r2, bend: coefficients[0], determined };
 }
 
 function quadrupole(f, { a, b, weights }) {

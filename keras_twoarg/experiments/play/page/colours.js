@@ -20,6 +20,11 @@ const DIVERGING = Uint8ClampedArray.from({ length: 3 * SHADES }, (_, k) => {
   return STOPS[stop][k % 3] + (position - stop) * (STOPS[stop + 1][k % 3] - STOPS[stop][k % 3]);
 });
 
+/** Return the reach of the colours about a middle: of a flat phi, of which only rounding is left, it is 1. */
+export function reachOf(span, centre) {
+  return span > 1e-6 * Math.abs(centre) ? span : 1;
+}
+
 /** Return the place of a colour in the map, for a value between -1 and 1; what lies beyond has the outermost colour. */
 export function shadeOf(value) {
   return 3 * Math.round(((Math.min(Math.max(value, -1), 1) + 1) / 2) * (SHADES - 1));

@@ -62,7 +62,6 @@ export function roundLevels(lowest, highest, about) {
   if (!(rough > 0) || !Number.isFinite(rough)) return [];
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
-  const levels = [];
-  for (let level = Math.ceil(lowest / step) * step; level <= highest; level += step) levels.push(level);
-  return levels;
+  const first = Math.ceil(lowest / step);
+  return Array.from({ length: Math.max(Math.floor(highest / step) - first + 1, 0) }, (_, k) => (first + k) * step);
 }

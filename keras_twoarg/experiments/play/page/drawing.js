@@ -6,7 +6,6 @@ import { scalePixels } from "./network.js";
 import { Pad } from "./pad.js";
 import { Probabilities } from "./probabilities.js";
 
-
 export class Drawing {
   /** @param changed Called whenever another image is shown. */
   constructor(changed) {
@@ -26,9 +25,13 @@ export class Drawing {
     this.showImage(0);
   }
 
-  /** Return the image as a network's input. */
+  get busy() {
+    return this.pad.busy;
+  }
+
+  /** Return the image as a network's input, or null where nothing is drawn. */
   input() {
-    return { values: scalePixels(this.pixels), shape: this.set.images.shape.slice(1) };
+    return this.pixels && { values: scalePixels(this.pixels), shape: this.set.images.shape.slice(1) };
   }
 
   showImage(index) {
@@ -50,34 +53,39 @@ export class Drawing {
 
   clear() {
     this.pad.clear();
-    this.showDrawing();
-    this.drawn = null;
+    this.pixels = this.drawn = null;
+    this.showPixels("nothing drawn yet");
   }
 
   showPixels(caption) {
-    drawPixels(byId("seen"), this.pixels, this.set.images.shape.slice(1));
+    const shape = this.set.images.shape.slice(1);
+    drawPixels(byId("seen"), this.pixels ?? new Uint8Array(shape.reduce((a, b) => a * b)), shape);
     byId("caption").textContent = caption;
     this.changed();
   }
 
-  /** Show the next image, behind the one that is shown, of which a condition holds: of its label and its place. */
+  /** Show the next image, behind the one that is shown, of which a condition holds: of its label and its place. Return whether there is one. */
   showNext(condition) {
     const labels = this.set.labels.values;
     const later = Array.from({ length: labels.length }, (_, k) => (this.index + 1 + k) % labels.length);
     const match = later.find((k) => condition(labels[k], k));
     if (match !== undefined) this.showImage(match);
+    return match !== undefined;
   }
 
   restore(address, index) {
     const [, rows, columns] = this.set.images.shape;
+    if (address.get("d") === "") return this.clear();
     const drawn = unpackNumbers(address.get("d") ?? "", rows * columns);
     if (!drawn) return this.showImage(index);
+    this.pad.clear();
     this.pixels = this.drawn = Uint8Array.from(drawn, (value) => 2 * value);
     this.showPixels("a drawing, as the network sees it");
   }
 
   /** Return what a link must hold of the image. */
   entries() {
+    if (!this.pixels) return [["d", ""]];
     return this.drawn ? [["d", packNumbers(Array.from(this.drawn, (pixel) => pixel >> 1))]] : [["i", this.index]];
   }
 }

@@ -7,8 +7,10 @@ function startWorker() {
 }
 
 export class Engine {
-  constructor() {
+  /** @param failed Called with a message if the worker stops with an error. */
+  constructor(failed) {
     this.worker = startWorker();
+    this.worker.addEventListener("error", ({ message }) => failed(message));
     this.known = new Set();
     this.waiting = new Map();
     this.running = null;

@@ -38,7 +38,8 @@ export class Growth {
     Object.assign(this, { step, active });
     const verdict = verdicts[step];
     const nearest = verdict.nearest ? `; nearest named function ${verdict.nearest} (R\u00b2 ${verdict.nearest_r2.toFixed(2)})` : "";
-    const validation = accuracy[step] === null ? "before training" : `validation accuracy of that epoch ${percent(accuracy[step])}`;
+    const known = accuracy[step] === null ? "not known" : percent(accuracy[step]);
+    const validation = epochs[step] === 0 ? "before training" : `validation accuracy of that epoch ${known}`;
     this.parts.epoch.value = step;
     this.parts.epoch.setAttribute("aria-valuetext", `epoch ${epochs[step]}`);
     this.parts.epochlabel.textContent = `epoch ${epochs[step]}${epochs[step] === best ? " (the best)" : ""}`;
@@ -68,17 +69,21 @@ export class Growth {
   drawCurve() {
     if (!this.history || !this.parts.curve.clientWidth) return;
     const { context, width, height } = fitCanvas(this.parts.curve);
-    const { accuracy, verdicts } = this.history;
+    const { epochs, accuracy, verdicts } = this.history;
     const curve = "line" in verdicts[0];
     const known = accuracy.filter((value) => value !== null);
-    const x = (k) => 8 + (k / Math.max(accuracy.length - 1, 1)) * (width - 16);
+    const last = epochs[epochs.length - 1];
+    const x = (k) => 8 + (epochs[k] / Math.max(last, 1)) * (width - 16);
     const line = (values, lowest, highest, colour, dash) => {
       context.strokeStyle = pageColour(colour);
       context.setLineDash(dash);
       context.lineWidth = 1.8;
       context.beginPath();
       values.forEach((value, k) => {
-        if (value !== null) context.lineTo(x(k), height - 6 - ((value - lowest) / (highest - lowest || 1)) * (height - 14));
+        if (value === null) return;
+        const y = height - 6 - ((value - lowest) / (highest - lowest || 1)) * (height - 14);
+        if (k && values[k - 1] !== null) context.lineTo(x(k), y);
+        else context.moveTo(x(k), y);
       });
       context.stroke();
       context.setLineDash([]);
@@ -96,7 +101,7 @@ export class Growth {
     };
     if (known.length) {
       const [lowest, highest] = [Math.min(...known), Math.max(...known)].map((value) => (100 * value).toFixed(0));
-      legend(`validation accuracy, ${lowest} to ${highest} %`, "orange", height - 20);
+      legend(`validation accuracy, ${lowest} to ${highest} %, over ${last} epochs`, "orange", height - 20);
     }
     legend(curve ? "straight line R\u00b2, 0 to 1" : "soft-XOR score, \u22121 to +1", "violet", height - 6);
     context.strokeStyle = pageColour("ink");

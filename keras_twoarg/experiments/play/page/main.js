@@ -3,9 +3,10 @@
 import { readAddress, writeAddress } from "./address.js";
 import { densityLines } from "./contours.js";
 import { unpackAll } from "./data.js";
-import { byId, markFirst } from "./dom.js";
+import { byId, markFirst, tellTrouble } from "./dom.js";
 import { Drawing } from "./drawing.js";
 import { Engine } from "./engine.js";
+import { paintedFrom } from "./painting.js";
 import { Panel } from "./panel.js";
 import { tableOf, trainedPhi } from "./sources.js";
 import { Writing } from "./writing.js";
@@ -17,7 +18,7 @@ class App {
     Object.assign(this, { origin, sets, models, panels: [], references: new Map() });
     this.view = "map";
     this.turn = { azimuth: 30, elevation: 32 };
-    this.engine = new Engine();
+    this.engine = new Engine((message) => this.stopped(message));
     this.drawing = new Drawing(() => this.see());
     this.writing = new Writing(() => this.see(), () => this.panels[0].probabilities);
   }
@@ -49,7 +50,7 @@ class App {
     byId("mistake").addEventListener("click", () => this.showMistake());
     document.addEventListener("click", ({ target }) => hideExplanation(target));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
-    byId("origin").textContent = originText(this.origin, this.sets);
+    byId("origin").textContent = originText(this.origin, this.sets, this.models);
   }
 
   addPanel() {
@@ -107,7 +108,7 @@ class App {
 
   explain() {
     const hidden = document.body.classList.toggle("terse");
-    for (const element of document.querySelectorAll(".explanation")) element.hidden = hidden;
+    for (const element of document.querySelectorAll(".explanation")) element.hidden = false; // those of their crosses
     byId("explain").textContent = hidden ? "Show explanations" : "Hide explanations";
   }
 
@@ -133,12 +134,18 @@ class App {
     return this.references.get(model);
   }
 
-  /** Return a promise of where a trained phi's arguments fall: counts, and lines that hold most of them. */
+  /** The worker computes no more. */
+  stopped(message) {
+    tellTrouble(`The computation stopped with an error (${message}). Load the page again.`);
+    for (const { root } of this.panels) root.setAttribute("aria-busy", "false");
+  }
+
+  /** Return a promise of where a trained phi's arguments fall: counts, lines that hold most of them, and the share outside. */
   async reference(model) {
     const { layers, density } = this.models[model];
     if (layers) return this.trainedResult(model);
     density.lines ??= densityLines(density.values.values);
-    return { counts: density.values.values, lines: density.lines };
+    return { counts: density.values.values, lines: density.lines, outside: density.outside };
   }
 
   // What is shown: an image, or a text.
@@ -162,18 +169,27 @@ class App {
   /** Show the next image that the first network gets wrong. */
   showMistake() {
     const result = this.panels[0].result;
-    if (result) this.drawing.showNext((label, k) => result.predictions[k] !== label);
+    if (!result || this.drawing.showNext((label, k) => result.predictions[k] !== label)) return;
+    this.drawing.probabilities.say(["The network gets all of these images right."]);
   }
 
   /** Show the next image of a class that a panel's network takes for another. */
   showImageOf(panel, row, column) {
+    if (!panel.result || !this.isBeside(panel)) return;
     this.drawing.showNext((label, k) => label === row && panel.result.predictions[k] === column);
+  }
+
+  /** Tell whether the images that a panel's network has seen are those to choose from. */
+  isBeside({ modelNumber }) {
+    return this.setOf(modelNumber) === this.set;
   }
 
   showProbabilities() {
     if (!this.set.images && !this.set.tokens) return;
     const all = this.panels.map(({ probabilities }) => probabilities);
-    (this.set.tokens ? this.writing : this.drawing.probabilities).show(all, this.set.classes);
+    const busy = this.stage.busy || this.panels.some(({ view, growth }) => view.stroke || growth.timer);
+    const about = { networks: this.panels.map(({ model }) => model?.name), busy };
+    (this.set.tokens ? this.writing : this.drawing.probabilities).show(all, this.set.classes, about);
   }
 
   /** Take the first network's data set: its images or its text. */
@@ -213,7 +229,7 @@ class App {
     panel.layer = layer === undefined ? null : Number(layer) || 0;
     const source = get("p") ?? "trained";
     const known = panel.sources(model);
-    await panel.load(model, { ...choice, source: known.includes(source) ? source : "trained" }, get("t"));
+    await panel.load(model, { ...choice, source: known.includes(source) ? source : "trained" }, (table) => paintedFrom(get("t"), table));
   }
 
   restoreStage(address) {
@@ -247,14 +263,15 @@ function hideExplanation(target) {
   if (target.matches?.(".explanation button")) target.parentElement.hidden = true;
 }
 
-function originText({ command, version, seed }, sets) {
+function originText({ command, version, seed }, sets, models) {
   const images = sets.map(({ name, licence, images, tokens, test }) => {
     const [samples, what] = images ? [images, "images"] : [tokens, "windows"];
     const part = samples ? `${samples.shape[0]} of the ${test.toLocaleString("en")} test ${what} of` : "samples of";
     return `${part} ${name}${licence ? ` (${licence})` : ""}`;
   });
+  const trained = models.every(({ held_out: heldOut }) => heldOut) ? "no network was trained on them" : "whether a network was trained on them is not known";
   const written = command ? ` Written by ${command}` : " Written";
-  return `Data: ${images.join("; ")}, drawn with seed ${seed}; no network was trained on them.${written}, keras_twoarg ${version ?? ""}.`;
+  return `Data: ${images.join("; ")}, drawn with seed ${seed}; ${trained}.${written}, keras_twoarg ${version ?? ""}.`;
 }
 
 async function start() {
@@ -262,8 +279,8 @@ async function start() {
     window.play = new App(JSON.parse(byId("content").textContent));
     await window.play.start();
   } catch (error) {
-    byId("trouble").hidden = false;
-    byId("trouble").textContent = `This page needs a browser of 2023 or later (${error.message}).`;
+    const reason = "DecompressionStream" in window ? "This page could not start" : "This page needs a browser of 2023 or later";
+    tellTrouble(`${reason} (${error.message}).`);
     throw error;
   }
 }

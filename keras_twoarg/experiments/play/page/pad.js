@@ -14,7 +14,7 @@ export class Pad {
     this.pen = { x: 0.5, y: 0.5, down: false };
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (this.drawing = null));
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => this.up());
     canvas.addEventListener("keydown", (event) => this.key(event));
     canvas.addEventListener("focus", () => this.redraw());
     canvas.addEventListener("blur", () => this.redraw());
@@ -22,6 +22,11 @@ export class Pad {
 
   get empty() {
     return !this.strokes.length;
+  }
+
+  /** Whether a stroke is being drawn. */
+  get busy() {
+    return Boolean(this.drawing) || this.pen.down;
   }
 
   clear() {
@@ -52,8 +57,15 @@ export class Pad {
     this.changed();
   }
 
+  up() {
+    if (!this.drawing) return;
+    this.drawing = null;
+    this.changed();
+  }
+
   /** Arrows move the pen, space puts it down and lifts it. */
   key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key === " ") {
       this.pen.down = !this.pen.down;
@@ -68,7 +80,7 @@ export class Pad {
     }
     event.preventDefault();
     this.redraw();
-    if (this.pen.down) this.changed();
+    if (this.pen.down || event.key === " ") this.changed();
   }
 
   redraw() {

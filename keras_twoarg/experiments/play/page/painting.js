@@ -1,8 +1,17 @@
 /** A brush on phi's table, with undo. */
 
+import { unpackPainting } from "./address.js";
 import { columnsOf, nodeOf } from "./functions.js";
 
 const MOST_STEPS = 60;
+
+/** Return a painting on a table, from what a link holds of it. */
+export function paintedFrom(text, table) {
+  const painting = new Painting(table);
+  const painted = text && unpackPainting(text, painting.base);
+  if (painted) painting.replace(Float32Array.from(painted));
+  return painting;
+}
 
 export class Painting {
   /** @param table {arity, extent, resolution, values}: what is painted on; its values are left as they are. */
@@ -25,11 +34,6 @@ export class Painting {
   undo() {
     const before = this.steps.pop();
     if (before) this.table.values.set(before);
-  }
-
-  reset() {
-    this.steps = [];
-    this.table.values.set(this.base);
   }
 
   /** Put a whole painted table in place, as one step. */

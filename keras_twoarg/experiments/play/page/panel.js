@@ -1,14 +1,14 @@
 /** One network: its surface, what stands in phi's place, and what comes of it. */
 
 import { verdictOn } from "./analysis.js";
-import { packPainting, unpackPainting } from "./address.js";
-import { colourOf, LAYER_MARKS } from "./colours.js";
+import { packPainting } from "./address.js";
+import { colourOf, LAYER_MARKS, reachOf } from "./colours.js";
 import { markFirst } from "./dom.js";
 import { columnsOf, functionOf, nodeOf } from "./functions.js";
 import { Growth } from "./growth.js";
 import { run, softmax, unitsOf } from "./network.js";
 import { Painting } from "./painting.js";
-import { showAccuracy, showConfusion, verdictText } from "./results.js";
+import { outsideText, showAccuracy, showConfusion, verdictText } from "./results.js";
 import { colourRange, describeSource, isScalable, onGridOf, sourceChoices, tableOf, trainedPhi } from "./sources.js";
 import { SurfaceView } from "./surface_view.js";
 
@@ -21,7 +21,7 @@ export class Panel {
    * @param number The panel's place, 0 or 1.
    */
   constructor(root, app, number) {
-    Object.assign(this, { root, app, number, scene: null, result: null, drawPending: false });
+    Object.assign(this, { root, app, number, scene: null, result: null, painting: null, left: [], drawPending: false });
     this.parts = {};
     for (const element of root.querySelectorAll("[data-part]")) this.parts[element.dataset.part] = element;
     this.brush = { tool: "read", radius: BRUSHES.middle, amount: 0.08 };
@@ -56,7 +56,8 @@ export class Panel {
   }
 
   /** Show a network, with its trained phi unless another choice or a painting is asked for. */
-  async load(model, choice = {}, painting = "") {
+  async load(model, choice = {}, paint) {
+    this.leave();
     this.modelNumber = model;
     this.model = this.app.models[model];
     if (this.number === 0) this.app.useSet(this.app.setOf(model));
@@ -76,7 +77,14 @@ export class Panel {
     this.sketch(table);
     if (this.choice.source === "trained") this.phi = trainedPhi(this.model);
     this.see();
-    await this.choose({}, painting);
+    await this.choose({}, paint);
+  }
+
+  /** Keep a painting that gives way to something else: Undo brings it back. */
+  leave() {
+    const { painting, left } = this;
+    if (!painting?.touched || left.at(-1)?.painting === painting) return;
+    left.push({ model: this.modelNumber, choice: this.choice, painting });
   }
 
   /** Draw phi before anything else is known. */
@@ -117,16 +125,15 @@ export class Panel {
     this.app.remember();
   }
 
-  /** Put something in phi's place. */
-  async choose(change, painting = "") {
+  /** Put something in phi's place; `paint` returns the painting on it, from its table. */
+  async choose(change, paint = (table) => new Painting(table)) {
+    this.leave();
     this.choice = { ...this.choice, ...change };
     const asked = this.choice;
     const { counts, lines } = await this.app.reference(this.modelNumber);
     if (this.choice !== asked) return; // another choice came in between
     this.phi = describeSource(this.app.models, this.modelNumber, asked, counts);
-    this.painting = new Painting(onGridOf(this.model, this.phi));
-    const painted = painting && unpackPainting(painting, this.painting.base);
-    if (painted) this.painting.replace(Float32Array.from(painted));
+    this.painting = paint(onGridOf(this.model, this.phi));
     Object.assign(this.scene, { shown: this.painting.table, ...colourRange(this.painting.table, counts) });
     this.scene.density ??= { lines, counts };
     this.parts.source.value = asked.source;
@@ -142,14 +149,19 @@ export class Panel {
     this.changed(ended);
   }
 
+  /** Take back a stroke or, where there is none, go back to the last painting that was left. */
   undo() {
-    this.painting.undo();
-    this.changed();
+    if (this.painting.touched) {
+      this.painting.undo();
+      return this.changed();
+    }
+    const last = this.left.pop();
+    if (last) this.load(last.model, last.choice, () => last.painting);
   }
 
   /** Draw anew, and have everything computed anew. */
   changed(remember = true) {
-    this.parts.undo.disabled = !this.painting.touched;
+    this.parts.undo.disabled = !this.painting.touched && !this.left.length;
     this.parts.painted.hidden = !this.painting.touched;
     this.see();
     this.evaluate();
@@ -165,6 +177,7 @@ export class Panel {
   see() {
     this.probabilities = null;
     this.scene.places = [];
+    this.offerCells();
     const input = this.model.layers && this.app.inputOf(this.modelNumber);
     if (input && this.phi) {
       const positions = this.app.set.tokens ? input.values.length : 1;
@@ -176,10 +189,15 @@ export class Panel {
     this.redraw();
   }
 
+  /** A cell of the confusion leads to an image where the images beside are those that it counts. */
+  offerCells() {
+    for (const button of this.parts.confusion.querySelectorAll("button")) button.disabled = !this.app.isBeside(this);
+  }
+
   async evaluate() {
     if (!this.model.layers) {
-      const { counts } = await this.app.reference(this.modelNumber);
-      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts, this.arity));
+      const { counts, outside } = await this.app.reference(this.modelNumber);
+      this.parts.verdict.textContent = verdictText(verdictOn(this.painting.table, counts, this.arity)) + outsideText(outside);
       this.root.setAttribute("aria-busy", "false");
       return;
     }
@@ -195,13 +213,15 @@ export class Panel {
     showAccuracy(this.parts.accuracy, result, await this.app.trainedResult(model), !images);
     const choose = (row, column) => this.app.showImageOf(this, row, column);
     if (images) showConfusion(this.parts.confusion, result.confusion, classes, choose);
-    this.parts.verdict.textContent = verdictText(result.verdict);
+    this.offerCells();
+    this.parts.verdict.textContent = verdictText(result.verdict) + outsideText(result.outside);
     this.scene.density = { lines: result.lines, counts: result.counts };
     this.redraw();
   }
 
-  /** Say what phi is at a pair of arguments. */
-  read(place) {
+  /** Say what phi is at a pair of arguments; a screen reader is told if a key chose it. */
+  read(place, told = false) {
+    this.parts.reading.setAttribute("aria-live", told ? "polite" : "off");
     if (!place) return void (this.parts.reading.textContent = "\u00a0");
     const value = functionOf(this.painting.table)(...place);
     const shown = place.slice(0, this.arity).map((x) => x.toFixed(2).replace("-", "\u2212"));
@@ -257,7 +277,7 @@ function roughRange(table) {
   const columns = columnsOf(table);
   const near = table.values.filter((_, k) => Math.hypot(...nodeOf(table, Math.floor(k / columns), k % columns)) < 2.5);
   const centre = near.reduce((sum, value) => sum + value, 0) / near.length;
-  return { centre, span: near.reduce((top, value) => Math.max(top, Math.abs(value - centre)), 0) || 1 };
+  return { centre, span: reachOf(near.reduce((top, value) => Math.max(top, Math.abs(value - centre)), 0), centre) };
 }
 
 /** Return the lines that say which run a network is from. */

@@ -11,16 +11,22 @@ export class Probabilities {
    * @param nameOf Returns how a class is called in the list, from its name.
    */
   constructor(card, nameOf = (name) => name) {
-    Object.assign(this, { nameOf, list: card.querySelector(".probabilities"), said: card.querySelector(".said") });
+    Object.assign(this, { nameOf, list: card.querySelector(".probabilities"), said: card.querySelector(".said"), last: "" });
   }
 
   clear() {
     this.list.replaceChildren();
   }
 
-  /** Show probabilities, an array or null for each network; of more than 20 classes the first network's likeliest. */
-  show(all, names) {
-    const classes = likeliest(all[0], names.length);
+  /**
+   * Show probabilities; of more than 20 classes the first network's likeliest.
+   *
+   * @param all An array or null for each network.
+   * @param names Names of the classes.
+   * @param about {networks: their names, busy: whether something goes on that a screen reader is not told of, note: more to say}.
+   */
+  show(all, names, { networks, busy, note = "" }) {
+    const classes = likeliest(all.find(Boolean), names.length);
     while (this.list.children.length < classes.length) this.list.append(emptyRow());
     while (this.list.children.length > classes.length) this.list.lastChild.remove();
     classes.forEach((k, place) => {
@@ -29,11 +35,22 @@ export class Probabilities {
       row.firstChild.textContent = row.firstChild.title = this.nameOf(names[k]);
       row.style.setProperty("--first", first);
       row.style.setProperty("--second", second);
-      row.lastChild.textContent = all[0] ? percent(first, 0) : "";
+      const values = all.filter(Boolean).map((p) => (100 * p[k]).toFixed(0));
+      row.lastChild.textContent = values.length ? `${values.join(" / ")}\u202f%` : "";
       row.classList.toggle("top", Boolean(all[0]) && largest(all[0]) === k);
     });
-    const said = all.filter(Boolean).map((p) => `${this.nameOf(names[largest(p)])} (${percent(p[largest(p)], 0)})`);
-    this.said.textContent = said.length ? `The network says ${said.join(" and ")}.` : "";
+    const answers = all.map((p) => p && `${this.nameOf(names[largest(p)])} (${percent(p[largest(p)], 0)})`);
+    const lines = all.length > 1 ? answers.map((answer, k) => answer && legendLine(k, `${networks[k]}: ${answer}`)) : answers.map((answer) => answer && `The network says ${answer}.`);
+    this.say([...lines.filter(Boolean), note], busy);
+  }
+
+  /** Write texts and elements below the list. */
+  say(parts, busy = false) {
+    const now = [busy, ...parts.map((part) => part.textContent ?? part)].join("\n");
+    if (now === this.last) return;
+    this.last = now;
+    this.said.setAttribute("aria-live", busy ? "off" : "polite");
+    this.said.replaceChildren(...parts);
   }
 }
 
@@ -43,6 +60,13 @@ function likeliest(probabilities, number) {
   if (number <= 20) return classes;
   if (!probabilities) return [];
   return classes.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, LIKELIEST);
+}
+
+/** Return what a network says behind the colour of its bars. */
+function legendLine(k, text) {
+  const line = Object.assign(document.createElement("span"), { className: "network" });
+  line.append(Object.assign(document.createElement("i"), { className: k ? "swatch second" : "swatch" }), text);
+  return line;
 }
 
 function emptyRow() {

@@ -23,6 +23,7 @@ export function drawRelief(canvas, scene, { azimuth, elevation }) {
   const lift = (value) => HEIGHT * Math.min(Math.max((value - scene.centre) / scene.span, -MOST), MOST);
   drawFloor(context, project, scene.density);
   drawPatches(context, project, scene, lift, azimuth);
+  drawLabels(context, project);
   const f = functionOf(scene.shown);
   const inside = (x) => Math.min(Math.max(x, -SHOWN), SHOWN);
   drawMarks(context, scene.places, scene.layer, (a, b) => project(inside(a), inside(b), lift(f(a, b))));
@@ -82,14 +83,25 @@ function drawFloor(context, project, density) {
     line([[-SHOWN, tick], [SHOWN, tick]]);
   }
   if (density) drawShadow(context, project, density);
+}
+
+/** The ends of both arguments, in front of the surface. */
+function drawLabels(context, project) {
   context.fillStyle = pageColour("soft");
+  context.strokeStyle = pageColour("card");
+  context.lineWidth = 3;
+  context.lineJoin = "round";
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.fillText("x\u2081 = 4", ...project(SHOWN * 1.15, 0, FLOOR));
-  context.fillText("x\u2082 = 4", ...project(0, SHOWN * 1.15, FLOOR));
-  context.fillText("x\u2081 = \u22124", ...project(-SHOWN * 1.15, 0, FLOOR));
-  context.fillText("x\u2082 = \u22124", ...project(0, -SHOWN * 1.15, FLOOR));
+  for (const end of [4, -4]) {
+    const shown = String(end).replace("-", "\u2212");
+    const [along, across] = [project((end * 1.15 * SHOWN) / 4, 0, FLOOR), project(0, (end * 1.15 * SHOWN) / 4, FLOOR)];
+    for (const [name, place] of [["x\u2081", along], ["x\u2082", across]]) {
+      context.strokeText(`${name} = ${shown}`, ...place);
+      context.fillText(`${name} = ${shown}`, ...place);
+    }
+  }
 }
 
 /** Where the arguments fall, as lines on the floor. */

@@ -1,6 +1,7 @@
 /** What may stand in phi's place: the trained phi, an epoch's, another network's, or a function that everybody knows. */
 
 import { fitColumns, occupied, QUADRATIC } from "./analysis.js";
+import { reachOf } from "./colours.js";
 import { functionOf, NAMED_FUNCTIONS, tabulate } from "./functions.js";
 
 const CURVE_LABELS = {
@@ -76,7 +77,7 @@ export function describeSource(models, number, { source, step, scaled }, counts)
   const own = tableOf(model);
   if (source === "trained") return trainedPhi(model);
   if (source === "epoch") return epochTable(model, step);
-  const cells = occupied(counts);
+  const cells = cellsOf(counts);
   const phi = functionOf(own);
   if (source === "affine") {
     const [a, b, c] = fitColumns(phi, [(x) => x, (_, y) => y, () => 1], cells).coefficients;
@@ -92,6 +93,11 @@ export function describeSource(models, number, { source, step, scaled }, counts)
   return { ...plain, values: plain.values.map((value) => scale * value + offset) };
 }
 
+/** Return the cells to fit on: those where arguments fall or, if none falls within [-5, 5], all. */
+function cellsOf(counts) {
+  return occupied(counts.some((number) => number > 0) ? counts : counts.map(() => 1));
+}
+
 /** Return a description as a table on a network's own grid. */
 export function onGridOf(model, description) {
   const { arity, extent, resolution } = tableOf(model);
@@ -102,7 +108,7 @@ export function onGridOf(model, description) {
 /** Return the middle and the reach of the colours: phi's mean over its arguments, and its largest distance from it. */
 export function colourRange(description, counts) {
   const f = functionOf(description);
-  const { a, b, weights } = occupied(counts);
+  const { a, b, weights } = cellsOf(counts);
   const order = weights.map((_, k) => k).sort((i, j) => weights[j] - weights[i]);
   let [centre, mass, span] = [0, 0, 0];
   for (const k of order) centre += weights[k] * f(a[k], b[k]);
@@ -111,5 +117,5 @@ export function colourRange(description, counts) {
     mass += weights[k];
     span = Math.max(span, Math.abs(f(a[k], b[k]) - centre));
   }
-  return { centre, span: span || 1 };
+  return { centre, span: reachOf(span, centre) };
 }

@@ -86,34 +86,37 @@ export class SurfaceView {
   }
 
   turn(event) {
-    const azimuth = (this.stroke.azimuth - 0.5 * (event.clientX - this.stroke.x)) % 360;
+    const azimuth = (this.stroke.azimuth + 0.5 * (event.clientX - this.stroke.x)) % 360;
     const elevation = Math.min(Math.max(this.stroke.elevation + 0.4 * (event.clientY - this.stroke.y), 5), 85);
     this.app.turn = { azimuth, elevation };
     this.app.turned();
   }
 
-  /** Point at a pair of arguments: its value is read off. */
-  point(place) {
+  /** Point at a pair of arguments: its value is read off, and told if it was chosen by a key. */
+  point(place, told = false) {
     this.cursor = place && { a: place[0], b: place[1] };
-    this.panel.read(place);
+    this.panel.read(place, told);
     this.panel.redraw();
   }
 
-  paint(place) {
+  paint(place, told = false) {
     if (!place) return;
     const { tool, radius, amount } = this.panel.brush;
     const { painting, scene } = this.panel;
     if (tool === "smooth") painting.smooth(...place, radius);
     else painting.raise(...place, radius, (tool === "raise" ? amount : -amount) * scene.span);
     this.cursor = { a: place[0], b: place[1] };
-    this.panel.read(place);
+    this.panel.read(place, told);
     this.panel.painted(false);
   }
 
   key(event) {
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const tools = { "+": "raise", "-": "lower", s: "smooth" };
-    if (arrows[event.key] && this.relief) {
+    if (event.ctrlKey || event.metaKey || event.altKey) { // the browser's own keys, such as zooming
+      if (event.key !== "z" || event.altKey || event.shiftKey) return;
+      this.panel.undo();
+    } else if (arrows[event.key] && this.relief) {
       const { azimuth, elevation } = this.app.turn;
       const [dx, dy] = arrows[event.key];
       this.app.turn = { azimuth: azimuth + 5 * dx, elevation: Math.min(Math.max(elevation + 5 * dy, 5), 85) };
@@ -122,15 +125,15 @@ export class SurfaceView {
       const { a, b } = this.cursor ?? { a: 0, b: 0 };
       const inside = (x) => Math.min(Math.max(Math.round(10 * x) / 10, -SHOWN), SHOWN);
       const [dx, dy] = arrows[event.key];
-      this.point(this.onPhi([inside(a + KEY_STEP * dx), inside(b + KEY_STEP * dy)]));
+      this.point(this.onPhi([inside(a + KEY_STEP * dx), inside(b + KEY_STEP * dy)]), true);
     } else if (tools[event.key] && !this.relief) {
       const { tool } = this.panel.brush;
       this.panel.painting.begin();
       this.panel.brush.tool = tools[event.key];
-      this.paint(this.cursor ? [this.cursor.a, this.cursor.b] : [0, 0]);
+      this.paint(this.cursor ? [this.cursor.a, this.cursor.b] : [0, 0], true);
       this.panel.brush.tool = tool;
       this.panel.painted(true);
-    } else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) {
+    } else if (event.key === "u") {
       this.panel.undo();
     } else {
       return;

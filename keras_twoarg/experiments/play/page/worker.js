@@ -27,8 +27,11 @@ function evaluateAll({ model, request, phi, outputs }) {
   const predictions = new Int32Array(labels.length);
   const counts = new Float32Array(DENSITY_NODES * DENSITY_NODES);
   const logits = [];
-  let [right, surprise] = [0, 0];
-  const record = (places) => countPairs(counts, places);
+  let [right, surprise, pairs, beyond] = [0, 0, 0, 0];
+  const record = (places) => {
+    pairs += places.first.length;
+    beyond += countPairs(counts, places);
+  };
   fronts.forEach((front, i) => {
     const { values } = run(layers, phi, front, { from: start, record });
     for (let row = 0, k = (i * values.length) / classes; row < values.length / classes; row++, k++) {
@@ -41,9 +44,10 @@ function evaluateAll({ model, request, phi, outputs }) {
     if (outputs) logits.push(Array.from(values));
   });
   const [accuracy, bits] = [right / labels.length, surprise / labels.length];
+  const outside = beyond / pairs;
   const [verdict, lines] = [verdictOn(phi, counts, unitsOf(layers)[0].arity), densityLines(counts)];
   const milliseconds = performance.now() - began;
-  postMessage({ request, accuracy, bits, confusion, predictions, counts, lines, verdict, logits, milliseconds });
+  postMessage({ request, accuracy, bits, confusion, predictions, counts, outside, lines, verdict, logits, milliseconds });
 }
 
 addEventListener("message", ({ data }) => (data.layers ? keepNetwork(data) : evaluateAll(data)));

@@ -20,7 +20,7 @@ export class Writing {
     this.field = byId("typed");
     this.field.addEventListener("input", () => this.typed());
     byId("passage").addEventListener("click", () => this.showPassage(this.index + 1));
-    byId("write-on").addEventListener("click", () => (this.left ? this.stop() : this.start()));
+    byId("write-on").addEventListener("click", () => (this.left ? this.end() : this.start()));
   }
 
   /** Take a data set, and show its first passage. */
@@ -65,13 +65,23 @@ export class Writing {
     this.button("Stop");
     const step = () => {
       const probabilities = this.left > 0 && this.next();
-      if (!probabilities) return this.stop();
+      if (!probabilities) return this.end();
       this.left--;
       this.own = true;
       this.write(this.field.value + this.set.classes[draw(probabilities)]);
       requestAnimationFrame(step);
     };
     step();
+  }
+
+  get busy() {
+    return this.left > 0;
+  }
+
+  /** Stop writing, and say what comes next. */
+  end() {
+    this.stop();
+    this.changed();
   }
 
   stop() {
@@ -85,10 +95,10 @@ export class Writing {
   }
 
   /** Show probabilities, and say which characters the network does not know. */
-  show(all, names) {
-    this.probabilities.show(all, names);
+  show(all, names, about) {
     const unknown = [...new Set(this.field.value)].filter((character) => !this.places.has(character));
-    if (unknown.length) this.probabilities.said.textContent += ` It does not know ${unknown.slice(0, 8).join(" ")} and passes over it.`;
+    const note = unknown.length ? ` It does not know ${unknown.slice(0, 8).join(" ")} and passes over it.` : "";
+    this.probabilities.show(all, names, { ...about, note });
   }
 
   restore(address, index) {
