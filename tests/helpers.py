@@ -228,3 +228,19 @@ SMALL_SPACE = {
     "inner_units": [4],    "inner_activation": ["relu"], "phi_init": ["glorot"], "learning_rate": [1e-3, 1e-2],
 }  # fmt: skip
 """Choices of hyperparameters for small searches."""
+
+
+def gaussian(number=20_000, covariance=((1.0, 0.3), (0.3, 0.5)), seed=0):
+    """Correlated pairs of arguments."""
+    return np.random.default_rng(seed).multivariate_normal([0.2, -0.1], covariance, number)
+
+
+def on(surface):
+    """Return a function of two arguments as one of tuples."""
+    return lambda tuples: surface(*tuples.T)
+
+
+def plane(surface):
+    """The values of a function of two arguments on the grid of the densities."""
+    axis = np.linspace(-5, 5, 101)
+    return np.broadcast_to(surface(axis[:, None], axis[None, :]), (101, 101))

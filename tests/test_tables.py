@@ -69,9 +69,9 @@ def test_steps_to_a_solution_that_never_comes_are_a_lower_bound(stored):
         two_arg = (0.5, 0.5, 0.5, 1.0 if seed == 1 else 0.5)
         stored(record("two_arg", seed=seed, accuracies=two_arg, settings=settings))
         stored(record("one_arg", seed=seed, accuracies=(0.5, 0.5, 0.5, 0.5), settings=settings))
-    assert pays.minus(task, "two_arg", "relu") == "at least +3; 1 of 3 solve it, relu 3"
+    assert pays.minus(task, "two_arg", "relu", " steps") == "at least +3 steps; 1 of 3 solve it, relu 3"
     assert pays.minus(task, "two_arg", "one_arg") == "1 of 3 solve it, one_arg 0"
-    assert pays.minus(task, "relu", "relu") == "+0 (+0 to +0)"
+    assert pays.minus(task, "relu", "relu", " steps") == "+0 (+0 to +0) steps"
 
 
 def test_searches_are_compared_by_the_means_of_their_seeds(stored):

@@ -61,7 +61,7 @@ class Unmeasurable(ValueError):
     """The values at hand do not tell what was asked; the call was right."""
 
 
-def check_finite(values: np.ndarray) -> None:
+def check_measurable(values: np.ndarray) -> None:
     """Raise Unmeasurable if some values of phi, at the nodes where its arguments fall, are not finite."""
     if wrong := np.count_nonzero(~np.isfinite(values)):
         raise Unmeasurable(

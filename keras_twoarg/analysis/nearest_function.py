@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.analysis.density import Density, check_finite
+from keras_twoarg.analysis.density import Density, check_measurable
 from keras_twoarg.analysis.quadratic_fit import features, variance
 from keras_twoarg.analysis.statistics import scipy_optimize
 
@@ -84,7 +84,7 @@ def nearest(surface: np.ndarray, density: Density, seed: int = 0, starts: int = 
     weights = density.values.ravel()[occupied]
     weights = weights / weights.sum()
     nodes, values = density.nodes[occupied], surface.ravel()[occupied]
-    check_finite(values)
+    check_measurable(values)
     deviation = np.sqrt(variance(values, weights))
     if not deviation > 0:
         raise ValueError("A flat surface is equally near every function")

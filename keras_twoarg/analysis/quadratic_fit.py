@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_twoarg.analysis.density import Density, Unmeasurable, check_finite
+from keras_twoarg.analysis.density import Density, Unmeasurable, check_measurable
 from keras_twoarg.analysis.surfaces import Quadratic
 from keras_twoarg.utils.types import ArrayLike
 
@@ -114,7 +114,7 @@ def fit_quadratic(
     if callable(phi):
         nodes = nodes.astype("float32")  # the fit, too, is at the nodes as phi takes them
     found = np.asarray(phi(nodes) if callable(phi) else phi[used]).reshape(-1)
-    check_finite(found)
+    check_measurable(found)
     values = found.astype("float64")
     x1, x2 = nodes.T.astype("float64")
     columns = features(x1, x2)

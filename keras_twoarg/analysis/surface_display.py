@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_twoarg.analysis.density import Density, check_finite, density, inner_network, pre_activations
+from keras_twoarg.analysis.density import Density, check_measurable, density, inner_network, pre_activations
 from keras_twoarg.analysis.quadratic_fit import QuadraticFit, SoftXOR, fit_quadratic, soft_xor
 from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.types import Config, Model
@@ -51,7 +51,7 @@ class SurfaceDisplay:
                 "A display needs a surface of one or two arguments on the density's nodes. "
                 f"Received: surface of shape {surface.shape}, density of shape {density.values.shape}"
             )
-        check_finite(surface[density.values > 0])
+        check_measurable(surface[density.values > 0])
         self.surface, self.density = surface, density
         self.quadratic: QuadraticFit | None = None
         self.soft_xor: SoftXOR | None = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_twoarg.experiments.training.datasets import Split
 
 _RECORDED = 256  # samples recorded for `twoarg serve-check`
+_MOST_CHANGED_IN_INT8 = 0.02
 
 
 @twoarg.command()
@@ -47,7 +48,7 @@ _RECORDED = 256  # samples recorded for `twoarg serve-check`
 @click.option(
     "--most-changed",
     type=click.FloatRange(0, 1),
-    help="With --data: largest fraction of changed predictions.  [default: 0.02 with --int8, else 0.0005]",
+    help="With --data: largest fraction of changed predictions.  [default: 0.0005 for --bake, 0.02 for --int8]",
 )
 @click.option(
     "--seed",
@@ -71,9 +72,9 @@ def export(
 ) -> None:
     """Export a .keras file for serving.
 
-    The export is reloaded and its outputs are compared with the model's, of the baked model with --bake. Servers look
-    for versions: use --out served/NAME/1. Inputs and outputs are recorded in recorded-1.npz beside it, for `twoarg
-    serve-check served/NAME`.
+    The export is reloaded, and its outputs are compared with the model's, or with --bake with the baked model's.
+    Servers look for versions: use --out served/NAME/1. Inputs and outputs are recorded in recorded-1.npz beside it, for
+    `twoarg serve-check served/NAME`.
 
     With --int8, ranges come from training samples, and changed predictions are counted on validation samples.
     """
@@ -99,11 +100,12 @@ def export(
     split, task = None, "auto"
     if int8 or data is not None:
         split, task = split_for(model, loaded, data, data_dir, bounds, seed)
-    limit = most_changed if most_changed is not None else 0.02 if int8 else MOST_CHANGED
     served = [formats.servable(loaded, softmax=softmax, pixels=pixels)]
     if baked:
+        limit = MOST_CHANGED if most_changed is None else most_changed
         served.append(formats.servable(_baked(loaded, split, task, limit), softmax=softmax, pixels=pixels))
     if int8 and split is not None:
+        limit = _MOST_CHANGED_IN_INT8 if most_changed is None else most_changed
         _in_int8(served[0], served[-1], out, split, pixels, limit, task)
     elif formats.comparable(served[-1]):
         inputs = formats.random_inputs(served[-1], seed or 0)

@@ -17,8 +17,8 @@ def serve_check(folder: Path, out: Path | None) -> None:
 
     All exports in FOLDER are compared with their records, all versions included: SavedModels in TensorFlow, its
     command-line tool and its C library, with both signatures; other formats in ONNX Runtime, OpenVINO and LiteRT.
-    Exit status 1 if any export differs or does not run. A runtime without XLA may skip the compiled signature, and a
-    TensorFlow without the C library the latter.
+    Exit status 1 if any export differs or does not run. A runtime without XLA may skip the compiled signature; the C
+    library is skipped where TensorFlow's wheel has none.
     """
     from keras_twoarg.export import verify as job
 

@@ -141,7 +141,10 @@ def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, tas
         yes_or_no = sigmoid or (columns == 1 and labels is not None and set(np.unique(labels)) <= {0, 1})
         task = "binary" if yes_or_no else "classes" if columns > 1 else "regression"
     elif task == "classes" and columns == 1:
-        raise ValueError("`task='classes'` needs a column for each class. Received: one. Use 'binary' or 'regression'")
+        raise ValueError(
+            "`task='classes'` needs a column for each class. Received: one. Use 'binary' or 'regression', or 'auto' if "
+            "outputs differ"
+        )
     within = outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1
     probabilities = sigmoid or (within and (said or activation not in (None, keras.activations.linear)))
     return task, 0.5 if task == "binary" and probabilities else 0.0

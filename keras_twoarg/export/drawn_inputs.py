@@ -14,7 +14,7 @@ def draw_inputs(model: Model, seed: int, number: int) -> np.ndarray:
     shape, dtype = concrete(entry.shape, number), str(entry.dtype)
     floats = keras.backend.is_float_dtype(dtype)
     embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
-    pixels = dtype == "uint8" or any(isinstance(layer, keras.layers.Rescaling) for layer in layers)
+    pixels = dtype == "uint8" or any(isinstance(layer, keras.layers.Rescaling) and _is_early(layer) for layer in layers)
     if tokens := [int(one.input_dim) for one in embeddings if not floats or _reads_the_input(one)]:
         return rng.integers(0, min(tokens), shape).astype(dtype)
     if not floats:
@@ -25,13 +25,27 @@ def draw_inputs(model: Model, seed: int, number: int) -> np.ndarray:
     return (mean + deviation * rng.uniform(-2, 2, shape)).astype(dtype)
 
 
-def _reads_the_input(embedding: keras.layers.Embedding) -> bool:
-    """Return whether an embedding is known to read a model's input, and not positions of its own."""
+def _reads_the_input(layer: Layer) -> bool:
+    """Return whether a layer is known to read a model's input: an embedding may read positions of its own."""
+    return isinstance(_before(layer), keras.layers.InputLayer)
+
+
+def _is_early(layer: Layer) -> bool:
+    """Return whether nothing with weights is known to lie between a model's input and a layer."""
+    while (before := _before(layer)) is not None and not isinstance(before, keras.layers.InputLayer):
+        if getattr(before, "weights", ()):
+            return False
+        layer = before
+    return True
+
+
+def _before(layer: keras.layers.Layer) -> Layer | None:
+    """Return the layer or operation that a layer reads, or None if it reads several or is called several times."""
     try:
-        source = producer(embedding.input)
-    except (AttributeError, ValueError):  # called within another layer, or several times
-        return False
-    return source is not None and isinstance(source.operation, keras.layers.InputLayer)
+        source = producer(layer.input)
+    except (AttributeError, ValueError, TypeError):
+        return None
+    return None if source is None else source.operation
 
 
 def _statistics(layers: list[Layer], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -304,7 +304,13 @@ def _predict(model: Model, x: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Compute float32 in full: on GPUs TensorFlow rounds factors to 10 bits (TF32), and other runtimes do not."""
+    """Compute float32 in full: on GPUs TensorFlow and JAX round factors to 10 bits (TF32), and runtimes do not."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+        return
     if keras.backend.backend() != "tensorflow":
         yield
         return

@@ -53,6 +53,7 @@ class Check:
         optional: Whether the runtime need not run it: the compiled signature, in runtimes without XLA; the C library,
             where TensorFlow's wheel has none.
         changes: For an export in int8, a sentence about how many predictions differ, and how many may.
+        stopped: Why the process ended before everything was measured.
     """
 
     export: str
@@ -66,6 +67,7 @@ class Check:
     problem: str = ""
     optional: bool = False
     changes: str = ""
+    stopped: str = ""
 
     @property
     def passes(self) -> bool:
@@ -74,7 +76,9 @@ class Check:
 
 
 def check(folder: Path, progress: Callable[[str], None] = lambda runtime: None) -> list[Check]:
-    """Run every export in a folder, all versions included, each in its runtime. One that is missing is a problem.
+    """Run every export in a folder, all versions included, each in its runtime.
+
+    A runtime that is not installed is a problem.
 
     Args:
         folder: A served folder, as described at the top of this module.
@@ -127,6 +131,7 @@ def checks_table(checks: list[Check]) -> Table:
     for i, c in enumerate(checks):
         verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else c.problem
         verdict = f"{verdict}: {c.changes}" if c.changes else verdict
+        verdict += f" (stopped while measuring: {c.stopped})" if c.stopped else ""
         if not c.passes:
             flagged.add((i, 3))
         batches = "not " + ", ".join(map(str, c.refused)) if c.refused else "-" if c.batch is None else "all"
@@ -149,7 +154,7 @@ def checks_table(checks: list[Check]) -> Table:
         "Each ran in a process that can import neither Keras nor keras_twoarg. difference: largest difference from the "
         f"recorded outputs. batches: accepted sizes among 0, 1, 37 and the largest, of {runtimes.LARGEST} samples or "
         f"what takes {runtimes.LONGEST:g} s. latency: median for one sample; throughput: in the largest batches; - if "
-        f"timing took too long. compiled: the signature {runtimes.COMPILED}, which needs XLA. "
+        f"it was not measured. compiled: the signature {runtimes.COMPILED}, which needs XLA. "
         "In int8 outputs differ by more than rounding; an export agrees if few enough predictions differ."
     )
     return Table("Exports in their runtimes", columns, tuple(rows), caption, ("runtime", "verdict"), frozenset(flagged))
@@ -196,7 +201,10 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
         )
     latency, throughput = (float(arrays[key]) if key in arrays else None for key in ("latency", "throughput"))
     batch = int(arrays["largest"]) if "largest" in arrays else None
-    return Check(path.name, name, difference, agrees, refused, latency, throughput, batch, changes=sentence)
+    return Check(
+        path.name, name, difference, agrees, refused, latency, throughput, batch, changes=sentence,
+        stopped=str(arrays.get("stopped", "")),
+    )  # fmt: skip
 
 
 def _sizes(arrays: Mapping[str, np.ndarray], kind: str) -> tuple[int, ...]:
@@ -283,10 +291,10 @@ def _in_a_bare_process(
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.npz"
         done = _run([sys.executable, "-c", _ALONE, program, *words, str(inputs), str(out), *more])
-        if not out.exists():  # otherwise at most its times are missing, for which there was no time or memory
+        if not out.exists():
             return _last_line(done)
-        with np.load(out) as arrays:
-            return dict(arrays)
+        with np.load(out) as arrays:  # if it was stopped later, for lack of time or memory, outputs are there
+            return {**arrays, **({"stopped": np.array(_last_line(done))} if done.returncode else {})}
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -144,7 +144,7 @@ def _beyond_the_paper():
             figure = pays.FIGURES[task.figure]
             comparison = against(pays.of(task, "two_arg", figure), pays.of(task, arm, figure))
             unit = task.figure.replace("accuracy", "points of accuracy")
-            numbers = f"{pays.minus(task, 'two_arg', arm)} {unit}, {comparison.number} seeds"
+            numbers = f"{pays.minus(task, 'two_arg', arm, f' {unit}')}, {comparison.number} seeds"
             if task is cell.CELL_SECONDS:
                 ratio = cell.seconds_of_steps("two_arg") / cell.seconds_of_steps(arm)
                 numbers += f"; all of two_arg's steps take {ratio:.2f} times as long as {arm}'s"

@@ -129,18 +129,17 @@ def mean(task, arm, measure):
     return float(np.mean(list(of(task, arm, measure).values())))
 
 
-def minus(task, arm, other):
-    """Format how two arms differ.
+def minus(task, arm, other, unit=""):
+    """Format how two arms differ, with a unit such as " bits".
 
-    A run that never solves a task counts with all of its steps. With such runs in the first arm alone the difference is
-    a lower bound, and with such runs in both it says nothing; neither has an interval.
+    A run that never solves a task counts with all of its steps: a lower bound. In both arms it says nothing.
     """
     difference = against(*(of(task, one, FIGURES[task.figure]) for one in (arm, other)))
     numbers, solved = interval(difference, DIGITS[task.figure]), solving(task, arm, other)
     if not solved:
-        return numbers
+        return numbers + unit
     whole = all(of(task, other, lambda r: r.epochs_to(SOLVED)).values())
-    return f"at least {difference.difference:+.0f}; {solved}" if whole else solved
+    return f"at least {difference.difference:+.0f}{unit}; {solved}" if whole else solved
 
 
 def solving(task, arm, other):

@@ -358,6 +358,19 @@ def test_int8_counts_the_changes_of_the_model_that_was_baked(folder, monkeypatch
     assert "Too many" in run("export", "model.keras", *int8, "--out", "served/model.tflite", status=1)
 
 
+def test_tables_of_an_export_in_int8_may_change_no_more_than_those_of_bake(folder, monkeypatch):
+    def bake(model, *_, most_changed, **__):
+        allowed.append(most_changed)
+        raise KeyboardInterrupt
+
+    allowed: list[float] = []
+    monkeypatch.setattr(bake_module, "bake", bake)
+    int8 = ("--int8", "--format", "litert", "--bake", "--data", "blobs.npz")
+    run("export", "model.keras", *int8, "--out", "model.tflite", status=1)
+    run("export", "model.keras", *int8, "--most-changed", 0.5, "--out", "model.tflite", status=1)
+    assert allowed == [bake_module.MOST_CHANGED, 0.5]
+
+
 def test_an_export_that_is_stopped_before_its_record_is_there_is_not_left(folder, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

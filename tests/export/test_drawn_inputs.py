@@ -18,12 +18,15 @@ def test_they_have_the_type_of_the_models_input(dtype):
 
 
 def test_pixels_cover_all_grey_levels():
-    for model in (of(layers.Rescaling(1 / 127.5, offset=-1.0)), of(layers.Dense(3), dtype="uint8")):
+    rescaling = layers.Rescaling(1 / 127.5, offset=-1.0)
+    augmented = of(layers.RandomFlip(), layers.Rescaling(1 / 255), shape=(4, 4, 3))
+    for model in (of(rescaling), augmented, of(layers.Dense(3), dtype="uint8")):
         x = formats.random_inputs(model, seed=0)
         assert 0 <= x.min() < 10 and 245 < x.max() <= 255
     scaled = formats.servable(of(layers.Dense(3)), pixels=True)
     assert formats.random_inputs(scaled, seed=0).max() > 245
-    assert -1 <= formats.random_inputs(of(layers.Dense(3)), seed=0).min() < -0.9
+    for model in (of(layers.Dense(3)), of(layers.Dense(3), layers.Rescaling(0.5))):
+        assert -1 <= formats.random_inputs(model, seed=0).min() < -0.9
 
 
 def test_features_lie_around_the_mean_that_normalizes_them():

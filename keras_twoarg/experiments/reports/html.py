@@ -59,7 +59,9 @@ def write_page_and_figures(path: Path, title: str, lead: str, parts: Sequence[st
     before = _figures_of(path.read_text("utf-8", errors="replace")) if path.exists() else {}
     ours = [folder / name for name in before if _holds(folder / name, before[name])]
     if others := [folder / name for name in figures if (folder / name).exists() and folder / name not in ours]:
-        raise ValueError(f"{others[0]} exists and is not a figure of {path}. Move it away, or use another folder")
+        raise ValueError(
+            f"{others[0]} exists and is not a figure of {path}. Move the folder {folder} away, or use another one"
+        )
     for file in ours:  # before the page that holds them, by which the next call knows them
         file.unlink()
     write_page(path, title, lead, parts)

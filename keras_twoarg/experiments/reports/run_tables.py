@@ -23,7 +23,7 @@ PAIRED_CAPTION = (
 
 
 def fairness_table(records: Sequence[Record]) -> Table | None:
-    """Return the cost of each arm; what differs by more than 0.5 % from the first arm is in red."""
+    """Return the cost of each arm; what differs by more than 0.5 % from the first arm is flagged, in red and with !."""
     whole = [r for r in records if r.parameters]
     if not whole:
         return None

@@ -309,7 +309,7 @@ def test_of_an_empty_pad_nothing_is_said(visit_changed):
     page.get_by_role("button", name="Clear").click()
     assert page.locator("#drawing .said").inner_text() == "" and page.evaluate("play.panels[0].probabilities") is None
     assert page.locator("#caption").inner_text() == "nothing drawn yet"
-    page.wait_for_timeout(400)  # the address follows
+    until(page, "/[#&]d=(&|$)/.test(location.hash)")  # the address follows
     address = page.evaluate("location.hash")
     assert visit_changed(address=address).locator("#caption").inner_text() == "nothing drawn yet"
     page.mouse.click(box["x"] + 20, box["y"] + 20)
