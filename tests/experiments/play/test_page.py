@@ -359,6 +359,8 @@ def test_the_pages_of_the_documentation_are_small_and_say_where_they_are_from(na
     shipped = ROOT / "docs" / name
     page.check_target(shipped)
     assert shipped.stat().st_size < 1_500_000 and (ROOT / "docs" / "play.webp").stat().st_size < 1_000_000
+    parts = (scripts.read_part("page.css"), scripts.join_modules("main.js"), scripts.join_modules("worker.js"))
+    assert all(part in shipped.read_text() for part in parts), "Write it again: `assemble` with its content and title"
     for model in content(shipped)["models"]:
         assert model["run"]["command"].startswith(f"twoarg train --data {data}") and len(model["run"]["commit"]) == 40
 
