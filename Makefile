@@ -1,6 +1,7 @@
 # make demo       the main job on real digits, in a new virtual environment; everything in demo/
 # make test       its own set-up, then what takes a second or two each, on TensorFlow
 # make test-jax   the same on JAX, as far as it is another backend's business
+# make test-torch the same on torch, where that is installed; in none of the others
 # make test-slow  the rest, on both: whole runs, killed and resumed, searches, examples, pages
 # make test-old   the core on the oldest Python here with the lowest packages that pyproject.toml admits
 # make test-all   all of these, and every Python that is promised
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-jax test-slow test-old test-all lint docs tables clean
+.PHONY: demo test test-jax test-torch test-slow test-old test-all lint docs tables clean
 
 demo: .venv/demo-installed
 	$(BIN)/twoarg demo --out demo
@@ -21,6 +22,10 @@ test: .venv/dev-installed
 
 test-jax: .venv/dev-installed
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "jax and not slow"
+
+test-torch: .venv/dev-installed
+	@$(BIN)/python -c "import torch" || (echo "Install it first: $(BIN)/python -m pip install torch" >&2; exit 1)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 -m "jax and not slow"
 
 test-slow: .venv/dev-installed
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m slow

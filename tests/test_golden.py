@@ -41,6 +41,7 @@ def test_a_run_folder_is_read_as_before():
 
 
 @written_by_newer_keras
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="it draws other initial weights")
 def test_a_run_is_resumed_in_its_folder(tmp_path):
     shutil.copytree(GOLDEN / "run", tmp_path / "run")
     settings = {"arm": "two_arg", "widths": (6, 6), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 2}

@@ -31,6 +31,7 @@ def pretended(monkeypatch):
         cached.cache_clear()
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="its sums need no copies")
 @pytest.mark.parametrize("arity", [1, 2])
 def test_sums_in_private_copies_give_the_same_gradients(arity, rng, request, monkeypatch):
     inner = InnerNetwork((8,), "tanh", arity, kernel_initializer=keras.initializers.GlorotUniform(seed=1))

@@ -40,7 +40,7 @@ def test_functions_are_kept_registered_or_not(make):
     x = X[:, None] if isinstance(layer, layers.Wrapper) else X
     copy = rebuild(layer, live_config(layer))
     assert copy is not layer and copy.name == layer.name
-    np.testing.assert_array_equal(copy(x), layer(x))
+    np.testing.assert_array_equal(ops.convert_to_numpy(copy(x)), ops.convert_to_numpy(layer(x)))
     assert len(copy.losses) == len(layer.losses)
 
 
@@ -60,7 +60,8 @@ def test_different_functions_of_one_name_are_not_confused():
     copy = rebuild(same, live_config(same))
     assert all(cell.activation is cells[0].activation for cell in copy.cells)
     dense = layers.Dense(3, lambda x: 2 * x, kernel_initializer=lambda shape, dtype=None: ops.ones(shape, dtype))
-    np.testing.assert_array_equal(rebuild(dense, live_config(dense))(X), dense(X))
+    copy = rebuild(dense, live_config(dense))
+    np.testing.assert_array_equal(ops.convert_to_numpy(copy(X)), ops.convert_to_numpy(dense(X)))
 
 
 def test_a_config_may_be_changed():

@@ -170,7 +170,9 @@ def test_figures_beside_a_page_are_its_own_and_overwrite_no_other(tmp_path):
     assert "alt='Learning curves: Mean over seeds, and the range from the lowest to the highest seed'" in page
     assert {file.name for file in figures.iterdir()} == {"learning-curves.svg", "parameters-and-accuracy.svg"}
     (figures / "learning-curves.svg").write_text("mine")
-    with pytest.raises(ValueError, match=r"learning-curves.svg exists and is not a figure of .*report.html. Move it"):
+    with pytest.raises(
+        ValueError, match=r"learning-curves.svg exists and is not a figure of .*report.html. Move the folder"
+    ):
         write_report([tmp_path / "a"], out)
     assert (figures / "learning-curves.svg").read_text() == "mine" and (out / "report.html").read_text() == page
     (figures / "learning-curves.svg").rename(figures / "mine.svg")

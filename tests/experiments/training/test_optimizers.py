@@ -75,7 +75,8 @@ def test_with_its_own_learning_rate_a_model_is_saved_and_loaded(tmp_path):
     compile_network(model, optimizers.make_optimizer(configuration, 1, 50, inner))
     model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
-    assert type(keras.models.load_model(tmp_path / "model.keras").optimizer) is keras.optimizers.Adam
+    loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
+    assert type(loaded) is type(keras.optimizers.Adam())  # on torch a class of its own
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_a_small_model_gets_the_nearest_widths_and_a_warning():
     assert "no whole widths come within 0.5%" in str(report)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_widths_that_match_need_no_warning():
     model = keras.Sequential([keras.Input((28,)), layers.Dense(16, "relu"), layers.Dense(16, "relu"), layers.Dense(10)])
     _, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
