@@ -37,7 +37,7 @@ _OF_PATHS = {
     errno.ENAMETOOLONG: "Use a shorter name",
 }
 """Remedies for errors of a path."""
-_RESUMING = ("bench", "compare", "demo", "play", "reproduce", "robustness", "train", "tune")
+_RESUMING = ("bench", "compare", "demo", "reproduce", "robustness", "train", "tune")
 """Commands that keep what they have done when they are stopped."""
 
 

@@ -33,7 +33,7 @@ def test_any_number_of_axes(shape, expected, training, rng):
     np.testing.assert_allclose(y, phi_in_float64(layer.inner, pairs)[..., 0], atol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras multiplies in float32 there")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="on JAX and torch Keras multiplies in float32")
 @pytest.mark.parametrize("make", [TwoArgActivation, lambda **kwargs: TwoArgDense(4, **kwargs)])
 def test_a_default_phi_computes_in_the_dtype_of_its_layer(make, rng):
     layer, x = make(dtype="float64", evaluation="exact"), rng.normal(size=(5, 8))
