@@ -142,7 +142,7 @@ def _fits(value: object, hint: object, limits: Limits) -> bool:
     return any(_fits_one(value, kind, limits) for kind in alternatives(hint))
 
 
-def _fits_one(value: Any, kind: object, limits: Limits) -> bool:
+def _fits_one(value: object, kind: object, limits: Limits) -> bool:
     if kind is type(None):
         return value is None
     if get_origin(kind) is Literal:

@@ -130,7 +130,7 @@ def _to_int8(step: float, x: Tensor) -> Tensor:
     return tf.cast(quantize(rounded * np.float32(1 / step), -128.0, 127.0), tf.int8)
 
 
-def _normalize(layer: Any, inputs: Tensor, **_: object) -> Tensor:
+def _normalize(layer: keras.layers.Layer, inputs: Tensor, **_: object) -> Tensor:
     """Replace a LayerNorm's `call` by operations that are fast on integers, without a squared difference."""
     axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
     centered = inputs - ops.mean(inputs, axis, keepdims=True)

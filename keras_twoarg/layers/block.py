@@ -39,7 +39,7 @@ class Block(sharing.KeepsPhi):
         return self.place.evaluation
 
     @evaluation.setter
-    def evaluation(self, value: Any) -> None:
+    def evaluation(self, value: str) -> None:
         self.place.evaluation = value
 
     @property

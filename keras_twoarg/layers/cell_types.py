@@ -61,7 +61,7 @@ class CellTypes(KeepsPhi, PairingLayer):
         super().__init__(pairing, axis, **kwargs)
         if not isinstance(inner, list | tuple):
             raise TypeError(f"`inner` must be a list of InnerNetworks. Received: inner={inner!r} of type {type(inner)}")
-        of_places: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        of_places: Config = {"dtype": self.dtype_policy, "trainable": self.trainable}
         evaluations = evaluation if isinstance(evaluation, list | tuple) else [evaluation] * len(inner)
         _check_number("evaluation", evaluations, len(inner))
         self.places = [
@@ -104,7 +104,7 @@ class CellTypes(KeepsPhi, PairingLayer):
         return [place.evaluation for place in self.places]
 
     @evaluation.setter
-    def evaluation(self, value: Any) -> None:
+    def evaluation(self, value: str | Sequence[str]) -> None:
         evaluations = value if isinstance(value, list | tuple) else [value] * len(self.places)
         _check_number("evaluation", evaluations, len(self.places))
         for place, one in zip(self.places, evaluations, strict=True):

@@ -28,7 +28,7 @@ from keras_twoarg.utils.keras_internals import (
     trace_anew,
     uncast_values,
 )
-from keras_twoarg.utils.types import Config, Function, Identifier, Shape, Tensor
+from keras_twoarg.utils.types import Config, Function, Identifier, Reduced, Shape, Tensor
 
 Network = TypeVar("Network", bound="InnerNetwork")
 
@@ -266,7 +266,7 @@ class InnerNetwork(keras.layers.Layer):
         take_own_paths(networks[0], {weight.path for network in live for weight in network.weights})
         return networks[0]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Reduced:
         """Return how the network is copied and pickled: in a `sharing_scope` once, like all that is made there."""
         return _unpickled, (super().__reduce__(), self.share_key)
 
@@ -344,7 +344,7 @@ def owner_of(share_key: str) -> "InnerNetwork | None":
     return _owners.get(share_key)
 
 
-def _unpickled(reduced: tuple[Any, ...], share_key: str) -> InnerNetwork:
+def _unpickled(reduced: Reduced, share_key: str) -> InnerNetwork:
     """Load a pickled network unless the copy that is being made has it already."""
     networks, (load, arguments) = networks_of_copy.get(), reduced
     if networks is not None and share_key in networks:

@@ -31,7 +31,7 @@ import keras
 from keras_twoarg.layers.inner_network import InnerNetwork, Networks, copies_share, networks_of_copy, owner_of
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
-from keras_twoarg.utils.types import Config, Layer, Model
+from keras_twoarg.utils.types import Config, Layer, Model, Reduced
 
 LayerWithPhi = TypeVar("LayerWithPhi")
 
@@ -126,14 +126,14 @@ class KeepsPhi:
     Keras pickles each layer as a file of its own. Python recognizes networks that are pickled beside it.
     """
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Reduced:
         """Return how the layer is copied and pickled."""
         inner = getattr(self, "inner", [])
         networks = inner if isinstance(inner, list) else [inner]
         return _load_with, (super().__reduce__(), {one.share_key: one for one in networks})
 
 
-def _load_with(reduced: tuple[Any, ...], networks: Networks) -> object:
+def _load_with(reduced: Reduced, networks: Networks) -> object:
     """Load a pickled layer with these networks by the keys in its config, unless the scope has others for them."""
     load, arguments = reduced
     with copies_share({**networks, **(networks_of_copy.get() or {})}):
@@ -161,7 +161,7 @@ def revive(kind: type[LayerWithPhi], config: Config) -> LayerWithPhi:
     return layer
 
 
-def _each(function: Callable[[Any], object], value: object) -> object:
+def _each(function: Callable[[object], object], value: object) -> object:
     return [function(one) for one in value] if isinstance(value, list | tuple) else function(value)
 
 

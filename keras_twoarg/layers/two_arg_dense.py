@@ -1,7 +1,6 @@
 """TwoArgDense: a dense layer whose units take several arguments."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -104,7 +103,7 @@ class TwoArgDense(Block, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = positive_integer("units", units, ": the number of outputs")
-        settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        settings: Config = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.place = place_for(inner, pairing=pairing, evaluation=evaluation, name=self.name, **settings)
         self.dense = keras.layers.Dense(
             self.arity * self.units,

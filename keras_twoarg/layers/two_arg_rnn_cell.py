@@ -1,7 +1,6 @@
 """TwoArgRNNCell: a recurrent cell whose units take the input and the state as two arguments."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -97,7 +96,7 @@ class TwoArgRNNCell(Block, ArgumentsCell):
             seed=seed,
             **kwargs,
         )
-        settings: Any = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        settings: Config = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.place = place_for(inner, evaluation=evaluation, name=self.name, **settings)
         if arguments == "separate" and self.arity != 2:
             raise ValueError(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import prod
-from typing import Any
 
 import keras
 
@@ -303,7 +302,7 @@ def _check_counted(model: Model) -> None:
             )
 
 
-def _outputs(layer: Any) -> tuple[int, int]:
+def _outputs(layer: keras.layers.Layer) -> tuple[int, int]:
     """Return the number of a layer's units per sample, and of each unit's pre-activations."""
     if isinstance(layer, keras.layers.RNN):
         return layer.output.shape[1] * layer.cell.units, getattr(layer.cell, "arity", 1)
@@ -311,7 +310,7 @@ def _outputs(layer: Any) -> tuple[int, int]:
     return prod(layer.input.shape[1:]) // arity, arity  # before any pooling
 
 
-def _multiply_adds(layer: Any) -> int:
+def _multiply_adds(layer: keras.layers.Layer) -> int:
     if isinstance(layer, TwoArgActivation):
         return _outputs(layer)[0] * _of_phi(layer.inner)
     if isinstance(layer, keras.layers.RNN):

@@ -8,7 +8,7 @@ A unit of arity a reads a entries of one axis, by default the last. The *pairing
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -102,7 +102,7 @@ def _moved_last(x: Tensor, axis: int) -> Tensor:
     return ops.transpose(x, [other for other in range(len(x.shape)) if other != axis] + [axis])
 
 
-def _sizes(x: Tensor) -> Sequence[Any]:
+def _sizes(x: Tensor) -> Sequence[int]:
     """Return a tensor's sizes, with -1 for a single unknown one, which spares exports an operation."""
     if sum(size is None for size in x.shape) != 1 or 0 in x.shape:
         return ops.shape(x)

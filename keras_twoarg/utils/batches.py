@@ -9,13 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-Arrays = Any
-"""An array, or lists, tuples or dicts of arrays."""
+from keras_twoarg.utils.types import Arrays, Config
 
 
 def for_fit(
     x: Arrays, y: Arrays, batch_size: int, shuffle: bool = False, sample_weight: Arrays | None = None
-) -> dict[str, Any]:
+) -> Config:
     """Return the keyword arguments for `fit`.
 
     Args:
@@ -35,14 +34,14 @@ def for_fit(
     return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size, "shuffle": shuffle}
 
 
-def for_evaluate(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> dict[str, Any]:
+def for_evaluate(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> Config:
     """Return the keyword arguments for `evaluate`; the arguments are those of `for_fit`."""
     if keras.backend.backend() == "tensorflow":
         return {"x": _batches(_parts(x, y, sample_weight), batch_size, shuffle=False)}
     return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
 
 
-def for_validation(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> Any:
+def for_validation(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> object:
     """Return `validation_data` for `fit`; the arguments are those of `for_fit`."""
     parts = _parts(x, y, sample_weight)
     return _batches(parts, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else parts

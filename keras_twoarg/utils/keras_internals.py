@@ -5,11 +5,13 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
-from keras_twoarg.utils.types import Function, Layer, Model, Tensor, Tensors, Variable
+from keras_twoarg.utils.types import Config, Function, Layer, Model, Tensor, Tensors, Variable
+
+Watched = TypeVar("Watched", bound=keras.layers.Layer)
 
 
 class Producer(NamedTuple):
@@ -37,7 +39,7 @@ def producer(tensor: object) -> Producer | None:
     return Producer(history.operation, history.node_index, node.input_tensors, history.tensor_index)
 
 
-def calls_in_order(function: Any) -> Iterator[tuple[Any, ...]]:
+def calls_in_order(function: keras.Function) -> Iterator[tuple[Any, ...]]:
     """Yield all calls in the graph of a `keras.Function`, in topological order.
 
     Each is a tuple of the layer or operation, its positional arguments, its keyword arguments, the symbolic inputs and
@@ -122,13 +124,13 @@ def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:
         renew_parameters(owner)
 
 
-def renew_parameters(layer: Any) -> None:
+def renew_parameters(layer: keras.layers.Layer) -> None:
     """Update torch's `parameters()` and `state_dict()` of a layer, for which Keras collects variables only once."""
     if "_torch_params" in vars(layer).get("_modules", {}):
         layer._track_variables()
 
 
-def take_own_paths(layer: Any, taken: Set[str]) -> None:
+def take_own_paths(layer: keras.layers.Layer, taken: Set[str]) -> None:
     """Number the paths of a layer's variables if they are taken: torch's `parameters()` hold one variable per path."""
     own = [variable.path.rpartition("/") for variable in layer.variables]
     numbered = (["".join(path) for path in own] if n == 0 else [f"{a}_{n}/{b}" for a, _, b in own] for n in count())
@@ -169,7 +171,7 @@ def is_fitted_on_jax(model: Model) -> bool:
     return getattr(model, "_jax_state", None) is not None
 
 
-def fetch_state(model: Any) -> None:
+def fetch_state(model: keras.Model) -> None:
     """Give a model's variables their values, which a running `fit` on JAX keeps elsewhere."""
     if is_fitted_on_jax(model):
         model.jax_state_sync()
@@ -180,7 +182,7 @@ def is_rematerialized(layer: Layer) -> bool:
     return getattr(layer, "_remat_mode", None) is not None
 
 
-def without_casts(layer: Any) -> Function:
+def without_casts(layer: keras.layers.Layer) -> Function:
     """Return a function that calls a layer without casting its inputs to the dtype of its policy."""
 
     def call(inputs: Tensor) -> Tensor:
@@ -253,7 +255,7 @@ def models_with(layers: Iterable[Layer]) -> list[Model]:
 
 
 @contextmanager
-def forgotten_calls(layer: Any) -> Iterator[None]:
+def forgotten_calls(layer: keras.layers.Layer) -> Iterator[None]:
     """Forget the symbolic calls of a layer made within, whose graphs would otherwise live as long as the layer."""
     number = len(layer._inbound_nodes)
     try:
@@ -273,10 +275,10 @@ def replaced_call(layer: Layer, call: Function) -> Iterator[None]:
 
 
 @contextmanager
-def watched_calls(layers: Sequence[Any], watch: Callable[[Any, Tensors], object]) -> Iterator[None]:
+def watched_calls(layers: Sequence[Watched], watch: Callable[[Watched, Tensors], object]) -> Iterator[None]:
     """Call `watch` with a layer and its inputs before each call of the layers, in a model that runs eagerly."""
 
-    def watched(layer: Any, call: Function) -> Function:
+    def watched(layer: Watched, call: Function) -> Function:
         def watch_and_call(inputs: Tensors, **kwargs: object) -> Tensor:
             watch(layer, inputs)
             return call(inputs, **kwargs)
@@ -294,7 +296,7 @@ def has_named_outputs(model: Model) -> bool:
     return isinstance(getattr(model, "_outputs_struct", None), dict)
 
 
-def input_signature(model: Model) -> list[Any]:
+def input_signature(model: Model) -> list[object]:
     """Return the signature of a model's exported function: structures of `keras.InputSpec`, one per argument."""
     from keras.src.export.export_utils import get_input_signature
 
@@ -343,7 +345,7 @@ def metric_directions(model: Model) -> dict[str, bool]:
     return {name: way == "up" for name, way in ways.items() if way in ("up", "down")}
 
 
-def lambda_arguments(layer: Any) -> dict[str, Any]:
+def lambda_arguments(layer: keras.layers.Lambda) -> Config:
     """Return a `Lambda` layer's constructor arguments with the function objects, which Keras' config lacks."""
     held = {"function": layer.function, "output_shape": layer._output_shape, "mask": layer.mask}
     return {**keras.layers.Layer.get_config(layer), **held, "arguments": layer.arguments}

@@ -17,6 +17,9 @@ Shapes: TypeAlias = Sequence[Any]
 
 ArrayLike: TypeAlias = npt.ArrayLike
 
+Arrays: TypeAlias = Any
+"""An array, or lists, tuples or dicts of arrays."""
+
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 """The content of a JSON file."""
 
@@ -31,6 +34,9 @@ Identifier: TypeAlias = str | Mapping[str, object] | Callable[..., object] | Non
 
 Function: TypeAlias = Callable[..., Any]
 """A function of tensors, which returns one tensor or several."""
+
+Reduced: TypeAlias = tuple[Function, tuple[object, ...]]
+"""What `__reduce__` returns: a function, and the arguments to call it with when unpickling."""
 
 Outputs: TypeAlias = Any
 """The outputs of a model: a tensor, or a list or dict of tensors."""

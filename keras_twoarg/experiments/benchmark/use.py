@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -59,13 +58,13 @@ def epoch(name: str, rounds: int, progress: Progress, seed: int = 0) -> dict[str
     return {variant: by_task(by_step, variant) for variant in models}
 
 
-def _pipeline(x: np.ndarray, y: np.ndarray, batch: int, tuned: bool) -> Iterable[Any]:
+def _pipeline(x: np.ndarray, y: np.ndarray, batch: int, tuned: bool) -> Iterable[object]:
     import tensorflow as tf  # optional: other backends can train from tf.data too
 
     options = tf.data.Options()
     options.autotune.enabled = tuned
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch)
-    pipeline: Iterable[Any] = dataset.prefetch(tf.data.AUTOTUNE if tuned else 2).with_options(options)
+    pipeline: Iterable[object] = dataset.prefetch(tf.data.AUTOTUNE if tuned else 2).with_options(options)
     return pipeline
 
 

@@ -1,14 +1,14 @@
 """A user's arrays: whether they fit together, their split for a seed, and their fingerprint."""
 
 import zlib
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from keras_twoarg.utils.types import ArrayLike, Model
+from keras_twoarg.utils.types import ArrayLike, Arrays, Config, Model
 
-Samples = tuple[Any, ...]
+Samples = tuple[Arrays, ...]
 """Inputs, targets and, if there are any, weights: arrays, or lists or dicts of them, with one sample for each row."""
 
 
@@ -37,12 +37,12 @@ def checked(name: str, samples: Samples, least: int) -> Samples:
     return x, y, *(keras.tree.map_structure(lambda array: array.astype("float32"), each) for each in weights)
 
 
-def as_arguments(samples: Samples) -> dict[str, Any]:
+def as_arguments(samples: Samples) -> Config:
     """Return samples as keyword arguments of `fit` and `evaluate`."""
     return dict(zip(("x", "y", "sample_weight"), samples, strict=False))
 
 
-def _arrays(name: str, nested: Any) -> Any:
+def _arrays(name: str, nested: Arrays) -> Arrays:
     def array(value: ArrayLike) -> np.ndarray:
         converted = np.asarray(value)
         if converted.dtype == object and all(isinstance(one, str) for one in converted.ravel()):
@@ -61,11 +61,11 @@ def _arrays(name: str, nested: Any) -> Any:
     return array(nested)
 
 
-def _holds_arrays(nested: Any) -> bool:
+def _holds_arrays(nested: Sequence[ArrayLike]) -> bool:
     return bool(nested) and all(np.ndim(value) > 0 and hasattr(value, "shape") for value in nested)
 
 
-def check_labels(network: Model, name: str, y: Any) -> None:
+def check_labels(network: Model, name: str, y: Arrays) -> None:
     """Raise a ValueError if integer labels are none of the classes that a network has.
 
     TensorFlow says so in the words of a node deep inside, and only where a batch holds one; JAX trains on regardless.
@@ -88,7 +88,7 @@ def check_labels(network: Model, name: str, y: Any) -> None:
             )
 
 
-def _is_sparse(loss: Any) -> bool:
+def _is_sparse(loss: object) -> bool:
     """Tell whether a loss takes the numbers of classes."""
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", "")
     is_loss = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)

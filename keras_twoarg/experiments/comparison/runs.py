@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_twoarg.experiments.comparison.data import Samples, as_arguments
 from keras_twoarg.utils import batches, files, versions
-from keras_twoarg.utils.types import Model
+from keras_twoarg.utils.types import JsonObject, Model
 
 Logs = dict[str, float]
 OnEpoch = Callable[[int, Logs], None]
@@ -36,10 +35,10 @@ class Run:
     seed: int
     learning_rate: float | None
     parameters: int
-    epochs: list[dict[str, Any]]
+    epochs: list[JsonObject]
     best_epoch: int
-    test: dict[str, Any] | None
-    computed_by: dict[str, Any] = field(default_factory=dict)
+    test: JsonObject | None
+    computed_by: JsonObject = field(default_factory=dict)
 
     @property
     def name(self) -> str:

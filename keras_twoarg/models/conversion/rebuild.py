@@ -178,12 +178,12 @@ class _Graph:
         for old, new in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
             self._new[id(old)] = new
 
-    def replaced(self, nested: Any, other: Mapping[int, keras.KerasTensor] | None = None) -> Any:
+    def replaced(self, nested: object, other: Mapping[int, keras.KerasTensor] | None = None) -> Outputs:
         """Return any structure with new tensors in place of the old ones, those of `other` first."""
         tensors = {**self._new, **(other or {})}
         return keras.tree.map_structure(lambda value: tensors.get(id(value), value), nested)
 
-    def arguments(self, call: Call, other: Mapping[int, keras.KerasTensor] | None = None) -> tuple[Any, Any]:
+    def arguments(self, call: Call, other: Mapping[int, keras.KerasTensor] | None = None) -> tuple[Outputs, Outputs]:
         """Return a call's positional and keyword arguments with new tensors."""
         return self.replaced(call.args, other), self.replaced(call.kwargs, other)
 
@@ -191,7 +191,7 @@ class _Graph:
 def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
     kind: type[keras.Model] = keras.Model if isinstance(model, keras.Sequential) else type(model)
     # Given to the constructor, as Keras does in loading, the setting leaves each layer its own; the setter would not.
-    frozen: Any = {} if model.trainable else {"trainable": False}
+    frozen: Config = {} if model.trainable else {"trainable": False}
     try:
         copy = kind(inputs, outputs, name=model.name, **frozen)
     except TypeError as error:
