@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keras_twoarg.cli.common import bounds_option, console, one_line_errors, split_for, twoarg
+from keras_twoarg.cli.common import bounds_option, say, split_for, twoarg
 from keras_twoarg.utils import files
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="Seed of the split: validation samples are used.  [default: that of MODEL's run, or 0]",
 )
-@one_line_errors
 def bake(
     model: Path,
     data: str | None,
@@ -63,8 +62,8 @@ def bake(
     with model_files.saved(baked, out):
         # The report is in place before the model, as proof that the model is ours, but only once the model is written.
         files.write_json(out.with_suffix(".json"), report.to_dict())
-    console.print(str(report), highlight=False, soft_wrap=True)
-    console.print(f"Baked model: {out}")
+    say(str(report))
+    say(f"Baked model: {out}")
 
 
 def check_target(model: Path, out: Path) -> None:

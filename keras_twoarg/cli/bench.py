@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, say, show_progress, twoarg
+from keras_twoarg.cli.common import console, say, show_progress, twoarg
 from keras_twoarg.utils import files
 
 
@@ -37,7 +37,6 @@ from keras_twoarg.utils import files
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights and data.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench.json"), help="File for all times, as JSON.")
-@one_line_errors
 def bench(
     networks: tuple[str, ...], variants: tuple[str, ...], parts: tuple[str, ...], rounds: int, seed: int, out: Path
 ) -> None:

@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from keras_twoarg.experiments.training.bounds import Bounds
     from keras_twoarg.experiments.training.datasets import Split
 
-P = ParamSpec("P")
-R = TypeVar("R")
 T = TypeVar("T")
 
 console = Console(markup=False)  # paths and messages are not markup
@@ -52,33 +49,32 @@ def say(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
+class _OneLineErrors(click.Command):
+    """A command that turns a user's mistake into one line and exit status 2; `TWOARG_DEBUG=1` shows the traceback."""
 
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
         try:
-            return command(*args, **kwargs)
+            return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except _mistakes() as error:
-            if os.environ.get("TWOARG_DEBUG"):
-                raise
-            raise UserMistake(_in_one_line(error)) from error
-        except ArithmeticError as error:  # meaningless numbers, which are not the user's mistake
-            if os.environ.get("TWOARG_DEBUG"):
-                raise
-            raise click.ClickException(_in_one_line(error)) from error
         except KeyboardInterrupt:
-            resume = " Run the same command again to resume." if command.__name__ in _RESUMING else ""
+            resume = " Run the same command again to resume." if self.name in _RESUMING else ""
             raise click.ClickException(f"Stopped.{resume}") from None
-        except Exception as error:  # unforeseen, also a TypeError; still no traceback for what a user typed
+        except Exception as error:
             if os.environ.get("TWOARG_DEBUG"):
                 raise
-            unexpected = f"{type(error).__name__}: {_in_one_line(error)} (unexpected; TWOARG_DEBUG=1 shows where)"
-            raise click.ClickException(unexpected) from error
+            raise _told(error) from error
 
-    return run
+
+def _told(error: Exception) -> click.ClickException:
+    line = _in_one_line(error)
+    if isinstance(error, _mistakes()):
+        return UserMistake(line)
+    if isinstance(error, ArithmeticError):  # meaningless numbers, which are not the user's mistake
+        return click.ClickException(line)
+    # unforeseen, also a TypeError; still no traceback for what a user typed
+    return click.ClickException(f"{type(error).__name__}: {line} (unexpected; TWOARG_DEBUG=1 shows where)")
 
 
 def _mistakes() -> tuple[type[Exception], ...]:
@@ -103,6 +99,9 @@ def _in_one_line(error: Exception) -> str:
 @click.version_option(__version__, prog_name="twoarg")
 def twoarg() -> None:
     """Two-argument activation functions: train, inspect, report and export."""
+
+
+twoarg.command_class = _OneLineErrors
 
 
 def _list_of(kind: Callable[[str], T], example: str) -> Callable[[object, object, str | None], tuple[T, ...] | None]:

@@ -10,7 +10,6 @@ from keras_twoarg.cli.common import (
     PHI_HELP,
     console,
     numbers,
-    one_line_errors,
     say,
     show_progress,
     twoarg,
@@ -46,7 +45,6 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 @click.option("--seeds", type=click.IntRange(1), default=3, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, help="First seed.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
-@one_line_errors
 def compare(
     model: Path,
     data: str,
@@ -81,5 +79,5 @@ def compare(
     for table in compared.tables():
         console.print(table)
     for sentence in compared.sentences():
-        console.print(sentence, highlight=False)
+        say(sentence)
     say(f"Report: {write_comparison_report(compared, out)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import PHI_HELP, console, one_line_errors, twoarg, widths
+from keras_twoarg.cli.common import PHI_HELP, say, twoarg, widths
 from keras_twoarg.utils import files
 
 
@@ -25,7 +25,6 @@ from keras_twoarg.utils import files
     help="Convert only activations of this name, or whose names match this regular expression; repeatable.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the new weights.")
-@one_line_errors
 def convert(
     model: Path,
     out: Path,
@@ -65,5 +64,5 @@ def convert(
     except BaseException:
         report_file.unlink(missing_ok=True)
         raise
-    console.print(str(report), highlight=False, soft_wrap=True)
-    console.print(f"Converted model: {out}")
+    say(str(report))
+    say(f"Converted model: {out}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, print_report, say, show_progress, twoarg
 
 
 @twoarg.command()
@@ -14,7 +14,6 @@ from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, say
 @click.option("--data", default="mnist5k", help="As for train.")
 @click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of the joint and of the frozen stage.")
 @click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
-@one_line_errors
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
     """Run the main job on real digits.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from keras_twoarg.cli.common import bounds_option, console, one_line_errors, say, split_for, twoarg
+from keras_twoarg.cli.common import bounds_option, say, split_for, twoarg
 from keras_twoarg.utils import files
 from keras_twoarg.utils.types import Model
 
@@ -55,7 +55,6 @@ _MOST_CHANGED_IN_INT8 = 0.02
     type=click.IntRange(0),
     help="Seed of the random inputs, or of the split of --data.  [default: that of MODEL's run for its split, or 0]",
 )
-@one_line_errors
 def export(
     model: Path,
     out: Path,
@@ -112,11 +111,11 @@ def export(
         _compared(served[-1], out, format_, inputs, "the baked model" if baked else "the model")
     else:
         _write(served[-1], out, format_)
-        console.print(
+        say(
             "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output, "
             "of NumPy's numbers"
         )
-    console.print(f"Export: {out}")
+    say(f"Export: {out}")
 
 
 def _check_effect(baked: bool, int8: bool, data: str | None, given: list[str]) -> None:
@@ -136,7 +135,7 @@ def _baked(model: Model, split: "Split | None", task: str, most_changed: float) 
     else:
         labels = None if task == "regression" else split.y_validation
         baked, report = bake.bake(model, split.x_validation, labels=labels, most_changed=most_changed, task=task)
-    console.print(str(report), highlight=False, soft_wrap=True)
+    say(str(report))
     return baked
 
 
@@ -153,12 +152,12 @@ def _compared(model: Model, out: Path, format_: str, inputs: np.ndarray, of: str
             recorded.replace(formats.record_of(out))
             agreement = replace(formats.compare(model, out, inputs, format_), of=of)
         except ImportError as error:
-            console.print(f"Not compared. {error}")
+            say(f"Not compared. {error}")
             return
         except BaseException:
             formats.remove(out, format_)
             raise
-    console.print(agreement.sentence)
+    say(agreement.sentence)
     if not agreement.agrees:
         formats.remove(out, format_)
         raise SystemExit(1)
@@ -177,7 +176,7 @@ def _write(model: Model, out: Path, format_: str) -> None:
         warnings.simplefilter("always", UserWarning)
         formats.export(model, out, format=format_)
     for warning in caught:
-        console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
+        say(str(warning.message))
 
 
 def _in_int8(
@@ -196,7 +195,7 @@ def _in_int8(
         formats.record(model, formats.record_of(out), samples[:_RECORDED], most_changed, task)
         changes = formats.changes(model, out, samples, task)
     except ImportError as error:
-        console.print(f"Not compared. {error}")
+        say(f"Not compared. {error}")
     except BaseException:
         formats.remove(out, "litert")
         raise

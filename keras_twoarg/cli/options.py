@@ -78,7 +78,7 @@ def _option(name: str, hint: object, limits: Limits, default: Any, changes: bool
     return click.option(flag, name, type=_type(kinds, limits), default=default, help=help)
 
 
-def _type(kinds: Sequence[Any], limits: Limits) -> Any:
+def _type(kinds: Sequence[object], limits: Limits) -> object:
     known = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if known:
         return NumberOrWord(known)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.cli.common import say, twoarg
 
 
 @twoarg.command()
@@ -13,7 +13,6 @@ from keras_twoarg.cli.common import console, one_line_errors, twoarg
     "--out", type=click.Path(path_type=Path), required=True, help="The packed folder, new or from an earlier pack."
 )
 @click.option("--ends", is_flag=True, help="Keep phi's weights only at the start and at the best epoch.")
-@one_line_errors
 def pack(folders: tuple[Path, ...], out: Path, ends: bool) -> None:
     """Pack runs into a few files to commit.
 
@@ -23,7 +22,4 @@ def pack(folders: tuple[Path, ...], out: Path, ends: bool) -> None:
     from keras_twoarg.experiments.reports.pack import pack as job
 
     packed = job(folders, out, ends=ends)
-    console.print(
-        f"Packed into {out}: {packed.records} records, {packed.phi} with phi, {packed.robustness} of robustness",
-        soft_wrap=True,
-    )
+    say(f"Packed into {out}: {packed.records} records, {packed.phi} with phi, {packed.robustness} of robustness")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import one_line_errors, say, show_progress, twoarg
+from keras_twoarg.cli.common import say, show_progress, twoarg
 from keras_twoarg.utils.progress import Progress, warning_to
 
 
@@ -16,7 +16,6 @@ from keras_twoarg.utils.progress import Progress, warning_to
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
 @click.option("--images", type=click.IntRange(1, 5000), default=500, help="Number of held-out images.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the images.")
-@one_line_errors
 def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int) -> None:
     """Write a page to play with networks and their phi.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import one_line_errors, print_findings, say, twoarg
+from keras_twoarg.cli.common import print_findings, say, twoarg
 from keras_twoarg.utils import files
 
 
@@ -12,7 +12,6 @@ from keras_twoarg.utils import files
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html.  [default: the first folder]")
 @click.option("--seed", type=int, help="Report only this seed.")
-@one_line_errors
 def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> None:
     """Rebuild tables, figures and report.html.
 

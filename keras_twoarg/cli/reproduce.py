@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_findings, say, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, print_findings, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.plan import Plan
 from keras_twoarg.experiments.training.configuration import Configuration
@@ -20,8 +19,9 @@ from keras_twoarg.experiments.training.configuration import Configuration
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Number of runs in parallel.")
 @settings_options(Plan, changes=True)
 @settings_options(Configuration, without=("arm", "seed"), changes=True)
-@one_line_errors
-def reproduce(plan: str, out: Path, data_dir: str | None, report_seed: int | None, jobs: int, **changes: Any) -> None:
+def reproduce(
+    plan: str, out: Path, data_dir: str | None, report_seed: int | None, jobs: int, **changes: object
+) -> None:
     """Run every arm and seed of PLAN, and report.
 
     PLAN is demo, mlp-mnist, mlp-fashion, mlp-cifar10, cnn-mnist, cnn-fashion, cnn-cifar10, resnet-cifar10, lm-kjv,

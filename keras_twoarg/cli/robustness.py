@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from keras_twoarg.cli.common import OUT_HELP, bounds_option, console, one_line_errors, say, show_progress, twoarg, words
+from keras_twoarg.cli.common import OUT_HELP, bounds_option, console, say, show_progress, twoarg, words
 from keras_twoarg.utils.allocator import keep_freed_memory
 
 
@@ -26,7 +26,6 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 @bounds_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help=OUT_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of points, corruptions and attacks.")
-@one_line_errors
 def robustness(
     model: Path, data: str, data_dir: str | None, reference: Path | None, out: Path, points: int, **settings: Any
 ) -> None:

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import console, one_line_errors, twoarg
+from keras_twoarg.cli.common import console, twoarg
 from keras_twoarg.utils import files
 
 
 @twoarg.command("serve-check")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results as JSON.")
-@one_line_errors
 def serve_check(folder: Path, out: Path | None) -> None:
     """Run exports in processes without Keras.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from keras_twoarg.cli.common import bounds_option, one_line_errors, say, twoarg
+from keras_twoarg.cli.common import bounds_option, say, twoarg
 
 
 @twoarg.command()
@@ -14,7 +14,6 @@ from keras_twoarg.cli.common import bounds_option, one_line_errors, say, twoarg
 @bounds_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("surface.png"), help="The picture.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the samples.")
-@one_line_errors
 def show(
     model: Path, data: str | None, data_dir: str | None, bounds: tuple[float, float] | None, out: Path, seed: int
 ) -> None:

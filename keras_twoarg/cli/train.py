@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from keras_twoarg.cli.common import OUT_HELP, one_line_errors, print_report, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, print_report, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.training.configuration import DATA_HELP, Configuration
 from keras_twoarg.utils.allocator import keep_freed_memory
@@ -23,7 +23,6 @@ from keras_twoarg.utils.progress import warning_to
 @click.option("--hparams", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From twoarg tune.")
 @settings_options(Configuration)
 @click.pass_context
-@one_line_errors
 def train(
     command: click.Context,
     /,

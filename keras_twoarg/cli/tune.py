@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from keras_twoarg.cli.common import OUT_HELP, console, json_choices, one_line_errors, say, show_progress, twoarg
+from keras_twoarg.cli.common import OUT_HELP, console, json_choices, say, show_progress, twoarg
 from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
@@ -68,7 +68,6 @@ HELP = {
     help="For --chief and --worker: seconds to wait for the other side.",
 )
 @click.pass_context
-@one_line_errors
 def tune(
     command: click.Context,
     /,

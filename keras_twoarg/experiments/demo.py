@@ -1,6 +1,5 @@
 """The demo: two-argument units against matched ReLU on real digits, from pretraining to a served model."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,7 +137,7 @@ def _export(out: Path, dataset: datasets.Dataset, runs: Sequence[Record]) -> str
     images = datasets.scale(dataset.x_test)
     agreement = formats.compare(model, served, images)
     summary: JsonObject = {**chosen, **vars(agreement), "agrees": agreement.agrees}
-    files.write_json(told, json.loads(json.dumps(summary)))
+    files.write_json(told, summary)
     return agreement.sentence
 
 

@@ -5,7 +5,7 @@ Its public interface cannot resume a grid, take a trial from a dead worker, or a
 """
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -99,7 +99,14 @@ def client_with(token: str, timeout: float) -> Iterator[None]:
             self, continuation: Callable[..., "grpc.Call"], details: "grpc.ClientCallDetails", request: object
         ) -> "grpc.Call":
             metadata = [*(details.metadata or ()), (TOKEN, token)]
-            sent = _Details(details.method, details.timeout, metadata, details.credentials, details.wait_for_ready)
+            sent = SimpleNamespace(  # gRPC reads these attributes
+                method=details.method,
+                timeout=details.timeout,
+                metadata=metadata,
+                credentials=details.credentials,
+                wait_for_ready=details.wait_for_ready,
+                compression=None,
+            )
             return continuation(sent, request)
 
     def channel(address: str) -> "grpc.Channel":
@@ -111,20 +118,3 @@ def client_with(token: str, timeout: float) -> Iterator[None]:
         yield
     finally:
         oracle_client.grpc = whole
-
-
-class _Details(SimpleNamespace):
-    """The details of a call, as gRPC requires them."""
-
-    def __init__(
-        self,
-        method: str,
-        timeout: float | None,
-        metadata: Sequence[tuple[str, str]],
-        credentials: object,
-        wait_for_ready: bool | None,
-    ) -> None:
-        super().__init__(
-            method=method, timeout=timeout, metadata=metadata, credentials=credentials, wait_for_ready=wait_for_ready,
-            compression=None,
-        )  # fmt: skip
