@@ -9,7 +9,6 @@ from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import renew_parameters
-from keras_twoarg.utils.types import Tensor
 
 
 class Block(sharing.KeepsPhi):
@@ -46,12 +45,6 @@ class Block(sharing.KeepsPhi):
     def places(self) -> list[TwoArgActivation]:
         """The place, or those of the cell types."""
         return [self.place] if isinstance(self.place, TwoArgActivation) else list(self.place.places)
-
-    def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer after checking that a rebuilt graph still shares one phi; the place itself sees no graph."""
-        for place in self.places:
-            sharing.check_graph(place.inner, (args, kwargs))
-        return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; `inner` is set on the place."""

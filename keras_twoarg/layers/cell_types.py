@@ -6,10 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_twoarg.layers import sharing
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.sharing import KeepsPhi, phi_config, revive
+from keras_twoarg.layers.sharing import KeepsPhi
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import renew_parameters
@@ -112,12 +111,6 @@ class CellTypes(KeepsPhi, PairingLayer):
         for place, one in zip(self.places, evaluations, strict=True):
             place.evaluation = one
 
-    def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer after checking that a rebuilt graph still shares its phis; the places see no graph."""
-        for inner in self.inner:
-            sharing.check_graph(inner, (args, kwargs))
-        return super().__call__(*args, **kwargs)
-
     def build(self, input_shape: Shapes) -> None:
         """Build the blocks' places."""
         shape = list(self.compute_output_shape(input_shape))
@@ -149,15 +142,6 @@ class CellTypes(KeepsPhi, PairingLayer):
         shape = super().compute_output_shape(input_shape)
         self._units_of_a_type(shape)
         return shape
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments, the inner networks with their identities."""
-        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
-
-    @classmethod
-    def from_config(cls, config: Config) -> "CellTypes":
-        """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`)."""
-        return revive(cls, config)
 
 
 def _check_number(name: str, values: object, types: int) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -386,7 +386,7 @@ def _written(activation: Function) -> object:
     return written
 
 
-def _for_layer(initializer: Any, index: int) -> Function:
+def _for_layer(initializer: keras.Initializer, index: int) -> Function:
     """Return a copy of an initializer with a seed of its own.
 
     An initializer that several layers share draws the same numbers for each of them, with or without a seed.

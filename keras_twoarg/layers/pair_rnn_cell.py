@@ -27,7 +27,7 @@ class ArgumentsCell(keras.layers.SimpleRNNCell):
     """
 
     def __init__(
-        self, units: int, arguments: str, dropout: float = 0.0, recurrent_dropout: float = 0.0, **kwargs: Any
+        self, units: int, arguments: str, dropout: float = 0.0, recurrent_dropout: float = 0.0, **kwargs: object
     ) -> None:
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= rate < 1:  # Keras would clip it

@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 import keras
@@ -31,7 +31,7 @@ import keras
 from keras_twoarg.layers.inner_network import InnerNetwork, Networks, copies_share, networks_of_copy, owner_of
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.keras_internals import flatten_layers, loaded_so_far, producer
-from keras_twoarg.utils.types import Config, Layer, Model, Reduced
+from keras_twoarg.utils.types import Config, Layer, Model, Outputs, Reduced, Tensor
 
 LayerWithPhi = TypeVar("LayerWithPhi")
 
@@ -126,11 +126,41 @@ class KeepsPhi:
     Keras pickles each layer as a file of its own. Python recognizes networks that are pickled beside it.
     """
 
+    @property
+    def _networks(self) -> list[InnerNetwork]:
+        inner = getattr(self, "inner", [])
+        return inner if isinstance(inner, list) else [inner]
+
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
+        """Call the layer after checking that a rebuilt graph still shares its phi; places within it see no graph."""
+        for inner in self._networks:
+            check_graph(inner, (args, kwargs))
+        return super().__call__(*args, **kwargs)  # type: ignore[misc]
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments, each inner network with its identity."""
+        config: Config = super().get_config()  # type: ignore[misc]
+        return {**config, **{name: _written(getattr(self, name)) for name in ("inner", "evaluation")}}
+
+    @classmethod
+    def from_config(cls: type[LayerWithPhi], config: Config) -> LayerWithPhi:
+        """Rebuild a layer, with the inner networks that its neighbours have (see `sharing_scope`).
+
+        A frozen layer freezes no phi here: phi is frozen or trainable as its own config says.
+        """
+        inner: Outputs = _each(lambda one: _revive_inner(one) if isinstance(one, dict) else one, config["inner"])
+        evaluation = _each(
+            lambda one: Interpolation(**one) if isinstance(one, dict) else one, config.get("evaluation", "auto")
+        )
+        trainable = [(one, one.trainable) for one in (inner if isinstance(inner, list) else [inner])]
+        layer = cls(**{**config, "inner": inner, "evaluation": evaluation})
+        for one, before in trainable:
+            one.trainable = before
+        return layer
+
     def __reduce__(self) -> Reduced:
         """Return how the layer is copied and pickled."""
-        inner = getattr(self, "inner", [])
-        networks = inner if isinstance(inner, list) else [inner]
-        return _load_with, (super().__reduce__(), {one.share_key: one for one in networks})
+        return _load_with, (super().__reduce__(), {one.share_key: one for one in self._networks})
 
 
 def _load_with(reduced: Reduced, networks: Networks) -> object:
@@ -138,27 +168,6 @@ def _load_with(reduced: Reduced, networks: Networks) -> object:
     load, arguments = reduced
     with copies_share({**networks, **(networks_of_copy.get() or {})}):
         return load(*arguments)
-
-
-def phi_config(inner: object, evaluation: object) -> Config:
-    """Return the entries `inner` and `evaluation` of a config, for one inner network or a list of them."""
-    return {"inner": _written(inner), "evaluation": _written(evaluation)}
-
-
-def revive(kind: type[LayerWithPhi], config: Config) -> LayerWithPhi:
-    """Rebuild a layer from its config, with the inner networks that its neighbours have (see `sharing_scope`).
-
-    A frozen layer freezes no phi here: phi is frozen or trainable as its own config says.
-    """
-    inner: Any = _each(lambda one: _revive_inner(one) if isinstance(one, dict) else one, config["inner"])
-    evaluation = _each(
-        lambda one: Interpolation(**one) if isinstance(one, dict) else one, config.get("evaluation", "auto")
-    )
-    trainable = [(one, one.trainable) for one in (inner if isinstance(inner, list) else [inner])]
-    layer = kind(**{**config, "inner": inner, "evaluation": evaluation})
-    for one, before in trainable:
-        one.trainable = before
-    return layer
 
 
 def _each(function: Callable[[object], object], value: object) -> object:

@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 import keras
 from keras import ops
 
-from keras_twoarg.layers import auto_evaluation, ownership, sharing
+from keras_twoarg.layers import auto_evaluation, ownership
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.layers.sharing import KeepsPhi, phi_config, revive
+from keras_twoarg.layers.sharing import KeepsPhi
 from keras_twoarg.ops import shared_table, table
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import units_shape
@@ -23,7 +23,7 @@ from keras_twoarg.utils.keras_internals import (
     trace_anew,
     uncast_values,
 )
-from keras_twoarg.utils.types import Config, Layer, Model, Shapes, Tensor, Tensors
+from keras_twoarg.utils.types import Layer, Model, Shapes, Tensor, Tensors
 
 EVALUATIONS = ("auto", "exact", "interpolated")
 # The tables made before the loop of each recurrent layer that is being called.
@@ -200,11 +200,6 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         pays = self.in_loop or auto_evaluation.table_will_pay(self._units, self.arity)
         return "interpolated" if pays else "exact"
 
-    def __call__(self, *args: object, **kwargs: object) -> Tensor:
-        """Call the layer after checking that a rebuilt graph still shares one phi."""
-        sharing.check_graph(self.inner, (args, kwargs))
-        return super().__call__(*args, **kwargs)
-
     def build(self, input_shape: Shapes) -> None:
         """Build the inner network unless another place has built it."""
         self.compute_output_shape(input_shape)  # raises if the shape does not fit
@@ -274,15 +269,6 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
     def _table_of_loop(self) -> Tensor | None:
         call = call_under_way() if self.in_loop else None
         return None if call is None else _tables_of_loops.get(call, {}).get(self)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments, the inner network with its identity."""
-        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
-
-    @classmethod
-    def from_config(cls, config: Config) -> "TwoArgActivation":
-        """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return revive(cls, config)
 
 
 def places_of(model: Model, purpose: str) -> list[TwoArgActivation]:

@@ -6,7 +6,6 @@ import keras
 
 from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.checks import positive_integer
 from keras_twoarg.utils.keras_internals import replace_layer
@@ -143,7 +142,6 @@ class TwoArgDense(Block, keras.layers.Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            **phi_config(self.inner, self.evaluation),
             "pairing": self.place.pairing,
             **own,
         }
@@ -152,7 +150,7 @@ class TwoArgDense(Block, keras.layers.Layer):
     def from_config(cls, config: Config) -> "TwoArgDense":
         """Rebuild a layer, with the inner network that its neighbours have (see `sharing_scope`)."""
         dense = config.get("dense")
-        layer = revive(cls, {key: value for key, value in config.items() if key != "dense"})
+        layer = super().from_config({key: value for key, value in config.items() if key != "dense"})
         if dense is not None:
             replace_layer(layer, "dense", keras.saving.deserialize_keras_object({**dense, "build_config": None}))
         return layer

@@ -7,7 +7,6 @@ import keras
 from keras_twoarg.layers.block import Block, place_for
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_rnn_cell import ArgumentsCell
-from keras_twoarg.layers.sharing import phi_config, revive
 from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.utils.types import Config, Identifier, Shape, Tensor, Tensors
 
@@ -121,12 +120,3 @@ class TwoArgRNNCell(Block, ArgumentsCell):
         for place in self.places:
             place.enter_loop()
         return super().get_dropout_mask(step_input)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments, the inner network with its identity."""
-        return {**super().get_config(), **phi_config(self.inner, self.evaluation)}
-
-    @classmethod
-    def from_config(cls, config: Config) -> "TwoArgRNNCell":
-        """Rebuild a cell, with the inner network that its neighbours have (see `sharing_scope`)."""
-        return revive(cls, config)
