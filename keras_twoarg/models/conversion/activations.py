@@ -9,21 +9,31 @@ import numpy as np
 
 from keras_twoarg.utils.types import Function
 
-LINEAR = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
+CONVOLUTIONS = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
     keras.layers.Conv3D,
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
 )
+SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+LINEAR = (keras.layers.Dense, keras.layers.EinsumDense, *CONVOLUTIONS, *SEPARABLE)
 """Layers whose outputs a unit can take as its arguments."""
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 """Linear layers that may also stand between another linear layer and the activation."""
+APART = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout "
+        "MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D "
+        "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
+        "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
+        "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D "
+        "UpSampling1D UpSampling2D UpSampling3D UnitNormalization Rescaling Identity"
+    ).split()
+)
+"""Layers without weights that keep channels apart and in their place."""
 _OPERATIONS = frozenset(
     "Relu ReLU Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Mish Sigmoid HardSigmoid LogSigmoid SparseSigmoid Tanh "
     "HardTanh TanhShrink Softplus Softsign SoftShrink HardShrink SparsePlus Squareplus Threshold".split()

@@ -8,22 +8,20 @@ import keras
 import numpy as np
 
 from keras_twoarg.models.conversion import activations
-from keras_twoarg.models.conversion.activations import DEPTHWISE, LINEAR, Activation
+from keras_twoarg.models.conversion.activations import APART, DEPTHWISE, LINEAR, Activation
 from keras_twoarg.models.conversion.graph import Call, Wiring, is_graph
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model
 
-_BETWEEN = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        "BatchNormalization LayerNormalization GroupNormalization RMSNormalization UnitNormalization "
-        "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout "
-        "MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D "
-        "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
-        "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
-        "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D "
-        "UpSampling1D UpSampling2D UpSampling3D Reshape Flatten Permute Rescaling Identity"
-    ).split()
+_BETWEEN = (
+    *APART,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
 )
 _SHAPING = ("Reshape", "Flatten", "Permute", "RepeatVector", "Identity", "ExpandDims", "Squeeze", "Transpose")
 _PRODUCTS = ("Multiply",)

@@ -15,7 +15,7 @@ from math import prod
 import keras
 
 from keras_twoarg.models.conversion import activations
-from keras_twoarg.models.conversion.activations import DEPTHWISE
+from keras_twoarg.models.conversion.activations import APART, CONVOLUTIONS, DEPTHWISE, SEPARABLE
 from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.models.matching import nearest_widths
@@ -23,24 +23,8 @@ from keras_twoarg.utils.rebuilding import is_given
 from keras_twoarg.utils.types import Config, Model
 
 _layers = keras.layers
-_CONVOLUTIONS = (
-    _layers.Conv1D, _layers.Conv2D, _layers.Conv3D,
-    _layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose,
-)  # fmt: skip
-_SEPARABLE = (_layers.SeparableConv1D, _layers.SeparableConv2D)
 _NORMALIZATIONS = (_layers.BatchNormalization, _layers.LayerNormalization, _layers.RMSNormalization)
-_CHANNELWISE = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        "Activation ReLU LeakyReLU ELU PReLU Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D "
-        "GaussianDropout GaussianNoise AlphaDropout UnitNormalization Identity Rescaling "
-        "MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D "
-        "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
-        "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
-        "ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping2D Cropping3D Cropping1D "
-        "UpSampling1D UpSampling2D UpSampling3D"
-    ).split()
-)
+_CHANNELWISE = (*APART, _layers.Activation, _layers.ReLU, _layers.LeakyReLU, _layers.ELU, _layers.PReLU)
 _SCALAR_OPERATIONS = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")  # with a number, in a functional graph
 
 
@@ -231,7 +215,7 @@ def _last(operation: keras.Operation) -> bool:
 def _is_linear(layer: keras.layers.Layer) -> bool:
     if not _last(layer) or getattr(layer, "groups", 1) != 1 or getattr(layer, "lora_enabled", False):
         return False
-    return isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS, *_SEPARABLE))
+    return isinstance(layer, (keras.layers.Dense, *CONVOLUTIONS, *SEPARABLE))
 
 
 def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> int:
@@ -239,7 +223,7 @@ def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> in
     if isinstance(layer, keras.layers.Dense):
         return fan_in * units + bias
     positions = prod(layer.kernel_size)
-    if isinstance(layer, _SEPARABLE):
+    if isinstance(layer, SEPARABLE):
         return (positions + units) * fan_in * layer.depth_multiplier + bias
     return positions * fan_in * units + bias
 
