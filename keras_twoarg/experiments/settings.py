@@ -167,11 +167,12 @@ def _fits_one(value: object, kind: object, limits: Limits) -> bool:
         return False
 
 
-def _as_declared(value: Any, hint: object) -> object:
+def _as_declared(value: object, hint: object) -> object:
     if isinstance(value, list):
         return tuple(value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if whole and float in alternatives(hint) else value
+    if isinstance(value, int) and not isinstance(value, bool) and float in alternatives(hint):
+        return float(value)
+    return value
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -24,6 +24,9 @@ from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.ops.windows import max_pool
 from keras_twoarg.utils.keras_internals import flatten_layers, replaced_call, watched_calls
 from keras_twoarg.utils.types import Model, Tensor, Tensors
+
+if TYPE_CHECKING:
+    from tensorflow.lite.python import schema_py_generated as schema
 
 Place = TwoArgActivation | BakedActivation
 
@@ -167,17 +170,19 @@ def read_integers(path: Path) -> None:
     flatbuffer_utils.write_model(file, str(path))
 
 
-def _operators(file: Any, operators: Sequence[Any], kind: int) -> list[Any]:
+def _operators(
+    file: "schema.ModelT", operators: "Sequence[schema.OperatorT | None]", kind: int
+) -> "list[schema.OperatorT]":
     """Return the operators of a kind; None entries are skipped."""
 
-    def code(operator: Any) -> int:
+    def code(operator: "schema.OperatorT") -> int:
         known = file.operatorCodes[operator.opcodeIndex]
         return max(known.builtinCode, known.deprecatedBuiltinCode)  # where the schema's first 127 kinds are
 
     return [operator for operator in operators if operator is not None and code(operator) == kind]
 
 
-def _is_one_step(file: Any, scaled: Any) -> bool:
+def _is_one_step(file: "schema.ModelT", scaled: "schema.OperatorT") -> bool:
     """Return whether a multiplication of int8 by a constant leaves all integers unchanged."""
     tensors = file.subgraphs[0].tensors
     before, factor, after = (tensors[i] for i in (*scaled.inputs, scaled.outputs[0]))
@@ -190,7 +195,7 @@ def _is_one_step(file: Any, scaled: Any) -> bool:
     return zeros == (0, 0) and abs(after.quantization.scale[0] - 1) < 1e-6 and abs(ratio - 1) < 1e-3
 
 
-def _still_used(graph: Any) -> Iterator[Any]:
+def _still_used(graph: "schema.SubGraphT") -> "Iterator[schema.OperatorT]":
     """Yield the operators of a graph whose outputs are used."""
     needed, used = set(graph.outputs), []
     for operator in reversed(graph.operators):

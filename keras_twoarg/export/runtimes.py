@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 Run = Callable[[np.ndarray], np.ndarray]
+Measured = dict[str, Any]
 COMPILED = "serving_compiled"
 """Name of the signature of a SavedModel that XLA compiles, beside the portable `serving_default`."""
 LARGEST, LONGEST = 1000, 2.0
@@ -151,14 +152,14 @@ FORMATS = {
 """All formats by name."""
 
 
-def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> Iterator[dict[str, Any]]:
+def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> Iterator[Measured]:
     """Yield what is known so far of a function, for someone who may lose patience: its outputs, then its times.
 
     Outputs are those for the inputs, and for batches of 0, 1 and 37 samples, and of as many as take about `LONGEST`
     seconds, at most `LARGEST`; or the reason why a batch was refused. Latency is the median time of a batch of 1,
     throughput samples per second in the last batch. What was refused is not timed.
     """
-    arrays: dict[str, Any] = {"outputs": run(x)}  # and strings, which NumPy can write too
+    arrays: Measured = {"outputs": run(x)}  # and strings, which NumPy can write too
     batch = int(np.clip(LONGEST * len(x) / _time(run, x), 1, LARGEST))
     for size in (1, 37, 0):
         _try(run, x, size, arrays)
@@ -173,7 +174,7 @@ def measure(run: Run, x: np.ndarray, seconds: float = 1.0) -> Iterator[dict[str,
         yield arrays
 
 
-def _try(run: Run, x: np.ndarray, size: int, arrays: dict[str, Any]) -> np.ndarray:
+def _try(run: Run, x: np.ndarray, size: int, arrays: Measured) -> np.ndarray:
     """Add the outputs for a batch of this size, or the reason why it was refused; return the batch."""
     samples = np.resize(x, (size, *x.shape[1:]))
     try:

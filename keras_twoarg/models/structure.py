@@ -1,9 +1,8 @@
 """The sizes that determine an outer network's number of parameters, counted without building it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import keras
 
@@ -11,7 +10,7 @@ from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.models import blocks
 from keras_twoarg.utils.checks import one_of
-from keras_twoarg.utils.types import Model
+from keras_twoarg.utils.types import Config, Model
 
 SEQUENCE_WIDTH = 96
 """Default width of a token's vector."""
@@ -37,7 +36,7 @@ class Structure:
     input_shape: tuple[int, ...]
     classes: int
     widths: tuple[int, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Config = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         one_of("architecture", self.architecture, ARCHITECTURES)

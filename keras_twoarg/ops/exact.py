@@ -11,7 +11,6 @@ In inference phi is three matrix products without loops or compiled regions, whi
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
-from typing import Any
 
 import keras
 from keras import ops
@@ -40,7 +39,7 @@ def evaluate(tuples: Tensor, weights: list[Tensor], activation: Callable[[Tensor
     return elementwise_map(activation, training)(tuples, *weights)
 
 
-def in_float32(tensor: Any) -> AbstractContextManager[object]:
+def in_float32(tensor: keras.KerasTensor) -> AbstractContextManager[object]:
     """Return a context in which torch's autocast, if it is on for the tensor's device, does not round float32."""
     if keras.backend.backend() != "torch":
         return nullcontext()

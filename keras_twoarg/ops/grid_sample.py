@@ -5,7 +5,6 @@ border cells linearly. So do gradients of gradients, since that of `grid_sample`
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch  # this module is imported only on torch
 
@@ -35,7 +34,9 @@ def sample(tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> to
 
 class _Sample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation) -> torch.Tensor:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, tuples: torch.Tensor, cells: torch.Tensor, grid: Interpolation
+    ) -> torch.Tensor:
         positions, outside = _positions(tuples, grid)
         image = _image(cells, grid.resolution)
         ctx.save_for_backward(tuples, cells, image, positions, outside)
@@ -46,7 +47,7 @@ class _Sample(torch.autograd.Function):
         return values
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: torch.autograd.function.FunctionCtx, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         tuples, cells, image, positions, outside = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:2]
         if torch.is_grad_enabled():  # the gradients will be differentiated

@@ -4,12 +4,15 @@ The pipeline that `fit` makes of arrays tunes itself: a tf.data thread checks it
 intervals. At the end of an epoch TensorFlow waits for the next check, which may take as long as the epoch did.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
-from keras_twoarg.utils.types import Arrays, Config
+from keras_twoarg.utils.types import Arrays, Config, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def for_fit(
@@ -51,7 +54,7 @@ def _parts(x: Arrays, y: Arrays, sample_weight: Arrays | None) -> tuple[Arrays, 
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
-def _batches(parts: tuple[Arrays, ...], batch_size: int, shuffle: bool) -> Any:
+def _batches(parts: tuple[Arrays, ...], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -68,12 +71,12 @@ def _batches(parts: tuple[Arrays, ...], batch_size: int, shuffle: bool) -> Any:
         return tf.data.Dataset.zip((rows, whole)).map(take).prefetch(2).with_options(options)
 
 
-def _take(rows: Any, arrays: Any) -> Any:
+def _take(rows: Tensor, arrays: Arrays) -> Arrays:
     import tensorflow as tf
 
     return keras.tree.map_structure(lambda array: tf.gather(array, rows), arrays)
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _tensor(array: np.ndarray) -> Tensor:
     """Convert as Keras does: floats become `keras.config.floatx()`."""
     return keras.ops.convert_to_tensor(array, keras.config.floatx() if array.dtype.kind == "f" else None)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import keras
 
@@ -39,7 +39,11 @@ def producer(tensor: object) -> Producer | None:
     return Producer(history.operation, history.node_index, node.input_tensors, history.tensor_index)
 
 
-def calls_in_order(function: keras.Function) -> Iterator[tuple[Any, ...]]:
+def calls_in_order(
+    function: keras.Function,
+) -> Iterator[
+    tuple[keras.Operation, tuple[object, ...], Config, tuple[keras.KerasTensor, ...], tuple[keras.KerasTensor, ...]]
+]:
     """Yield all calls in the graph of a `keras.Function`, in topological order.
 
     Each is a tuple of the layer or operation, its positional arguments, its keyword arguments, the symbolic inputs and

@@ -54,7 +54,7 @@ def call(function: str, progress: Progress, *arguments: object) -> Outcome:
     pipe = subprocess.PIPE
     output: deque[str] = deque(maxlen=20)
     result = None
-    with _child(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+    with _child(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)) as process:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("The child process has no pipes")
         process.stdin.write(json.dumps(arguments))
@@ -70,8 +70,8 @@ def call(function: str, progress: Progress, *arguments: object) -> Outcome:
 
 
 @contextmanager
-def _child(command: list[str], **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(command, **settings) as process:
+def _child(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    with process:
         _children.add(process)
         try:
             yield process

@@ -4,10 +4,13 @@ Aliases of `Any` name what only the caller of a model can know, such as how its 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import keras
 
 Shape: TypeAlias = tuple[int | None, ...]
 """A shape, with None for sizes that are unknown before the call."""
@@ -136,7 +139,7 @@ class Optimizer(Protocol):
     """A Keras optimizer."""
 
     learning_rate: float
-    iterations: Any
+    iterations: "keras.Variable"
     apply: Callable[..., None]
 
     @property
@@ -153,7 +156,7 @@ class Model(Layer, Protocol):
 
     optimizer: Optimizer
     compiled: bool
-    dtype_policy: Any
+    dtype_policy: "keras.DTypePolicy"
     loss: object
     train_function: Callable[..., object] | None
     test_function: Callable[..., object] | None
@@ -162,7 +165,7 @@ class Model(Layer, Protocol):
     test_step: Callable[..., object]
 
     @property
-    def layers(self) -> Sequence[Any]: ...  # each of its own class
+    def layers(self) -> Sequence["keras.layers.Layer"]: ...  # each of its own class
 
     @property
     def inputs(self) -> Sequence[NamedTensor]: ...
@@ -177,7 +180,7 @@ class Model(Layer, Protocol):
     def output(self) -> Outputs: ...
 
     @property
-    def metrics(self) -> Sequence[Any]: ...
+    def metrics(self) -> Sequence["keras.Metric"]: ...
 
     @property
     def input_shape(self) -> Shapes: ...
@@ -192,7 +195,7 @@ class Model(Layer, Protocol):
     def fit(self, x: object = None, y: object = None, /, **settings: object) -> Outputs: ...
     def compile(self, *arguments: object, **settings: object) -> None: ...
     def get_compile_config(self) -> Config | None: ...
-    def get_metrics_result(self) -> Mapping[str, Any]: ...
+    def get_metrics_result(self) -> Mapping[str, Outputs]: ...
     def compile_from_config(self, config: Config | None, /) -> None: ...
     def save(self, path: object, /) -> None: ...
     def export(self, path: object, /, *, format: str, verbose: bool | None = None, **kwargs: object) -> None: ...

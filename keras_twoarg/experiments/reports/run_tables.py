@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ def fairness_table(records: Sequence[Record]) -> Table | None:
     rows, flagged = [], set()
     for i, group in enumerate(groups):
         costs, base = _costs(group), _costs(next(g for g in groups if g.task == group.task))
-        rows.append((group.name, *(_cost_cell(name, costs[name], base[name]) for name in columns[1:])))
+        rows.append((group.name, *(_cost_cell(name, costs, base) for name in columns[1:])))
         flagged |= {(i, j) for j, name in enumerate(columns) if j and name != "units" and _differs(name, costs, base)}
     caption = (
         "×: relative to the first arm of the same task. Red, with !: more than 0.5 % (seconds: 10 %) from that, or "
@@ -57,7 +56,8 @@ def _costs(group: Group) -> JsonObject:
     }
 
 
-def _cost_cell(name: str, value: Any, base: Any) -> str:
+def _cost_cell(name: str, costs: JsonObject, base_costs: JsonObject) -> str:
+    value, base = costs[name], base_costs[name]
     if name in ("normalization", "epochs"):
         return str(value)
     if name == "parameters":

@@ -1,7 +1,6 @@
 """The optimizer and schedule of a configuration, with phi's own learning rate and weight decay."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
@@ -66,7 +65,7 @@ def scale_steps(optimizer: Optimizer, variables: Sequence[Variable], factor: flo
     """
     whole_step = optimizer.apply
 
-    def apply(*args: Any, **kwargs: Any) -> None:
+    def apply(*args: object, **kwargs: object) -> None:
         before = [ops.copy(variable.value) for variable in variables]
         whole_step(*args, **kwargs)
         for variable, old in zip(variables, before, strict=True):
