@@ -11,9 +11,12 @@ _CIFAR = "twoarg reproduce cnn-cifar10 --data cifar10.npz"
 _ALL = "two_arg,relu,swiglu,one_arg,maxout"
 _ATTACKED = "--robustness --points 1000"
 _EXACT = "--evaluation exact --phi-init random"
+_EXACT_THEN = "phi was evaluated exactly, the default then"
 _FIVE = (
     "AutoAttack on two_arg, one_arg, relu, swiglu, maxout, seeds 0 to 2, with the function that `--robustness` calls"
 )
+_81 = "--table-resolution 81"
+"""phi's table where it had 81 nodes by default; dense layers have 41 today."""
 _ADDITION = "--weight-decay 0.35 --learning-rate 1e-3 --schedule cosine --epochs 1600 --first-seed 100"
 _TABLES = "with `KERAS_BACKEND=jax`, all runs in one process that calls the command's own function"
 
@@ -21,8 +24,8 @@ COMMANDS = {
     "results/mlp-mnist": (f"twoarg reproduce mlp-mnist --data mnist.npz {_EXACT}", _FIVE),
     "results/mlp-fashion": (f"twoarg reproduce mlp-fashion --data fashion_mnist.npz {_EXACT}", _FIVE),
     "results/mlp-mnist-interpolated": (
-        "twoarg train --arm two_arg --evaluation interpolated --phi-init random --frozen-epochs 0 --data mnist.npz "
-        "--seed SEED",
+        f"twoarg train --arm two_arg --evaluation interpolated {_81} --phi-init random --frozen-epochs 0 "
+        "--data mnist.npz --seed SEED",
         "",
     ),
     "results/mlp-mnist-resolutions": (
@@ -51,17 +54,17 @@ COMMANDS = {
         for networks in (1, 8)
     },
     "results/mlp-fashion-depths": (
-        "twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu --phi-init random "
+        f"twoarg reproduce mlp-fashion --data fashion_mnist.npz --arms two_arg,relu,swiglu {_EXACT} "
         "--widths WIDTHS --subset 20000 --frozen-epochs 0 --seeds 5",
-        "WIDTHS from `64` to `64,64,64,64`",
+        f"WIDTHS from `64` to `64,64,64,64`; {_EXACT_THEN}",
     ),
     "results/mlp-mnist-starts": (
-        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg --phi-init START --subset 10000 "
-        "--frozen-epochs 0 --seeds 5",
-        "START `random`, `glorot`, `product`, `swiglu`",
+        "twoarg reproduce mlp-mnist --data mnist.npz --arms two_arg --evaluation exact --phi-init START "
+        "--subset 10000 --frozen-epochs 0 --seeds 5",
+        f"START `random`, `glorot`, `product`, `swiglu`; {_EXACT_THEN}",
     ),
     "results/claim-c": (
-        "twoarg train --arm two_arg --phi-init START --phi-init-std paper --subset 10000 --frozen-epochs 0 "
+        f"twoarg train --arm two_arg {_81} --phi-init START --phi-init-std paper --subset 10000 --frozen-epochs 0 "
         "--data mnist.npz --seed SEED",
         "START `random`, `glorot`; SEED from 100; packed with `--ends`",
     ),
@@ -110,7 +113,7 @@ COMMANDS = {
         "",
     ),
     "results/lm-kjv": (
-        "twoarg reproduce lm-kjv --first-seed 100",
+        f"twoarg reproduce lm-kjv {_81} --first-seed 100",
         "from seed 101 on first with `--arms two_arg,swiglu,one_arg`, later with the other arms; packed with `--ends`",
     ),
     "results/lm-pydocs": (
@@ -141,7 +144,7 @@ COMMANDS = {
     ),
     "results/lm-kjv-again": (
         "twoarg reproduce lm-kjv --first-seed 105 --arms two_arg,swiglu,one_arg --seeds 10",
-        "seed by seed; packed with `--ends`",
+        "seed by seed; phi's table has 41 nodes, that of `lm-kjv` 81; packed with `--ends`",
     ),
     "results/pilots/lm-kjv-recurrent-mixed": (
         "twoarg reproduce lm-kjv-recurrent --first-seed 100 --arms two_arg --arguments mixed",
@@ -169,19 +172,26 @@ COMMANDS = {
         "40 seconds; packed with `--ends`",
     ),
     "results/lm-kjv-seed-0": (
-        "twoarg reproduce lm-kjv --seeds 1",
-        "run and timed as a new user would; not part of a planned test; packed with `--ends`",
+        f"twoarg reproduce lm-kjv {_81} --seeds 1",
+        "run and timed as a new user would, when 81 nodes were the default; not part of a planned test; "
+        "packed with `--ends`",
     ),
     "results/parity": (
-        "twoarg reproduce parity --first-seed 100",
-        "phi's tables have 81 nodes, then the default; packed with `--ends`",
+        f"twoarg reproduce parity {_81} --first-seed 100",
+        "packed with `--ends`",
     ),
     "results/tables-bikeshare": (
-        "twoarg reproduce tables-bikeshare --first-seed 100",
+        f"twoarg reproduce tables-bikeshare {_81} --first-seed 100",
         f"{_TABLES}; packed with `--ends`",
     ),
-    "results/tables-randhie": ("twoarg reproduce tables-randhie --first-seed 100", f"{_TABLES}; packed with `--ends`"),
-    "results/tables-fair": ("twoarg reproduce tables-fair --first-seed 100", f"{_TABLES}; packed with `--ends`"),
+    "results/tables-randhie": (
+        f"twoarg reproduce tables-randhie {_81} --first-seed 100",
+        f"{_TABLES}; packed with `--ends`",
+    ),
+    "results/tables-fair": (
+        f"twoarg reproduce tables-fair {_81} --first-seed 100",
+        f"{_TABLES}; packed with `--ends`",
+    ),
     "results/pilots/tables-bikeshare": (
         "twoarg reproduce tables-bikeshare --arms relu,swiglu --first-seed 90 --epochs EPOCHS --learning-rate RATE",
         "EPOCHS 20, 40; RATE `1e-3`, `3e-3`, `1e-2`; some were stopped; used to choose both",
