@@ -92,10 +92,17 @@ def test_later_plans_have_an_answer_too():
 
 def test_figures_that_were_planned_beside_those_that_decide_are_answered():
     lines = TABLES["plan-answers"]().splitlines()
-    ratios = [line for line in lines if "% of its seconds" in line]
+    ratios = [line for line in lines if "two_arg's seconds over" in line]
+    searched = [line for line in lines if line.startswith("| ab-tuned, perceptron")]
     drops = [line for line in lines if "relative drop" in line]
     assert [line.split(" | ")[0] for line in ratios] == ["| a-MLP"] * 4
+    assert len([line for line in searched if " epochs, 3 searches" in line]) == len(searched) / 2 == 6
     assert len(drops) == 2 and all("| reported |" in line for line in drops)
+
+
+def test_every_tested_run_counts_in_an_answer_also_if_it_diverged():
+    lines = [line for line in TABLES["plan-answers"]().splitlines() if "phi from a product minus" in line]
+    assert len(lines) == 4 and all(" 5 seeds" in line for line in lines)
 
 
 def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fixed_unit_was_chosen():

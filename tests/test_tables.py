@@ -3,11 +3,12 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("scipy")
-from results.tables import pays, records, searches
-from results.tables.records import accuracy, against, interval, verdict
+from results.tables import answers, cell, long, pays, records, searches
+from results.tables.records import accuracy, against, interval, times, verdict
 from tests.helpers import record
 
 FOLDER = "results/by-hand"
@@ -24,7 +25,7 @@ def stored(monkeypatch):
         everything.extend(runs)
 
     everything = []
-    for module in (records, pays, searches):
+    for module in (records, pays, searches, long):
         monkeypatch.setattr(module, "stored", lambda folder: tuple(everything))
     return store
 
@@ -42,6 +43,27 @@ def test_verdicts_follow_the_side_of_zero_on_which_the_interval_lies():
     assert [verdict(against(one, zero), -1) for one in (above, below)] == ["does not hold", "holds"]
     two_seeds = against({1: 1.0, 2: 1.0}, {1: 0.0, 2: 0.0})
     assert verdict(two_seeds) == "not shown" and interval(two_seeds) == "+1.00"
+
+
+def test_seeds_that_all_differ_by_the_same_have_no_interval():
+    same = against({1: 97.1, 2: 97.3, 3: 96.9}, {1: 96.1, 2: 96.3, 3: 95.9})
+    assert verdict(same) == "not shown" and interval(same) == "+1.00"
+
+
+def test_ratios_are_compared_by_their_logarithms():
+    one = dict.fromkeys((1, 2, 3), 0.0)
+    doubled = against({1: np.log(2), 2: np.log(4), 3: np.log(1)}, one)
+    assert times(doubled) == "2.00 times (0.36 to 11.19)"
+    assert times(against({1: np.log(2), 2: np.log(2.2), 3: np.log(1.8)}, one)).startswith("**1.99 times (1.")
+
+
+def test_seconds_are_compared_as_ratios(stored):
+    for seed, slower in ((1, 2.0), (2, 4.0), (3, 1.0)):
+        two_arg, relu = (record(arm, seed=seed, accuracies=(0.5, 0.7, 0.9)) for arm in ("two_arg", "relu"))
+        for epoch, other in zip(two_arg.epochs, relu.epochs, strict=True):
+            epoch["seconds"], other["seconds"] = 3 * slower, 3.0
+        stored(two_arg, relu)
+    assert np.exp(long.relative_seconds("relu", FOLDER).difference) == pytest.approx(2)
 
 
 def test_a_run_that_was_not_tested_cannot_be_left_out_unseen():
@@ -71,7 +93,7 @@ def test_steps_to_a_solution_that_never_comes_are_a_lower_bound(stored):
         stored(record("one_arg", seed=seed, accuracies=(0.5, 0.5, 0.5, 0.5), settings=settings))
     assert pays.minus(task, "two_arg", "relu", " steps") == "at least +3 steps; 1 of 3 solve it, relu 3"
     assert pays.minus(task, "two_arg", "one_arg") == "1 of 3 solve it, one_arg 0"
-    assert pays.minus(task, "relu", "relu", " steps") == "+0 (+0 to +0) steps"
+    assert pays.minus(task, "relu", "relu", " steps") == "+0 steps"
 
 
 def test_searches_are_compared_by_the_means_of_their_seeds(stored):
@@ -83,3 +105,44 @@ def test_searches_are_compared_by_the_means_of_their_seeds(stored):
     assert searches.means_of_searches(planned, "relu") == {200: pytest.approx(80), 201: pytest.approx(82)}
     reached, sooner = searches.sooner_than(planned, 200, "relu")
     assert reached == pytest.approx(0.8) and sooner.difference == 2 - 3
+
+
+def test_epochs_of_searches_are_compared_by_the_means_of_their_seeds(stored):
+    """Two searches give two differences, however many seeds each has; a run that never gets there counts whole."""
+    planned = searches.Planned(FOLDER, (200, 201))
+    for seed in (1, 2):
+        for search in ("200", "201"):
+            stored(record("relu", seed=seed, accuracies=(0.5, 0.7, 0.8)), search=search)
+        stored(record("two_arg", seed=seed, accuracies=(0.7, 0.8, 0.9)), search="200")
+    stored(record("two_arg", seed=1, accuracies=(0.9, 0.9, 0.9)), search="201")
+    stored(record("two_arg", seed=2, accuracies=(0.7, 0.7, 0.75)), search="201")
+    two_arg, relu = searches.epochs_of_searches(planned, "relu")
+    assert two_arg == {200: 2, 201: (1 + 3) / 2} and relu == {200: 3, 201: 3}
+    assert against(two_arg, relu).number == 2
+
+
+def test_a_trial_that_a_search_repeats_counts_once(monkeypatch):
+    def trial(rate, arm="relu", search=200, score=0.9):
+        return {"search": search, "arm": arm, "score": score, "hyperparameters": {"learning_rate": rate, "depth": 1}}
+
+    made = [trial(0.01), trial(0.01), trial(0.01, score=0.8), trial(0.02)]
+    made += [trial(0.03, "two_arg"), trial(0.04, search=201)]
+    monkeypatch.setattr(searches, "trials", lambda folder: made)
+    assert searches.number_of_distinct(searches.Planned(FOLDER, (200,)), 200, "relu") == 2
+
+
+def test_the_best_fixed_unit_beside_mixed_arguments_may_be_one_of_the_first_plan(monkeypatch):
+    losses = {(cell.CELL_MIXED, "glu"): 2.0, **{(pays.CELL, arm): 3.0 for arm in answers.FIRST_UNITS}}
+    monkeypatch.setattr(pays, "best_fixed", lambda task: "glu")
+    monkeypatch.setattr(pays, "mean", lambda task, arm, measure: losses[task, arm])
+    assert answers._best_fixed_beside_mixed() == (cell.CELL_MIXED, "glu")
+    losses[pays.CELL, "gru"] = 1.9
+    assert answers._best_fixed_beside_mixed() == (pays.CELL, "gru")
+
+
+def test_the_cause_of_stalls_is_counted_over_the_seeds_that_both_starts_have(monkeypatch):
+    reached = {"small": {1: 0.1, 2: 0.4, 3: 0.1}, "small-zero-biases": {1: 0.11, 2: 0.12}}
+    monkeypatch.setattr(answers, "_accuracies", lambda: reached)
+    word, counts = answers._cause_of_stalls()
+    assert word == "begun"
+    assert counts.startswith("small stalled in 1 of 2 shared seeds, small without biases in 2; the plan expected the")

@@ -108,10 +108,12 @@ def sooner(arm, folder):
 
 
 def relative_seconds(arm, folder):
-    """Return the same as a ratio, as planned for perceptrons: how many percent more seconds than the other arm's."""
-    own, other = (seconds_to(runs(folder, one), threshold_of(folder)) for one in ("two_arg", arm))
-    ratios = {seed: 100 * own[seed] / other[seed] for seed in own}
-    return against(ratios, dict.fromkeys(ratios, 100.0))
+    """Return the same as a ratio, as planned for perceptrons: the difference of the seconds' logarithms."""
+    logarithms = [
+        {seed: float(np.log(seconds)) for seed, seconds in seconds_to(runs(folder, one), threshold_of(folder)).items()}
+        for one in ("two_arg", arm)
+    ]
+    return against(*logarithms)
 
 
 def higher(arm, folder):

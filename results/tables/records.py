@@ -165,9 +165,9 @@ def median(values: BySeed) -> str:
 
 
 def _has_interval(comparison: Paired) -> bool:
-    return comparison.number > 2 and bool(
-        np.isfinite([comparison.low, comparison.high]).all()
-    )  # two seeds may agree by chance
+    """Two seeds may agree by chance, and seeds that all differ by the same say nothing of how differences vary."""
+    width = comparison.high - comparison.low
+    return comparison.number > 2 and bool(np.isfinite(width)) and width > 1e-9 * max(1, abs(comparison.difference))
 
 
 def interval(comparison: Paired, digits: int = 2) -> str:
@@ -176,6 +176,15 @@ def interval(comparison: Paired, digits: int = 2) -> str:
         return f"{comparison.difference:+.{digits}f}"
     text = f"{comparison.difference:+.{digits}f} ({comparison.low:+.{digits}f} to {comparison.high:+.{digits}f})"
     return f"**{text}**" if comparison.low > 0 or comparison.high < 0 else text
+
+
+def times(comparison: Paired) -> str:
+    """Format a difference of logarithms as a ratio, in bold if its 95 % interval excludes one."""
+    if not _has_interval(comparison):
+        return f"{np.exp(comparison.difference):.2f} times"
+    ratio, low, high = np.exp([comparison.difference, comparison.low, comparison.high])
+    text = f"{ratio:.2f} times ({low:.2f} to {high:.2f})"
+    return f"**{text}**" if low > 1 or high < 1 else text
 
 
 def difference(first: BySeed, second: BySeed, digits: int = 2) -> str:

@@ -37,9 +37,9 @@ class Planned(NamedTuple):
 
 
 FIRST = {name: Planned(f"tuning/{short}-planned", (100, 101, 102)) for name, short in SHORT.items()}
-"""The first time, by data: searches share trials, and arms without a phi had more guided ones."""
+"""The first time, by data: searches share trials, and arms without a phi had more guided ones; some repeat trials."""
 AGAIN = {name: Planned(f"tuning/{short}-again", (200, 201, 202)) for name, short in SHORT.items()}
-"""The second time, with neither fault: these decide."""
+"""The second time, with neither of the first two faults, but some searches repeat trials: these decide."""
 ARMS = ("two_arg", "one_arg", "relu", "swiglu")
 
 
@@ -86,11 +86,6 @@ def search_differences():
     return markdown(columns, rows)
 
 
-def gap(folder):
-    """Return two_arg minus relu in test accuracy."""
-    return against(accuracy(runs(folder, "two_arg")), accuracy(runs(folder, "relu")))
-
-
 def sooner(folder, threshold):
     """Return two_arg minus relu in epochs to a validation accuracy."""
     return against(*(epochs_to(runs(folder, arm), threshold) for arm in ("two_arg", "relu")))
@@ -130,6 +125,27 @@ def one_by_one(planned):
     return markdown(columns, rows)
 
 
+def distinct(planned):
+    """Each search's number of distinct trials, for each arm."""
+    rows = [
+        (data, str(search), *(str(number_of_distinct(own, search, arm)) for arm in ARMS))
+        for data, own in planned.items()
+        for search in own.seeds
+    ]
+    return markdown(("data", "search", *ARMS), rows)
+
+
+def epochs_over_searches(planned):
+    """two_arg minus each arm in epochs: the means of each search, and the difference over searches."""
+    rows = []
+    for (data, own), arm in product(planned.items(), ARMS[1:]):
+        both = epochs_of_searches(own, arm)
+        means = [each(one, 1) for one in both]
+        rows.append((data, arm, *means, interval(against(*both), 1)))
+    columns = ("data", "two_arg minus", "two_arg's epochs, means of five seeds", "the other's", "two_arg minus it")
+    return markdown(columns, rows)
+
+
 def times(planned):
     """Median seconds of a trial in each search that kept them, for each arm."""
     rows = []
@@ -143,7 +159,15 @@ def times(planned):
     return markdown(("data", "search", *(f"{arm}, s" for arm in ARMS), "two_arg, × relu"), rows)
 
 
-for name_, function in {"": compared, "-best": chosen, "-each": one_by_one, "-trials": times}.items():
+_PARTS = {
+    "": compared,
+    "-best": chosen,
+    "-distinct": distinct,
+    "-each": one_by_one,
+    "-epochs": epochs_over_searches,
+    "-trials": times,
+}
+for name_, function in _PARTS.items():
     table(f"search-first{name_}")(lambda function=function: function(FIRST))
     table(f"search-again{name_}")(lambda function=function: function(AGAIN))
 
@@ -172,6 +196,11 @@ def of(planned, search, arm):
     return [trial for trial in trials(planned.folder) if (trial["search"], trial["arm"]) == (search, arm)]
 
 
+def number_of_distinct(planned, search, arm):
+    """Return how many networks an arm tried in a planned search: trials with equal hyperparameters are one."""
+    return len({json.dumps(trial["hyperparameters"], sort_keys=True) for trial in of(planned, search, arm)})
+
+
 def best(planned, search, arm):
     """Return the best trial of an arm in a planned search."""
     finished = [trial for trial in of(planned, search, arm) if trial["status"] == "COMPLETED"]
@@ -197,13 +226,29 @@ def gap_of_searches(data, arm):
     return against(means_of_searches(own, "two_arg"), means_of_searches(own, arm))
 
 
+def epochs_of_searches(planned, arm):
+    """Return two_arg's mean epochs over five seeds and another arm's, by the search's seed: see `sooner_than`."""
+    epochs = {search: _epochs(planned, search, arm)[1] for search in planned.seeds}
+    return [{search: float(np.mean(list(both[one].values()))) for search, both in epochs.items()} for one in (0, 1)]
+
+
+def sooner_of_searches(data, arm):
+    """Return two_arg minus another arm in epochs, over the planned searches that decide."""
+    return against(*epochs_of_searches(AGAIN[data], arm))
+
+
 def sooner_than(planned, search, arm):
-    """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's.
+    """Return the accuracy that the slower arm's mean curve reaches, and two_arg's epochs to it minus the other's."""
+    reached, epochs = _epochs(planned, search, arm)
+    return reached, against(*epochs)
+
+
+def _epochs(planned, search, arm):
+    """Return that accuracy, and the epochs to it of two_arg and of the other arm, by seed.
 
     A run that never gets there counts with all of its epochs.
     """
     both = [trained(planned, search, one) for one in ("two_arg", arm)]
     curves = [np.mean([record.curve("val_accuracy") for record in records], axis=0) for records in both]
     reached = min(float(curve.max()) for curve in curves)
-    epochs = [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]
-    return reached, against(*epochs)
+    return reached, [{r.seed: float(r.epochs_to(reached) or len(r.epochs)) for r in records} for records in both]
