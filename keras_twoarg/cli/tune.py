@@ -14,6 +14,7 @@ from keras_twoarg.cli.options import settings_options
 from keras_twoarg.experiments.settings import SearchSettings
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.utils.allocator import keep_freed_memory
+from keras_twoarg.utils.figures import pyplot
 from keras_twoarg.utils.types import JsonObject
 
 FIXED = (
@@ -101,6 +102,7 @@ def tune(
     if not settings["arms"] or settings["data"] is None:
         raise ValueError("Expected --data and at least one --arm")
     search = search_of({**settings, "arms": tuple(settings["arms"])}, "The search")
+    pyplot()  # a missing package is named now, not behind the search
     if chief_at is not None:
         rows = cluster.chief(
             search,

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -263,6 +264,14 @@ def test_a_full_disk_ends_the_search_and_leaves_whole_files(tmp_path, data, monk
     monkeypatch.undo()
     oracles.check_files(out / "relu")
     assert [row["status"] for row in run(chosen, out, "relu")] == ["COMPLETED"] * 3
+
+
+def test_a_search_without_matplotlib_ends_before_its_first_trial(tmp_path, data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    options = ["--arm", "relu", "--data", data, "--trials", "1", "--tuner", "random", "--epochs", "1"]
+    done = CliRunner().invoke(cli.twoarg, ["tune", *options, "--out", str(tmp_path / "search")])
+    assert done.exit_code == 2 and not (tmp_path / "search").exists()
+    assert done.output == "Error: Drawing: matplotlib is not installed: pip install 'keras_twoarg[plot]'\n"
 
 
 @pytest.mark.slow
