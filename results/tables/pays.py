@@ -340,6 +340,13 @@ def pays_resnet():
     return markdown(columns, rows)
 
 
+@table("pays-resnet-step")
+def pays_resnet_step():
+    """The residual network at full width: the time of a step, timed apart from the runs."""
+    two_arg, swiglu = (seconds_of(RESNET, arm) / seconds_of(RESNET, "relu") for arm in ("two_arg", "swiglu"))
+    return f"two_arg {two_arg:.2f} times ReLU's time and SwiGLU {swiglu:.2f} times"
+
+
 def _losses(losses):
     """Format losses, of which those of a run that diverged may be huge, as their mean and each seed's."""
     values = [losses[seed] for seed in sorted(losses)]
