@@ -4,7 +4,7 @@
 # make test-torch the same on torch, where that is installed; in none of the others
 # make test-slow  the rest, on both: whole runs, killed and resumed, searches, examples, pages
 # make test-old   the core on the oldest Python here with the lowest packages that pyproject.toml admits
-# make test-all   all of these, and every Python that is promised
+# make test-all   test, test-jax and test-slow, and every Python that is promised
 # make lint       formatting, style, types and the order of imports
 # make docs       the documentation, in site/
 # make tables     numbers of README and docs, from the records in results/

@@ -35,7 +35,8 @@ _MOST_CHANGED_IN_INT8 = 0.02
     "--bake",
     "baked",
     is_flag=True,
-    help="Replace phi by tables first: with --data as `twoarg bake` does, without for arguments as behind a LayerNorm.",
+    help="Bake first. With --data, fit the tables to that data, as `twoarg bake` does; without, assume arguments "
+    "normalized by a LayerNorm.",
 )
 @click.option("--int8", is_flag=True, help="LiteRT in integers of 8 bits, with ranges from --data.")
 @click.option(

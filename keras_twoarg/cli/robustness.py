@@ -31,7 +31,7 @@ def robustness(
 ) -> None:
     """Measure MODEL under corruptions and AutoAttack.
 
-    The corruptions are the 15 of CIFAR-10-C. --bounds holds for the reference too. The same command
+    The corruptions are the 15 of CIFAR-10-C. --bounds also applies to --reference. The same command
     resumes a stopped measurement.
     """
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report

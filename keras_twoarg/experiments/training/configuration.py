@@ -137,7 +137,7 @@ class Configuration:
     )
     phi_init: str = setting(
         "random",
-        f"What phi is fitted to first: random, {', '.join(surfaces.NAMED)}; glorot: nothing.",
+        f"Function that phi is pretrained on: random, {', '.join(surfaces.NAMED)}; glorot: no pretraining.",
         choices=PHI_INITS,
     )
     pretraining_epochs: int | None = setting(
