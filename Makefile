@@ -1,4 +1,4 @@
-# make demo       the main job on real digits, in a new virtual environment; everything in demo/
+# make demo       two_arg and ReLU on 5,000 digits, in a new virtual environment; everything in demo/
 # make test       its own set-up, then what takes a second or two each, on TensorFlow
 # make test-jax   the same on JAX, as far as it is another backend's business
 # make test-torch the same on torch, where that is installed; in none of the others

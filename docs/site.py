@@ -36,26 +36,6 @@ OBJECTS = {
     ],
 }  # fmt: skip
 
-COMMANDS = """## Commands
-
-`twoarg COMMAND --help` has every option.
-
-| command | what it does |
-|---|---|
-| `demo` | trains and compares two_arg and ReLU on 5,000 digits |
-| `compare`, `convert` | try the units in your model; put one into it |
-| `train`, `reproduce` | train one arm and seed; all arms and seeds of a plan |
-| `tune` | searches hyperparameters |
-| `report`, `pack` | tables and figures of runs; runs as two files |
-| `show`, `play` | a picture of phi; a page to play with a network |
-| `robustness` | corruptions and attacks |
-| `bake`, `export`, `serve-check` | a model without phi; an export; whether it computes the same |
-| `bench` | times, on your machine |
-
-`--data` takes `mnist5k`, `fashion_mnist` or another set of TensorFlow Datasets, an `.npz` or `.txt` of your own,
-a text (`kjv`, `pydocs`), a table (`bikeshare`, `randhie`, `fair`) or a synthetic task (`parity-40-6`,
-`addition-97`)."""
-
 WIDE = ("where-phi-pays/README.md", "claims/README.md")
 """Pages whose tables need the room of the list of contents."""
 
@@ -70,7 +50,7 @@ def on_config(config):
 
 def on_files(files, config):
     """Write the pages."""
-    lines = ["# Reference", "A page for each object.", COMMANDS]
+    lines = ["# Reference", "A page for each object. The command line has [a page of its own](../commands.md)."]
     for group, objects in OBJECTS.items():
         lines.append(f"## {group}")
         lines.append("\n".join(f"* [`{o}`]({_page(o).split('/')[1]})" for o in objects))

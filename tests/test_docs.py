@@ -40,6 +40,8 @@ def test_commands_on_the_pages_exist():
 
     commands = {name for page in PAGES for name in re.findall(r"^twoarg ([\w-]+)", (ROOT / page).read_text(), re.M)}
     assert commands and commands <= set(twoarg.commands)
+    listed = re.findall(r"^\|(.*?)\|", (ROOT / "docs" / "commands.md").read_text(), re.M)
+    assert {name for cell in listed for name in re.findall(r"`([\w-]+)`", cell)} == set(twoarg.commands)
 
 
 def test_options_on_the_pages_exist():

@@ -35,7 +35,7 @@ from keras_twoarg.utils.allocator import keep_freed_memory
     "--keep", type=click.Choice(["parameters", "function"]), default="parameters",
     help="parameters: all start anew, with as many parameters as MODEL; function: all start as MODEL is.",
 )  # fmt: skip
-@click.option("--phi", "hidden_units", callback=widths, help=PHI_HELP)
+@click.option("--phi", "--inner-units", "hidden_units", callback=widths, help=PHI_HELP)
 @click.option("--where", multiple=True, help="Which activations, as for convert.")
 @click.option("--epochs", type=click.IntRange(1), default=10, help="Epochs of each run.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, help="Samples in a step.")

@@ -18,7 +18,7 @@ from keras_twoarg.utils import files
     "--keep", type=click.Choice(["function", "parameters"]), default="function", help="What stays as in MODEL."
 )
 @click.option("--arm", default="two_arg", help="What its units become: two_arg, one_arg, swiglu, ...")
-@click.option("--phi", "hidden_units", callback=widths, help=PHI_HELP)
+@click.option("--phi", "--inner-units", "hidden_units", callback=widths, help=PHI_HELP)
 @click.option(
     "--where",
     multiple=True,

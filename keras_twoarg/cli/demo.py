@@ -1,4 +1,4 @@
-"""The command demo, which runs the main job."""
+"""The command demo, which trains and compares on real digits."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from keras_twoarg.cli.common import OUT_HELP, print_report, say, show_progress, 
 
 @twoarg.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), help=OUT_HELP)
-@click.option("--seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
+@click.option("--seed", "--first-seed", "first_seed", type=click.IntRange(0), default=1, help="First seed.")
 @click.option("--seeds", type=click.IntRange(1), default=2, help="Number of seeds.")
 @click.option("--data", default="mnist5k", help="As for train.")
 @click.option("--epochs", type=click.IntRange(1), default=50, help="Epochs of the joint and of the frozen stage.")
 @click.option("--pretraining-epochs", type=int, help="As for train.  [default: the paper's]")
 def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretraining_epochs: int | None) -> None:
-    """Run the main job on real digits.
+    """Train and compare two_arg and ReLU on 5,000 digits.
 
-    It compares two-argument units with matched ReLU, exports a model, and writes a report and a page to play with.
+    It runs all stages at equal parameters, exports a model, and writes a report and a page to play with.
     """
     from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments import demo as job

@@ -11,7 +11,7 @@ from keras_twoarg.utils import files
 @twoarg.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.html.  [default: the first folder]")
-@click.option("--seed", type=int, help="Report only this seed.")
+@click.option("--seed", "--report-seed", "seed", type=int, help="Report only this seed.")
 def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> None:
     """Rebuild tables, figures and report.html.
 

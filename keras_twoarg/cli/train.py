@@ -35,7 +35,8 @@ def train(
 ) -> None:
     """Train one arm and seed through all stages.
 
-    The same command resumes a stopped run.
+    OUT/joint.keras is the trained network. OUT/frozen.keras is a new one, trained around the phi that it learned. The
+    same command resumes a stopped run.
     """
     from keras_twoarg.experiments.training import datasets, sessions
 

@@ -21,6 +21,7 @@ from results.tables import (  # noqa: F401
     long,
     pays,
     population,
+    reproduce,
     resolutions,
     robustness,
     searches,
