@@ -184,8 +184,11 @@ def test_a_run_at_chance_is_told_what_helps():
     assert not at_chance(ended(0.15), labels)
     assert at_chance(ended(0.9), np.array([0] * 9 + [1]))  # nine in ten are of one class
     said = chance_warning(Stage.JOINT, 1, ended(0.1), Configuration())
-    assert "10.00%, no better than chance" in said and "--phi-init glorot" in said
-    for other in (Configuration(arm="relu"), Configuration(phi_init="glorot")):
+    assert "10.00%, no better than chance" in said and "--phi-init glorot, a lower" in said
+    assert "--phi-init-std" not in said  # it is small
+    said = chance_warning(Stage.JOINT, 1, ended(0.1), Configuration(phi_init_std="paper"))
+    assert "try --phi-init-std 0.01 (with it 0 of 8 CNNs" in said
+    for other in (Configuration(arm="relu"), Configuration(phi_init="glorot", phi_init_std="paper")):
         assert "glorot" not in chance_warning(Stage.JOINT, 1, ended(0.1), other)
 
 
