@@ -118,6 +118,12 @@ def tune(
         with show_progress() as progress:
             rows = job(search, out, progress, on_trial=_say_trial, data_dir=data_dir)
     _print_search(rows, out)
+    for arm, done in rows.items():
+        if len(done) < search.trials and search.tuner != "hyperband":  # which plans the number of its trials
+            say(
+                f"{arm} has {len(done)} of {search.trials} trials: no other configuration was found in its space. "
+                "Choices are added with --space"
+            )
     for arm, trials in arms_behind(search, out).items():
         say(f"{out} also holds {arm}, with {trials} trials. To give it up to {search.trials} too, add --arm {arm}")
 

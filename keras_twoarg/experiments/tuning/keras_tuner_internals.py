@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from keras_twoarg.utils.optional import optional
+from keras_twoarg.utils.types import Config
 
 if TYPE_CHECKING:
     import grpc
@@ -28,6 +31,7 @@ vars(_conditions)["print"] = lambda *values: None
 STATUS = keras_tuner.engine.trial.TrialStatus
 TOKEN = "twoarg-token"
 """Name of the metadata that every request to a chief must carry."""
+_STARTS = 50  # of the search for the next values, as in KerasTuner
 
 
 def retry_queue(oracle: keras_tuner.Oracle) -> list[str]:
@@ -61,6 +65,42 @@ def restore_grid_order(oracle: keras_tuner.Oracle, state: dict[str, list[str | N
     for trial_id in state["ordered"]:
         oracle._ordered_ids.insert(trial_id)
     oracle._populate_next = list(state["next"])
+
+
+def is_new(oracle: keras_tuner.Oracle, values: Config) -> bool:
+    """Return whether no trial of an oracle has had some values."""
+    return not oracle._duplicate(values)
+
+
+def random_values(oracle: keras_tuner.oracles.BayesianOptimizationOracle) -> Config:
+    """Return what `populate_space` returns for random values that are new, or for none after 21 tries."""
+    return dict(oracle._random_populate_space())
+
+
+def guided_values(oracle: keras_tuner.oracles.BayesianOptimizationOracle) -> list[Config]:
+    """Return values that a Bayesian search may try next, best first.
+
+    KerasTuner takes the best point of the unit cube, but remembers a trial at the middles of the intervals that mean
+    its choices. So it never learned anything at a corner, and proposed what was there again. Here points are sought
+    between the outermost places that a trial can have, and compared where trials with their values would be. They
+    depend on the seed and the trials alone, while KerasTuner's also depend on whether the search was resumed.
+    """
+    from scipy.optimize import minimize
+
+    oracle.gpr.fit(*oracle._vectorize_trials())
+
+    def bound(points: np.ndarray) -> np.ndarray:
+        mean, deviation = oracle.gpr.predict(points, return_std=True)
+        return np.asarray(mean - oracle.beta * deviation)
+
+    space = oracle._nonfixed_space()
+    limits = np.array([[hp.value_to_prob(hp.prob_to_value(end)) for end in (0.0, 1.0)] for hp in space])
+    rng = np.random.default_rng((oracle.seed, len(oracle.trials)))
+    starts = rng.uniform(limits[:, 0], limits[:, 1], size=(_STARTS, len(space)))
+    ends = [minimize(lambda x: bound(x[None])[0], start, bounds=limits, method="L-BFGS-B").x for start in starts]
+    found = [dict(oracle._vector_to_values(point)) for point in (*ends, *starts)]
+    places = [[hp.value_to_prob(values.get(hp.name, hp.default)) for hp in space] for values in found]
+    return [found[i] for i in np.argsort(bound(np.array(places)))]
 
 
 def make_server(oracle: keras_tuner.Oracle, token: str) -> "tuple[grpc.Server, OracleServicer]":

@@ -1,8 +1,8 @@
 """KerasTuner's oracles, changed so that no finished trial is lost and every search ends.
 
 Problems of KerasTuner 1.4.8: it writes its state in place, so a kill or a full disk leaves a partial file and an
-unusable folder; `GridSearch` cannot resume; three failed trials in a row end a search; and a worker that dies keeps its
-trial forever.
+unusable folder; `GridSearch` cannot resume; three failed trials in a row end a search; a worker that dies keeps its
+trial forever; and `BayesianOptimization` repeats trials.
 """
 
 import json
@@ -124,7 +124,15 @@ class RandomSearch(_Durable, kt.oracles.RandomSearchOracle):
 
 
 class BayesianOptimization(_Durable, kt.oracles.BayesianOptimizationOracle):
-    """Values for which a Gaussian process predicts the best score."""
+    """Random values at first, then those for which a Gaussian process predicts the best score; none twice."""
+
+    def populate_space(self, trial_id: str) -> Config:
+        """Return the values of the next trial: the best ones that are new, or new random ones."""
+        if sum(trial.status == internals.STATUS.COMPLETED for trial in self.trials.values()) >= RANDOM_TRIALS:
+            for values in internals.guided_values(self):
+                if internals.is_new(self, values):
+                    return {"status": internals.STATUS.RUNNING, "values": values}
+        return internals.random_values(self)
 
 
 class Hyperband(_Durable, kt.oracles.HyperbandOracle):
@@ -166,10 +174,9 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
 
     Args:
         tuner: One of `TUNERS`.
-        trials: Number of trials; Hyperband may end sooner.
+        trials: Number of trials. Hyperband may end sooner, and so do others that find no more new values.
         epochs: Epochs of a trial; for Hyperband, of the longest.
-        seed: Seed. The same seed gives the same trials, unless there are several workers or a Bayesian search was
-            stopped.
+        seed: Seed. The same seed gives the same trials, unless there are several workers.
     """
     common: Config = {
         "objective": kt.Objective(OBJECTIVE, "max"),

@@ -108,8 +108,8 @@ def tune(
 ) -> dict[str, list[JsonObject]]:
     """Search each arm in turn, each in its own process, and resume or extend an earlier call.
 
-    With more trials than before, the search continues where it ended. Random and grid searches run the trials that they
-    would have run with so many from the start.
+    With more trials than before, the search continues where it ended, with the trials that it would have run with so
+    many from the start. A search that finds no new configuration ends with fewer trials.
 
     Args:
         search: What to search.

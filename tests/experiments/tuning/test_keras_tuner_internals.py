@@ -49,6 +49,18 @@ def test_without_the_files_names_state_is_written_elsewhere(tmp_path):
     assert internals.trial_folder(first, "3").endswith("search/trial_3")
 
 
+def test_without_the_gaussian_process_a_bayesian_search_is_random():
+    first = oracle("bayesian")
+    for score in (0.1, 0.9):
+        trial = first.create_trial("one")
+        trial.status = "COMPLETED"
+        first.update_trial(trial.trial_id, {oracles.OBJECTIVE: score})
+        first.end_trial(trial)
+        assert not internals.is_new(first, trial.hyperparameters.values)
+    assert {values["rate"] for values in internals.guided_values(first)} == {1, 2, 3, 4}
+    assert internals.is_new(first, internals.random_values(first)["values"])
+
+
 def test_without_the_silenced_print_conditions_clutter_the_output(capsys):
     from keras_tuner.src.engine import conditions
 

@@ -93,8 +93,7 @@ def test_stopped_or_not_the_same_seed_gives_the_same_trials(tuner, tmp_path, dat
     assert all(row.pop("seconds") > 0 for row in first + second)
     best = json.loads((tmp_path / "stopped" / "best-relu.json").read_text())
     assert best["score"] == max(row["score"] for row in first)
-    if tuner != "bayesian":  # KerasTuner does not keep the state of its random numbers there
-        assert first == second
+    assert first == second
 
 
 def trained(row):
@@ -111,9 +110,8 @@ def test_more_trials_extend_a_search_to_what_they_would_have_been_from_the_start
     assert begun == {"2", "3", "ended"}  # nothing is trained again
     best = json.loads((tmp_path / "s" / "best-relu.json").read_text())
     assert best["trials"] == 4 and best["score"] == max(row["score"] for row in more)
-    if tuner != "bayesian":  # KerasTuner does not keep the state of its random numbers there
-        whole = run(settings(data, **chosen, trials=4), tmp_path / "whole", "relu")
-        assert [*map(trained, more)] == [*map(trained, whole)]
+    whole = run(settings(data, **chosen, trials=4), tmp_path / "whole", "relu")
+    assert [*map(trained, more)] == [*map(trained, whole)]
 
 
 @pytest.mark.slow
@@ -217,6 +215,15 @@ def test_a_space_without_sense_is_refused_before_a_network_is_built(space, monke
     (name,) = space
     with pytest.raises(ValueError, match=name):
         tuning.Search("mnist5k", ("relu",), space=space)
+
+
+@pytest.mark.slow
+def test_a_space_with_fewer_configurations_than_trials_is_told(tmp_path, data):
+    space = json.dumps({**SPACE, "depth": [1], "dropout": [0.0, 0.1], "learning_rate": [1e-3]})
+    options = ["--arm", "relu", "--data", data, "--trials", "5", "--epochs", "1", "--space", space]
+    done = CliRunner().invoke(cli.twoarg, ["tune", *options, "--out", str(tmp_path / "s")])
+    said = "relu has 2 of 5 trials: no other configuration was found in its space. Choices are added with --space"
+    assert done.exit_code == 0 and said in " ".join(done.output.split())
 
 
 @pytest.mark.slow
