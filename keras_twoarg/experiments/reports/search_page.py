@@ -1,5 +1,6 @@
 """The report of a search: tables, parallel coordinates, and the importance of hyperparameters."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,19 +121,24 @@ def trials_table(arm: str, rows: Rows) -> Table:
 
 
 def search_table(rows: Mapping[str, Rows]) -> Table:
-    """Return the best, the median and the number of trials of each arm."""
+    """Return the best, the median and the number of trials of each arm.
+
+    Hyperband trains configurations again for longer, and Bayesian searches of earlier versions repeated them.
+    """
     cells = []
     for arm, trials in rows.items():
         scores = [row["score"] for row in trials if row["status"] == "COMPLETED"]
         best = f"{max(scores):.2%}" if scores else "-"
         median = f"{np.median(scores):.2%}" if scores else "-"
         failed = sum(row["status"] != "COMPLETED" for row in trials)
-        cells.append((arm, best, median, str(len(trials)), str(failed)))
+        different = {json.dumps(row["configuration"], sort_keys=True) for row in trials}
+        cells.append((arm, best, median, str(len(trials)), str(len(different)), str(failed)))
     caption = (
         "Validation accuracy of the best epoch. That of the best of many trials is too optimistic: train it again with "
         "fresh seeds, and test that."
     )
-    return Table("Search", ("arm", "best trial", "median trial", "trials", "failed"), tuple(cells), caption)
+    columns = ("arm", "best trial", "median trial", "trials", "configurations", "failed")
+    return Table("Search", columns, tuple(cells), caption)
 
 
 def _cell(value: object) -> str:

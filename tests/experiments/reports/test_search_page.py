@@ -17,3 +17,14 @@ from keras_twoarg.experiments.reports import search_page
 def test_trials_lie_in_order_on_an_axis(values, expected):
     rows = [{"hyperparameters": {} if value is None else {"x": value}} for value in values]
     np.testing.assert_allclose(search_page._places(rows, "x")[0], expected, atol=1e-6)
+
+
+def test_trials_of_equal_configurations_count_once():
+    row = {"status": "COMPLETED", "score": 0.5, "configuration": {"dropout": 0.1, "widths": [8]}}
+    again = {**row, "score": 0.7, "configuration": {"widths": [8], "dropout": 0.1}}
+    failed = {**row, "status": "FAILED", "score": None, "configuration": {"dropout": 0.2, "widths": [8]}}
+    table = search_page.search_table({"relu": [row, again, failed]})
+    assert dict(zip(table.columns, table.rows[0], strict=True)) == {
+        "arm": "relu", "best trial": "70.00%", "median trial": "60.00%", "trials": "3", "configurations": "2",
+        "failed": "1",
+    }  # fmt: skip
