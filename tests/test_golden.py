@@ -8,6 +8,7 @@ import pytest
 from packaging.version import Version
 
 import keras_twoarg
+from keras_twoarg.analysis import inner_network
 from keras_twoarg.experiments.reports.run_groups import read_runs
 from keras_twoarg.experiments.training import datasets, sessions
 from tests.helpers import ROOT
@@ -37,6 +38,7 @@ def test_a_run_folder_is_read_as_before():
     assert (joint.stage, frozen.stage) == ("joint", "frozen")
     assert (joint.arm, joint.seed, joint.widths, joint.parameters) == ("two_arg", 3, [6, 6], 647)
     assert joint.test_accuracy == frozen.test_accuracy == pytest.approx(0.48)
+    assert joint.earlier == [] and joint.commits == [joint.commit]
     assert len(joint.epochs) == 2 and joint.epochs[0]["val_accuracy"] == pytest.approx(0.52)
 
 
@@ -50,3 +52,15 @@ def test_a_run_is_resumed_in_its_folder(tmp_path):
     joint, frozen = sessions.run_sessions(dataset, tmp_path / "run", **settings, inner_units=(8, 8), seed=3)
     assert joint == read_runs([GOLDEN / "run"])[0] and frozen.epochs[0]["val_loss"] == pytest.approx(0.69213, abs=1e-3)
     assert not list((tmp_path / "run").glob("session*"))
+    assert frozen.settings["table_resolution"] == 81  # as when the run began, whatever the default is today
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="one backend is enough")
+def test_a_run_that_had_not_ended_its_first_stage_keeps_its_tables(tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(GOLDEN / "run" / "run.json", tmp_path / "run")
+    settings = {"arm": "two_arg", "widths": (6, 6), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 2}
+    dataset = datasets.load(str(GOLDEN / "data.npz"))
+    joint, _ = sessions.run_sessions(dataset, tmp_path / "run", **settings, inner_units=(8, 8), seed=3)
+    model = keras.models.load_model(tmp_path / "run" / "joint.keras", compile=False)
+    assert joint.settings["table_resolution"] == inner_network(model).table_resolution == 81

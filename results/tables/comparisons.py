@@ -268,7 +268,7 @@ def comparisons():
         arms = Counter(f"{run.record.arm}{', frozen' if run.record.stage == 'frozen' else ''}" for run in runs)
         told = ", ".join(f"{arm} {number}" for arm, number in arms.items())
         measured = [m for run in runs for m in run.robustness]
-        commits = dict.fromkeys(shortened(run.record.commit) for run in runs)
+        commits = dict.fromkeys(shortened(commit) for run in runs for commit in run.record.commits)
         others = dict.fromkeys(shortened(m.settings.get("commit")) for m in measured)
         commits |= dict.fromkeys(f"{commit} (robustness)" for commit in others if commit not in commits)
         rows.append((

@@ -111,13 +111,14 @@ def _origin(runs: Sequence[Record], command: str | None) -> str:
     widths = "; ".join(dict.fromkeys(f"{r.arm} {'-'.join(map(str, r.widths))}" for r in runs))
     shown = f"<pre>{html.escape(command)}</pre>" if command else ""
     architectures = ", ".join(dict.fromkeys(r.architecture for r in runs))
+    commits = dict.fromkeys(commit or "unknown" for r in runs for commit in r.commits)
     lines = [
         *(f"Data: {name}: {splits} samples." for name, splits in data.items()),
         f"Outer networks: {architectures}, units in each hidden layer: {widths}.",
         f"Settings: {settings}.",
         *_other_settings(runs),
         f"Seeds: {', '.join(str(s) for s in dict.fromkeys(r.seed for r in runs))}.",
-        f"Computed with {versions}; commit {', '.join(dict.fromkeys(r.commit or 'unknown' for r in runs))}.",
+        f"Computed with {versions}; commit {', '.join(commits)}.",
     ]
     return f"<h2>How this was made</h2>{shown}" + "".join(f"<p class=note>{html.escape(line)}</p>" for line in lines)
 

@@ -51,6 +51,8 @@ class Record:
         versions: Versions of the software.
         commit: Commit of this package's repository, or None outside of one.
         task: `"classification"` or `"regression"`.
+        earlier: If the run was stopped and resumed with other software, `first_epoch`, `commit` and `versions` of each
+            before that of `versions` and `commit`, in order.
     """
 
     arm: str
@@ -72,6 +74,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     task: str = "classification"
+    earlier: list[JsonObject] = field(default_factory=list)
 
     @property
     def tested(self) -> bool:
@@ -80,6 +83,11 @@ class Record:
         Figures count every tested run: without those that diverged, an arm that is unstable would seem better.
         """
         return self.test_accuracy is not None or self.test_loss is not None
+
+    @property
+    def commits(self) -> list[str | None]:
+        """The commits that trained the run, in order."""
+        return [*(each["commit"] for each in self.earlier), self.commit]
 
     @property
     def bits(self) -> float | None:

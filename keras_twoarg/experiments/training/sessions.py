@@ -7,7 +7,7 @@ record (`joint.json`), the model with the weights of the best epoch by validatio
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ from keras_twoarg.experiments.training.run_record import Epoch, Record
 from keras_twoarg.experiments.training.stages import Stage, upgrade_folder
 from keras_twoarg.experiments.training.training_loop import Fit, compile_network, evaluate, fit
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils import model_files, versions
+from keras_twoarg.utils import files, model_files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
 from keras_twoarg.utils.types import Model
 
 SEEDS = {Stage.JOINT: 2, Stage.FROZEN: 3}  # each stage has its own initial weights and batches
+_BEFORE_THERE_WAS_A_CHOICE = 81  # nodes of phi's tables in folders whose settings do not name `table_resolution`
 
 
 def run_sessions(
@@ -92,6 +93,8 @@ class _Run:
         configuration = {**self.configuration.to_dict(), "widths": self.widths, **data, **held_out}
         defaults = {**Configuration().to_dict(), **held_out}
         with result_folder(self.out, configuration, defaults=defaults, upgrade=upgrade_folder):
+            if "table_resolution" not in files.read_json(self.out / "run.json"):
+                self.configuration = replace(self.configuration, table_resolution=_BEFORE_THERE_WAS_A_CHOICE)
             return self._stages()
 
     def _stages(self) -> list[Record]:
@@ -158,6 +161,7 @@ class _Run:
         (costs,) = models.compare({configuration.arm: model})
         settings = configuration.to_dict("arm", "architecture", "widths", "seed")
         settings["inner_units"] = list(configuration.inner_units)
+        *earlier, here = state.software
         return Record(
             arm=configuration.arm,
             stage=stage.value,
@@ -173,8 +177,9 @@ class _Run:
             status="diverged" if state.diverged else "finished",
             best_epoch=state.best_epoch or None,
             seconds=sum(epoch["seconds"] for epoch in state.epochs),
-            versions=versions.versions(),
-            commit=versions.commit(),
+            versions=here["versions"],
+            commit=here["commit"],
+            earlier=earlier,
             task=self.dataset.task,
         )
 

@@ -55,6 +55,7 @@ def in_todays_words(data: JsonObject) -> JsonObject:
     renamed = {_OLD_KEYS.get(key, key): value for key, value in data.items()}
     if "best_epoch" in renamed:  # a record; at first every task was a classification
         renamed.setdefault("task", "classification")
+        renamed.setdefault("earlier", [])
     if renamed.get("stage") in list(_OLD_STAGES):
         renamed["stage"] = _OLD_STAGES[renamed["stage"]]
     if "phi_init_std" in renamed and renamed["phi_init_std"] is None:

@@ -18,11 +18,12 @@ from keras_twoarg.experiments.training.datasets import Split
 from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Epoch
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils import batches
+from keras_twoarg.utils import batches, versions
 from keras_twoarg.utils.files import UNREADABLE, write_whole
-from keras_twoarg.utils.types import Model, Variable
+from keras_twoarg.utils.types import JsonObject, Model, Variable
 
 _EVALUATION_BATCH = 1000
+_UNKNOWN: JsonObject = {"first_epoch": 1, "commit": None, "versions": {}}  # what older checkpoints were trained with
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 OnEpoch = Callable[[int, Epoch], None]
@@ -37,12 +38,19 @@ class Fit:
         best_epoch: The epoch with the lowest finite validation loss, from 1, or 0.
         best_weights: The model's weights at that epoch.
         snapshots: phi's weights by epoch; epoch 0 is the start.
+        software: The commit and the versions that trained, each with its first epoch; the last are this process's.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
     snapshots: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    software: list[JsonObject] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        here = {"commit": versions.commit(), "versions": versions.versions()}
+        if not self.software or {**self.software[-1], **here} != self.software[-1]:
+            self.software.append({"first_epoch": len(self.epochs) + 1, **here})
 
     @property
     def diverged(self) -> bool:
@@ -188,6 +196,7 @@ def _write(file: Path, state: Fit, model: Model) -> None:
     arrays |= {f"best_{i}": w for i, w in enumerate(state.best_weights)}
     arrays |= {f"snapshot_{n}_{i}": w for n, ws in state.snapshots.items() for i, w in enumerate(ws)}
     summary = {"epochs": state.epochs, "best_epoch": state.best_epoch, "snapshots": list(state.snapshots)}
+    summary["software"] = state.software
     write_whole(file, lambda opened: np.savez(opened, summary=np.array(json.dumps(summary)), **arrays))
 
 
@@ -206,4 +215,4 @@ def _read(file: Path, model: Model, weights: int, inner: InnerNetwork | None) ->
         raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to restart this stage") from error
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return Fit(summary["epochs"], summary["best_epoch"], best, snapshots)
+    return Fit(summary["epochs"], summary["best_epoch"], best, snapshots, summary.get("software", [_UNKNOWN]))

@@ -15,6 +15,7 @@ from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.configuration import ARCHITECTURES
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_network, evaluate, fit
+from keras_twoarg.utils import versions
 from tests.helpers import ROOT, blobs, save_npz
 
 QUICK = {"widths": (8, 8), "epochs": 4, "frozen_epochs": 3, "batch_size": 50, "pretraining_epochs": 1, "seed": 3}
@@ -137,6 +138,23 @@ def test_the_commit_is_that_of_the_beginning(tmp_path, commit_changes):
     quick = {**QUICK, "widths": None, "epochs": 1}
     (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", commit_changes, arm="relu", **quick)
     assert record.commit == "before"
+
+
+@pytest.mark.slow
+def test_a_run_that_another_commit_resumes_is_recorded_as_of_both(tmp_path, monkeypatch):
+    def stop(stage, done, *_):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    quick = {**QUICK, "arm": "relu", "epochs": 2}
+    monkeypatch.setattr(versions, "commit", lambda: "first")
+    with pytest.raises(KeyboardInterrupt):
+        sessions.run_sessions(blobs(), tmp_path / "relu", stop, **quick)
+    monkeypatch.setattr(versions, "commit", lambda: "second")
+    (record,) = sessions.run_sessions(blobs(), tmp_path / "relu", **quick)
+    assert record.commit == "second" and record.commits == ["first", "second"]
+    assert record.earlier == [{"first_epoch": 1, "commit": "first", "versions": record.versions}]
+    assert Record.read(tmp_path / "relu" / "joint.json") == record
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The training loop: a run that was stopped goes on where it was, with all that it had kept."""
 
+import json
 from types import SimpleNamespace
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 from keras_twoarg import models
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.training_loop import compile_network, evaluate, fit
+from keras_twoarg.utils import versions
 from tests.helpers import blobs, small_phi
 
 pytestmark = [pytest.mark.jax, pytest.mark.slow]
@@ -41,25 +43,29 @@ def train(checkpoint, stop_after=None):
 def runs(tmp_path_factory):
     """A run without a stop, what was told until one was stopped, and the same one when it was over."""
     folder = tmp_path_factory.mktemp("runs")
-    whole, stopped = train(folder / "whole.npz"), train(folder / "stopped.npz", STOP_AFTER)
-    assert stopped.state is None
-    return whole, stopped.told, train(folder / "stopped.npz")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(versions, "commit", lambda: "first")
+        whole, stopped = train(folder / "whole.npz"), train(folder / "stopped.npz", STOP_AFTER)
+        assert stopped.state is None
+        (folder / "older.npz").write_bytes((folder / "stopped.npz").read_bytes())
+        changed.setattr(versions, "commit", lambda: "second")
+        return whole, stopped.told, train(folder / "stopped.npz"), folder / "older.npz"
 
 
 def test_what_was_done_is_told_again_and_not_done_again(runs):
-    _, told, resumed = runs
+    _, told, resumed, _ = runs
     assert len(told) == STOP_AFTER and resumed.told[:STOP_AFTER] == told  # with the seconds that it took
     assert [logs for _, logs in resumed.told] == resumed.state.epochs
 
 
 def test_the_other_epochs_are_those_of_a_run_without_a_stop(runs):
-    whole, _, resumed = runs
+    whole, _, resumed, _ = runs
     for ours, theirs in zip(resumed.state.epochs, whole.state.epochs, strict=True):
         assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
 
 
 def test_the_best_weights_may_be_those_of_before_the_stop(runs):
-    whole, _, resumed = runs
+    whole, _, resumed, _ = runs
     losses = [epoch["val_loss"] for epoch in resumed.state.epochs]
     assert resumed.state.best_epoch == 1 and losses[0] < 0.5 * min(losses[1:])
     measured = evaluate(resumed.model, SPLIT.x_validation, SPLIT.y_validation)
@@ -69,8 +75,23 @@ def test_the_best_weights_may_be_those_of_before_the_stop(runs):
 
 
 def test_phi_is_kept_from_its_start_on(runs):
-    whole, _, resumed = runs
+    whole, _, resumed, _ = runs
     assert list(resumed.state.snapshots) == [0, 1, 2, 3]
     for number, weights in resumed.state.snapshots.items():
         for ours, theirs in zip(weights, whole.state.snapshots[number], strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_trained_is_kept_from_stop_to_stop(runs):
+    whole, _, resumed, older = runs
+    first, second = resumed.state.software
+    assert (first["commit"], first["first_epoch"], first["versions"]["keras"]) == ("first", 1, keras.__version__)
+    assert (second["commit"], second["first_epoch"]) == ("second", STOP_AFTER + 1)
+    assert whole.state.software == [first]
+    with np.load(older) as arrays:
+        kept = {**arrays}
+    summary = json.loads(str(kept["summary"]))
+    assert summary.pop("software") == [first]  # as in checkpoints from before it was kept
+    np.savez(older, **{**kept, "summary": np.array(json.dumps(summary))})
+    unknown, _ = train(older).state.software
+    assert unknown == {"first_epoch": 1, "commit": None, "versions": {}}
