@@ -1,7 +1,7 @@
 """Several outer networks that learn one phi together.
 
 If one network learns phi, phi depends on that network's seed. Here N networks of the same size, with their own initial
-weights, batches and dropout, share one phi. One optimizer trains them in one model, which computes phi's table once.
+weights, batches, dropout and optimizer, share one phi. They are trained as one model, which computes phi's table once.
 All but the first are reinitialized once, one after the other, so that phi always serves both young and old networks.
 The first network is trained from start to end, and is the one that is validated, tested and saved.
 """
@@ -12,8 +12,9 @@ import keras
 
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.networks import build_network, make_phi
+from keras_twoarg.experiments.training.optimizers import OneForEach, make_optimizer
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.utils.types import Model, Optimizer, Variable
+from keras_twoarg.utils.types import Model
 
 
 class Population:
@@ -26,10 +27,12 @@ class Population:
         widths: Units of each hidden layer.
         inner: phi.
         seed: Seed of the first network, from which the others follow.
+        samples: Number of training samples.
 
     Attributes:
         first: The network that is trained from start to end.
         trainer: All networks as one model, from one batch for each to `(batch, networks, classes)`.
+        optimizer: The trainer's optimizer. The first network's part of it trains phi too.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Population:
         widths: Sequence[int],
         inner: InnerNetwork | None,
         seed: int,
+        samples: int,
     ) -> None:
         self._sizes = (configuration, input_shape, classes, widths)
         self._inner, self._seed = inner, seed
@@ -48,6 +52,11 @@ class Population:
         inputs = [keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype) for network in self.networks]
         outputs = [network(one) for network, one in zip(self.networks, inputs, strict=True)]
         self.trainer: Model = keras.Model(inputs, keras.ops.stack(outputs, axis=-2))
+        optimizers = [
+            make_optimizer(configuration, configuration.epochs, samples, None if i else inner)
+            for i in range(configuration.networks)
+        ]
+        self.optimizer = OneForEach(optimizers, [network.trainable_variables for network in self.networks])
 
     def begin_anew(self, epoch: int, epochs: int) -> list[int]:
         """Reinitialize the networks whose turn it is before an epoch, counted from 1, and return their numbers.
@@ -68,22 +77,7 @@ class Population:
         network, others = self.networks[number], len(self.networks)
         fresh = self._network(number + others, make_phi(self._sizes[0]))  # another seed than any before
         of_phi = {id(weight) for weight in (self._inner.weights if self._inner else ())}
-        outer = [(old, new) for old, new in zip(network.weights, fresh.weights, strict=True) if id(old) not in of_phi]
-        for old, new in outer:
-            old.assign(new.value)
-        _forget(self.trainer.optimizer, [old for old, _ in outer], self.trainer.trainable_variables)
-
-
-def _forget(optimizer: Optimizer, variables: Sequence[Variable], all_variables: Sequence[Variable]) -> None:
-    """Reset an optimizer's state for some variables to zero.
-
-    The optimizer's variables are its step, its learning rate unless a schedule sets it, and then, for each variable in
-    order, the same number of slots.
-    """
-    each, others = divmod(len(optimizer.variables), len(all_variables))
-    slots = optimizer.variables[others:]
-    chosen = {id(variable) for variable in variables}
-    for i, variable in enumerate(all_variables):
-        if id(variable) in chosen:
-            for slot in slots[each * i : each * (i + 1)]:
-                slot.assign(keras.ops.zeros_like(slot.value))
+        for old, new in zip(network.weights, fresh.weights, strict=True):
+            if id(old) not in of_phi:
+                old.assign(new.value)
+        self.optimizer.begin_anew(number)

@@ -116,8 +116,9 @@ class _Run:
             inner.trainable = stage is Stage.JOINT
         learned = inner if stage is Stage.JOINT else None
         samples = len(self.split.y_train)
-        for each in (model, *([population.trainer] if population else [])):
-            compile_network(each, make_optimizer(configuration, epochs, samples, learned), self.dataset.task)
+        compile_network(model, make_optimizer(configuration, epochs, samples, learned), self.dataset.task)
+        if population:
+            compile_network(population.trainer, population.optimizer, self.dataset.task)
         state = fit(
             model,
             self.split,
@@ -198,7 +199,7 @@ class _Run:
     def _population(self, inner: InnerNetwork | None) -> Population:
         shape, classes = self.dataset.input_shape, self.dataset.classes
         seed = 10 * self.configuration.seed + SEEDS[Stage.JOINT]
-        return Population(self.configuration, shape, classes, self.widths, inner, seed)
+        return Population(self.configuration, shape, classes, self.widths, inner, seed, len(self.split.y_train))
 
     def _pretrained_phi(self) -> InnerNetwork:
         inner = networks.make_phi(self.configuration)

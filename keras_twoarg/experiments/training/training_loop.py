@@ -212,7 +212,9 @@ def _read(file: Path, model: Model, weights: int, inner: InnerNetwork | None) ->
             if any(value.shape != tuple(v.shape) for value, v in zip(values, variables, strict=True)):
                 raise ValueError("the shapes of its arrays differ from those of the model's variables")
     except UNREADABLE as error:
-        raise ValueError(f"The checkpoint {file} is damaged ({error}). Delete it to restart this stage") from error
+        raise ValueError(
+            f"The checkpoint {file} is damaged or of another version ({error}). Delete it to restart this stage"
+        ) from error
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return Fit(summary["epochs"], summary["best_epoch"], best, snapshots, summary.get("software", [_UNKNOWN]))

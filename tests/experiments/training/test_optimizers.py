@@ -94,3 +94,35 @@ def test_a_resumed_run_with_phis_own_learning_rate_ends_with_the_same_numbers(tm
     slow = inner_network(keras.models.load_model(tmp_path / "whole" / "joint.keras")).get_weights()
     start = networks.make_phi(Configuration(**SMALL)).get_weights()
     assert 0 < max(np.abs(a - b).max() for a, b in zip(slow, start, strict=True)) < 1e-3
+
+
+OWN = [
+    {},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"schedule": "cosine"},
+    {"warmup_epochs": 1},
+    {"clip_norm": 0.5},
+]
+
+
+@pytest.mark.parametrize("settings", OWN, ids=["adam", "adamw", "cosine", "warmup", "clipped"])
+def test_a_network_that_begins_anew_takes_the_steps_of_a_fresh_optimizer(settings, rng):
+    configuration = Configuration(**SMALL, **settings)
+
+    def optimizer():
+        return optimizers.make_optimizer(configuration, 4, 500)  # 10 steps an epoch
+
+    one, other, alone = (keras.Variable(rng.normal(size=(3,)).astype("float32")) for _ in range(3))
+    both = optimizers.OneForEach([optimizer(), optimizer()], [[one], [other]])
+    both.build([one, other])
+    for gradient in rng.normal(size=(20, 3)).astype("float32"):
+        both.apply([keras.ops.convert_to_tensor(gradient)] * 2, [one, other])
+    kept, own = keras.ops.convert_to_numpy(one.value), optimizer()
+    both.begin_anew(1)
+    other.assign(alone.value)
+    own.build([alone])
+    for gradient in map(keras.ops.convert_to_tensor, rng.normal(size=(15, 3)).astype("float32")):
+        both.apply([gradient, gradient], [one, other])
+        own.apply([gradient], [alone])
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (other.value, alone.value)))
+    assert not np.array_equal(one.value, kept)  # it went on
