@@ -99,7 +99,7 @@ def reproduce_paper():
         ("e", "after AutoAttack, CNN, CIFAR-10 at 0.031", "11.27 / 9.55 / 8.57", " / not run / ".join(schedule),
          "half width, no dropout"),
     ]  # fmt: skip
-    return markdown(("claim", "what, in %", "the paper", "here", "setting here"), rows)
+    return markdown(("claim", "what; accuracies in %", "the paper", "here", "setting here"), rows)
 
 
 @table("reproduce-hours")
