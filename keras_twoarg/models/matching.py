@@ -149,8 +149,12 @@ def nearest_widths(
     parameters: Callable[[tuple[int, ...]], int],
     target: int,
     tolerance: float = TOLERANCE,
+    reach: Sequence[float] = (),
 ) -> tuple[int, ...]:
-    """Scale the widths jointly, then change single ones until the target is met within the tolerance."""
+    """Scale the widths jointly, then change single ones until the target is met within the tolerance.
+
+    With `reach`, each width changes by no more than that after it was scaled.
+    """
 
     def scaled(factor: float) -> tuple[int, ...]:
         return tuple(max(1, round(factor * width)) for width in proportions)
@@ -164,9 +168,15 @@ def nearest_widths(
     best = min((scaled(low), scaled(high)), key=lambda widths: abs(parameters(widths) - target))
     if abs(parameters(best) / target - 1) <= tolerance:
         return best
-    moves = 1
+    moves, start = 1, best
+
+    def near(widths: tuple[int, ...]) -> bool:
+        return not reach or all(abs(a - b) <= most for a, b, most in zip(widths, start, reach, strict=True))
+
     while True:  # it ends, since each round gets strictly closer or changes more widths at a time
-        nearest = min(_neighbours(best, moves), key=lambda widths: abs(parameters(widths) - target), default=best)
+        nearest = min(
+            filter(near, _neighbours(best, moves)), key=lambda widths: abs(parameters(widths) - target), default=best
+        )
         if abs(parameters(nearest) - target) < abs(parameters(best) - target):
             best = nearest
         elif moves == 2 or abs(parameters(best) / target - 1) <= tolerance:

@@ -2,34 +2,48 @@
 
 Each linear layer's outputs form a group of channels. What keeps channels apart (normalization, activations, pooling,
 depthwise convolution) hands the group on; a product of two tensors makes their groups one; flattening multiplies it; a
-concatenation is a sum of groups. A group is fixed where the model returns it, where it goes into a sum such as a
-residual connection, or into a frozen layer or one whose shapes are not known here. Groups that are not fixed, and that
-an activation with two arguments reads, are scaled together.
+concatenation is a sum of groups; a recurrent layer reads any width. A group is fixed where the model returns it, where
+it goes into a sum such as a residual connection, or into a frozen layer or one whose shapes are not known here. Groups
+that are not fixed, and that an activation with two arguments reads, are scaled together, in the steps that
+GroupNormalization needs.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from math import gcd, inf, lcm, prod
 
 import keras
 
+from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion import activations
 from keras_twoarg.models.conversion.activations import APART, CONVOLUTIONS, DEPTHWISE, SEPARABLE
 from keras_twoarg.models.conversion.graph import Call, calls, graphs, is_graph
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.models.matching import nearest_widths
-from keras_twoarg.utils.rebuilding import is_given
+from keras_twoarg.utils.keras_internals import flatten_layers
+from keras_twoarg.utils.rebuilding import is_given, live_config
 from keras_twoarg.utils.types import Config, Model
 
 _layers = keras.layers
 _NORMALIZATIONS = (_layers.BatchNormalization, _layers.LayerNormalization, _layers.RMSNormalization)
-_CHANNELWISE = (*APART, _layers.Activation, _layers.ReLU, _layers.LeakyReLU, _layers.ELU, _layers.PReLU)
+_CHANNELWISE = (
+    *APART,
+    _layers.RepeatVector,
+    _layers.Activation,
+    _layers.ReLU,
+    _layers.LeakyReLU,
+    _layers.ELU,
+    _layers.PReLU,
+)
+_RECURRENT = (_layers.LSTM, _layers.GRU, _layers.SimpleRNN)
 _SCALAR_OPERATIONS = ("Add", "Subtract", "Multiply", "TrueDivide", "Divide")  # with a number, in a functional graph
 
 
 LARGEST_MISS = 0.1
 """Widths may miss the number of parameters by at most this share, with a warning."""
+_UNKNOWN = "shapes that are not known here, such as those of channels_first images"
 _SMALLER_PHIS = ((32, 32), (16, 16), (8, 8), (4, 4), (4,))
 
 
@@ -54,7 +68,8 @@ class _Channels:
 
     def __init__(self, model: Model, places: list[Place], arity: int) -> None:
         self.sizes: list[int] = []
-        self.fixed: set[int] = set()
+        self.fixed: dict[int, str] = {}  # by group: what fixes it
+        self.steps: dict[int, int] = {}  # by group: what its width is a multiple of
         self.outputs: dict[int, int] = {}  # by linear layer: its group
         self.reshapes: list[tuple[keras.Operation, int]] = []
         self.nested_inputs: list[tuple[keras.Operation, Width]] = []
@@ -64,11 +79,12 @@ class _Channels:
         second = places if arity == 2 else []
         self._twice = {id(call.operation) for place in second for path in place.path for call in path}
         self._gone = {id(place.operation) for place in places if not place.is_own}
-        self._linear: dict[int, tuple[Width, Width]] = {}
+        self._read: dict[int, Width] = {}  # by layer with weights that depend on its input's width
         self._models: dict[int, tuple[list[Width], list[Width]]] = {}
         self._counted: set[int] = set()
-        outputs = self._walk(model, [Width(x.shape[-1] or 0) if x.shape else Width(0) for x in model.inputs])
-        self.fix(outputs)
+        self._networks: set[int] = set()
+        outputs = self._walk(model, [_constant(tensor) for tensor in model.inputs])
+        self.fix(outputs, "the model's output")
 
     def find(self, group: int) -> int:
         """Return the representative of a group."""
@@ -76,9 +92,13 @@ class _Channels:
             group = self._parent[group]
         return group
 
-    def fix(self, widths: Iterable[Width]) -> None:
-        """Keep the groups of some tensors as wide as they are."""
-        self.fixed |= {group for width in widths for group, _ in width.terms}
+    def fix(self, widths: Iterable[Width], by: str) -> None:
+        """Keep the groups of some tensors as wide as they are, because of `by`."""
+        self.fixed = {group: by for width in widths for group, _ in width.terms} | self.fixed
+
+    def step(self, group: int) -> int:
+        """Return what the width of a group is a multiple of."""
+        return lcm(*(step for other, step in self.steps.items() if self.find(other) == self.find(group)))
 
     def value(self, width: Width) -> int:
         """Return a width under the present widths of the groups."""
@@ -93,19 +113,20 @@ class _Channels:
         if id(model) in self._models:
             earlier, outputs = self._models[id(model)]
             if earlier != inputs:
-                self.fix([*earlier, *inputs])
+                self.fix([*earlier, *inputs], f"{model.name!r}, which is called with several inputs")
             return outputs
         widths = {id(tensor): width for tensor, width in zip(model.inputs, inputs, strict=True)}
         for call in calls(model):
             if call.is_input:
                 self.nested_inputs.append((call.operation, widths.get(call.key, Width(0))))
-                widths.setdefault(call.key, Width(call.outputs[0].shape[-1] or 0 if call.outputs[0].shape else 0))
+                widths.setdefault(call.key, _constant(call.outputs[0]))
                 continue
             incoming = [widths[id(tensor)] for tensor in call.data]
             if is_graph(call.operation):
                 returned = self._walk(call.operation, incoming)
             else:
-                returned = [self._call(call, incoming)] * len(call.outputs)
+                width = self._call(call, incoming)
+                returned = [width if width.terms else _constant(tensor) for tensor in call.outputs]
             widths.update({id(tensor): width for tensor, width in zip(call.outputs, returned, strict=True)})
         outputs = [widths[id(tensor)] for tensor in model.outputs]
         self._models[id(model)] = (inputs, outputs)
@@ -113,15 +134,19 @@ class _Channels:
 
     def _call(self, call: Call, incoming: list[Width]) -> Width:
         """Return the width of what a call returns, and remember how its layer's parameters depend on widths."""
-        operation, shape = call.operation, call.outputs[0].shape
-        size = (shape[-1] or 0) if shape else 0
+        operation, size = call.operation, _constant(call.outputs[0]).constant
         if is_given(operation):  # it keeps its weights, so what it reads keeps its shape
-            return self._fixed(operation, incoming, size)
+            return self._fixed(operation, incoming, size, "whose weights are kept")
         if _is_linear(operation) and len(incoming) == 1:
             return self._linear_layer(operation, incoming[0], size)
-        if len(incoming) == 1 and self._keeps_channels(call, size):
-            self._count_by_channel(operation, incoming[0], call.inputs[0].shape[-1])
+        if len(incoming) == 1 and self._keeps_channels(call, incoming[0], size):
+            self._count_by_input(operation, incoming[0], call.inputs[0].shape[-1])
             return incoming[0]
+        if cells := _cells(operation):
+            self.fix(incoming[1:], _named(operation))  # its first state
+            each = sum(cell.kernel.shape[-1] for cell in cells)
+            self._count_by_input(operation, incoming[0], call.inputs[0].shape[-1], each)
+            return Width(size)
         if isinstance(operation, keras.layers.Flatten) and len(incoming) == 1 and _last(operation):
             positions = call.inputs[0].shape[1:-1]
             if None not in positions:
@@ -137,30 +162,39 @@ class _Channels:
             return joined
         return self._fixed(operation, incoming, size)
 
-    def _fixed(self, operation: keras.Operation, incoming: list[Width], size: int) -> Width:
-        self.fix(incoming)
-        self._count(operation, lambda: int(operation.count_params()))
+    def _fixed(self, operation: keras.Operation, incoming: list[Width], size: int, why: str = "") -> Width:
+        self.fix(incoming, f"{_named(operation)}{why and ', '}{why}")
+        if isinstance(operation, keras.layers.Layer) and id(operation) not in self._counted:
+            networks = [one for one in flatten_layers(operation) if isinstance(one, InnerNetwork)]
+            again = sum(one.count_params() for one in networks if id(one) in self._networks)  # of a phi met before
+            self._networks |= set(map(id, networks))
+            self._count(operation, lambda: int(operation.count_params()) - again)
         return Width(size)
 
     def _linear_layer(self, layer: keras.layers.Layer, incoming: Width, size: int) -> Width:
-        if id(layer) in self._linear:
-            earlier, returned = self._linear[id(layer)]
-            if earlier != incoming:
-                self.fix([earlier, incoming])
-            return returned
+        self._reads(layer, incoming)
+        if id(layer) in self.outputs:
+            return Width(0, ((self.outputs[id(layer)], 1),))
         group = len(self.sizes)
         self.sizes.append(size)
         self._parent.append(group)
         self.outputs[id(layer)] = group
         returned = Width(0, ((group, 1),))
-        self._linear[id(layer)] = (incoming, returned)
         self._count(layer, lambda: _linear_parameters(layer, self.value(incoming), self.value(returned)))
         return returned
 
-    def _count_by_channel(self, operation: keras.Operation, incoming: Width, channels: int) -> None:
+    def _reads(self, layer: keras.Operation, incoming: Width) -> None:
+        """Remember the width that a layer with weights reads, which is the same in all of its calls."""
+        if (earlier := self._read.setdefault(id(layer), incoming)) != incoming:
+            self.fix([earlier, incoming], f"{_named(layer)}, which is called with several inputs")
+
+    def _count_by_input(self, operation: keras.Operation, width: Width, channels: int, each: int | None = None) -> None:
+        """Remember a layer's parameters, of which there are `each`, by default all, for every channel of its input."""
         if isinstance(operation, keras.layers.Layer) and operation.count_params():
-            each = operation.count_params() // channels
-            self._count(operation, lambda: each * self.value(incoming))
+            self._reads(operation, width)
+            each = operation.count_params() // channels if each is None else each
+            rest = operation.count_params() - each * channels
+            self._count(operation, lambda: rest + each * self.value(width))
 
     def _count(self, operation: keras.Operation, count: Callable[[], int]) -> None:
         """Remember a layer's parameters, once, twice if it is on a second path, or not if phi takes its place."""
@@ -170,7 +204,7 @@ class _Channels:
         if id(operation) not in self._gone:
             self.counts += [count] * (2 if id(operation) in self._twice else 1)
 
-    def _keeps_channels(self, call: Call, size: int) -> bool:
+    def _keeps_channels(self, call: Call, width: Width, size: int) -> bool:
         operation, channels = call.operation, call.inputs[0].shape[-1]
         if channels != size or not _last(operation):
             return False
@@ -180,12 +214,23 @@ class _Channels:
             rank = len(call.inputs[0].shape)
             axes = operation.axis if isinstance(operation.axis, list | tuple) else [operation.axis]
             return axes in ([-1], [rank - 1]) or operation.count_params() == 0
+        if isinstance(operation, keras.layers.GroupNormalization):
+            last = operation.axis in (-1, len(call.inputs[0].shape) - 1)
+            return last and operation.groups < size and self._steps(width, operation.groups)
         if isinstance(operation, _CHANNELWISE):
             return True
         if isinstance(operation, keras.layers.Layer):
             return False
         scalar = type(operation).__name__ in _SCALAR_OPERATIONS and len(call.inputs) == 1
         return scalar or activations.is_activation_operation(operation)
+
+    def _steps(self, width: Width, groups: int) -> bool:
+        """Let a width change only in multiples of `groups`, and tell whether it can."""
+        steps = {group: groups // gcd(groups, factor) for group, factor in width.terms}
+        if width.constant % groups or any(self.sizes[group] % step for group, step in steps.items()):
+            return False
+        self.steps |= {group: lcm(step, self.steps.get(group, 1)) for group, step in steps.items()}
+        return True
 
     def _joined(self, call: Call, incoming: list[Width]) -> Width | None:
         """Return the width of a product or concatenation of several tensors, if it can be scaled."""
@@ -207,6 +252,21 @@ class _Channels:
         return incoming[0]
 
 
+def _constant(tensor: keras.KerasTensor) -> Width:
+    return Width((tensor.shape[-1] or 0) if tensor.shape else 0)
+
+
+def _named(operation: keras.Operation) -> str:
+    return f"{type(operation).__name__} {operation.name!r}"
+
+
+def _cells(operation: keras.Operation) -> list[keras.layers.Layer]:
+    """Return the cells of one of Keras' recurrent layers, one for each direction; none for other layers."""
+    both = type(operation) is keras.layers.Bidirectional
+    layers = [operation.forward_layer, operation.backward_layer] if both else [operation]
+    return [layer.cell for layer in layers] if all(type(layer) in _RECURRENT for layer in layers) else []
+
+
 def _last(operation: keras.Operation) -> bool:
     """Tell whether channels are on the last axis, as far as a layer has a say in it."""
     return getattr(operation, "data_format", None) in (None, "channels_last")
@@ -215,12 +275,16 @@ def _last(operation: keras.Operation) -> bool:
 def _is_linear(layer: keras.layers.Layer) -> bool:
     if not _last(layer) or getattr(layer, "groups", 1) != 1 or getattr(layer, "lora_enabled", False):
         return False
+    if isinstance(layer, keras.layers.EinsumDense):  # where it computes what Dense does
+        like_dense = re.fullmatch(r"(.*)(\w),\2(\w)->\1\3", layer.equation)
+        by_unit = layer.bias is None or len(layer.bias.shape) == 1
+        return like_dense is not None and by_unit and layer.partial_output_shape[-1] == layer.kernel.shape[-1]
     return isinstance(layer, (keras.layers.Dense, *CONVOLUTIONS, *SEPARABLE))
 
 
 def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> int:
-    bias = units if layer.use_bias else 0
-    if isinstance(layer, keras.layers.Dense):
+    bias = 0 if layer.bias is None else units
+    if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense):
         return fan_in * units + bias
     positions = prod(layer.kernel_size)
     if isinstance(layer, SEPARABLE):
@@ -246,23 +310,42 @@ def matched_changes(model: Model, places: list[Place], inner_parameters: int, ar
     free = sorted({channels.find(group) for group in read if group is not None} - fixed)
     if not free:
         raise ValueError(
-            f"keep='parameters' has no width to change in {model.name!r}: all are fixed by the model's outputs, by "
-            "sums such as residual connections, by frozen layers, or by layers whose shapes are not known here, "
-            "such as those of channels_first images. Use keep='function'"
+            f"keep='parameters' has no width to change in {model.name!r}. Fixed are {_causes(channels, places)}. Use "
+            "keep='function'"
         )
+    steps = [channels.step(group) for group in free]
 
-    def parameters(widths: tuple[int, ...]) -> int:
-        return channels.parameters(dict(zip(free, widths, strict=True))) + inner_parameters
+    def widths(numbers: tuple[int, ...]) -> dict[int, int]:
+        return {group: number * step for group, number, step in zip(free, numbers, steps, strict=True)}
 
-    widths = nearest_widths(tuple(channels.sizes[group] for group in free), parameters, target)
-    if abs(parameters(widths) / target - 1) > LARGEST_MISS:
+    def parameters(numbers: tuple[int, ...]) -> int:
+        return channels.parameters(widths(numbers)) + inner_parameters
+
+    before = tuple(channels.sizes[group] // step for group, step in zip(free, steps, strict=True))
+    reach = [1.0 if step > 1 else inf for step in steps]  # a step changes proportions more than a single unit does
+    nearest = nearest_widths(before, parameters, target, reach=reach)
+    if abs(parameters(nearest) / target - 1) > LARGEST_MISS:
         raise ValueError(
             f"No widths give the converted {model.name!r} its {target:,} parameters: the nearest are "
-            f"{parameters(widths):,}, of which phi has {inner_parameters:,}. "
-            f"{_remedy(target, parameters(widths) - inner_parameters, inner_parameters)}"
+            f"{parameters(nearest):,}, of which phi has {inner_parameters:,}. "
+            f"{_remedy(target, parameters(nearest) - inner_parameters, inner_parameters)}"
         )
-    chosen = dict(zip(free, widths, strict=True))
-    return _changes(model, channels, chosen)
+    return _changes(model, channels, widths(nearest))
+
+
+def _causes(channels: _Channels, places: list[Place]) -> str:
+    """Return what fixes the widths of the linear layers in front of places."""
+    by = {channels.find(group): cause for group, cause in channels.fixed.items()}
+    layers = {path[0].operation.name: channels.outputs.get(id(path[0].operation)) for p in places for path in p.path}
+    fixed: dict[str, list[str]] = {}
+    for name, group in layers.items():
+        fixed.setdefault(_UNKNOWN if group is None else by[channels.find(group)], []).append(name)
+    more = f"; and {len(fixed) - 3} more" if len(fixed) > 3 else ""
+    return "; ".join(f"{_listed(names)} by {cause}" for cause, names in list(fixed.items())[:3]) + more
+
+
+def _listed(names: list[str]) -> str:
+    return repr(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _remedy(target: int, rest: int, inner_parameters: int) -> str:
@@ -283,8 +366,10 @@ def _changes(model: Model, channels: _Channels, chosen: dict[int, int]) -> dict[
     for identity, group in channels.outputs.items():
         width = chosen.get(channels.find(group))
         if width is not None:
-            name = "units" if isinstance(by_identity[identity], keras.layers.Dense) else "filters"
-            changes[identity] = {name: width}
+            changes[identity] = _width_in_config(by_identity[identity], width)
+    for layer in by_identity.values():
+        if type(layer) is keras.layers.Bidirectional and _cells(layer):
+            changes[id(layer)] = _not_built(live_config(layer))
     for layer, group in channels.reshapes:
         width = chosen.get(channels.find(group))
         if width is not None:
@@ -294,3 +379,18 @@ def _changes(model: Model, channels: _Channels, chosen: dict[int, int]) -> dict[
         if incoming.terms:
             changes[id(layer)] = {"batch_shape": (*layer.batch_shape[:-1], channels.value(incoming))}
     return changes
+
+
+def _not_built(config: Config) -> Config:
+    """Return the layers within a layer's config without the shapes that they were built with."""
+    return {
+        key: {name: one for name, one in value.items() if name != "build_config"}
+        for key, value in config.items()
+        if isinstance(value, dict) and "build_config" in value
+    }
+
+
+def _width_in_config(layer: keras.layers.Layer, width: int) -> Config:
+    if isinstance(layer, keras.layers.EinsumDense):
+        return {"output_shape": (*layer.partial_output_shape[:-1], width)}
+    return {"units" if isinstance(layer, keras.layers.Dense) else "filters": width}

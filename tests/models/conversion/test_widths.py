@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_twoarg import InnerNetwork, convert
+from keras_twoarg import InnerNetwork, TwoArgActivation, convert
 from keras_twoarg.models.conversion.compare import outputs, random_arrays
 from tests.models.conversion.networks import NETWORKS, RELU_MODELS, reasons, resnet
 
@@ -38,7 +38,7 @@ def test_concatenated_and_flattened_widths_are_counted():
     image = keras.Input((6, 6, 3))
     branches = [layers.Conv2D(width, 3, padding="same", activation="relu")(image) for width in (16, 24, 40)]
     x = layers.BatchNormalization()(layers.Concatenate()(branches))
-    x = layers.Dense(50, activation="relu", name="dense")(layers.Flatten()(x))
+    x = layers.Dense(50, activation="relu", name="flat")(layers.Flatten()(x))
     _, units = converted(keras.Model(image, layers.Dense(4)(x)))
     assert all(after < before for before, after in units.values())
 
@@ -50,12 +50,113 @@ def test_nested_models_inputs_follow():
     assert copy.get_layer("second").input_shape[-1] == units["first/dense"][1] < 64
 
 
+class Tokens(layers.Layer):
+    """A user's own layer, whose shapes are not known."""
+
+    def call(self, inputs):
+        return inputs
+
+
 def test_channels_that_a_layer_without_known_shapes_reads_are_fixed():
     series = keras.Input((5, 3))
     x = layers.Dense(16, activation="relu", name="fixed")(series)
-    x = layers.Dense(64, activation="relu", name="free")(layers.LSTM(8)(x))
-    _, units = converted(keras.Model(series, layers.Dense(40)(x)))
+    x = layers.Dense(64, activation="relu", name="free")(layers.GlobalAveragePooling1D()(Tokens()(x)))
+    _, units = converted(keras.Model(series, layers.Dense(80)(x)))
     assert units["fixed"] == (16, 16) and units["free"][1] < 64
+
+
+def test_the_message_names_what_fixes_the_widths():
+    series = keras.Input((5, 3))
+    x = layers.Dense(16, activation="relu", name="first")(series)
+    x = layers.Dense(16, activation="relu", name="second")(Tokens(name="own")(x))
+    model = keras.Model(series, layers.Add(name="sum")([x, layers.Dense(16)(series)]))
+    with pytest.raises(ValueError, match=r"Fixed are 'first' by Tokens 'own'; 'second' by Add 'sum'") as caught:
+        convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [4, -1])
+def test_group_normalization_gets_a_multiple_of_its_groups(groups):
+    image = x = keras.Input((8, 8, 3))
+    for i in range(3):
+        x = layers.GroupNormalization(groups)(layers.Conv2D(32, 3, padding="same", name=f"conv{i}")(x))
+        x = layers.ReLU(name=f"relu{i}")(x)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    if groups == -1:  # as many as channels
+        with pytest.raises(ValueError, match="'conv0' by GroupNormalization 'group_norm"):
+            convert(model, InnerNetwork((8, 8)), keep="parameters")
+        return
+    with pytest.warns(UserWarning, match="-1.6%"):
+        _, report = convert(model, InnerNetwork((8, 8)), keep="parameters")
+    assert [place.units for place in report.places] == [28, 20, 20]
+
+
+@pytest.mark.slow
+def test_group_normalization_of_concatenated_channels_keeps_its_groups():
+    image = keras.Input((8, 8, 3))
+    pair = [layers.Conv2D(width, 3, activation="relu", name=f"conv{width}")(image) for width in (24, 48)]
+    x = layers.GroupNormalization(8)(layers.Concatenate()(pair))
+    x = layers.Dense(90, "relu", name="wide")(layers.GlobalAveragePooling2D()(x))
+    copy, units = converted(keras.Model(image, layers.Dense(30)(x)))
+    assert all(units[f"conv{width}"][1] % 8 == 0 for width in (24, 48)) and units["conv48"][1] < 48
+    outputs(copy, random_arrays(copy))
+
+
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN", "Bidirectional"])
+def test_recurrent_layers_read_any_width(layer):
+    recurrent = layers.Bidirectional(layers.LSTM(8)) if layer == "Bidirectional" else getattr(layers, layer)(8)
+    wide = layers.Dense(90, activation="relu", name="wide")
+    copy, units = converted(keras.Sequential([keras.Input((5, 20)), wide, recurrent, layers.Dense(5)]))
+    assert units["wide"][1] < 90
+    outputs(copy, random_arrays(copy))
+
+
+def test_the_first_state_of_a_recurrent_layer_keeps_its_width():
+    series, start = keras.Input((5, 20)), keras.Input((9,))
+    state = layers.Dense(8, activation="relu", name="state")(start)
+    x, last = layers.GRU(8, return_state=True)(layers.Dense(64, activation="relu", name="wide")(series), state)
+    _, units = converted(keras.Model([series, start], layers.Dense(40, name="out")(layers.Concatenate()([x, last]))))
+    assert units["state"] == (8, 8) and units["wide"][1] < 64
+
+
+def test_each_output_of_a_layer_has_its_own_width():
+    series = keras.Input((7, 12))
+    _, scores = layers.MultiHeadAttention(2, 8)(series, series, return_attention_scores=True)
+    x = layers.Dense(64, activation="relu", name="first")(scores)
+    converted(keras.Model(series, layers.Dense(5)(layers.Dense(64, activation="relu")(x))))
+
+
+def test_all_layers_around_a_repeat_vector_share_the_cut():
+    first, second = layers.Dense(64, "relu", name="first"), layers.Dense(64, "relu", name="second")
+    stack = [keras.Input((20,)), first, layers.RepeatVector(3), second, layers.Dense(5)]
+    _, units = converted(keras.Sequential(stack))
+    assert all(40 < after < 45 for _, after in units.values())
+
+
+@pytest.mark.parametrize(("equation", "shape"), [("abc,cd->abd", (5, 64)), ("...c,cd->...d", 64)])
+def test_an_einsum_that_is_dense_has_a_width(equation, shape):
+    stack = [layers.EinsumDense(equation, shape, bias_axes="d", activation="relu", name=f"e{i}") for i in range(2)]
+    _, units = converted(keras.Sequential([keras.Input((5, 20)), *stack, layers.Dense(5)]))
+    assert all(after < before for before, after in units.values())
+
+
+def test_a_normalization_of_two_tensors_fixes_both():
+    x = keras.Input((9,))
+    both = layers.LayerNormalization(name="both")
+    pairs = [layers.ReLU(name=f"relu{i}")(both(layers.Dense(16, name=f"dense{i}")(x))) for i in range(2)]
+    free = [layers.Dense(width, "relu", name=f"free{width}")(pair) for width, pair in zip((60, 90), pairs, strict=True)]
+    _, units = converted(keras.Model(x, [layers.Dense(40)(one) for one in free]))
+    assert units["relu0"] == units["relu1"] == (16, 16) and units["free60"][1] < 60
+
+
+def test_a_phi_that_several_layers_share_counts_once():
+    phi = InnerNetwork((8, 8))
+    pairs = [layer for _ in range(3) for layer in (layers.Dense(32), TwoArgActivation(phi))]
+    model = keras.Sequential([keras.Input((20,)), *pairs, layers.Dense(64, "relu"), layers.Dense(2)])
+    copy, report = convert(model, "swiglu", keep="parameters")
+    assert abs(copy.count_params() / model.count_params() - 1) <= 0.005
+    assert report.places[0].units < 64
 
 
 def test_masks_are_no_tensors_whose_widths_count():
