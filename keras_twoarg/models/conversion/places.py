@@ -271,7 +271,7 @@ def _rough_label(operation: keras.Operation) -> str:
 def _inside(operation: keras.Operation) -> str:
     kind = type(operation).__name__
     if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional) or hasattr(operation, "cell"):
-        return f"the gates inside {kind} sum several projections"
+        return f"the gates inside {kind} sum several projections; use RNN(TwoArgRNNCell(units))"
     if isinstance(operation, keras.layers.Wrapper):
         return f"it lies inside {kind}; use the layer without the wrapper where that computes the same"
-    return f"it lies inside a layer of class {kind}, which is rebuilt as a whole"
+    return f"it lies inside a layer of class {kind}, which is rebuilt as a whole; use TwoArgDense in it"

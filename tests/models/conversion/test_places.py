@@ -40,6 +40,22 @@ def test_a_class_with_a_call_of_its_own_is_left():
     assert difference(model, converted) < 1e-5
 
 
+class Feedforward(layers.Layer):
+    """As in Keras' examples: a layer of one's own around a Sequential model."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.stack = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(4)])
+
+    def call(self, inputs):
+        return inputs + self.stack(inputs)
+
+
+def test_what_to_do_about_a_layer_of_ones_own_is_said():
+    with pytest.raises(ValueError, match=r"\(relu\): it lies inside a layer of class Feed.*use TwoArgDense in it"):
+        convert(of(Feedforward(), layers.Dense(2)))
+
+
 def test_an_activation_may_be_a_layer():
     model = of(layers.Dense(6, activation=layers.LeakyReLU(0.1)), layers.Dense(2))
     converted, report = convert(model)

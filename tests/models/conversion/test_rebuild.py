@@ -76,6 +76,7 @@ def test_masks_reach_what_is_behind_the_units():
     tokens = np.array([[1, 2, 0, 0, 0, 0], [1, 2, 3, 0, 0, 0]])
     np.testing.assert_allclose(predictions(converted, tokens), predictions(model, tokens), atol=1e-6)
     assert "gates inside LSTM" in reasons(report)[model.layers[-1].name]
+    assert "use RNN(TwoArgRNNCell(units))" in reasons(report)[model.layers[-1].name]
 
 
 def test_weights_of_preprocessing_layers_are_copied():
