@@ -66,3 +66,4 @@ def convert(
         raise
     say(str(report))
     say(f"Converted model: {out}")
+    say("It is not compiled. Import keras_twoarg before keras.models.load_model, and compile it to train it")

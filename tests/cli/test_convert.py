@@ -1,8 +1,11 @@
 """`twoarg convert`: a whole new file or none, and one line for every mistake."""
 
 import json
+import subprocess
+import sys
 
 import keras
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from keras import layers
@@ -10,6 +13,8 @@ from keras import layers
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from tests.cli.test_cli import mistake
+from tests.helpers import BACKEND
+from tests.models.conversion.networks import resnet, units
 
 
 @pytest.fixture
@@ -29,6 +34,9 @@ def run(tmp_path, monkeypatch):
 def test_it_writes_a_model_and_its_report(run, tmp_path):
     said = run("model.keras", "--out", "new/model.keras")
     assert "2 of 2 activations" in said
+    last = said.splitlines()[-2:]
+    assert last[0] == "Converted model: new/model.keras"
+    assert "not compiled" in last[1] and "Import keras_twoarg before keras.models.load_model" in last[1]
     converted = keras.models.load_model(tmp_path / "new" / "model.keras")
     report = json.loads((tmp_path / "new" / "model.json").read_text())
     assert report["parameters"] == converted.count_params() and report["difference"] < 1e-5
@@ -97,3 +105,39 @@ def test_widths_that_do_not_match_are_in_the_report(run, recwarn):
     keras.Sequential([keras.Input((784,)), layers.Dense(16, "relu"), layers.Dense(10)]).save("near.keras")
     assert "these are the nearest" in run("near.keras", "--out", "new.keras", "--keep", "parameters")
     assert not [one for one in recwarn if "The converted" in str(one.message)]
+
+
+SERVE = """
+import sys
+
+sys.modules["keras_twoarg"] = None  # an import fails
+import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load("served/1")
+with np.load("served/recorded-1.npz") as record:
+    (outputs,) = loaded.serve(record["inputs"]).values()
+    np.testing.assert_allclose(outputs, record["outputs"], atol=1e-4)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="writes a SavedModel")
+def test_a_network_of_plain_keras_is_converted_trained_exported_and_served(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    resnet().save("model.keras")
+
+    def command(line):
+        result = CliRunner().invoke(twoarg, line.split())
+        assert result.exit_code == 0, result.output
+
+    command("convert model.keras --out converted.keras")
+    model = keras.models.load_model("converted.keras")
+    phi = units(model)[0].inner
+    before = phi.get_weights()[0]
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(np.random.default_rng(0).normal(size=(16, 8, 8, 3)), np.arange(16) % 10, verbose=0)
+    assert not np.array_equal(phi.get_weights()[0], before)
+    model.save("trained.keras")
+    command("export trained.keras --out served/1")
+    subprocess.run([sys.executable, "-c", SERVE], check=True)
