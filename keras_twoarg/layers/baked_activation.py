@@ -108,6 +108,8 @@ class BakedActivation(PairingLayer):
 
     def fill(self, values: ArrayLike) -> None:
         """Fill the table from phi's values at the grid's nodes, in the order of `grid.nodes(arity)`."""
+        if not self.built:
+            raise ValueError(f"{self.name!r} has no table yet. Call its `build` with the shape of its inputs first")
         expected = self.grid.resolution**self.arity
         if np.size(values) != expected:
             raise ValueError(

@@ -192,6 +192,7 @@ def filled(values):
         (lambda: bake(shared_mlp(), ([x, 0] for x in np.zeros((5, 6)))), "must be arrays. Received: generator"),
         (lambda: bake(shared_mlp(), np.ones((5, 6)), labels=np.eye(5)), "integer label for each of 5.*not one-hot"),
         (lambda: BakedActivation(Interpolation(), arity=3), "one or two arguments"),
+        (lambda: BakedActivation(Interpolation(1.0, 3)).fill(np.zeros(9)), "has no table yet. Call its `build`"),
         (lambda: filled(np.zeros(16)), "each of the grid's 9 nodes. Received: 16"),
     ],
 )
