@@ -140,7 +140,7 @@ class BakedActivation(PairingLayer):
         flat = keras.tree.map_structure(lambda one: ops.cast(one, "float32"), self.flat_arguments(inputs))
         if compiled:
             look_up = compiled_look_up(self.grid, self.arity, apart=isinstance(flat, list))
-            values = apply(lambda *own: look_up(*own, cells), flat, varied=None in self.units_sizes(inputs)[1:])
+            values = apply(lambda *own: look_up(*own, cells), flat, self.is_varied(inputs))
         else:
             values = _look_up.get()(flat, cells, self.grid)
         return self.in_units_shape(values, inputs)

@@ -80,8 +80,8 @@ class PairActivation(PairingLayer):
         if not may_compile(training):
             return FUNCTIONS[self.function](*ops.unstack(tuples, axis=-1))
         flat, compiled = ops.reshape(tuples, (-1, 2)), _compiled(self.function)
-        varied = None in self.units_sizes(inputs)[1:]
-        return ops.reshape(at_few_lengths(compiled, flat) if varied else compiled(flat), ops.shape(tuples)[:-1])
+        values = at_few_lengths(compiled, flat) if self.is_varied(inputs) else compiled(flat)
+        return ops.reshape(values, ops.shape(tuples)[:-1])
 
     def get_config(self) -> Config:
         """Return the constructor's arguments."""

@@ -13,6 +13,7 @@ from keras_twoarg.ops.pairing import (
     units_mask,
     units_shape,
 )
+from keras_twoarg.ops.xla import is_eager_tensorflow
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
@@ -69,6 +70,10 @@ class PairingLayer(keras.layers.Layer):
         """Return the shape of the units' outputs, with None for unknown sizes."""
         shape = keras.tree.map_structure(lambda one: tuple(one.shape), inputs)
         return units_shape(shape, self.arity, self.axis)
+
+    def is_varied(self, inputs: Tensors) -> bool:
+        """Return whether the number of units may vary, as with sequences of any length, and in eager mode always."""
+        return is_eager_tensorflow() or None in self.units_sizes(inputs)[1:]
 
     def in_units_shape(self, values: Tensor, inputs: Tensors) -> Tensor:
         """Reshape flat outputs, `(N,)` or `(N, 1)`, to the shape of the units' outputs."""

@@ -53,6 +53,15 @@ def is_compiled_as_a_whole() -> bool:
     return _whole.get()
 
 
+def is_eager_tensorflow() -> bool:
+    """Return whether TensorFlow runs operation by operation, and no later size is known."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.executing_eagerly())
+
+
 def with_gradient(function: Function, signature: Sequence[object] | None = None) -> Function:
     """Return a TensorFlow function with a custom gradient, traced once per signature.
 

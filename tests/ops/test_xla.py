@@ -72,3 +72,21 @@ def test_models_of_one_size_are_not_padded(rng, monkeypatch):
     for number in (7, 3, 5):
         model.train_on_batch(x[:number], y[:number])
         model.predict_on_batch(x[:number])
+
+
+@pytest.mark.parametrize("kind", ["adjacent", "halves", "swiglu"])
+def test_eager_steps_on_sequences_of_any_length_are_compiled_for_few_lengths(kind, rng, monkeypatch):
+    model, numbers = keras.Sequential(layers(kind)), []
+
+    def watched(function, *vectors):
+        def compiled(*padded):
+            numbers.append(len(padded[0]))
+            return padded[0] if len(padded[0].shape) == 1 else padded[0][:, 0]
+
+        return at_few_lengths(compiled, *vectors)
+
+    for module in (table, pair_activation):
+        monkeypatch.setattr(module, "at_few_lengths", watched)
+    for length in range(100, 120):
+        model(tf.constant(rng.normal(size=(2, length, 4)), tf.float32), training=True)
+    assert len(numbers) == 20 and len(set(numbers)) <= 3
