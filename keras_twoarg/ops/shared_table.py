@@ -5,7 +5,10 @@ that each of them would make the same one, and that gradients flow through it:
 
 * *The weights have the same values.* On JAX, whose arrays are immutable, they are the same arrays. In a TensorFlow
 graph they are the same variables, with no operation in between that could write them. In eager mode the values are
-compared.
+compared. A `keras.StatelessScope`, whose weights can be others with the same values, shares nothing with what is
+outside.
+* *phi computes the same.* Its activation is the same one. What else a class or an activation that is not Keras' or this
+package's depends on may change between two eager calls: its table lasts for one call of the outermost layer or model.
 * *The table can be used here.* A table made within a loop, a branch, or a function that is differentiated or
 rematerialized separately stays there: it belongs to that TensorFlow graph or JAX trace.
 * *The same gradients are recorded.* On TensorFlow, at most one gradient tape watches the weights, and as many watch the
@@ -40,6 +43,7 @@ class _Entry(NamedTuple):
     """A table and its origin."""
 
     origin: Any  # specific to the backend
+    activation: object
     cells: Tensor
 
 
@@ -57,16 +61,19 @@ class Step:
     _shelf: dict[Hashable, _Entry]
 
     def __init__(self, inner: Layer) -> None:
-        self._inner, self.values = id(inner), keras_internals.uncast_values(inner.weights)
+        self._inner, self._activation = id(inner), getattr(inner, "activation", None)
+        self.values = keras_internals.uncast_values(inner.weights)
 
     def find(self, key: Hashable) -> Tensor | None:
         """Return the table kept under this key if it can be used here, else None."""
         entry = self._shelf.get((self._inner, key))
-        return entry.cells if entry is not None and self._is_valid(entry) else None
+        if entry is None or entry.activation is not self._activation or not self._is_valid(entry):
+            return None
+        return entry.cells
 
     def keep(self, key: Hashable, cells: Tensor) -> Tensor:
         """Keep a table for later places, and return it."""
-        self._shelf[self._inner, key] = _Entry(self._origin, cells)
+        self._shelf[self._inner, key] = _Entry(self._origin, self._activation, cells)
         return cells
 
     def _is_valid(self, entry: _Entry) -> bool:
@@ -92,13 +99,16 @@ class _TensorFlowStep(Step):
         self.values = [tf.convert_to_tensor(value) for value in self.values]
         self._recorders = keras_internals.recorders(self.values)
         self.may_share = self._recorders <= 1
+        # Weights of one's own can have the values of phi's, but they have other gradients.
+        scope = keras_internals.stateless_scope()
         if tf.executing_eagerly():
-            self._shelf, self._origin = _tables.setdefault(inner, {}), self.values
+            self._shelf = _shelf_of_calls(inner) if scope is None else _tables.setdefault(scope, {})
+            self._origin = self.values
             return
         graph = tf.compat.v1.get_default_graph()
         if not hasattr(graph, _ATTRIBUTE):
-            setattr(graph, _ATTRIBUTE, {})
-        self._shelf = getattr(graph, _ATTRIBUTE)
+            setattr(graph, _ATTRIBUTE, WeakKeyDictionary())
+        self._shelf = getattr(graph, _ATTRIBUTE).setdefault(inner if scope is None else scope, {})
         self._origin = tuple(_source(value, graph) for value in self.values)
         # It is unknown here how many places a loop or a branch holds, and how often it runs.
         self.may_share &= not type(graph).__name__.startswith(("While", "Cond"))
@@ -111,6 +121,15 @@ class _TensorFlowStep(Step):
         return same and self._recorders <= 1 and keras_internals.recorders([entry.cells]) == self._recorders
 
 
+def _shelf_of_calls(inner: Layer) -> dict[Hashable, _Entry]:
+    """Return the tables that eager calls share, or those of one call if phi may change between calls."""
+    kinds = (type(inner).__module__, getattr(getattr(inner, "activation", None), "__module__", ""))
+    if all(kind.startswith(("keras.", "keras_twoarg.")) for kind in kinds):
+        return _tables.setdefault(inner, {})
+    call = keras_internals.call_under_way()
+    return {} if call is None else _tables.setdefault(call, {})
+
+
 def _are_equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and np.array_equal(np.asarray(a), np.asarray(b))
 
@@ -119,13 +138,11 @@ def _source(value: "tf.Tensor", graph: object) -> Hashable:
     """Return what identifies a tensor's value in a graph: the variable, and the number of writes before it is read."""
     if getattr(value, "graph", None) is not graph:
         return object()  # from another graph: nothing is certain
-    operation = value.op
-    while operation.type == "Identity":
-        operation = operation.inputs[0].op
-    if operation.type != "ReadVariableOp":
-        return str(operation.name)
-    handle = operation.inputs[0]
-    return str(handle.name), sum(consumer.type != "ReadVariableOp" for consumer in handle.consumers())
+    while value.op.type == "Identity":
+        value = value.op.inputs[0]
+    if value.op.type != "ReadVariableOp":
+        return str(value.name)
+    return str(value.op.inputs[0].name), keras_internals.writes_before(value.op)
 
 
 class _JaxStep(Step):
@@ -142,7 +159,7 @@ class _JaxStep(Step):
             # A step's variables belong to the trace of the step itself, not to that of a loop or branch within it.
             self.may_share = not traced or any(keras_internals.is_of_trace(value, self._trace) for value in mapped)
         else:
-            self._shelf = {} if traced else _tables.setdefault(inner, {})
+            self._shelf = {} if traced else _shelf_of_calls(inner)
             self.may_share = not traced
 
     def _is_valid(self, entry: _Entry) -> bool:

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
@@ -327,6 +327,12 @@ def recorders(tensors: list[Tensor]) -> int:
     except ImportError:
         return 2  # nothing is certain
     return int(PossibleTapeGradientTypes(tensors))
+
+
+def writes_before(read: Any) -> int:
+    """Return how often a TensorFlow graph may write a variable before this operation reads it; when in doubt more."""
+    others = (consumer for consumer in read.inputs[0].consumers() if consumer.type != "ReadVariableOp")
+    return sum(getattr(other, "_id", 0) < getattr(read, "_id", 1) for other in others)
 
 
 def trace_state() -> object:

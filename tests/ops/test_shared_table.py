@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_twoarg import Interpolation, TwoArgActivation, set_evaluation
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.ops import table
 from tests.helpers import BACKEND, shared_mlp
 
 pytestmark = pytest.mark.jax
+tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="about TensorFlow's graphs and tapes")
 
 
 def tables_made(monkeypatch):
@@ -73,3 +74,112 @@ def test_every_gradient_tape_and_every_step_gets_a_table_of_its_own(rng):
         expected = gradients_of(lambda: tf.reduce_sum(model(x, training=True)))
         for ours, theirs in zip(logits, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def small_place(rng):
+    layer = TwoArgActivation(InnerNetwork((4,), table_resolution=21), evaluation="interpolated")
+    x = ops.convert_to_tensor(rng.normal(size=(400, 8)), "float32")
+    layer(x)
+    return layer, x
+
+
+def with_weights(layer, weights, x, training=False):
+    return layer.stateless_call(list(weights), [], x, training=training)[0]
+
+
+@tensorflow
+def test_parts_of_one_tensor_are_different_weights(rng):
+    import tensorflow as tf
+
+    layer, x = small_place(rng)
+    stacked = [tf.stack([weight.value, 3 * weight.value]) for weight in layer.trainable_variables]
+
+    def members(*stacked):
+        return [with_weights(layer, own, x) for own in zip(*map(tf.unstack, stacked), strict=True)]
+
+    def in_one_scope(*stacked):
+        with keras.StatelessScope() as scope:
+            for own in zip(*map(tf.unstack, stacked), strict=True):
+                for variable, value in zip(layer.trainable_variables, own, strict=True):
+                    scope.add_update((variable, value))
+                yield layer(x)
+
+    expected = members(*stacked)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    for function in (members, lambda *stacked: list(in_one_scope(*stacked))):
+        for one, other in zip(tf.function(function, autograph=False)(*stacked), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@tensorflow
+@pytest.mark.parametrize("scopes", [1, 2])
+def test_values_read_before_a_write_are_the_old_weights(scopes, rng):
+    import tensorflow as tf
+
+    layer, x = small_place(rng)
+    before = layer(x)
+
+    def write(x):
+        old = [tf.convert_to_tensor(weight.value) for weight in layer.trainable_variables]
+        for weight in layer.trainable_variables:
+            weight.value.assign(2 * weight.value)
+        if scopes == 2:
+            return layer(x), with_weights(layer, old, x)
+        new = [tf.convert_to_tensor(weight.value) for weight in layer.trainable_variables]
+        outputs = []
+        with keras.StatelessScope() as scope:
+            for values in (new, old):
+                for variable, value in zip(layer.trainable_variables, values, strict=True):
+                    scope.add_update((variable, value))
+                outputs.append(layer(x))
+        return outputs
+
+    new, old = tf.function(write, autograph=False)(x)
+    np.testing.assert_allclose(old, before, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(new, layer(x), rtol=1e-4, atol=1e-5)
+
+
+@tensorflow
+@pytest.mark.parametrize("graph", [False, True])
+def test_gradients_go_to_weights_of_ones_own_that_equal_those_of_phi(graph, rng):
+    import tensorflow as tf
+
+    layer, x = small_place(rng)
+
+    def gradients():
+        student = [tf.identity(weight.value) for weight in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            teacher = layer(x, training=True)
+            loss = tf.reduce_sum((with_weights(layer, student, x, training=True) - 2 * teacher) ** 2)
+        return tape.gradient(loss, student)
+
+    ours = tf.function(gradients, autograph=False)() if graph else gradients()
+    assert None not in ours and max(np.abs(one).max() for one in ours) > 1
+    layer.evaluation = "exact"
+    np.testing.assert_allclose(ours[-1], gradients()[-1], rtol=0.2)
+
+
+class Annealed(InnerNetwork):
+    temperature = 1.0
+
+    def evaluate(self, tuples, values, training=False):
+        return super().evaluate(tuples, values, training) * self.temperature
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="on torch a table lasts for one call")
+def test_an_eager_table_follows_phi_s_activation_and_the_attributes_of_a_class_of_ones_own(rng, monkeypatch):
+    layer, x = small_place(rng)
+    relu = ops.convert_to_numpy(layer(x))
+    layer.inner.activation = keras.activations.tanh
+    tanh = ops.convert_to_numpy(layer(x))
+    assert np.abs(tanh - relu).max() > 0.1
+    layer.inner = Annealed((4,), table_resolution=21)
+    first = ops.convert_to_numpy(layer(x))
+    layer.inner.temperature = 2.0
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x)), 2 * first, rtol=1e-5)
+    tables = tables_made(monkeypatch)
+    model = shared_mlp(Annealed((4,)))
+    set_evaluation(model, "interpolated")
+    model(rng.normal(size=(64, 6)))
+    assert len(tables) == 1  # within one call of a model the places share it
