@@ -247,7 +247,7 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         if grid is None:
             values = self.inner(self.tuples(inputs), training=training)
         elif cells is not None:
-            frozen, varied = not self.inner.trainable_weights, self.is_varied(inputs)
+            frozen, varied = shared_table.wants_no_gradient(self.inner, cells), self.is_varied(inputs)
             values = table.evaluate(self.flat_arguments(inputs), cells, grid, training, frozen, varied)
         else:
             tuples, weights = ops.reshape(self.tuples(inputs), (-1, self.arity)), uncast_values(self.inner.weights)

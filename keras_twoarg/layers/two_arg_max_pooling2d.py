@@ -8,7 +8,7 @@ from keras import ops
 from keras_twoarg.layers import ownership
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.ops import pooled_table
+from keras_twoarg.ops import pooled_table, shared_table
 from keras_twoarg.ops.windows import channel_axis, check_pool_size, max_pool, pooled_shape
 from keras_twoarg.utils.types import Config, Shape, Shapes, Tensor, Tensors
 
@@ -76,7 +76,7 @@ class TwoArgMaxPooling2D(TwoArgActivation):
         in_one = training and keras.backend.backend() in pooled_table.BACKENDS and None not in sizes[1:]
         if not in_one or self.grid is None or cells is None:
             return max_pool(self._outputs(inputs, cells, bool(training)), self.pool_size, self.axis)
-        tuples, frozen = ops.cast(self.tuples(inputs), "float32"), not self.inner.trainable_weights
+        tuples, frozen = ops.cast(self.tuples(inputs), "float32"), shared_table.wants_no_gradient(self.inner, cells)
         images = tuples if self.axis == -1 else ops.moveaxis(tuples, 1, 3)  # (batch, height, width, n, arity)
         values = pooled_table.evaluate(images, cells, self.grid, self.pool_size, frozen)
         values = values if self.axis == -1 else ops.moveaxis(values, -1, 1)

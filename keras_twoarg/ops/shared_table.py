@@ -91,6 +91,19 @@ def step(inner: Layer, inputs: Tensors) -> Step:
     return kind(inner, inputs)
 
 
+def wants_no_gradient(inner: Layer, cells: Tensor) -> bool:
+    """Return whether no gradient with respect to phi, through this table of it, can be wanted.
+
+    phi is frozen; and on TensorFlow, nothing watches the table, or Keras traces a step: a variable that Keras froze is
+    still watched by all tapes, among them that of `fit`, which takes no gradient with respect to it.
+    """
+    if inner.trainable_weights:
+        return False
+    if keras.backend.backend() != "tensorflow":
+        return True
+    return keras_internals.is_tracing_a_step() or keras_internals.recorders([cells]) == 0
+
+
 class _TensorFlowStep(Step):
     def __init__(self, inner: Layer, inputs: Tensors) -> None:
         import tensorflow as tf

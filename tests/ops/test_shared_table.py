@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
+from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, TwoArgMaxPooling2D, set_evaluation
 from keras_twoarg.ops import table
 from tests.helpers import BACKEND, shared_mlp
 
@@ -183,3 +183,39 @@ def test_an_eager_table_follows_phi_s_activation_and_the_attributes_of_a_class_o
     set_evaluation(model, "interpolated")
     model(rng.normal(size=(64, 6)))
     assert len(tables) == 1  # within one call of a model the places share it
+
+
+@tensorflow
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_watched_phi_has_gradients_though_it_is_frozen(pooled, graph, rng):
+    import tensorflow as tf
+
+    phi = InnerNetwork((4,), table_resolution=21)
+    layer = (TwoArgMaxPooling2D if pooled else TwoArgActivation)(phi, evaluation="interpolated")
+    x = tf.constant(rng.normal(size=(4, 4, 4, 8)), tf.float32)
+    layer(x)
+
+    def gradient():
+        kernel = phi.kernel_0.value
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(kernel)
+            loss = tf.reduce_sum(layer(x, training=True) ** 2)
+        return tape.gradient(loss, kernel)
+
+    expected = gradient()
+    phi.trainable = False
+    np.testing.assert_allclose(tf.function(gradient)() if graph else gradient(), expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(expected).max() > 0.1
+
+
+@tensorflow
+def test_a_step_of_fit_sums_no_gradients_for_a_frozen_phi(rng, monkeypatch):
+    model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
+    set_evaluation(model, "interpolated")
+    model.layers[1].inner.trainable = False
+    model.compile("sgd", "mse")
+    frozen, original = [], table.evaluate
+    monkeypatch.setattr(table, "evaluate", lambda *a: frozen.append(a[4]) or original(*a))
+    model.fit(x, np.zeros((64, 3)), verbose=0)
+    assert frozen and all(frozen)
