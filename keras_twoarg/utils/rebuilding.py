@@ -7,6 +7,7 @@ they are used directly, registered or not.
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FunctionType
 
 import keras
@@ -28,8 +29,9 @@ def live_config(operation: keras.Operation) -> Config:
     """
     if type(operation) is keras.layers.Lambda:
         return lambda_arguments(operation)
-    with _said(operation):
+    with _said(operation), _set_aside(operation) as partials:
         config: Config = operation.get_config()
+    config |= {key: value for key, value in partials.items() if key in config}
     if not type(operation).from_config.__module__.startswith("keras."):
         return config  # a custom from_config may expect the names
     held = {key: getattr(operation, key, None) for key in config}
@@ -117,6 +119,17 @@ def _keys(layer: keras.layers.Layer) -> Iterable[str]:
         return list(layer.get_config())
     except (TypeError, ValueError, NotImplementedError):
         return ()
+
+
+@contextmanager
+def _set_aside(operation: keras.Operation) -> Iterator[Config]:
+    """Take the `functools.partial` objects of a layer away, which Keras cannot put into a config; yield them."""
+    partials = {key: value for key, value in vars(operation).items() if isinstance(value, partial)}
+    vars(operation).update(dict.fromkeys(partials, keras.activations.linear))
+    try:
+        yield partials
+    finally:
+        vars(operation).update(partials)
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Which layers and operations are elementwise activations, and which function each of them computes."""
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 
-from keras_twoarg.utils.types import Function
+from keras_twoarg.models.conversion.elementwise import ArrayFunction, CannotTell, bends, is_elementwise, on_arrays
+from keras_twoarg.utils.rebuilding import CannotRebuild, live_config, rebuild
+from keras_twoarg.utils.types import Config, Function
 
 CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -38,9 +40,12 @@ _OPERATIONS = frozenset(
     "Relu ReLU Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Mish Sigmoid HardSigmoid LogSigmoid SparseSigmoid Tanh "
     "HardTanh TanhShrink Softplus Softsign SoftShrink HardShrink SparsePlus Squareplus Threshold".split()
 )  # classes in keras.ops and keras.activations
+_ARITHMETIC = frozenset(
+    "Absolute Arcsinh Arctan Clip Cos Erf Exp Expm1 Log Log1p Maximum Minimum Power Sin Sinh Sqrt Square".split()
+)  # classes in keras.ops that are used as activations too
 _LABELS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
-
-ArrayFunction = Callable[[np.ndarray], np.ndarray]
+WITHOUT_ACTIVATION: Config = {"activation": "linear", "activity_regularizer": None}
+"""What to change in the config of a linear layer that gives its activation away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,91 +80,80 @@ def is_activation(operation: keras.Operation) -> bool:
     layers = keras.layers
     if isinstance(operation, layers.Activation):
         return own_activation(operation) is not None
-    if isinstance(operation, layers.Lambda):
-        return _lambda_is_activation(operation)
-    classes = (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.Softmax)
-    return isinstance(operation, classes) or is_activation_operation(operation)
+    if isinstance(operation, (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.Softmax)):
+        return True
+    if isinstance(operation, layers.Lambda) or _is_users_own(operation):
+        return bends(operation)
+    return is_activation_operation(operation)
 
 
 def is_activation_operation(operation: keras.Operation) -> bool:
     """Tell whether it is an operation such as `keras.ops.relu` in a functional graph."""
-    of_keras = type(operation).__module__.startswith("keras.")
-    is_layer = isinstance(operation, keras.layers.Layer)
-    return of_keras and not is_layer and type(operation).__name__ in _OPERATIONS
+    return _is_operation_of_keras(operation) and type(operation).__name__ in _OPERATIONS
 
 
-def activation_of(operation: keras.Operation) -> Activation:
+def is_arithmetic(operation: keras.Operation) -> bool:
+    """Tell whether it is an operation such as `keras.ops.maximum`, which may be meant as an activation or not."""
+    return _is_operation_of_keras(operation) and type(operation).__name__ in _ARITHMETIC
+
+
+def _is_operation_of_keras(operation: keras.Operation) -> bool:
+    return not isinstance(operation, keras.layers.Layer) and type(operation).__module__.startswith("keras.")
+
+
+def _is_users_own(operation: keras.Operation) -> bool:
+    """Tell whether it is a layer without weights and seeds of a class that is neither Keras' nor this package's."""
+    if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.Model) or operation.variables:
+        return False
+    return not type(operation).__module__.startswith(("keras.", "keras_twoarg."))
+
+
+def held_by_class(layer: keras.layers.Layer) -> str:
+    """Return why a linear layer cannot give its activation away, or an empty string if it can."""
+    kind = type(layer)
+    if not is_linear(layer, LINEAR + DEPTHWISE):
+        return f"its class {kind.__name__} overrides `call`"
+    if kind.__module__.startswith("keras."):
+        return ""
+    try:
+        keeps = own_activation(rebuild(layer, live_config(layer) | WITHOUT_ACTIVATION)) is not None
+    except CannotRebuild:
+        keeps = True
+    return f"its class {kind.__name__} sets it, and takes no `activation` from a config" if keeps else ""
+
+
+def activation_of(operation: keras.Operation, shape: Sequence[int | None]) -> Activation:
     """Return what an activation, or a linear layer's own one, does to each value.
 
-    Raises:
-        ValueError: If that cannot be determined: the function fails on arrays, or returns different values each time.
+    Args:
+        operation: An activation, or a linear layer that has one.
+        shape: Of what it returns.
     """
-    if isinstance(operation, keras.layers.PReLU):
-        return _prelu(operation)
     function = getattr(operation, "activation", operation)
+    if isinstance(function, keras.layers.PReLU) and function.built:
+        return _prelu(function)
+    label = _label(operation, function)
+    if isinstance(function, keras.layers.Softmax):
+        return Activation(label, None, "it is not elementwise")
     of_keras = type(operation).__module__.startswith("keras.") and function is operation
-    if not of_keras or isinstance(operation, keras.layers.Softmax | keras.layers.Lambda):
-        if not is_elementwise(function, operation.name):
-            return Activation(_label(operation, function), None, "it is not elementwise")
-    return Activation(_label(operation, function), _on_arrays(function))
+    if not of_keras or isinstance(operation, keras.layers.Lambda):
+        try:
+            if not is_elementwise(function, shape):
+                return Activation(label, None, "it is not elementwise")
+        except CannotTell as error:
+            return Activation(label, None, str(error))
+    return Activation(label, on_arrays(function))
 
 
-def is_elementwise(function: Function, name: str) -> bool:
-    """Tell, by trying it, whether each value that a function returns depends on the corresponding input alone.
-
-    Raises:
-        ValueError: If it fails, or returns different values when it is called again.
-    """
-    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32") * 3
-    on_arrays = _on_arrays(function)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a softmax over one value
-            together, again = on_arrays(values), on_arrays(values)
-            if together.shape != values.shape:
-                return False
-            alone = np.array([on_arrays(np.full((1, 1), value, "float32")).item() for value in values.ravel()])
-    except Exception as error:  # whatever a user's function raises
-        raise ValueError(
-            f"It cannot be told whether the activation of {name!r} is elementwise, because it fails on an array "
-            f"({' '.join(str(error).split())[:100]}). {_REMEDY}"
-        ) from error
-    if not np.array_equal(together, again, equal_nan=True):
-        raise ValueError(
-            f"It cannot be told whether the activation of {name!r} is elementwise, because it returns different values "
-            f"each time. {_REMEDY}"
-        )
-    return np.allclose(together.ravel(), alone, rtol=1e-5, atol=1e-6, equal_nan=True)
-
-
-_REMEDY = "Exclude it with `where`, or use a function from keras.activations"
-
-
-def _lambda_is_activation(layer: keras.layers.Layer) -> bool:
-    """Tell whether a Lambda layer is elementwise and not a mere scaling; most are something else."""
-    try:
-        if not is_elementwise(layer, layer.name):
-            return False
-    except ValueError:
-        return False
-    values = _on_arrays(layer)(np.array([[-2.0, -1.0, 0.0, 1.0, 2.0]], "float32"))[0]
-    return not np.allclose(np.diff(values, 2), 0, atol=1e-6)
-
-
-def _on_arrays(function: Function) -> ArrayFunction:
-    # A layer with mixed precision, called as a whole, would round its inputs: phi would be fitted to a staircase.
-    compute = function.call if isinstance(function, keras.layers.Layer) else function
-
-    def call(values: np.ndarray) -> np.ndarray:
-        tensor = keras.ops.convert_to_tensor(np.asarray(values, "float32"))
-        return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(compute(tensor), "float32")))
-
-    return call
+def name_of(function: Function) -> str:
+    """Return the name of a function, or that of the class of what has none."""
+    function = function.func if isinstance(function, partial) else function
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _label(operation: keras.Operation, function: Function) -> str:
     if function is not operation:
-        return str(getattr(function, "__name__", type(function).__name__))
+        return name_of(function)
     label = _LABELS.get(type(operation).__name__, type(operation).__name__.lower())
     largest = getattr(operation, "max_value", None)
     return label if largest is None else f"{label}{largest:g}"

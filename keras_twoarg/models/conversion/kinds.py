@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.models.conversion import phi
-from keras_twoarg.models.conversion.activations import ArrayFunction
+from keras_twoarg.models.conversion.elementwise import ArrayFunction
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.ops.interpolation import Interpolation
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.layers.inner_network import InnerNetwork
-from keras_twoarg.models.conversion.activations import ArrayFunction
+from keras_twoarg.models.conversion.elementwise import ArrayFunction
 from keras_twoarg.ops.interpolation import Interpolation
 
 LARGEST_ERROR = 0.05
@@ -25,7 +25,7 @@ TABLE_RESOLUTION = 81
 _STEP = 1 / 8
 _EXTENT = 10.0
 _FAR = 20.0
-_EXACT = 1e-6
+EXACT = 1e-6  # the error up to which phi is the old activation but for rounding
 _TAIL = 1e-3  # a function that stays this close to a straight line is treated as one
 _FINE = np.arange(-640, 641) / 64  # [-10, 10]
 _BEYOND = np.geomspace(_EXTENT, 100, 100)
@@ -71,7 +71,7 @@ def relu_sum(function: ArrayFunction, units: int) -> ReluSum:
     right, left = far[3] - far[2], far[0] - far[1]  # slopes outwards, far out
     if not np.isfinite([*values, right, left]).all():
         raise NotFinite("it is not finite on [-20, 20]")
-    low, high = _EXACT, max(1.0, 2 * float(np.abs(values).max()))
+    low, high = EXACT, max(1.0, 2 * float(np.abs(values).max()))
     if sum(map(len, _knots(values, right, left, low))) <= units:
         return _solve(values, _knots(values, right, left, low), right, left)
     for _ in range(24):
@@ -122,9 +122,9 @@ def _solve(values: np.ndarray, knots: tuple[list[int], list[int]], right: float,
     slopes[free] = solution[1:]
     for direction, slope in ((1.0, right), (-1.0, left)):
         slopes[ends[direction]] = slope - slopes[directions == direction].sum()
-    slopes = np.where(np.abs(slopes - np.round(slopes, 6)) < _EXACT, np.round(slopes, 6), slopes)
-    bends = np.abs(slopes) > _EXACT
-    constant = 0.0 if abs(solution[0]) < _EXACT else float(solution[0])
+    slopes = np.where(np.abs(slopes - np.round(slopes, 6)) < EXACT, np.round(slopes, 6), slopes)
+    bends = np.abs(slopes) > EXACT
+    constant = 0.0 if abs(solution[0]) < EXACT else float(solution[0])
     return ReluSum(constant, directions[bends], places[bends], slopes[bends])
 
 

@@ -1,14 +1,16 @@
 """Where a model can be converted: its activations, what feeds each one, and why some are left as they are."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 import keras
 import numpy as np
 
 from keras_twoarg.models.conversion import activations
 from keras_twoarg.models.conversion.activations import APART, DEPTHWISE, LINEAR, Activation
+from keras_twoarg.models.conversion.destinations import gives_output, is_multiplied
 from keras_twoarg.models.conversion.graph import Call, Wiring, is_graph
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model
@@ -23,9 +25,8 @@ _BETWEEN = (
     keras.layers.Flatten,
     keras.layers.Permute,
 )
-_SHAPING = ("Reshape", "Flatten", "Permute", "RepeatVector", "Identity", "ExpandDims", "Squeeze", "Transpose")
-_PRODUCTS = ("Multiply",)
 OUTPUT = "it gives the model's output; name it in `where` to convert it"
+ARITHMETIC = "it may be mere arithmetic; if it is an activation, put it into a keras.layers.Activation"
 GATE = "it is a gate, multiplied with another tensor; name it in `where` to convert it"
 
 
@@ -77,10 +78,10 @@ def find_places(model: Model, where: str | Sequence[str] | None, any_function: b
         any_function: Whether any activation that acts on each unit separately can be converted, whatever it computes.
 
     Raises:
-        ValueError: If `where` matches nothing, or it cannot be determined what an activation does.
+        ValueError: If `where` matches nothing.
     """
-    finder = _Finder(where, any_function)
-    finder.search(model, "", {id(tensor) for tensor in model.outputs})
+    finder = _Finder(model, where, any_function)
+    finder.search(model, "")
     if where is not None and not finder.matched:
         raise ValueError(
             f"`where` matches no activation of the model {model.name!r}. Received: where={where!r}. "
@@ -92,43 +93,45 @@ def find_places(model: Model, where: str | Sequence[str] | None, any_function: b
 class _Finder:
     """Goes through a model and the models nested in it."""
 
-    def __init__(self, where: str | Sequence[str] | None, any_function: bool) -> None:
+    def __init__(self, model: Model, where: str | Sequence[str] | None, any_function: bool) -> None:
         self.places: list[Place] = []
         self.matched = False
+        self._outputs, self._multiplied = gives_output(model), is_multiplied(model)
         self._patterns = [where] if isinstance(where, str) else where
         self._any_function = any_function
         self._own: dict[int, Place] = {}
         self._searched: set[int] = set()
+        self._names: set[str] = set()
 
-    def search(self, model: Model, prefix: str, ends: set[int]) -> None:
-        """Add the places of one graph, where `ends` are its tensors that the whole model returns."""
+    def search(self, model: Model, prefix: str) -> None:
+        """Add the places of one graph."""
+        if id(model) in self._searched:
+            return
         self._searched.add(id(model))
         wiring = Wiring(model)
+        self._names |= {prefix + call.operation.name for call in wiring.calls}
         for call in wiring.calls:
             operation = call.operation
             if is_graph(operation):
-                self._nested(operation, wiring, prefix, ends)
+                self.search(operation, f"{prefix}{operation.name}/")
             elif activations.is_activation(operation):
-                self._activation(call, wiring, prefix, ends)
-            elif activations.is_linear(operation, LINEAR + DEPTHWISE) and activations.own_activation(operation):
-                self._activation(call, wiring, prefix, ends)
+                self._activation(call, wiring, prefix)
             elif isinstance(operation, LINEAR + DEPTHWISE) and (own := activations.own_activation(operation)):
-                reason = f"its class {type(operation).__name__} overrides `call`"
-                self._add(Place(prefix + operation.name, Activation(_name(own), None), operation, reason=reason))
+                if reason := activations.held_by_class(operation):
+                    self._leave(call, prefix, _name(own), reason)
+                else:
+                    self._activation(call, wiring, prefix)
+            elif activations.is_arithmetic(operation) and len(call.inputs) == 1:
+                if not isinstance(_path(call, wiring), str):
+                    self._leave(call, prefix, _rough_label(operation), ARITHMETIC)
             elif held := _held_activations(operation):
-                self._add(Place(prefix + operation.name, Activation(held, None), operation, reason=_inside(operation)))
+                self._leave(call, prefix, held, _inside(operation))
 
-    def _nested(self, model: Model, wiring: Wiring, prefix: str, ends: set[int]) -> None:
-        if id(model) in self._searched:
-            return
-        inner_ends = set()
-        for call in wiring.calls:
-            if call.operation is model:
-                pairs = zip(call.outputs, model.outputs, strict=True)
-                inner_ends |= {id(inner) for outer, inner in pairs if _reaches(outer, ends, wiring)}
-        self.search(model, f"{prefix}{model.name}/", inner_ends)
+    def _leave(self, call: Call, prefix: str, label: str, reason: str) -> None:
+        operation = call.operation
+        self._add(Place(prefix + operation.name, Activation(label, None), operation, reason=reason))
 
-    def _activation(self, call: Call, wiring: Wiring, prefix: str, ends: set[int]) -> None:
+    def _activation(self, call: Call, wiring: Wiring, prefix: str) -> None:
         place = self._place(call, prefix)
         if place.reason and not place.by_choice:
             return
@@ -139,7 +142,7 @@ class _Finder:
         place.calls.append(call)
         place.path.append(path)
         if not place.reason and not self._named(place):
-            place.reason = self._reason_to_leave(place, call, wiring, ends)
+            place.reason = self._reason_to_leave(place, call)
             place.by_choice = bool(place.reason)
 
     def _place(self, call: Call, prefix: str) -> Place:
@@ -147,14 +150,16 @@ class _Finder:
         operation = call.operation
         if id(operation) in self._own:
             return self._own[id(operation)]
-        earlier = sum(place.operation is operation for place in self.places)
-        name = f"{prefix}{operation.name}" + (f"_{earlier + 1}" if earlier else "")
+        name = prefix + operation.name
+        if any(place.operation is operation for place in self.places):
+            name = next(other for number in count(2) if (other := f"{name}_{number}") not in self._names)
+            self._names.add(name)
         place = Place(name, Activation("", None), operation)
         self._add(place)
         if place.is_own:
             self._own[id(operation)] = place
         if not place.reason:  # what `where` leaves out need not be known
-            place.activation = activations.activation_of(operation)
+            place.activation = activations.activation_of(operation, call.outputs[0].shape)
             prelu = isinstance(operation, keras.layers.PReLU) and self._any_function
             if place.activation.function is None and not prelu:
                 place.reason = place.activation.reason
@@ -172,15 +177,12 @@ class _Finder:
     def _named(self, place: Place) -> bool:
         return any(re.fullmatch(pattern, place.name) for pattern in self._patterns or ())
 
-    @staticmethod
-    def _reason_to_leave(place: Place, call: Call, wiring: Wiring, ends: set[int]) -> str:
-        if any(_reaches(tensor, ends, wiring) for tensor in call.outputs):
+    def _reason_to_leave(self, place: Place, call: Call) -> str:
+        if any(id(tensor) in self._outputs for tensor in call.outputs):
             return OUTPUT
         function = place.activation.function
         bounded = function is not None and np.abs(function(np.linspace(-20, 20, 81))).max() <= 1.01
-        if bounded and any(_is_multiplied(tensor, wiring) for tensor in call.outputs):
-            return GATE
-        return ""
+        return GATE if bounded and any(id(tensor) in self._multiplied for tensor in call.outputs) else ""
 
 
 def _path(call: Call, wiring: Wiring) -> tuple[Call, ...] | str:
@@ -222,22 +224,6 @@ def _quantized(layer: keras.layers.Layer) -> str:
     return f"{layer.name!r} is quantized ({mode}); convert the model before quantizing it" if mode else ""
 
 
-def _reaches(tensor: keras.KerasTensor, ends: set[int], wiring: Wiring) -> bool:
-    """Tell whether a tensor is one of `ends`, or becomes one by a change of shape alone."""
-    return id(tensor) in ends or any(_reaches(out, ends, wiring) for out in _reshaped(tensor, wiring))
-
-
-def _is_multiplied(tensor: keras.KerasTensor, wiring: Wiring) -> bool:
-    products = [c for c in wiring.readers(tensor) if type(c.operation).__name__ in _PRODUCTS and len(c.inputs) > 1]
-    return bool(products) or any(_is_multiplied(out, wiring) for out in _reshaped(tensor, wiring))
-
-
-def _reshaped(tensor: keras.KerasTensor, wiring: Wiring) -> Iterator[keras.KerasTensor]:
-    for call in wiring.readers(tensor):
-        if type(call.operation).__name__ in _SHAPING:
-            yield from call.outputs
-
-
 def _held_activations(operation: keras.Operation) -> str:
     """Return the names of the activations inside a layer, where they cannot be replaced."""
     if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.layers.InputLayer):
@@ -260,7 +246,7 @@ def _is_ours(layer: keras.Operation) -> bool:
 def _name(activation: Function) -> str:
     if isinstance(activation, keras.layers.Layer):
         return _rough_label(activation)
-    return str(getattr(activation, "__name__", type(activation).__name__))
+    return activations.name_of(activation)
 
 
 def _rough_label(operation: keras.Operation) -> str:

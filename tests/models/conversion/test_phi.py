@@ -6,7 +6,8 @@ import pytest
 
 from keras_twoarg import InnerNetwork
 from keras_twoarg.models.conversion import phi
-from keras_twoarg.models.conversion.activations import activation_of, is_elementwise
+from keras_twoarg.models.conversion.activations import activation_of
+from keras_twoarg.models.conversion.elementwise import is_elementwise
 from tests.helpers import phi_in_float64
 
 PIECEWISE = {"relu": 1, "relu6": 2, "leaky_relu": 2, "hard_tanh": 4, "hard_sigmoid": 4}
@@ -14,7 +15,7 @@ SMOOTH = ("gelu", "silu", "tanh", "elu", "selu", "softplus", "mish", "hard_silu"
 
 
 def function(name):
-    return activation_of(keras.layers.Activation(name)).function
+    return activation_of(keras.layers.Activation(name), (None, 4)).function
 
 
 @pytest.mark.parametrize("name", PIECEWISE)
@@ -66,8 +67,8 @@ def test_the_table_reaches_as_far_as_phi_bends():
 
 
 def test_what_is_elementwise_is_found_by_trying():
-    assert is_elementwise(keras.activations.gelu, "a")
-    assert not is_elementwise(keras.activations.softmax, "a")
-    assert not is_elementwise(lambda x: x - keras.ops.mean(x), "a")
+    assert is_elementwise(keras.activations.gelu)
+    assert not is_elementwise(keras.activations.softmax)
+    assert not is_elementwise(lambda x: x - keras.ops.mean(x))
     with pytest.raises(ValueError, match="fails on an array"):
-        is_elementwise(lambda x: x.no_such_thing, "a")
+        is_elementwise(lambda x: x.no_such_thing)

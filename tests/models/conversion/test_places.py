@@ -1,11 +1,15 @@
 """Which activations are converted, and why others are left."""
 
+from functools import partial
+
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 
 from keras_twoarg import convert
-from tests.helpers import BACKEND
+from keras_twoarg.models.conversion.places import find_places
+from tests.helpers import BACKEND, predictions
 from tests.models.conversion.networks import (
     autoencoder,
     difference,
@@ -54,6 +58,36 @@ class Feedforward(layers.Layer):
 def test_what_to_do_about_a_layer_of_ones_own_is_said():
     with pytest.raises(ValueError, match=r"\(relu\): it lies inside a layer of class Feed.*use TwoArgDense in it"):
         convert(of(Feedforward(), layers.Dense(2)))
+
+
+class SetsIt(layers.Dense):
+    def __init__(self, units, **settings):
+        super().__init__(units, **{**settings, "activation": "tanh"})
+
+
+class HidesIt(layers.Dense):
+    def __init__(self, units, name=None, **ignored):
+        super().__init__(units, activation="relu", name=name)
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+class TakesIt(layers.Dense):
+    pass
+
+
+@pytest.mark.parametrize("kind", [SetsIt, HidesIt])
+def test_a_class_that_sets_its_activation_is_left(kind):
+    model = settle(of(kind(6, name="own"), layers.Dense(5, "relu"), layers.Dense(2)))
+    converted, report = convert(model)
+    assert f"its class {kind.__name__} sets it" in reasons(report)["own"] and len(report.places) == 1
+    assert difference(model, converted) < 1e-5
+
+
+def test_a_class_that_takes_its_activation_is_converted():
+    _, report = convert(of(TakesIt(6, activation="relu"), layers.Dense(2)))
+    assert len(report.places) == 1 and report.difference < 1e-5
 
 
 def test_an_activation_may_be_a_layer():
@@ -115,6 +149,91 @@ def test_a_lambda_that_is_elementwise_is_converted():
     model = of(layers.Dense(6, lambda x: x * ops.sigmoid(1.7 * x)), layers.Dense(2))
     _, report = convert(model)
     assert report.places[0].error < 5e-3
+
+
+class Swish(layers.Layer):
+    def call(self, x):
+        return x * ops.sigmoid(x)
+
+
+class Doubles(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_layer_of_ones_own_that_is_elementwise_is_converted():
+    stack = [layers.Dense(6), Doubles(), layers.Dense(6), Swish(name="swish"), layers.Dense(2)]
+    model = settle(of(*stack))
+    converted, report = convert(model)
+    assert [(place.name, place.activation) for place in report.places] == [("swish", "swish")] and not report.left
+    assert difference(model, converted) < 1e-2
+
+
+def test_operations_that_may_be_arithmetic_are_listed():
+    x = features = keras.Input((4,))
+    x = ops.square(ops.maximum(layers.Dense(6)(x), 0.0) + 1.0)
+    model = keras.Model(features, layers.Dense(2)(layers.Dense(6, activation="relu")(x)))
+    _, report = convert(model)
+    assert len(report.places) == 1
+    assert [(place.activation, "arithmetic" in place.reason) for place in report.left] == [("maximum", True)]
+
+
+def random(x):
+    return x * keras.random.normal(())
+
+
+def fails(x):
+    return x.no_such_thing
+
+
+@pytest.mark.parametrize(("function", "reason"), [(random, "different values"), (fails, "fails on an array")])
+def test_a_function_that_cannot_be_tried_is_listed(function, reason):
+    x = features = keras.Input((4,))
+    x = layers.Dense(6, activation="relu")(x)
+    layer = layers.Dense(3, activation=random, name="unknown")
+    model = keras.Model(features, layers.Dense(2)(layer(x)))
+    layer.activation = function
+    places = find_places(model, None, any_function=False)
+    assert [place.label for place in places] == ["relu", function.__name__]
+    assert not places[0].reason and reason in places[1].reason
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3, [2, 3], -1])
+def test_a_softmax_on_any_axis_is_listed(axis):
+    x = image = keras.Input((5, 5, 1))
+    x = layers.Conv2D(3, 1)(layers.Conv2D(4, 2, activation="relu")(x))
+    model = keras.Model(image, layers.Softmax(axis, name="softmax")(x))
+    _, report = convert(model)
+    assert reasons(report) == {"softmax": "it is not elementwise"} and len(report.places) == 1
+
+
+def test_a_function_is_tried_with_as_many_axes_as_it_gets():
+    x = image = keras.Input((5, 5, 1))
+    x = layers.Conv2D(4, 2, activation="relu")(x)
+    x = layers.Conv2D(6, 2, activation=layers.PReLU(keras.initializers.Constant(0.1)), name="slopes")(x)
+    x = layers.Conv2D(3, 1, activation=lambda x: ops.softmax(x, axis=3), name="softmax")(x)
+    model = keras.Model(image, x)
+    predictions(model, np.ones((1, 5, 5, 1), "float32"))  # which is what builds the slopes
+    _, report = convert(model)
+    assert reasons(report) == {"softmax": "it is not elementwise"} and report.difference < 1e-5
+
+
+def test_a_function_with_some_arguments_given_is_converted_and_kept():
+    leaky, soft = partial(ops.leaky_relu, negative_slope=0.1), partial(ops.softmax, axis=-1)
+    model = settle(of(layers.Dense(6, activation=leaky), layers.Dense(2, activation=soft)))
+    converted, report = convert(model)
+    assert [place.activation for place in report.places] == ["leaky_relu"] and report.difference < 1e-5
+    assert converted.layers[-1].activation is model.layers[-1].activation is soft
+    assert model.layers[0].activation is leaky
+
+
+def test_each_place_has_a_name_of_its_own():
+    relu = layers.ReLU(name="relu")
+    x = features = keras.Input((4,))
+    x = relu(layers.Dense(5)(relu(layers.Dense(5)(x))))
+    x = layers.ReLU(name="relu_2")(layers.Dense(5)(x))
+    _, report = convert(keras.Model(features, layers.Dense(2)(x)), where="relu_2")
+    assert [place.name for place in report.places] == ["relu_2"] and list(reasons(report)) == ["relu", "relu_3"]
 
 
 def test_activations_inside_of_custom_layers_and_wrappers_are_listed():
