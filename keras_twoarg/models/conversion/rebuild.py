@@ -14,6 +14,7 @@ import keras
 from keras_twoarg.layers.pair_activation import PairActivation
 from keras_twoarg.layers.sharing import sharing_scope
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
+from keras_twoarg.models.conversion.activations import WITHOUT_ACTIVATION
 from keras_twoarg.models.conversion.graph import Call, Wiring, calls, channels, graphs, is_graph, structure
 from keras_twoarg.models.conversion.places import Place
 from keras_twoarg.utils.rebuilding import copy_given, copy_weights, live_config, rebuild
@@ -21,6 +22,8 @@ from keras_twoarg.utils.types import Config, Model, Outputs
 
 SECOND = "_apical"
 _OTHER_SEED = 1_000_003
+_KERNELS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
+_CONSTANT = (keras.initializers.Constant, keras.initializers.Identity, keras.initializers.Ones)
 
 UnitLayer = TwoArgActivation | PairActivation
 MakeUnit = Callable[[Place, Config], UnitLayer]
@@ -130,8 +133,9 @@ class Rebuilder:
         if id(layer) not in self._second_of:
             name = self._unused(layer.name + SECOND)
             config: Config = _with_other_seeds(self._config(layer), _OTHER_SEED)
-            for key in ("lora_rank", "lora_alpha"):  # all of it is trained
+            for key in ("lora_rank", "lora_alpha", "activity_regularizer"):  # all of it is trained; one loss is enough
                 config.pop(key, None)
+            config |= {key: "glorot_uniform" for key in _KERNELS if isinstance(getattr(layer, key, None), _CONSTANT)}
             second = self._second_of[id(layer)] = rebuild(layer, {**config, "name": name})
             second.trainable = True  # its weights and statistics are new, whether the first path is frozen or not
             self.new_layers.append(prefix + name)
@@ -140,7 +144,7 @@ class Rebuilder:
     def _config(self, operation: keras.Operation) -> Config:
         config = {**live_config(operation), **self._changes.get(id(operation), {})}
         if id(operation) in self._linear_now:
-            config |= {"activation": "linear", "activity_regularizer": None}
+            config |= WITHOUT_ACTIVATION
         return _with_other_seeds(config, self._more_seed) if self._more_seed else config
 
     def _unit(self, place: Place, size: int) -> UnitLayer:
@@ -189,19 +193,40 @@ class _Graph:
 
 
 def _assemble(model: Model, inputs: Outputs, outputs: Outputs) -> Model:
-    kind: type[keras.Model] = keras.Model if isinstance(model, keras.Sequential) else type(model)
+    kind: type[keras.Model] = type(model)
+    if isinstance(model, keras.Sequential):
+        _check_sequential(model)
+        kind = keras.Model
     # Given to the constructor, as Keras does in loading, the setting leaves each layer its own; the setter would not.
     frozen: Config = {} if model.trainable else {"trainable": False}
     try:
         copy = kind(inputs, outputs, name=model.name, **frozen)
-    except TypeError as error:
+        mine, its = keras.tree.flatten([inputs, outputs]), [*copy.inputs, *copy.outputs]
+        if list(map(id, mine)) != list(map(id, its)):
+            raise ValueError("its constructor makes others")
+    except Exception as error:  # whatever a constructor does with tensors in place of its own arguments
         raise ValueError(
             f"The model {model.name!r} of class {kind.__name__} cannot be made from its inputs and outputs alone "
-            f"({error}). Convert keras.Model(model.inputs, model.outputs) instead"
+            f"({' '.join(str(error).split())[:150]}). Convert keras.Model(model.inputs, model.outputs) instead"
         ) from error
     if model.dtype_policy.quantization_mode is None:  # another one would quantize the layers
         copy.dtype_policy = model.dtype_policy  # by which `compile` scales the loss
     return copy
+
+
+def _check_sequential(model: keras.Sequential) -> None:
+    """Raise a ValueError if a class derived from Sequential does what a functional model would not."""
+    lineage = type(model).__mro__
+    own = {
+        name for kind in lineage[: lineage.index(keras.Sequential)] for name in vars(kind) if not name.startswith("_")
+    }
+    overridden = sorted(own & set(dir(keras.Sequential)) - {"get_config", "from_config", "build"})
+    if overridden:
+        raise ValueError(
+            f"The model {model.name!r} of class {type(model).__name__} would lose its own {', '.join(overridden)}, "
+            "because what is converted is functional. Convert keras.Model(model.inputs, model.outputs) instead, and "
+            "give the new model what it needs"
+        )
 
 
 def _with_other_seeds(config: Any, more: int) -> Any:

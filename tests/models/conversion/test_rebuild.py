@@ -96,6 +96,63 @@ def test_a_model_class_with_its_own_training_step_stays():
     assert isinstance(converted, Own)
 
 
+class OwnStep(keras.Sequential):
+    def train_step(self, *args):
+        raise AssertionError
+
+
+class OwnStack(keras.Sequential):
+    def __init__(self, *stack):
+        super().__init__([keras.Input((4,)), *stack])
+
+
+class OwnArguments(keras.Model):
+    def __init__(self, width=8, classes=2, **settings):
+        x = keras.Input((4,))
+        super().__init__(x, layers.Dense(classes)(layers.Dense(width, activation="relu")(x)), **settings)
+
+
+class IgnoresThem(keras.Model):
+    def __init__(self, *ignored, **settings):
+        x = keras.Input((4,))
+        super().__init__(x, layers.Dense(2)(layers.Dense(8, activation="relu")(x)), **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: OwnStep([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(2)]), "lose its own train_step"),
+        (OwnArguments, "class OwnArguments cannot be made"),
+        (IgnoresThem, "class IgnoresThem cannot be made"),
+    ],
+)
+def test_a_class_that_cannot_be_kept_is_said(make, message):
+    with pytest.raises(ValueError, match=f"{message}.*Convert keras.Model") as caught:
+        convert(make())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_of_layers_in_a_row_becomes_functional():
+    converted, _ = convert(OwnStack(layers.Dense(8, "relu"), layers.Dense(2)))
+    assert isinstance(converted, keras.Model)
+
+
+def test_a_penalty_on_what_feeds_an_activation_counts_once():
+    model = of(layers.Dense(8, activity_regularizer="l2"), layers.ReLU(), layers.Dense(2))
+    converted, _ = convert(model)
+    x = np.ones((2, 4), "float32")
+    model(x), converted(x)
+    np.testing.assert_allclose([float(loss) for loss in converted.losses], [float(loss) for loss in model.losses])
+
+
+def test_a_given_kernel_is_not_given_to_the_new_half():
+    given = keras.initializers.Constant(np.arange(32).reshape(4, 8))
+    model = of(layers.Dense(8, kernel_initializer=given, name="given"), layers.ReLU(), layers.Dense(2))
+    converted, _ = convert(model)
+    first, second = (converted.get_layer(name).get_weights()[0] for name in ("given", "given_apical"))
+    assert np.abs(first - second).max() > 1e-3 and np.abs(second).max() < 2
+
+
 def test_functions_of_ones_own_stay():
     def shifted(x):
         return x + 1
