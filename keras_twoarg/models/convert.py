@@ -9,9 +9,10 @@ import keras
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.pair_activation import FUNCTIONS, PairActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
-from keras_twoarg.models.conversion.compare import compare
+from keras_twoarg.models.conversion.compare import judged
 from keras_twoarg.models.conversion.graph import channels, is_graph
 from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
+from keras_twoarg.models.conversion.phi import EXACT
 from keras_twoarg.models.conversion.places import Place, find_places
 from keras_twoarg.models.conversion.rebuild import Rebuilder, UnitLayer
 from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
@@ -60,8 +61,9 @@ def convert(
             whole widths come; the widths of converted layers are scaled, and those that a residual sum or an output
             fixes stay. Frozen layers, and what `adapt` has computed, are kept as they are. Defaults to `"function"`.
         where: Which activations to convert: one regular expression, or several, that match whole names of the report.
-            What is named is converted even if it gives the model's output or is a gate. Defaults to `None`: all but
-            those.
+            What is named is converted even if it is a gate or gives the model's output, which it does if no layer with
+            weights follows. An output whose `activation=` is named gets the name of its new layer, in `output_names`
+            too. Defaults to `None`: all but gates and outputs.
 
     Returns:
         The new model and a `ConversionReport`, which lists what was left as it was, and why.
@@ -92,13 +94,14 @@ def convert(
 
     Warns:
         UserWarning: With `keep="parameters"`, if no whole widths come within 0.5 %. The nearest are used then, if they
-            come within 10 %, and the report says how far off they are.
+            come within 10 %, and the report says how far off they are. With `keep="function"`, if on random inputs
+            the outputs differ by more than rounding or errors of phi explain, or the converted model does not run.
 
     Raises:
         TypeError: If `model` is no Keras model or `inner` neither an `InnerNetwork` nor a name.
-        ValueError: If the model is subclassed or not built; if it has no activation that can be converted, or one whose
-            function cannot be determined; if `where` matches nothing; if phi cannot start as the old activation; if no
-            widths come near the number of parameters.
+        ValueError: If the model is subclassed, not built, or of a class that cannot be kept; if it has no activation
+            that can be converted; if `where` matches nothing; if phi cannot start as the old activation; if no widths
+            come near the number of parameters; if outputs become NaN or infinity.
     """
     _check(model, inner, keep, where)
     given = inner if isinstance(inner, InnerNetwork) else None
@@ -253,7 +256,8 @@ def _report(
         for unit in rebuilder.units
     ]
     left = [LeftPlace(place.name, place.label, place.reason) for place in places if place.reason]
-    compared = compare(model, copy) if keep == "function" else None
+    exact = all(row.error is not None and row.error < EXACT for row in rows)
+    compared = judged(model, copy, exact) if keep == "function" else None
     return ConversionReport(
         keep=keep,
         places=tuple(rows),

@@ -64,7 +64,7 @@ class ConversionReport:
         parameters_before: Parameters of the first model.
         parameters: Parameters of the converted one, each phi counted once.
         difference: Largest absolute difference of outputs on random inputs; `None` with `keep="parameters"`, or where
-            the first model does not run on them, such as text.
+            a model does not run on them, such as text.
         scale: Largest absolute output of the first model on them.
     """
 
@@ -119,5 +119,5 @@ class ConversionReport:
                 f"{self.scale:.2g}"
             )
         elif self.keep == "function":
-            sentences.append("outputs were not compared, because the model does not run on random inputs here")
+            sentences.append("outputs were not compared, because a model does not run on random inputs here")
         return sentences
