@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_twoarg.layers import ownership
+from keras_twoarg.layers.phi_activation import without_weights, written_activation
 from keras_twoarg.ops import exact
 from keras_twoarg.ops.interpolation import check_resolution
 from keras_twoarg.utils import model_files
@@ -23,6 +24,7 @@ from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import (
     flatten_layers,
     forgotten_calls,
+    loaded_so_far,
     models_with,
     take_own_paths,
     trace_anew,
@@ -117,7 +119,7 @@ class InnerNetwork(keras.layers.Layer):
         layers = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
         self.hidden_units = tuple(positive_integer("hidden_units", units, ", or several") for units in layers)
         self.arity = positive_integer("arity", arity)
-        self.activation = _without_weights(keras.activations.get(activation))
+        self.activation = without_weights(keras.activations.get(activation))
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -164,8 +166,10 @@ class InnerNetwork(keras.layers.Layer):
         self._claim_share_key()
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Apply phi to the last axis of `inputs`."""
+        """Apply phi to the last axis of `inputs`; integers are cast to the layer's compute dtype."""
         self._check_last_axis(inputs.shape)
+        if not keras.backend.is_float_dtype(inputs.dtype):
+            inputs = ops.cast(inputs, self.compute_dtype)
         lead = ops.shape(inputs)[:-1]
         tuples = ops.reshape(inputs, (-1, self.arity))
         return ops.reshape(self.evaluate(tuples, self.values(), bool(training)), (*lead, 1))
@@ -210,6 +214,8 @@ class InnerNetwork(keras.layers.Layer):
                 return np.asarray(ops.convert_to_numpy(self.evaluate(tuples, values)))
 
         tuples = np.asarray(tuples, "float32")
+        if tuples.shape[1:] != (self.arity,):
+            raise ValueError(f"`tuples` must have the shape (N, {self.arity}). Received: shape={tuples.shape}")
         blocks = [phi(tuples[i : i + _BLOCK]) for i in range(0, len(tuples), _BLOCK)]
         return np.concatenate(blocks) if blocks else np.zeros((0, 1), "float32")
 
@@ -290,7 +296,7 @@ class InnerNetwork(keras.layers.Layer):
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
-            "activation": _written(self.activation),
+            "activation": written_activation(self.activation),
             "arity": self.arity,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
@@ -302,7 +308,15 @@ class InnerNetwork(keras.layers.Layer):
 
     @classmethod
     def from_config(cls: type[Network], config: Config) -> Network:
-        """Rebuild a network. Files without a `table_resolution` come from versions whose tables had 81 nodes."""
+        """Rebuild a network, once for each `sharing_scope` and for each file that Keras loads.
+
+        Files without a `table_resolution` come from versions whose tables had 81 nodes.
+        """
+        key, networks = config.get("share_key"), networks_of_copy.get()
+        made: dict[Any, Any] | None = loaded_so_far() if networks is None else networks
+        if made is not None and key in made:
+            network: Network = made[key]
+            return network
         activation = config.get("activation")
         if isinstance(activation, dict) and "class_name" not in activation:  # bytecode that Keras writes but not reads
             raise ValueError(
@@ -310,7 +324,10 @@ class InnerNetwork(keras.layers.Layer):
                 "model anew, with a function registered by `keras.saving.register_keras_serializable` in its place, "
                 "and call its `load_weights` with the same file"
             )
-        return cls(**{"table_resolution": 81, **config})
+        network = cls(**{"table_resolution": 81, **config})
+        if made is not None and key is not None:
+            made[key] = network
+        return network
 
     def _check_last_axis(self, shape: Shape) -> None:
         if len(shape) < 1 or shape[-1] != self.arity:
@@ -346,44 +363,15 @@ def owner_of(share_key: str) -> "InnerNetwork | None":
 
 def _unpickled(reduced: Reduced, share_key: str) -> InnerNetwork:
     """Load a pickled network unless the copy that is being made has it already."""
-    networks, (load, arguments) = networks_of_copy.get(), reduced
-    if networks is not None and share_key in networks:
-        return networks[share_key]
-    network: InnerNetwork = load(*arguments)
-    return network if networks is None else networks.setdefault(share_key, network)
+    load, arguments = reduced
+    made = networks_of_copy.get() or {}
+    return made[share_key] if share_key in made else load(*arguments)
 
 
 def _keras_file(path: str | Path) -> Path:
     if Path(path).suffix != ".keras":
         raise ValueError(f"The name of the file must end in '.keras'. Received: path={str(path)!r}")
     return Path(path)
-
-
-def _without_weights(activation: Function) -> Function:
-    """Return an activation function, or raise a ValueError if it is a layer with weights."""
-    if isinstance(activation, keras.layers.Layer):
-        try:
-            layer = type(activation).from_config(activation.get_config())
-            layer.build((None, 1))
-        except (NotImplementedError, TypeError, ValueError):
-            layer = activation  # it cannot be rebuilt, as a Lambda cannot, but it can be called
-        if layer.weights:
-            raise ValueError(
-                "`activation` must have no weights: all hidden layers of phi apply one and the same function. "
-                f"Received: activation={activation!r}"
-            )
-    return activation
-
-
-def _written(activation: Function) -> object:
-    """Return what a config says of an activation function, or raise a ValueError if Keras would take it for another."""
-    written = keras.activations.serialize(activation)
-    if isinstance(written, str) and keras.activations.get(written) is not activation:
-        raise ValueError(
-            f"Keras has a function named {written!r}, and would use it in files and copies in place of the activation. "
-            f"Give yours another name. Received: activation={activation!r}"
-        )
-    return written
 
 
 def _for_layer(initializer: keras.Initializer, index: int) -> Function:

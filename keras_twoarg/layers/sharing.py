@@ -197,17 +197,14 @@ def _revive_inner(config: Config) -> InnerNetwork:
     key, networks, loaded = config["config"]["share_key"], networks_of_copy.get(), loaded_so_far()
     owner = owner_of(key)
     # Bidirectional serializes a network that it has just rebuilt, which may have a new key by then.
-    known = [*(loaded or ()), *(networks or {}).values()]
+    known = [*(loaded or {}).values(), *(networks or {}).values()]
     if owner is not None and any(owner is one for one in known):
         return owner
     if networks is not None and key in networks:
         return networks[key]
-    inner = keras.saving.deserialize_keras_object(config)
-    if loaded is not None and networks is None:
-        return inner  # Keras is loading a file and resolves identities itself
-    if networks is not None:
-        return networks.setdefault(key, inner)
-    inner.copy_of = key
+    inner: InnerNetwork = keras.saving.deserialize_keras_object(config)
+    if loaded is None and networks is None:
+        inner.copy_of = key
     return inner
 
 

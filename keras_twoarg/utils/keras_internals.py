@@ -107,12 +107,12 @@ def live_models() -> list[Model]:
     return [one for one in gc.get_objects() if issubclass(type(one), keras.Model) and hasattr(one, "_tracker")]
 
 
-def loaded_so_far() -> list[object] | None:
-    """Return the objects with an identity that Keras has loaded so far, or None unless it is loading a file."""
+def loaded_so_far() -> dict[Any, Any] | None:
+    """Return Keras' own dict of the objects loaded so far, by identity, or None unless it is loading a file."""
     from keras.src.backend.common import global_state
 
-    objects = global_state.get_global_attribute("shared_objects/id_to_obj_map")
-    return None if objects is None else list(objects.values())
+    objects: dict[Any, Any] | None = global_state.get_global_attribute("shared_objects/id_to_obj_map")
+    return objects
 
 
 def replace_layer(owner: keras.layers.Layer, name: str, new: Layer) -> None:

@@ -246,3 +246,20 @@ def test_hidden_units_may_be_any_sequence(given):
 def test_other_hidden_units_are_told(given):
     with pytest.raises(ValueError, match="`hidden_units` must be a positive integer, or several"):
         InnerNetwork(given)
+
+
+@pytest.mark.jax
+@BOTH
+def test_integers_are_taken_as_floats(make, rng):
+    phi, pairs = make(), rng.integers(-3, 4, (5, 2))
+    expected = keras.ops.convert_to_numpy(phi(pairs.astype("float32")))
+    for integers in (pairs, pairs.astype("uint8").astype("int8"), keras.ops.convert_to_tensor(pairs)):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(phi(integers)), expected)
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(5, 3), (2,), (0, 3), (2, 3, 2), ()])
+def test_predict_says_which_shape_it_takes(make, shape):
+    with pytest.raises(ValueError, match=r"must have the shape \(N, 2\). Received: shape=") as told:
+        make().predict(np.zeros(shape))
+    assert "\n" not in str(told.value)

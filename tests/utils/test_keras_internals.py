@@ -119,21 +119,21 @@ def test_models_that_exist_and_hold_a_layer():
 
 
 def test_objects_that_a_file_has_given_so_far(tmp_path):
-    """Without the map of shared objects: phi is loaded once for each place."""
+    """Without the map of shared objects: phi is loaded once for each place, and again where it is a layer itself."""
+    seen = []
 
     @keras.saving.register_keras_serializable(package="test_internals")
     class Loaded(layers.Layer):
-        seen = None
-
         @classmethod
         def from_config(cls, config):
-            cls.seen = keras_internals.loaded_so_far()
-            return cls(**config)
+            seen.append(keras_internals.loaded_so_far())
+            return seen[-1].setdefault("a key of ours", cls(**config))
 
     keras.Sequential([keras.Input((3,)), Loaded()]).save(tmp_path / "model.keras")
     assert keras_internals.loaded_so_far() is None
-    keras.models.load_model(tmp_path / "model.keras")
-    assert isinstance(Loaded.seen, list)
+    model = keras.models.load_model(tmp_path / "model.keras")
+    (objects,) = seen
+    assert objects["a key of ours"] is model.layers[0]
 
 
 def test_a_layer_takes_the_place_of_another():
