@@ -65,18 +65,22 @@ def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
 
 
 def units_shape(shape: Shapes, arity: int, axis: int = -1) -> Shape:
-    """Return the shape of the units' outputs, given the shape of one tensor or the shapes of several."""
+    """Return the shape of the units' outputs, given the shape of one tensor or the shapes of several.
+
+    Of several, an unknown size is what the others say.
+    """
     if len(shape) == 0 or not isinstance(shape[0], list | tuple):
         units = unit_count(shape, arity, axis)
         counted = positive_axis(axis, len(shape))
         return (*shape[:counted], units, *shape[counted + 1 :])
     shapes = [tuple(one) for one in shape]
-    if len(shapes) != arity or any(one != shapes[0] for one in shapes):
+    known = [{size for size in sizes if size is not None} for sizes in zip(*shapes, strict=False)]
+    if len(shapes) != arity or any(len(one) != len(known) for one in shapes) or any(len(one) > 1 for one in known):
         raise ValueError(
             f"An inner network of arity {arity} takes one tensor, or a list of {arity} tensors of one shape. "
             f"Received: shapes={shapes}"
         )
-    return shapes[0]
+    return tuple(min(one, default=None) for one in known)
 
 
 def to_tuples(x: Tensors, arity: int, pairing: str, axis: int = -1) -> Tensor:

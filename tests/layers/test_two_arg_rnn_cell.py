@@ -136,6 +136,17 @@ def test_stateful_layers_go_on_where_they_were(rng):
     np.testing.assert_allclose(model.predict(x[:, :2], verbose=0), parts[0], atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="batches whose size is unknown when it is traced")
+def test_stateful_layers_are_fitted_from_a_tensorflow_dataset(rng):
+    import tensorflow as tf
+
+    layer = RNN(TwoArgRNNCell(4, small_phi()), stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(3, 2, 5)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(tf.data.Dataset.from_tensor_slices((array(rng, 6, 2, 5), array(rng, 6, 1))).batch(3), verbose=0)
+    assert np.abs(numpy(layer.states[0])).max() > 0
+
+
 @pytest.mark.slow
 def test_both_ways_share_the_phi_of_the_scope(tmp_path, rng):
     inner, x = small_phi(), array(rng, 3, 6, 5)
