@@ -168,6 +168,7 @@ def _is_known(value: Tensor) -> bool:
         return False
 
 
-def _nothing(arguments: Tensors, _: Tensor) -> Tensor:
-    one = arguments[0] if isinstance(arguments, list | tuple) else arguments
-    return ops.zeros(one.shape[:1])
+def _nothing(arguments: Tensors, cells: Tensor) -> Tensor:
+    """Return zeros with the look-up's dtype, and the axes of the mesh along which it varies in `shard_map`."""
+    one = arguments[0] if isinstance(arguments, list | tuple) else arguments[:, 0]
+    return 0 * one + 0 * cells[0, 0]

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_twoarg import Interpolation
+from keras_twoarg import Interpolation, TwoArgActivation
 from keras_twoarg.ops import look_up as ways
 from keras_twoarg.ops import table
 from keras_twoarg.ops.look_up import look_up, look_up_by_columns, look_up_by_numbers
+from tests.helpers import array, small_phi
 
 pytestmark = pytest.mark.jax
 
@@ -134,3 +135,37 @@ def test_a_look_up_in_a_compiled_step_is_kept_apart_and_the_same(training, rng, 
         for one, other in zip(in_step, order(summed, (0, 1))(x, cells), strict=True):
             np.testing.assert_allclose(one[1:], other[1:], rtol=1e-4, atol=1e-4)
         monkeypatch.undo()
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about conditions of JAX")
+@pytest.mark.parametrize("floatx", ["float16", "float64"])
+def test_places_are_compiled_whatever_floatx_is(floatx, rng):
+    import jax
+
+    keras.config.dtype_policy()  # else Keras would derive it from the floatx of this test, for good
+    before = keras.config.floatx()
+    keras.config.set_floatx(floatx)
+    try:
+        with jax.enable_x64(floatx == "float64"):
+            layer = TwoArgActivation(small_phi(dtype=floatx), evaluation="interpolated", dtype=floatx)
+            x = ops.convert_to_tensor(rng.normal(size=(400, 8)).astype(floatx))
+            expected = layer(x)
+            values = jax.jit(layer)(x)
+            assert values.dtype == floatx
+            np.testing.assert_allclose(values, expected, atol=1e-2)
+    finally:
+        keras.config.set_floatx(before)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about meshes of JAX")
+@pytest.mark.parametrize("pairing", ["adjacent", "halves"])
+def test_a_place_is_compiled_for_a_mesh(pairing, rng):
+    import jax
+
+    layer = TwoArgActivation(small_phi(), evaluation="interpolated", pairing=pairing)
+    x = array(rng, 400, 8)
+    expected = layer(x)
+    part = jax.sharding.PartitionSpec("batch")
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("batch",))
+    values = jax.jit(jax.shard_map(layer, mesh=mesh, in_specs=part, out_specs=part))(x)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
