@@ -22,6 +22,7 @@ from results.tables import (  # noqa: F401
     pays,
     population,
     reproduce,
+    resnet,
     resolutions,
     robustness,
     searches,

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import product
 
 from keras_twoarg.utils import files
-from results.tables import cell, converged, convert, long, pays, population, searches, soft_xor
+from results.tables import cell, converged, convert, long, pays, population, resnet, searches, soft_xor
 from results.tables.documents import markdown
 from results.tables.records import ROOT, against, attacked, clean, interval, runs, stored, table, times, verdict
 
@@ -184,6 +184,8 @@ def _beyond_the_paper():
                 ratio = cell.seconds_of_steps("two_arg") / cell.seconds_of_steps(arm)
                 numbers += f"; all of two_arg's steps take {ratio:.2f} times as long as {arm}'s"
             yield task.label, pays.said(comparison, task.figure), f"two_arg minus {arm}: {numbers}"
+    yield pays.RESNET.label, *resnet.curve_answer()
+    yield pays.RESNET.label, "not run", "two_arg with `--places both`"
     yield from _cell_at_first()
     yield from _text_again()
     yield from _mixed_arguments()

@@ -82,7 +82,7 @@ COMMANDS = {
     "results/resnet-cifar10-one-arg": (
         "twoarg reproduce resnet-cifar10 --data cifar10.npz --arms one_arg --widths 8,16,32 --subset 20000 "
         "--epochs 15 --first-seed 100",
-        "begun: seed 100 of five planned ones; packed with `--ends`",
+        "begun: seeds 100, 101 and 103 of five planned ones; packed with `--ends`",
     ),
     f"{EARLY}/cnn-fashion": (f"{_FASHION} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),
     f"{EARLY}/cnn-cifar10": (f"{_CIFAR} {_CNN.format(arms=_ALL, start='random')} {_ATTACKED}", ""),

@@ -321,39 +321,6 @@ def pays_second_text():
     return markdown(("units", "parameters", "test, bits", "two_arg minus it"), rows)
 
 
-@table("pays-resnet")
-def pays_resnet():
-    """The residual network: the end of each unit, and two_arg minus it."""
-    rows, figure = [], FIGURES[RESNET.figure]
-    two_arg = of(RESNET, "two_arg", figure)
-    for arm in ("two_arg", "relu", "swiglu"):
-        own, loss = of(RESNET, arm, figure), of(RESNET, arm, lowest_loss)
-        behind = "" if arm == "two_arg" else interval(against(two_arg, own))
-        records = runs(RESNET.folder, arm)
-        diverged = sum(record.status == "diverged" for record in records)
-        seeds = f"{len(own)}, {diverged} diverged" if diverged else str(len(own))
-        ends = f"{spread(own, 2, '')} ({each(own)})"
-        rows.append((
-            arm, f"{records[0].parameters:,}", _losses(loss), ends, behind, seeds
-        ))  # fmt: skip
-    columns = ("units", "parameters", "lowest validation loss", "test accuracy, %", "two_arg minus it", "seeds")
-    return markdown(columns, rows)
-
-
-@table("pays-resnet-step")
-def pays_resnet_step():
-    """The residual network at full width: the time of a step, timed apart from the runs."""
-    two_arg, swiglu = (seconds_of(RESNET, arm) / seconds_of(RESNET, "relu") for arm in ("two_arg", "swiglu"))
-    return f"two_arg {two_arg:.2f} times ReLU's time and SwiGLU {swiglu:.2f} times"
-
-
-def _losses(losses):
-    """Format losses, of which those of a run that diverged may be huge, as their mean and each seed's."""
-    values = [losses[seed] for seed in sorted(losses)]
-    mean_loss, *each_loss = (f"{value:.3f}" if value < 100 else f"{value:.0e}" for value in (np.mean(values), *values))
-    return f"{mean_loss} ({', '.join(each_loss)})"
-
-
 @table("pays-tables")
 def pays_tables():
     """Tables: final figures of every arm on each, and its parameters on the first."""
