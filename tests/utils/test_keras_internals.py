@@ -283,6 +283,25 @@ def test_what_an_exported_function_takes():
     assert tuple(first.shape) == (None, 4)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's graphs")
+def test_writes_before_a_read_count_and_those_after_it_do_not():
+    """Else values from before a write would get the table of those after it."""
+    import tensorflow as tf
+
+    variable, seen = tf.Variable(1.0), []
+
+    @tf.function
+    def read_write_read():
+        first = variable.read_value()
+        variable.assign(2.0)
+        second = variable.read_value()
+        seen.extend(keras_internals.writes_before(read.op.inputs[0].op) for read in (first, second))
+        return first, second
+
+    read_write_read()
+    assert seen == [0, 1]
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's own lists and transformations")
 def test_torch_lists_the_parameters_anew_and_says_when_it_transforms():
     import torch

@@ -196,7 +196,7 @@ def test_records_with_numbers_that_are_not_finite_are_valid_json(tmp_path):
         (True, ""),
         ([1], "widths"),
         ({"a": "b"}, "settings versions"),
-        ("absent", "task"),  # records were written before there was one
+        ("absent", "task earlier"),  # records were written before there was one
     ],
 )
 @pytest.mark.parametrize("whole", [record(), Robustness({}, 0.9, {"fog": [0.5] * 5}, {"square": 0.1})])

@@ -75,7 +75,7 @@ def test_a_run_is_not_resumed_on_other_validation_data(tmp_path):
 
 def test_networks_that_learn_one_phi_together_have_the_mean_of_their_errors(rng):
     configuration = Configuration(**{**QUICK, "networks": 2})
-    together = Population(configuration, (4,), 1, (8,), networks.make_phi(configuration), seed=2)
+    together = Population(configuration, (4,), 1, (8,), networks.make_phi(configuration), seed=2, samples=20)
     compile_network(together.trainer, optimizers.make_optimizer(configuration, 3, 20), "regression")
     x, y = [rng.normal(size=(20, 4)).astype("float32") for _ in range(2)], rng.normal(size=(20, 2)).astype("float32")
     outputs = [network.predict(one, verbose=0)[:, 0] for network, one in zip(together.networks, x, strict=True)]

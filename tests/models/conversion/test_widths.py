@@ -69,7 +69,7 @@ def test_the_message_names_what_fixes_the_widths():
     series = keras.Input((5, 3))
     x = layers.Dense(16, activation="relu", name="first")(series)
     x = layers.Dense(16, activation="relu", name="second")(Tokens(name="own")(x))
-    model = keras.Model(series, layers.Add(name="sum")([x, layers.Dense(16)(series)]))
+    model = keras.Model(series, layers.Dense(1)(layers.Add(name="sum")([x, layers.Dense(16)(series)])))
     with pytest.raises(ValueError, match=r"Fixed are 'first' by Tokens 'own'; 'second' by Add 'sum'") as caught:
         convert(model, InnerNetwork((8, 8)), keep="parameters")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
