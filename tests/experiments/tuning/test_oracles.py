@@ -125,6 +125,7 @@ def few_random(monkeypatch):
     monkeypatch.setattr(oracles, "RANDOM_TRIALS", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [best_in_a_corner, fails_in_the_corner])
 def test_no_two_trials_of_a_bayesian_search_are_equal_resumed_or_not(score, few_random, tmp_path):
     whole = searched(with_a_corner("bayesian", tmp_path / "whole"), score)
