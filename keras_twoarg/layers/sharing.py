@@ -205,6 +205,8 @@ def _revive_inner(config: Config) -> InnerNetwork:
     inner: InnerNetwork = keras.saving.deserialize_keras_object(config)
     if loaded is None and networks is None:
         inner.copy_of = key
+    if networks is not None:  # a subclass with a `from_config` of its own has not entered it
+        return networks.setdefault(key, inner)
     return inner
 
 

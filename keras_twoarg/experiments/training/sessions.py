@@ -93,7 +93,8 @@ class _Run:
         configuration = {**self.configuration.to_dict(), "widths": self.widths, **data, **held_out}
         defaults = {**Configuration().to_dict(), **held_out}
         with result_folder(self.out, configuration, defaults=defaults, upgrade=upgrade_folder):
-            if "table_resolution" not in files.read_json(self.out / "run.json"):
+            old = "table_resolution" not in files.read_json(self.out / "run.json")
+            if old and self.configuration.arm in models.ARMS:
                 self.configuration = replace(self.configuration, table_resolution=_BEFORE_THERE_WAS_A_CHOICE)
             return self._stages()
 
@@ -162,7 +163,8 @@ class _Run:
         (costs,) = models.compare({configuration.arm: model})
         settings = configuration.to_dict("arm", "architecture", "widths", "seed")
         settings["inner_units"] = list(configuration.inner_units)
-        *earlier, here = state.software
+        # Software that found all epochs done has trained nothing.
+        *earlier, here = [one for one in state.software if one["first_epoch"] <= len(state.epochs)] or state.software
         return Record(
             arm=configuration.arm,
             stage=stage.value,

@@ -87,7 +87,7 @@ def guided_values(oracle: keras_tuner.oracles.BayesianOptimizationOracle) -> lis
     """
     from scipy.optimize import minimize
 
-    oracle.gpr.fit(*oracle._vectorize_trials())
+    oracle.gpr.fit(*(np.nan_to_num(array, posinf=0, neginf=0) for array in oracle._vectorize_trials()))
 
     def bound(points: np.ndarray) -> np.ndarray:
         mean, deviation = oracle.gpr.predict(points, return_std=True)

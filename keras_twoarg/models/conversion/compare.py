@@ -43,7 +43,7 @@ def random_arrays(model: Model, seed: int = 0) -> list[np.ndarray] | None:
         if kind == "bool":
             arrays.append(rng.integers(0, 2, shape).astype(bool))
         elif "int" in kind:
-            largest = indices or (_PIXELS if pixels or kind == "uint8" else 2)
+            largest = _PIXELS if pixels or (kind == "uint8" and not indices) else indices or 2
             arrays.append(rng.integers(0, largest, shape).astype(kind))
         elif "float" in kind and not getattr(tensor, "sparse", False):
             values = rng.uniform(0, _PIXELS - 1, shape) if pixels else _like_adapted(reader, rng.normal(size=shape))

@@ -256,8 +256,12 @@ def _rough_label(operation: keras.Operation) -> str:
 
 def _inside(operation: keras.Operation) -> str:
     kind = type(operation).__name__
-    if isinstance(operation, keras.layers.RNN | keras.layers.Bidirectional) or hasattr(operation, "cell"):
+    if isinstance(operation, keras.layers.LSTM | keras.layers.GRU | keras.layers.SimpleRNN):
         return f"the gates inside {kind} sum several projections; use RNN(TwoArgRNNCell(units))"
+    if isinstance(operation, keras.layers.Bidirectional):
+        return f"the gates inside {kind} sum several projections; use Bidirectional(RNN(TwoArgRNNCell(units)))"
+    if isinstance(operation, keras.layers.RNN) or hasattr(operation, "cell"):
+        return f"the gates inside {kind} sum several projections"
     if isinstance(operation, keras.layers.Wrapper):
         return f"it lies inside {kind}; use the layer without the wrapper where that computes the same"
-    return f"it lies inside a layer of class {kind}, which is rebuilt as a whole; use TwoArgDense in it"
+    return f"it lies inside a layer of class {kind}, rebuilt as a whole; if the class is yours, use TwoArgDense in it"
