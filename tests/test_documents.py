@@ -108,6 +108,7 @@ def test_every_tested_run_counts_in_an_answer_also_if_it_diverged():
 def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fixed_unit_was_chosen():
     cells = [line.split(" | ") for line in TABLES["pays-resnet"]().splitlines()[2:]]
     shown = {row[0].strip("| "): float(row[2].split()[0]) for row in cells}
+    assert shown.pop("one_arg") > 0  # its records are in a folder of their own, and it is no fixed unit
     for arm, loss in shown.items():
         assert loss == pytest.approx(pays.mean(pays.RESNET, arm, pays.lowest_loss), rel=0.1)
     assert min(set(shown) - {"two_arg"}, key=shown.get) == pays.best_fixed(pays.RESNET)
