@@ -137,6 +137,7 @@ def test_stateful_layers_go_on_where_they_were(rng):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="batches whose size is unknown when it is traced")
+@pytest.mark.skipif(keras.__version__.startswith("3.12"), reason="its own stateful layers cannot be fitted so either")
 def test_stateful_layers_are_fitted_from_a_tensorflow_dataset(rng):
     import tensorflow as tf
 
