@@ -3,6 +3,7 @@
 import pytest
 
 pytest.importorskip("scipy")
+from keras_twoarg.experiments.training.chance import _SMALL_SURFACES
 from keras_twoarg.utils import files
 from results.tables import __main__ as tables
 from results.tables import documents, pays, surfaces
@@ -112,6 +113,14 @@ def test_the_losses_shown_of_the_residual_network_are_those_by_which_its_best_fi
     for arm, loss in shown.items():
         assert loss == pytest.approx(pays.mean(pays.RESNET, arm, pays.lowest_loss), rel=0.1)
     assert min(set(shown) - {"two_arg"}, key=shown.get) == pays.best_fixed(pays.RESNET)
+
+
+def test_the_advice_at_chance_has_the_counts_of_the_records():
+    stalled = {
+        row.split(" | ")[0].strip("| "): row.split(" | ")[1] for row in TABLES["reproduce-stalls"]().splitlines()
+    }
+    small, whole = (next(n for name, n in stalled.items() if word in name) for word in ("scaled to 0.01", "not scaled"))
+    assert f"with it {small} CNNs" in _SMALL_SURFACES and f"{whole} with surfaces" in _SMALL_SURFACES
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ def test_gradients_go_to_weights_of_ones_own_that_equal_those_of_phi(graph, rng)
     ours = tf.function(gradients, autograph=False)() if graph else gradients()
     assert None not in ours and max(np.abs(one).max() for one in ours) > 1
     layer.evaluation = "exact"
-    np.testing.assert_allclose(ours[-1], gradients()[-1], rtol=0.2)
+    np.testing.assert_allclose(ours[-1], gradients()[-1], rtol=0.2)  # a coarse table: None and twice as much are wrong
 
 
 class Annealed(InnerNetwork):
