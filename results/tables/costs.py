@@ -79,19 +79,8 @@ for name_ in ("cnn32", "cnn28", "mlp28", "mlp32"):
     table(f"cost-{name_}")(partial(network, name_))
 
 
-@table("cost-backends")
-def backends():
-    """A training step and `predict` on each backend, against relu's."""
-    return _on_each(BACKENDS)
-
-
-@table("cost-before")
-def before():
-    """The same on TensorFlow, before, on a slower machine."""
-    return _on_each({"TensorFlow": BEFORE})
-
-
-def _on_each(records):
+def backends(records):
+    """Return a training step and `predict` on each backend, against relu's."""
     rows = []
     for backend, file in records.items():
         for name, variants in measured(file, "networks").items():
@@ -102,6 +91,10 @@ def _on_each(records):
             rows.append(row)
     columns = ["backend", "network", "step: relu, ms", "swiglu, × relu", "two_arg, × relu"]
     return markdown([*columns, "predict: relu, ms", "swiglu, × relu", "two_arg, × relu"], rows)
+
+
+table("cost-backends")(partial(backends, BACKENDS))
+table("cost-before")(partial(backends, {"TensorFlow": BEFORE}))
 
 
 @table("cost-exports")

@@ -1,5 +1,7 @@
 """Claims a and b on fresh seeds: perceptrons for 200 epochs, and CNNs with a schedule (docs/claims/plan.md)."""
 
+from functools import partial
+
 import numpy as np
 
 from results.tables.documents import markdown
@@ -39,28 +41,13 @@ def accuracies(folder):
     return markdown(("arm", "parameters", "test accuracy", "two_arg minus it", "best epoch"), rows)
 
 
-@table("long")
-def long():
-    """Perceptrons on MNIST, 200 epochs."""
-    return accuracies(PERCEPTRONS["MNIST"])
-
-
-@table("long-epochs")
-def long_epochs():
-    """The same, how soon."""
-    return epochs(PERCEPTRONS["MNIST"])
-
-
-@table("long-fashion")
-def long_fashion():
-    """Perceptrons on Fashion-MNIST, 200 epochs."""
-    return accuracies(PERCEPTRONS["Fashion-MNIST"])
-
-
-@table("long-fashion-epochs")
-def long_fashion_epochs():
-    """The same, how soon."""
-    return epochs(PERCEPTRONS["Fashion-MNIST"])
+for name_, folder_ in {
+    "long": PERCEPTRONS["MNIST"],
+    "long-fashion": PERCEPTRONS["Fashion-MNIST"],
+    "schedule": SCHEDULE,
+}.items():
+    table(name_)(partial(accuracies, folder_))
+    table(f"{name_}-epochs")(partial(epochs, folder_))
 
 
 def threshold_of(folder):
@@ -69,18 +56,6 @@ def threshold_of(folder):
         return THRESHOLDS[folder]
     curves = np.array([record.curve("val_accuracy") for record in runs(folder, "relu")])
     return float(curves.mean(axis=0)[curves.shape[1] // 2 - 1])
-
-
-@table("schedule")
-def schedule():
-    """CNNs with a schedule."""
-    return accuracies(SCHEDULE)
-
-
-@table("schedule-epochs")
-def schedule_epochs():
-    """The same, how soon."""
-    return epochs(SCHEDULE)
 
 
 @table("long-seconds")

@@ -1,5 +1,6 @@
 """Where a learned phi pays: a row for each task, against the best fixed unit and a learned curve."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -235,18 +236,6 @@ def pays_drawn():
     return markdown(("task", "units", "seeds that solved it", "after steps", "test accuracy, mean"), rows)
 
 
-@table("pays-seconds")
-def pays_seconds():
-    """The Transformer on text: the time of a step, and each arm's figures when the fastest one had ended."""
-    return ends_and_seconds(TEXT)
-
-
-@table("pays-cell")
-def pays_cell():
-    """The recurrent cell, in the same columns."""
-    return ends_and_seconds(CELL)
-
-
 def ends_and_seconds(task):
     """Return a row for each unit, from its tested runs: final figures, and those at equal seconds.
 
@@ -287,6 +276,10 @@ def ends_and_seconds(task):
         "seeds",
     )
     return markdown(columns, rows)
+
+
+table("pays-seconds")(partial(ends_and_seconds, TEXT))
+table("pays-cell")(partial(ends_and_seconds, CELL))
 
 
 def tested(records):

@@ -1,5 +1,7 @@
 """Claims d and e: accuracy under corruptions and attacks."""
 
+from functools import partial
+
 import numpy as np
 
 from keras_twoarg.utils import files
@@ -30,19 +32,8 @@ def bold(arm):
     return f"**{arm}**" if arm in ("two_arg", "relu") else arm
 
 
-@table("corruptions-fashion")
-def corruptions_fashion():
-    """The 15 corruptions on Fashion-MNIST."""
-    return _corruptions(FASHION_CNN)
-
-
-@table("corruptions-cifar10")
-def corruptions_cifar10():
-    """The 15 corruptions on CIFAR-10."""
-    return _corruptions(CIFAR_CNN)
-
-
-def _corruptions(folder):
+def corruptions(folder):
+    """Return a table of the 15 corruptions."""
     columns = ("arm", "clean", "corrupted", "mCE", "relative mCE", "relative drop", "two_arg minus it, corrupted")
     rows, two_arg = [], corrupted(folder, "two_arg")
     for arm in ARMS:
@@ -109,18 +100,6 @@ def attacks_perceptrons():
     return markdown(columns, rows)
 
 
-@table("attacks-long")
-def attacks_long():
-    """AutoAttack on the perceptrons of Fashion-MNIST that were trained for 200 epochs."""
-    return _attacks_long("Linf")
-
-
-@table("attacks-long-L2")
-def attacks_long_l2():
-    """The same in L2."""
-    return _attacks_long("L2")
-
-
 @table("attacks-long-clean")
 def attacks_long_clean():
     """two_arg minus relu on the same images without an attack."""
@@ -128,30 +107,21 @@ def attacks_long_clean():
     return difference(clean(folder, "two_arg"), clean(folder, "relu"), 1)
 
 
-def _attacks_long(p_norm):
-    folder = long.PERCEPTRONS["Fashion-MNIST"]
-    return _attacks(folder, [arm for arm in ARMS if attacked(folder, arm, p_norm)], p_norm)
-
-
-@table("attacks-fashion")
-def attacks_fashion():
-    """AutoAttack on the CNNs of Fashion-MNIST."""
-    return _attacks(FASHION_CNN)
-
-
-@table("attacks-cifar10")
-def attacks_cifar10():
-    """AutoAttack on the CNNs of CIFAR-10."""
-    return _attacks(CIFAR_CNN)
-
-
-def _attacks(folder, arms=ARMS, p_norm="Linf"):
+def attacks(folder, p_norm="Linf"):
+    """Return a table of AutoAttack, with a row for each attacked arm."""
     rows, two_arg = [], attacked(folder, "two_arg", p_norm)
-    for arm in arms:
+    for arm in (arm for arm in ARMS if attacked(folder, arm, p_norm)):
         own = attacked(folder, arm, p_norm)
         minus = "" if arm == "two_arg" else difference(two_arg, own, 1)
         rows.append((bold(arm), each(clean(folder, arm), 1), each(own, 1), spread(own, 1), minus))
     return markdown(("arm", "clean, each seed", "attacked, each seed", "attacked", "two_arg minus it"), rows)
+
+
+for name_, folder_ in {"fashion": FASHION_CNN, "cifar10": CIFAR_CNN}.items():
+    table(f"corruptions-{name_}")(partial(corruptions, folder_))
+    table(f"attacks-{name_}")(partial(attacks, folder_))
+table("attacks-long")(partial(attacks, long.PERCEPTRONS["Fashion-MNIST"]))
+table("attacks-long-L2")(partial(attacks, long.PERCEPTRONS["Fashion-MNIST"], "L2"))
 
 
 @table("attacks-equal-clean")

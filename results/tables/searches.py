@@ -1,7 +1,7 @@
 """The results of the searches, and their test accuracies."""
 
 import json
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import NamedTuple
 
@@ -168,8 +168,8 @@ _PARTS = {
     "-trials": times,
 }
 for name_, function in _PARTS.items():
-    table(f"search-first{name_}")(lambda function=function: function(FIRST))
-    table(f"search-again{name_}")(lambda function=function: function(AGAIN))
+    table(f"search-first{name_}")(partial(function, FIRST))
+    table(f"search-again{name_}")(partial(function, AGAIN))
 
 
 @table("search-best-epochs")
