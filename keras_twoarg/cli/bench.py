@@ -14,7 +14,7 @@ from keras_twoarg.utils import files
     "networks",
     multiple=True,
     type=click.Choice(["mlp28", "mlp32", "cnn28", "cnn32", "cnn32-half"]),
-    help="Network to measure, except in pairs and places; repeatable.  [default: all]",
+    help="Network to measure, except in places; repeatable.  [default: all]",
 )
 @click.option(
     "--variant",
@@ -26,7 +26,7 @@ from keras_twoarg.utils import files
     "--part",
     "parts",
     multiple=True,
-    type=click.Choice(["pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
+    type=click.Choice(["networks", "memory", "exports", "places", "one_sample", "epoch", "first_step"]),
     help="What to measure; repeatable.  [default: all]",
 )
 @click.option(

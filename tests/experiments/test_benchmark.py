@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.benchmark import aims, exports, networks, places, run, use
-from keras_twoarg.experiments.benchmark.tables import _pairs, tables
+from keras_twoarg.experiments.benchmark.tables import tables
 from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.subprocesses import Outcome
 
@@ -27,7 +27,6 @@ def small(monkeypatch):
         return models.mlp(shape, classes, arm, widths, **kwargs)
 
     monkeypatch.setitem(networks.NETWORKS, "mlp28", (mlp, (12, 12, 1), 8))
-    monkeypatch.setattr(networks, "PAIRS", 6400)
     monkeypatch.setattr(use, "EPOCH_STEPS", 1)
     monkeypatch.setattr(use, "FIRST_STEPS", 1)
     make, workload = places.MODELS["subclassed"]  # MobileNetV3Small takes a minute to compile
@@ -92,16 +91,13 @@ def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatc
     for variant, measured in found["networks"]["mlp28"].items():
         assert measured["predict"]["median"] > 0
         assert ("training_step" in measured) == (variant != "baked")
-    assert set(found["pairs"]["6400"]) == {
-        "nothing", networks.NOTHING_OF_TWO, *networks.FIXED, *networks.PHI,
-    }  # fmt: skip
     for runtime in ("tf.saved_model", "tf.saved_model, compiled"):
         assert found["exports"]["mlp28"][runtime].keys() == {"relu", "baked", "exact"}
     assert found["one_sample"]["mlp28"].keys() == set(use.ONE_SAMPLE)
     assert found["epoch"]["mlp28"].keys() == found["first_step"]["mlp28"].keys() == set(use.TRAINED)
     assert found["first_step"]["mobilenet"].keys() == {"fixed", "auto"}
     assert found["machine"]["cores"] >= 1
-    for word in ("swiglu", "tf.saved_model", "6,400 pairs", "peak memory", "one sample", "tf.data", "first", "Aims"):
+    for word in ("swiglu", "tf.saved_model", "peak memory", "one sample", "tf.data", "first", "Aims"):
         assert word in result.output
 
 
@@ -217,13 +213,3 @@ def test_aims_name_what_is_measured():
     for aim in aims.AIMS:
         for part, name, *rest in (aim.ours, aim.base):
             assert part in run.PARTS and name in {*networks.NETWORKS, use.MOBILENET} and known >= {*rest}, aim
-
-
-def test_what_reading_takes_is_subtracted_for_as_many_values_as_are_read():
-    def took(seconds):
-        return {task: {"median": seconds, "spread": 0.0} for task in ("predict", "training_step")}
-
-    times = {"nothing": took(1e-3), networks.NOTHING_OF_TWO: took(2e-3), "relu": took(4e-3), "exact": took(9e-3)}
-    assert _pairs("1000000", times).rows == (("relu", "3.0", "3.0"), ("exact", "7.0", "7.0"))
-    del times[networks.NOTHING_OF_TWO]  # as in files of earlier versions
-    assert _pairs("1000000", times).rows[1] == ("exact", "8.0", "8.0")

@@ -1,7 +1,4 @@
-"""The paper's networks with each way to fill their units: times of a training step and `predict`, and peak memory.
-
-The same for one place alone, for each pair.
-"""
+"""The paper's networks with each way to fill their units: times of a training step and `predict`, and peak memory."""
 
 import resource
 from collections.abc import Callable, Sequence
@@ -20,7 +17,7 @@ from keras_twoarg.ops.interpolation import Interpolation
 from keras_twoarg.ops.pairing import to_tuples
 from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.progress import Progress
-from keras_twoarg.utils.types import JsonObject, Layer, Model, Shape, Tensor
+from keras_twoarg.utils.types import JsonObject, Layer, Model, Tensor
 
 NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
     "mlp28": (models.mlp, (28, 28, 1), 200),
@@ -33,15 +30,9 @@ NETWORKS: dict[str, tuple[Callable[..., Model], tuple[int, int, int], int]] = {
 FIXED = ("relu", "gelu", "prelu", "swiglu", "maxout")
 RESOLUTIONS = {"interpolated_41": 41, "interpolated_81": 81}
 """Tables with a given number of nodes along each argument; `"interpolated"` uses phi's own number."""
-PHI = ("interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 KERAS_NORM = "relu_keras_norm"
 """ReLU after Keras' LayerNormalization instead of `models.JointLayerNormalization`; only for convolutions."""
-NOTHING_OF_TWO = "nothing_of_two"
-"""A model without units that reads two values for each pair."""
-READ_ONE = ("nothing", "relu", "gelu", "prelu")
-VARIANTS = (*FIXED, KERAS_NORM, *PHI)
-PAIRS = 2_000_000
-"""Pairs for which one place alone is timed."""
+VARIANTS = (*FIXED, KERAS_NORM, "interpolated", *RESOLUTIONS, "baked", "exact", "plain")
 _SLOW = ("exact", "plain")  # many times slower than the others: fewer steps suffice
 
 
@@ -60,25 +51,6 @@ class Plain(keras.layers.Layer):
             hidden = dense(hidden)
         outputs = ops.squeeze(hidden, -1)
         return outputs if self.pool_size is None else ops.max_pool(outputs, self.pool_size, self.pool_size)
-
-
-@keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
-class _Scale(keras.layers.Layer):
-    """A trained factor before the place, so that gradients to the pre-activations are computed."""
-
-    def build(self, _: Shape) -> None:
-        self.scale = self.add_weight(shape=(), initializer="ones")
-
-    def call(self, x: Tensor) -> Tensor:
-        return x * self.scale
-
-
-@keras.saving.register_keras_serializable(package="keras_twoarg_benchmark")
-class _Mean(keras.layers.Layer):
-    """One output for each sample."""
-
-    def call(self, x: Tensor) -> Tensor:
-        return ops.mean(x, axis=-1, keepdims=True)
 
 
 def build(network: str, variant: str, seed: int = 0) -> Model:
@@ -151,39 +123,6 @@ def network(
         variant: {"parameters": learned_parameters(model), **by_task(times, variant)}
         for variant, model in models.items()
     }
-
-
-def per_pair(pairs: int, rounds: int, progress: Progress, seed: int = 0) -> dict[str, JsonObject]:
-    """Time `predict` and `training_step` of one place on many pairs, and of models without it.
-
-    Units of one argument read one value for each pair, as `"nothing"` does; the others two, as `NOTHING_OF_TWO` does.
-    """
-    rows, columns = 64, pairs // 64
-    x = np.random.default_rng(seed).normal(size=(rows, 2 * columns)).astype("float32")
-    tasks: dict[tuple[str, str], Task] = {}
-    variants = ("nothing", NOTHING_OF_TWO, *FIXED, *PHI)
-    for variant in variants:
-        features = columns if variant in READ_ONE else 2 * columns
-        layers = [keras.Input((features,)), _Scale(), *_unit(variant), _Mean()]
-        model = keras.Sequential(layers) if variant != "baked" else bake(keras.Sequential(layers))[0]
-        model.compile("sgd", "mse")
-        tasks[variant, "predict"] = partial(model.predict_on_batch, x[:, :features])
-        if variant != "baked":
-            tasks[variant, "training_step"] = partial(model.train_on_batch, x[:, :features], x[:, :1])
-    times = timed(tasks, rounds, lambda done: progress("pairs", done, rounds + 1, ""))
-    return {variant: by_task(times, variant) for variant in variants}
-
-
-def _unit(variant: str) -> list[Layer]:
-    if variant in ("nothing", NOTHING_OF_TWO):
-        return []
-    if variant in ("swiglu", "maxout"):
-        return [models.PairActivation(variant)]
-    if variant in FIXED:
-        return [keras.layers.PReLU() if variant == "prelu" else keras.layers.Activation(variant)]
-    if variant == "plain":
-        return [Plain(inner_layers())]
-    return [TwoArgActivation(evaluation="exact" if variant == "baked" else evaluation(variant))]
 
 
 def memory(name: str, variants: Sequence[str], progress: Progress) -> dict[str, float]:

@@ -15,7 +15,7 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
 from keras_twoarg.utils.versions import commit, versions
 
-PARTS = ("pairs", "networks", "memory", "exports", "places", "one_sample", "epoch", "first_step")
+PARTS = ("networks", "memory", "exports", "places", "one_sample", "epoch", "first_step")
 
 
 def run(
@@ -65,8 +65,6 @@ def run(
 
 def _names(part: str, names: Sequence[str]) -> Sequence[str]:
     """Return the names that a part measures, given the chosen networks."""
-    if part == "pairs":
-        return [str(networks.PAIRS)]
     if part == "places":
         return list(places.MODELS)
     if part == "one_sample":
@@ -76,8 +74,6 @@ def _names(part: str, names: Sequence[str]) -> Sequence[str]:
 
 def measure(progress: Progress, part: str, name: str, variants: Sequence[str], rounds: int, seed: int) -> JsonObject:
     """Measure one part for one network, in this process."""
-    if part == "pairs":
-        return networks.per_pair(int(name), rounds, progress, seed)
     if part == "places":
         return places.places(name, rounds, progress, seed)
     if part == "one_sample":

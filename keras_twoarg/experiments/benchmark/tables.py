@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 
 from keras_twoarg.experiments.benchmark.aims import reached
-from keras_twoarg.experiments.benchmark.networks import NOTHING_OF_TWO, READ_ONE
 from keras_twoarg.utils.table import Table
 from keras_twoarg.utils.types import JsonObject
 
@@ -33,23 +32,6 @@ def _milliseconds(times: JsonObject | None) -> str:
 
 def _ratio(times: JsonObject | None, base: JsonObject | None) -> str:
     return f"{times['median'] / base['median']:.2f}" if times and base else "-"
-
-
-def _pairs(number: str, variants: JsonObject) -> Table:
-    # Files of earlier versions know no model without units that reads two values: theirs count as the unit's time.
-    of_two: JsonObject = variants.get(NOTHING_OF_TWO) or variants["nothing"]
-
-    def nanoseconds(variant: str, times: JsonObject, task: str) -> str:
-        nothing = variants["nothing"] if variant in READ_ONE else of_two
-        over = times[task]["median"] - nothing[task]["median"] if task in times else None
-        return "-" if over is None else f"{1e9 * over / int(number):.1f}"
-
-    rows = tuple(
-        (variant, *(nanoseconds(variant, times, task) for task in ("predict", "training_step")))
-        for variant, times in variants.items()
-        if variant not in ("nothing", NOTHING_OF_TWO)
-    )
-    return Table(f"{int(number):,} pairs, ns for each", ("units", "forward", "forward and backward"), rows)
 
 
 def _network(name: str, variants: JsonObject) -> Table:
@@ -107,7 +89,6 @@ def _use(name: str, variants: JsonObject, *, title: str, tasks: tuple[str, ...])
 
 
 _PARTS: dict[str, Callable[[str, JsonObject], Table]] = {
-    "pairs": _pairs,
     "networks": _network,
     "memory": _memory,
     "exports": _exports,
