@@ -37,12 +37,6 @@ HEADINGS = {  # of the rows in the README
 }
 
 
-@table("claims")
-def claims():
-    """The claims, linked from their own folder."""
-    return _claims("")
-
-
 SHORT = (  # the README's rows: the first comparison of each kind, and those against the claims
     "relu, perceptron, MNIST, 200 epochs: epochs", "one_arg, perceptron, MNIST, 200 epochs: epochs",
     "relu, perceptron, MNIST, 200 epochs: points",
@@ -69,7 +63,7 @@ def claims_readme():
     place = next(i for i, row in enumerate(rows) if row[0].startswith("d."))
     soft_xors = [
         ("c. soft XOR", f"its start: {start}", *row[2:])
-        for start, row in zip(("random", "Glorot"), _soft_xor(""), strict=False)
+        for start, row in zip(("random", "Glorot"), _soft_xor(), strict=False)
     ]
     columns = ("claim", "two_arg minus", "seeds", "difference (95 %)", "verdict")
     return markdown(columns, _grouped([*rows[:place], *soft_xors, *rows[place:], *pays.readme_rows()]))
@@ -89,25 +83,21 @@ def _grouped(rows):
     return [(HEADINGS[row[0]] if shown.setdefault(row[0], row) is row else "", *row[1:]) for row in rows]
 
 
-def _claims(folder):
+@table("claims")
+def claims():
+    """The claims, linked from their own folder."""
     rows = [
-        (
-            f"[{claim}]({folder}{PAGES[claim]})",
-            what,
-            str(n),
-            interval(comparison, digits),
-            verdict(comparison, better),
-        )
+        (f"[{claim}]({PAGES[claim]})", what, str(n), interval(comparison, digits), verdict(comparison, better))
         for claim, what, comparison, digits, better, n in _compared()
     ]
     columns = ("claim", "two_arg minus the other", "seeds", "difference (95 % interval)", "verdict")
     place = next(i for i, row in enumerate(rows) if row[0].startswith("[d."))
-    return markdown(columns, [*rows[:place], *_soft_xor(folder), *rows[place:]])
+    return markdown(columns, [*rows[:place], *_soft_xor(), *rows[place:]])
 
 
-def _soft_xor(folder):
+def _soft_xor():
     """Return the rows of claim c: saddles before and after training, with the seed as the unit."""
-    link = f"[c. soft XOR]({folder}{PAGES['c. soft XOR']})"
+    link = f"[c. soft XOR]({PAGES['c. soft XOR']})"
     rows = []
     for label, start in (("random surfaces", "random"), ("Glorot's weights", "glorot")):
         members = soft_xor.phis(soft_xor.CLAIM_C, f"mlp-mnist-{start}/")
