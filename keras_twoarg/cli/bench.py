@@ -46,12 +46,12 @@ def bench(
     same command resumes with the next one. The last table compares our aims with the results.
     """
     from keras_twoarg.experiments.benchmark.networks import NETWORKS, VARIANTS
-    from keras_twoarg.experiments.benchmark.run import PARTS, run
-    from keras_twoarg.experiments.benchmark.tables import tables
+    from keras_twoarg.experiments.benchmark.run import run
+    from keras_twoarg.experiments.benchmark.tables import PARTS, tables
 
     if unknown := set(variants) - set(VARIANTS):
         raise ValueError(f"Unknown variants: {sorted(unknown)}. Known: {', '.join(VARIANTS)}")
-    names, parts = networks or tuple(NETWORKS), parts or PARTS
+    names, parts = networks or tuple(NETWORKS), parts or tuple(PARTS)
     before = files.read_json(out) if out.exists() else {"machine": {}}
     if not isinstance(before, dict) or not isinstance(before.get("machine"), dict):
         raise ValueError(f"--out must be a new file, or one that `twoarg bench` wrote. Received: {out}")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.benchmark import aims, exports, networks, places, run, use
-from keras_twoarg.experiments.benchmark.tables import tables
+from keras_twoarg.experiments.benchmark.tables import PARTS, tables
 from keras_twoarg.utils import subprocesses
 from keras_twoarg.utils.subprocesses import Outcome
 
@@ -83,7 +83,7 @@ def test_the_command_measures_everything_once_and_prints_it(tmp_path, monkeypatc
     monkeypatch.setattr(exports.runtimes, "FORMATS", {"tf_saved_model": saved_model})
     chosen = ["swiglu", "baked", "interpolated"]
     asked = [part for variant in chosen for part in ("--variant", variant)]
-    asked += [part for name in run.PARTS if name != "places" for part in ("--part", name)]
+    asked += [part for name in PARTS if name != "places" for part in ("--part", name)]
     result = CliRunner().invoke(twoarg, ["bench", "--network", "mlp28", "--rounds", "2", *asked])
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "bench.json").read_text())
@@ -159,6 +159,11 @@ def test_parts_that_are_there_are_not_measured_again(tmp_path, monkeypatch):
     assert out.read_bytes() == before
 
 
+def test_every_network_and_part_can_be_chosen():
+    choices = {option.name: getattr(option.type, "choices", ()) for option in twoarg.commands["bench"].params}
+    assert (list(choices["networks"]), list(choices["parts"])) == (list(networks.NETWORKS), list(PARTS))
+
+
 def test_unknown_variants_are_named():
     result = CliRunner().invoke(twoarg, ["bench", "--variant", "tanh"])
     assert result.exit_code == 2 and "Unknown variants: ['tanh']" in result.output
@@ -212,4 +217,4 @@ def test_aims_name_what_is_measured():
     known |= {"training_step", "predict", "fit", "fit_tuned", "first_step"}
     for aim in aims.AIMS:
         for part, name, *rest in (aim.ours, aim.base):
-            assert part in run.PARTS and name in {*networks.NETWORKS, use.MOBILENET} and known >= {*rest}, aim
+            assert part in PARTS and name in {*networks.NETWORKS, use.MOBILENET} and known >= {*rest}, aim

@@ -15,8 +15,6 @@ from keras_twoarg.utils.progress import Progress
 from keras_twoarg.utils.types import JsonObject
 from keras_twoarg.utils.versions import commit, versions
 
-PARTS = ("networks", "memory", "exports", "places", "one_sample", "epoch", "first_step")
-
 
 def run(
     names: Sequence[str],
@@ -33,7 +31,7 @@ def run(
         names: Names in `NETWORKS`, for the parts that measure the paper's networks.
         variants: Names in `VARIANTS`; `"relu"`, the baseline, is always measured.
         rounds: Number of timed rounds.
-        parts: Names in `PARTS`.
+        parts: Names in `tables.PARTS`.
         out: JSON file, written after each part. Finished parts in it are kept.
         progress: Called with the part, the rounds done, the total and a note.
         seed: Seed of weights and data.

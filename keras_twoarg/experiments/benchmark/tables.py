@@ -12,7 +12,7 @@ from keras_twoarg.utils.types import JsonObject
 def tables(measured: JsonObject) -> list[Table]:
     """Return one table for each part and network that was measured, and one of the aims."""
     tables = []
-    for part, make in _PARTS.items():
+    for part, make in PARTS.items():
         for name, found in measured.get(part, {}).items():
             failed = Table(f"{name}: {part}", ("failed",), ((found["failed"],),)) if "failed" in found else None
             tables.append(failed or make(name, found))
@@ -88,7 +88,7 @@ def _use(name: str, variants: JsonObject, *, title: str, tasks: tuple[str, ...])
     return Table(title.format(name), ("units", *columns), tuple(rows))
 
 
-_PARTS: dict[str, Callable[[str, JsonObject], Table]] = {
+PARTS: dict[str, Callable[[str, JsonObject], Table]] = {
     "networks": _network,
     "memory": _memory,
     "exports": _exports,
@@ -102,7 +102,7 @@ _PARTS: dict[str, Callable[[str, JsonObject], Table]] = {
     ),
     "first_step": partial(_use, title="{}, first training step, each in a process of its own", tasks=("first_step",)),
 }
-"""What makes a table of each part."""
+"""Every part, and what makes a table of it."""
 
 
 def _aims(measured: JsonObject) -> list[Table]:
