@@ -86,8 +86,7 @@ def pretrain(
             raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
     epochs = epochs or EPOCHS.get(inner.arity, 200)
     tuples, targets = grid(surface, inner.arity)
-    if not inner.built:
-        inner.build((None, inner.arity))
+    inner.ensure_built()
     batches = -(-len(tuples) // batch_size)
     file = _cache_file(inner, targets, [epochs, batch_size, learning_rate, seed])
     weights = _read(file, inner) if cache else None

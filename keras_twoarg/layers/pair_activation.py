@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from keras_twoarg.layers.pairing_layer import PairingLayer
-from keras_twoarg.ops.xla import at_few_lengths, may_compile, with_gradient
+from keras_twoarg.ops import table
+from keras_twoarg.ops.xla import may_compile, with_gradient
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.types import Config, Function, Tensor, Tensors
 
@@ -80,8 +81,7 @@ class PairActivation(PairingLayer):
         if not may_compile(training):
             return FUNCTIONS[self.function](*ops.unstack(tuples, axis=-1))
         flat, compiled = ops.reshape(tuples, (-1, 2)), _compiled(self.function)
-        values = at_few_lengths(compiled, flat) if self.is_varied(inputs) else compiled(flat)
-        return ops.reshape(values, ops.shape(tuples)[:-1])
+        return ops.reshape(table.apply(compiled, flat, self.is_varied(inputs)), ops.shape(tuples)[:-1])
 
     def get_config(self) -> Config:
         """Return the constructor's arguments."""

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from keras_twoarg import InnerNetwork, TwoArgActivation, bake, models
-from keras_twoarg.layers import pair_activation
 from keras_twoarg.ops import table
 from keras_twoarg.ops.xla import at_few_lengths
 
@@ -52,8 +51,7 @@ def test_sequences_of_any_length_are_compiled_for_few_lengths(kind, rng, monkeyp
     if kind == "baked":
         model, _ = bake(model, x)
     padded = []
-    for module in (table, pair_activation):
-        monkeypatch.setattr(module, "at_few_lengths", lambda *a: padded.append(a) or at_few_lengths(*a))
+    monkeypatch.setattr(table, "at_few_lengths", lambda *a: padded.append(a) or at_few_lengths(*a))
     for length in (90, 5, 6, 7, 17):
         expected = keras.ops.convert_to_numpy(model(x[:, :length]))
         np.testing.assert_allclose(model.predict_on_batch(x[:, :length]), expected, atol=1e-5)
@@ -85,8 +83,7 @@ def test_eager_steps_on_sequences_of_any_length_are_compiled_for_few_lengths(kin
 
         return at_few_lengths(compiled, *vectors)
 
-    for module in (table, pair_activation):
-        monkeypatch.setattr(module, "at_few_lengths", watched)
+    monkeypatch.setattr(table, "at_few_lengths", watched)
     for length in range(100, 120):
         model(tf.constant(rng.normal(size=(2, length, 4)), tf.float32), training=True)
     assert len(numbers) == 20 and len(set(numbers)) <= 3

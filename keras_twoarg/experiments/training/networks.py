@@ -144,7 +144,7 @@ def make_phi(configuration: Configuration) -> InnerNetwork:
             table_resolution=configuration.table_resolution,
             name="phi",
         )
-    inner.build((None, inner.arity))
+    inner.ensure_built()
     return inner
 
 
