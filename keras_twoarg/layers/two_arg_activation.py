@@ -215,8 +215,6 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply phi to each unit's arguments."""
-        if training:
-            ownership.note_training(self.inner, self)
         return self._outputs(inputs, self._table(inputs, bool(training)), bool(training))
 
     def _table(self, inputs: Tensors, training: bool) -> Tensor | None:
@@ -225,6 +223,8 @@ class TwoArgActivation(KeepsPhi, PairingLayer):
         None if phi is exact here, or if it is cheaper to evaluate it at the corners of the tuples' cells.
         """
         self._was_run = True
+        if training:
+            ownership.note_training(self.inner, self)
         grid = self._grid_in_use
         if grid is None:
             return None

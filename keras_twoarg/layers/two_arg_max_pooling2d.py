@@ -5,7 +5,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_twoarg.layers import ownership
 from keras_twoarg.layers.inner_network import InnerNetwork
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops import pooled_table, shared_table
@@ -70,8 +69,6 @@ class TwoArgMaxPooling2D(TwoArgActivation):
 
     def call(self, inputs: Tensors, training: bool | None = None) -> Tensor:
         """Apply phi to each unit's arguments and max-pool the outputs."""
-        if training:
-            ownership.note_training(self.inner, self)
         cells, sizes = self._table(inputs, bool(training)), self.units_sizes(inputs)
         in_one = training and keras.backend.backend() in pooled_table.BACKENDS and None not in sizes[1:]
         if not in_one or self.grid is None or cells is None:
