@@ -92,15 +92,12 @@ def _shown(dataset: datasets.Dataset, order: np.ndarray) -> JsonObject:
     nothing: JsonObject = {"images": None, "tokens": None, "labels": None, "classes": []}
     if dataset.kind == "images":
         names = _NAMES.get(dataset.name, [str(label) for label in range(dataset.classes)])
-        return nothing | {"images": pack_array(_pixels(samples)), "labels": pack_array(labels), "classes": names}
+        images = pack_array(datasets.to_pixels(samples))
+        return nothing | {"images": images, "labels": pack_array(labels), "classes": names}
     if dataset.kind == "tokens":
         tokens = pack_array(samples.astype("int32"))
         return nothing | {"tokens": tokens, "labels": pack_array(labels), "classes": list(dataset.characters)}
     return nothing
-
-
-def _pixels(images: np.ndarray) -> np.ndarray:
-    return images if images.dtype == np.uint8 else np.rint(255 * images).astype("uint8")
 
 
 def write_play(

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
+from keras_twoarg.experiments.training.bounds import OURS, Bounds
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.optional import optional
 from keras_twoarg.utils.progress import Progress, no_progress
@@ -76,7 +77,7 @@ def attack(
     attacks: Sequence[str] = AUTOATTACK,
     *,
     p_norm: str = "Linf",
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    bounds: Bounds = OURS,
     seed: int = 0,
     before: Attacked | None = None,
     on_attack: Callable[[Attacked], None] = lambda so_far: None,

@@ -337,7 +337,7 @@ _FUNCTIONS: dict[str, Callable[..., Images]] = {
 }
 
 
-def prepared(data_dir: str | None = None) -> bool:
+def prepared(data_dir: str | None) -> bool:
     """Return whether TensorFlow Datasets has prepared all 15 corruptions at all severities."""
     return all(_builder(name, severity, data_dir) is not None for name in NAMES for severity in range(1, 6))
 

@@ -15,7 +15,8 @@ from keras_twoarg.experiments.robustness.attacks import ATTACKS, AUTOATTACK, Att
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError, corruption_error
 from keras_twoarg.experiments.robustness.corruptions import NAMES, check_size, corrupt, prepared, published
 from keras_twoarg.experiments.robustness.pixel_classifier import PixelClassifier, check_images
-from keras_twoarg.experiments.training.datasets import Dataset, require_images
+from keras_twoarg.experiments.training.bounds import OURS, Bounds
+from keras_twoarg.experiments.training.datasets import Dataset, require_images, to_pixels
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.utils import files, versions
 from keras_twoarg.utils.progress import Progress, no_progress
@@ -76,7 +77,7 @@ def evaluate(
     p_norm: str = "Linf",
     corruptions: Sequence[str] = NAMES,
     attacks: Sequence[str] = AUTOATTACK,
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    bounds: Bounds = OURS,
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Robustness:
@@ -141,9 +142,7 @@ def _check_arguments(corruptions: Sequence[str], attacks: Sequence[str], points:
         raise ValueError(f"`points` must be at least 1. Received: points={points}")
 
 
-def check_possible(
-    dataset: Dataset, corruptions: Sequence[str], attacks: Sequence[str], data_dir: str | None = None
-) -> None:
+def check_possible(dataset: Dataset, corruptions: Sequence[str], attacks: Sequence[str], data_dir: str | None) -> None:
     """Raise an ImportError if a required package is missing, or a ValueError if the images cannot be corrupted."""
     if corruptions:
         check_size(dataset.input_shape)
@@ -176,10 +175,7 @@ def _check_model(model: Model, classifier: PixelClassifier, dataset: Dataset) ->
 def draw_points(dataset: Dataset, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return test images as uint8 and their labels, drawn with a seed."""
     chosen = np.random.default_rng(seed).permutation(len(dataset.x_test))[:number]
-    images = dataset.x_test[chosen]
-    if images.dtype != np.uint8:
-        images = np.round(255 * images).astype("uint8")
-    return images, dataset.y_test[chosen].reshape(-1)
+    return to_pixels(dataset.x_test[chosen]), dataset.y_test[chosen].reshape(-1)
 
 
 def _fingerprint(model: Model) -> str:

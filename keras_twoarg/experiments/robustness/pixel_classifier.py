@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_twoarg.experiments.training.bounds import OURS, Bounds
 from keras_twoarg.ops.xla import not_for_export
 from keras_twoarg.utils.keras_internals import flatten_layers
 from keras_twoarg.utils.types import Function, Model, Tensor
@@ -27,7 +28,7 @@ class PixelClassifier:
             removed, or if the model computes in less than float32.
     """
 
-    def __init__(self, model: Model, bounds: tuple[float, float] = (-1.0, 1.0)) -> None:
+    def __init__(self, model: Model, bounds: Bounds = OURS) -> None:
         low, high = bounds
         if not low < high:
             raise ValueError(f"`bounds` must be two numbers, the lower one first. Received: bounds={bounds}")

@@ -221,6 +221,11 @@ def scale(samples: np.ndarray) -> np.ndarray:
     return samples.astype("float32") * 2 - 1
 
 
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """Return images, uint8 or within [0, 1], as uint8."""
+    return images if images.dtype == np.uint8 else np.rint(255 * images).astype("uint8")
+
+
 def _kind(samples: np.ndarray) -> str:
     """Return the kind of samples, by their type and shape."""
     known = {"int32": "tokens", "bool": "signs"}
