@@ -17,11 +17,12 @@ same function. So a place that is interpolated is so in every call.
 
 from math import prod
 
+from keras_twoarg.ops.interpolation import RESOLUTION
 from keras_twoarg.utils.types import Shape
 
 BATCH = 128
 """Samples that the decisions assume."""
-FINE, COARSE = 81, 41
+FINE, COARSE = RESOLUTION, 41
 """Nodes along each argument: steps of 1/8 and 1/4 on [-5, 5]."""
 _LOOK_UPS = 40  # that cost as much as one exact evaluation of phi
 PLACES = 4

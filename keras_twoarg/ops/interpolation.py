@@ -6,6 +6,9 @@ import numpy as np
 
 from keras_twoarg.utils.types import ArrayLike
 
+RESOLUTION = 81
+"""Nodes of a table along each argument, unless others are chosen."""
+
 
 def check_resolution(name: str, nodes: object) -> int:
     """Return the nodes along each argument as a Python `int`, or raise a ValueError unless a table can have them."""
@@ -31,7 +34,7 @@ class Interpolation:
     """
 
     extent: float = 5.0
-    resolution: int = 81
+    resolution: int = RESOLUTION
 
     def __post_init__(self) -> None:
         if not 0 < self.extent < np.inf:
@@ -44,7 +47,7 @@ class Interpolation:
         return 2 * self.extent / (self.resolution - 1)
 
     @classmethod
-    def from_data(cls, tuples: ArrayLike, resolution: int = 81, mass: float = 0.9999) -> "Interpolation":
+    def from_data(cls, tuples: ArrayLike, resolution: int = RESOLUTION, mass: float = 0.9999) -> "Interpolation":
         """Return settings whose grid covers a fraction `mass` of argument tuples, as from `analysis.pre_activations`.
 
         Examples:

@@ -165,7 +165,8 @@ class Configuration:
                 f"`inner_activation` must be one of {tuple(fixed_arms())}. "
                 f"Received: inner_activation={self.inner_activation!r}"
             )
-        if self.arm == "quadratic" and (self.inner_units, self.inner_activation) != ((64, 64), "relu"):
+        default = (Configuration.inner_units, Configuration.inner_activation)
+        if self.arm == "quadratic" and (self.inner_units, self.inner_activation) != default:
             raise ValueError(
                 "The arm 'quadratic' has six coefficients, and no `inner_units` or `inner_activation` to choose. "
                 f"Received: inner_units={self.inner_units}, inner_activation={self.inner_activation!r}"
@@ -190,8 +191,8 @@ class Configuration:
             )
 
     def _check_network(self) -> None:
-        defaults = {"normalization": "layer", "arguments": "separate", "places": "between"}
-        for name, default in defaults.items():
+        for name in ("normalization", "arguments", "places"):
+            default = getattr(Configuration, name)
             if getattr(self, name) != default and name not in ARCHITECTURES[self.architecture].options:
                 known = " and ".join(other for other, network in ARCHITECTURES.items() if name in network.options)
                 raise ValueError(
