@@ -164,12 +164,13 @@ class _JaxStep(Step):
 
         super().__init__(inner)
         self._trace = keras_internals.trace_state()
-        scope, mapped = keras_internals.stateless_scope(), keras_internals.stateless_values() or []
+        scope = keras_internals.stateless_scope()
         traced = any(isinstance(one, jax.core.Tracer) for one in (*keras.tree.flatten(inputs), *self.values))
         self._origin = (self._trace, self.values)
         if scope is not None:
             self._shelf = _tables.setdefault(scope, {})
             # A step's variables belong to the trace of the step itself, not to that of a loop or branch within it.
+            mapped = scope.state_mapping.values()
             self.may_share = not traced or any(keras_internals.is_of_trace(value, self._trace) for value in mapped)
         else:
             self._shelf = {} if traced else _shelf_of_calls(inner)

@@ -199,12 +199,6 @@ def without_casts(layer: keras.layers.Layer) -> Function:
     return call
 
 
-def stateless_values() -> list[Tensor] | None:
-    """Return the values that replace variables in the current `keras.StatelessScope`, or None outside one."""
-    scope = stateless_scope()
-    return None if scope is None else list(scope.state_mapping.values())
-
-
 def stateless_scope() -> keras.StatelessScope | None:
     """Return the current `keras.StatelessScope`, or None."""
     from keras.src.backend.common.stateless_scope import get_stateless_scope

@@ -171,12 +171,12 @@ def test_layers_that_are_run_again_for_gradients():
 
 def test_values_that_stand_for_variables():
     """Without the stateless scope: in JAX' `fit` places do not know that they belong to one step."""
-    assert keras_internals.stateless_scope() is None and keras_internals.stateless_values() is None
+    assert keras_internals.stateless_scope() is None
     variable = keras.Variable(np.ones(2, "float32"))
     value = ops.zeros(2)
     with keras.StatelessScope(state_mapping=[(variable, value)]) as scope:
         assert keras_internals.stateless_scope() is scope
-        assert [one is value for one in keras_internals.stateless_values()] == [True]
+        assert [one is value for one in scope.state_mapping.values()] == [True]
 
 
 def test_variables_in_their_own_dtype():
