@@ -118,7 +118,7 @@ def count_parameters(
 
 
 def fitting_widths(
-    structure: Structure, arm: str, target: int, inner: InnerNetwork | None = None, tolerance: float = TOLERANCE
+    structure: Structure, arm: str, target: int, inner: InnerNetwork | None, tolerance: float = TOLERANCE
 ) -> tuple[int, ...]:
     """Return the widths, in the proportions of a structure's, that give an arm `target` parameters.
 

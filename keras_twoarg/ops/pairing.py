@@ -43,7 +43,7 @@ def positive_axis(axis: int, rank: int) -> int:
     return counted
 
 
-def unit_count(shape: Sequence[int | None], arity: int, axis: int = -1) -> int:
+def unit_count(shape: Sequence[int | None], arity: int, axis: int) -> int:
     """Return the number of units for a tensor of pre-activations with this shape."""
     if len(shape) < 2:
         raise ValueError(
@@ -113,7 +113,7 @@ def _sizes(x: Tensor) -> Sequence[int]:
     return [-1 if size is None else size for size in x.shape]
 
 
-def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor] | None:
+def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int) -> list[Tensor] | None:
     """Split pre-activations into `arity` tensors (..., n) if each argument is contiguous; else return None."""
     if isinstance(x, list | tuple):
         units_shape([tuple(one.shape) for one in x], arity)
@@ -123,7 +123,7 @@ def to_arguments_apart(x: Tensors, arity: int, pairing: str, axis: int = -1) -> 
     return list(ops.split(x, arity, axis=-1)) if runs and arity > 1 else None
 
 
-def to_arguments(x: Tensors, arity: int, pairing: str, axis: int = -1) -> list[Tensor]:
+def to_arguments(x: Tensors, arity: int, pairing: str, axis: int) -> list[Tensor]:
     """Split pre-activations into `arity` tensors (..., n): the first arguments of all units, the second ones, ...
 
     Units come first, (batch, n, height, width) for images: a unit's arguments are then whole planes, and ONNX's

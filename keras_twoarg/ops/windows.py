@@ -55,7 +55,7 @@ def entries(values: Tensor, size: Size) -> list[Tensor]:
     return [windows[:, :, row, :, column] for row in range(rows) for column in range(columns)]
 
 
-def pooled_shape(shape: Shape, size: Size, axis: int = -1) -> Shape:
+def pooled_shape(shape: Shape, size: Size, axis: int) -> Shape:
     """Return the shape after pooling, or raise a ValueError unless it is that of large enough images."""
     first = channel_axis(axis) == 1
     if len(shape) != 4:

@@ -239,7 +239,7 @@ def _with_other_seeds(config: Any, more: int) -> Any:
     return [_with_other_seeds(value, more) for value in config] if isinstance(config, list) else config
 
 
-def rebuilt(model: Model, *, weights: bool, more_seed: int = 0) -> Model:
+def rebuilt(model: Model, *, weights: bool, more_seed: int) -> Model:
     """Return a copy of a model, with new weights or with its own.
 
     Frozen layers, and those that were adapted to the data, keep their weights either way.
@@ -247,7 +247,7 @@ def rebuilt(model: Model, *, weights: bool, more_seed: int = 0) -> Model:
     Args:
         model: A Sequential or functional model. It is left as it is.
         weights: Whether the copy gets the model's weights.
-        more_seed: What is added to every seed in the layers' configs. Defaults to `0`.
+        more_seed: What is added to every seed in the layers' configs.
     """
     rebuilder = Rebuilder(model, [], _no_unit, {}, "", more_seed)
     copy = rebuilder.run()

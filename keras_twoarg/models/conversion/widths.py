@@ -292,14 +292,14 @@ def _linear_parameters(layer: keras.layers.Layer, fan_in: int, units: int) -> in
     return positions * fan_in * units + bias
 
 
-def matched_changes(model: Model, places: list[Place], inner_parameters: int, arity: int = 2) -> dict[int, Config]:
+def matched_changes(model: Model, places: list[Place], inner_parameters: int, arity: int) -> dict[int, Config]:
     """Return what to change in layers' configs so that the converted model has as many parameters as the model.
 
     Args:
         model: The model before it is converted.
         places: Where it is converted.
         inner_parameters: Parameters of phi.
-        arity: Arguments of a unit, one or two. Defaults to `2`.
+        arity: Arguments of a unit, one or two.
 
     Raises:
         ValueError: If no width may be changed, or none comes near enough.
