@@ -3,13 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 import keras
 import numpy as np
 
 from keras_twoarg.analysis.density import pre_activations
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation, names_of
+from keras_twoarg.utils.batches import number_of, taken
 from keras_twoarg.utils.types import Model, Samples, Shape
 
 LOOKED_AT = 2000
@@ -54,7 +54,7 @@ def arguments(model: Model, places: Sequence[TwoArgActivation], samples: Samples
     tuples: dict[str, list[np.ndarray]] = {name: [] for name in names.values()}
     largest = dict.fromkeys(tuples, 1e-3)
     for batch in batches:
-        for name, every in pre_activations(model, _take(samples, batch)).items():
+        for name, every in pre_activations(model, taken(samples, batch)).items():
             share = -(-DRAWN // len(batches))
             tuples[name].append(every if len(every) <= share else every[rng.integers(len(every), size=share)])
             largest[name] = float(np.maximum(largest[name], np.abs(every).max(initial=0.0)))  # which keeps NaN
@@ -70,14 +70,14 @@ def outputs(model: Model, samples: Samples) -> list[np.ndarray]:
     number = number_of(samples)
     parts = []
     for start in range(0, number, min(number, _BATCH)):
-        batch = _take(samples, np.arange(start, start + min(number, _BATCH)) % number)
+        batch = taken(samples, np.arange(start, start + min(number, _BATCH)) % number)
         parts.append(keras.tree.flatten(model.predict_on_batch(batch)))
     return [np.concatenate(column)[:number].astype("float32") for column in zip(*parts, strict=True)]
 
 
 def seconds(model: Model, samples: Samples) -> tuple[int, float]:
     """Return the number of samples timed, and the median time to predict them once compiled."""
-    first = _take(samples, slice(_TIMED))
+    first = taken(samples, slice(_TIMED))
     times = []
     for _ in range(_ROUNDS):
         start = time.perf_counter()
@@ -132,12 +132,3 @@ def concrete(shape: Shape, number: int = 1) -> tuple[int, ...]:
     """
     unknown = UNKNOWN_SIZE if len(shape) > 3 else UNKNOWN_LENGTH
     return (number, *(size or unknown for size in shape[1:]))
-
-
-def number_of(samples: Samples) -> int:
-    """Return the number of samples."""
-    return len(keras.tree.flatten(samples)[0])
-
-
-def _take(samples: Samples, part: slice | np.ndarray) -> Samples:
-    return keras.tree.map_structure(itemgetter(part), samples)

@@ -37,17 +37,27 @@ def for_fit(
     return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size, "shuffle": shuffle}
 
 
-def for_evaluate(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> Config:
+def for_evaluate(x: Arrays, y: Arrays, batch_size: int) -> Config:
     """Return the keyword arguments for `evaluate`; the arguments are those of `for_fit`."""
     if keras.backend.backend() == "tensorflow":
-        return {"x": _batches(_parts(x, y, sample_weight), batch_size, shuffle=False)}
-    return {"x": x, "y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+        return {"x": _batches((x, y), batch_size, shuffle=False)}
+    return {"x": x, "y": y, "batch_size": batch_size}
 
 
 def for_validation(x: Arrays, y: Arrays, batch_size: int, sample_weight: Arrays | None = None) -> object:
     """Return `validation_data` for `fit`; the arguments are those of `for_fit`."""
     parts = _parts(x, y, sample_weight)
     return _batches(parts, batch_size, shuffle=False) if keras.backend.backend() == "tensorflow" else parts
+
+
+def number_of(samples: Arrays) -> int:
+    """Return how many samples there are."""
+    return len(keras.tree.flatten(samples)[0])
+
+
+def taken(samples: Arrays, rows: slice | np.ndarray) -> Arrays:
+    """Return some of the samples."""
+    return keras.tree.map_structure(lambda array: array[rows], samples)
 
 
 def _parts(x: Arrays, y: Arrays, sample_weight: Arrays | None) -> tuple[Arrays, ...]:
@@ -63,7 +73,7 @@ def _batches(parts: tuple[Arrays, ...], batch_size: int, shuffle: bool) -> "tf.d
         # Arrays in the pipeline, not captured by the function that takes rows, which is freed only by Python's cycle
         # collector.
         whole = tf.data.Dataset.from_tensors(keras.tree.map_structure(_tensor, parts)).repeat()
-        number = len(keras.tree.flatten(parts)[0])
+        number = number_of(parts)
         rows = tf.data.Dataset.range(number)
         rows = (rows.shuffle(number) if shuffle else rows).batch(batch_size)
         # Not converted by AutoGraph, which would write code into the temporary folder and leave it there if killed.

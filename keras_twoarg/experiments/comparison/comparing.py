@@ -17,7 +17,7 @@ from keras_twoarg.experiments.comparison.runs import Logs, OnEpoch, Run
 from keras_twoarg.experiments.training.result_folder import result_folder
 from keras_twoarg.models.convert import ARMS as UNITS
 from keras_twoarg.models.convert import KEEP
-from keras_twoarg.utils import model_files, versions
+from keras_twoarg.utils import batches, model_files, versions
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.progress import Progress, no_progress, warning_to
 from keras_twoarg.utils.types import Config, Model
@@ -218,7 +218,7 @@ def _try(job: _Job, arms: Sequence[str], parts: Mapping[str, Samples], rates: Se
     for name, samples in parts.items():
         data.check_labels(network, name, samples[1])
         try:
-            network.evaluate(**data.as_arguments(data.taken(samples, slice(2))), verbose=0)
+            network.evaluate(**data.as_arguments(batches.taken(samples, slice(2))), verbose=0)
         except Exception as error:  # of any kind, by backend and layer
             raise ValueError(
                 f"The model {model.name!r} cannot be evaluated on the first two samples of `{name}`: "

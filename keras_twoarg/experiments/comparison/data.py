@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_twoarg.utils.batches import number_of, taken
 from keras_twoarg.utils.types import ArrayLike, Arrays, Config, Model
 
 Samples = tuple[Arrays, ...]
@@ -104,21 +105,11 @@ def not_finite(samples: Samples) -> int:
     return int(bad.sum())
 
 
-def number_of(samples: Samples) -> int:
-    """Return how many samples there are."""
-    return len(keras.tree.flatten(samples)[0])
-
-
 def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """Return the samples to train with, and a fifth of all for validation, drawn with the seed."""
     order = np.random.default_rng(seed).permutation(number_of(samples))
     validation, train = np.split(order, [len(order) // 5])
     return taken(samples, train), taken(samples, validation)
-
-
-def taken(samples: Samples, rows: np.ndarray | slice) -> Samples:
-    """Return some of the samples."""
-    return tuple(keras.tree.map_structure(lambda array: array[rows], part) for part in samples)
 
 
 def fingerprint(*samples: Samples) -> str:
