@@ -18,6 +18,7 @@ from keras_twoarg.export.changed_predictions import Changes, activation_behind, 
 from keras_twoarg.export.drawn_inputs import draw_inputs
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.layers.sharing import assert_shared
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs
 from keras_twoarg.utils.types import ArrayLike, Config, Model, Shape
@@ -233,8 +234,7 @@ def export(
 
 def check_target(path: Path, format: str) -> None:
     """Raise a ValueError unless an export in this format can be written to a path."""
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
+    one_of("format", format, FORMATS)
     ending = FORMATS[format].ending
     if ending and path.suffix != ending:
         raise ValueError(f"The name of a file in the format {format!r} must end in {ending}. Received: {path}")

@@ -15,7 +15,7 @@ from keras_twoarg.models.conversion.kinds import Phi, one_phi, phi_for_each_kind
 from keras_twoarg.models.conversion.phi import EXACT
 from keras_twoarg.models.conversion.places import Place, find_places
 from keras_twoarg.models.conversion.rebuild import Rebuilder, UnitLayer
-from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace
+from keras_twoarg.models.conversion.report import ConversionReport, ConvertedPlace, LeftPlace, have
 from keras_twoarg.models.conversion.widths import LARGEST_MISS, matched_changes
 from keras_twoarg.models.matching import TOLERANCE
 from keras_twoarg.ops.interpolation import Interpolation
@@ -222,10 +222,9 @@ def _nothing(model: Model, places: list[Place]) -> str:
     reasons = "; ".join(f"{place.name} ({place.label}): {place.reason}" for place in places[:3])
     reasons += f"; and {len(places) - 3} more" if len(places) > 3 else ""
     if units:
-        one = getattr(units[0], "inner", None) is not None and units[0].inner.arity == 1
-        have = "are a learned function of one argument" if one else "have two arguments"
+        said = have(units[0].arity)
         others = f" else. {reasons}" if places else ""
-        return f"Activations of the model {model.name!r} {have} already: there is nothing to convert{others}"
+        return f"Activations of the model {model.name!r} {said} already: there is nothing to convert{others}"
     if not places:
         return f"The model {model.name!r} has no activations: there is nothing to convert"
     return f"No activation of the model {model.name!r} can be converted. {reasons}"

@@ -17,6 +17,7 @@ import numpy as np
 from keras_twoarg.experiments.settings import TUNERS
 from keras_twoarg.experiments.tuning import keras_tuner_internals as internals
 from keras_twoarg.experiments.tuning.keras_tuner_internals import keras_tuner as kt
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.types import Config
 
@@ -191,9 +192,7 @@ def make_oracle(tuner: str, trials: int, epochs: int, seed: int) -> _Durable:
     if tuner == "bayesian":
         return BayesianOptimization(max_trials=trials, num_initial_points=RANDOM_TRIALS, **common)
     makers = {"random": RandomSearch, "grid": GridSearch}
-    if tuner not in makers:
-        raise ValueError(f"`tuner` must be one of {TUNERS}. Received: tuner={tuner!r}")
-    return makers[tuner](max_trials=trials, **common)
+    return makers[one_of("tuner", tuner, TUNERS)](max_trials=trials, **common)
 
 
 def check_files(folder: Path) -> None:

@@ -101,14 +101,10 @@ class ConversionReport:
             blocks.append(aligned(("left as it is", "is", "because"), left, to="left"))
         return "\n\n".join([*blocks, "\n".join(self._sentences())])
 
-    @property
-    def _have(self) -> str:
-        return "are a learned function of one argument" if self.places[0].arguments == 1 else "have two arguments"
-
     def _sentences(self) -> list[str]:
-        change = self.parameters / self.parameters_before - 1
+        change, said = self.parameters / self.parameters_before - 1, have(self.places[0].arguments)
         sentences = [
-            f"{len(self.places)} of {len(self.places) + len(self.left)} activations {self._have} now",
+            f"{len(self.places)} of {len(self.places) + len(self.left)} activations {said} now",
             f"{self.parameters_before:,} parameters before, {self.parameters:,} now ({change:+.2%})",
         ]
         if self.keep == "parameters" and abs(change) > TOLERANCE:
@@ -121,3 +117,8 @@ class ConversionReport:
         elif self.keep == "function":
             sentences.append("outputs were not compared, because a model does not run on random inputs here")
         return sentences
+
+
+def have(arguments: int) -> str:
+    """Say what activations of so many arguments are or have."""
+    return "are a learned function of one argument" if arguments == 1 else "have two arguments"
