@@ -1,5 +1,6 @@
 """Comparisons of arms over seeds: differences, intervals, tests and effect sizes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -98,12 +99,41 @@ def clopper_pearson(count: int, number: int) -> tuple[float, float]:
 
     Raises:
         ValueError: If `count` is not between 0 and `number`, or there are no trials.
-        ImportError: If SciPy is not installed.
+    """
+    each = (1 + _LEVEL) / 2
+    high = upper_bound(count, number, each)
+    return 1 - upper_bound(number - count, number, each), high
+
+
+def upper_bound(count: int, number: int, confidence: float = _LEVEL) -> float:
+    """Return the exact (Clopper-Pearson) one-sided upper confidence bound of a proportion.
+
+    Args:
+        count: Number of successes.
+        number: Number of independent trials.
+        confidence: Confidence level. Defaults to `0.95`.
+
+    Examples:
+        >>> round(upper_bound(0, 2000), 5)  # three in two thousand
+        0.0015
     """
     if not 0 <= count <= number or number < 1:
         raise ValueError(f"Expected 0 <= count <= number and number >= 1. Received: {count} of {number}")
-    interval = scipy_stats().binomtest(count, number).proportion_ci(_LEVEL, method="exact")
-    return float(interval.low), float(interval.high)
+    if count == number:
+        return 1.0
+    k = np.arange(count + 1)
+    choices = np.array([_log_choices(number, int(i)) for i in k])
+    low, high = count / number, 1.0
+    # By bisection, so that baking needs no SciPy: until the probability of at most so many is 1 - confidence.
+    for _ in range(60):
+        middle = (low + high) / 2
+        few = np.exp(choices + k * math.log(middle) + (number - k) * math.log1p(-middle)).sum() if middle > 0 else 1.0
+        low, high = (middle, high) if few > 1 - confidence else (low, middle)
+    return high
+
+
+def _log_choices(number: int, k: int) -> float:
+    return math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)
 
 
 def _effect(differences: np.ndarray) -> float:

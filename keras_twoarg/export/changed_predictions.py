@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_twoarg.analysis.statistics import upper_bound
+from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.keras_internals import producer
 from keras_twoarg.utils.types import ArrayLike, Model, Tensor
 
@@ -127,8 +129,7 @@ def tasks_of(
     Raises:
         ValueError: If the task is unknown, or is `"classes"` for an output with one column.
     """
-    if task not in TASKS:
-        raise ValueError(f"`task` must be one of {TASKS}. Received: task={task!r}")
+    one_of("task", task, TASKS)
     symbols = getattr(model, "outputs", None) or [None] * len(outputs)  # unknown for a subclassed model
     behind = [activation_behind(symbol) for symbol in symbols]
     return [_task(activation, values, labels, task) for activation, values in zip(behind, outputs, strict=True)]
@@ -164,34 +165,3 @@ def activation_behind(output: Tensor | None) -> object:
             of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
             return getattr(of, "activation", None)
     return None
-
-
-def upper_bound(changed: int, number: int, confidence: float = 0.95) -> float:
-    """Return the exact (Clopper-Pearson) one-sided upper confidence bound of a proportion.
-
-    Args:
-        changed: Number of changed samples.
-        number: Number of independent samples.
-        confidence: Confidence level. Defaults to `0.95`.
-
-    Examples:
-        >>> round(upper_bound(0, 2000), 5)  # three in two thousand
-        0.0015
-    """
-    if not 0 <= changed <= number or number < 1:
-        raise ValueError(f"Expected 0 <= changed <= number and number >= 1. Received: {changed} of {number}")
-    if changed == number:
-        return 1.0
-    k = np.arange(changed + 1)
-    choices = np.array([_log_choices(number, int(i)) for i in k])
-    low, high = changed / number, 1.0
-    # By bisection, so that baking needs no SciPy: until the probability of at most so many is 1 - confidence.
-    for _ in range(60):
-        middle = (low + high) / 2
-        few = np.exp(choices + k * math.log(middle) + (number - k) * math.log1p(-middle)).sum() if middle > 0 else 1.0
-        low, high = (middle, high) if few > 1 - confidence else (low, middle)
-    return high
-
-
-def _log_choices(number: int, k: int) -> float:
-    return math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)

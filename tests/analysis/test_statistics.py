@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg.analysis import clopper_pearson, mean_interval, paired
+from keras_twoarg.analysis.statistics import upper_bound
 
 
 def test_difference_and_effect_are_those_of_the_pairs(rng):
@@ -62,6 +63,28 @@ def test_a_share_has_an_exact_interval():
     assert clopper_pearson(0, 4)[0] == 0.0 and clopper_pearson(4, 4)[1] == 1.0
     with pytest.raises(ValueError, match="Received: 5 of 4"):
         clopper_pearson(5, 4)
+
+
+@pytest.mark.parametrize(
+    ("count", "number"), [(0, 1), (0, 2000), (1, 2000), (9, 10_000), (500, 1000), (60_000, 60_001)]
+)
+def test_the_bound_is_that_of_clopper_and_pearson(count, number):
+    stats = pytest.importorskip("scipy.stats")
+    assert upper_bound(count, number) == pytest.approx(stats.beta.ppf(0.95, count + 1, number - count), rel=1e-6)
+
+
+def test_the_bound_covers_the_share_as_often_as_it_says():
+    share, number = 0.01, 300
+    bounds = {k: upper_bound(k, number) for k in range(30)}
+    counts = np.random.default_rng(0).binomial(number, share, 20_000)
+    assert np.mean([bounds[k] >= share for k in counts]) >= 0.95
+
+
+def test_all_successes_bound_nothing_and_impossible_numbers_are_refused():
+    assert upper_bound(5, 5) == 1.0
+    for count, number in ((6, 5), (-1, 5), (0, 0)):
+        with pytest.raises(ValueError, match="Expected 0 <= count <= number"):
+            upper_bound(count, number)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from keras_twoarg import (
     models,
     set_evaluation,
 )  # fmt: skip
-from keras_twoarg.export.changed_predictions import upper_bound
+from keras_twoarg.analysis.statistics import upper_bound
 from tests.helpers import phi_in_float64, predictions, shared_mlp
 
 BACKEND = keras.backend.backend()

@@ -1,32 +1,10 @@
-"""Counting changed predictions, and the exact bound of their share."""
+"""Counting changed predictions."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_twoarg.export.changed_predictions import count_changes, tasks_of, upper_bound
-
-
-@pytest.mark.parametrize(
-    ("changed", "number"), [(0, 1), (0, 2000), (1, 2000), (9, 10_000), (500, 1000), (60_000, 60_001)]
-)
-def test_the_bound_is_that_of_clopper_and_pearson(changed, number):
-    stats = pytest.importorskip("scipy.stats")
-    assert upper_bound(changed, number) == pytest.approx(stats.beta.ppf(0.95, changed + 1, number - changed), rel=1e-6)
-
-
-def test_the_bound_covers_the_share_as_often_as_it_says():
-    share, number = 0.01, 300
-    bounds = {k: upper_bound(k, number) for k in range(30)}
-    counts = np.random.default_rng(0).binomial(number, share, 20_000)
-    assert np.mean([bounds[k] >= share for k in counts]) >= 0.95
-
-
-def test_all_changed_bounds_nothing_and_impossible_numbers_are_refused():
-    assert upper_bound(5, 5) == 1.0
-    for changed, number in ((6, 5), (-1, 5), (0, 0)):
-        with pytest.raises(ValueError, match="Expected 0 <= changed <= number"):
-            upper_bound(changed, number)
+from keras_twoarg.export.changed_predictions import count_changes, tasks_of
 
 
 def test_every_task_counts_what_it_means():
