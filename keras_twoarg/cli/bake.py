@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keras_twoarg.cli.common import bounds_option, say, split_for, twoarg
+from keras_twoarg.export.bake import MOST_CHANGED, TOLERANCE
 from keras_twoarg.utils import files
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1, min_open=True),
-    default=3e-3,
+    default=TOLERANCE,
     help="Largest error, relative to phi's standard deviation.",
 )
 @click.option(
-    "--most-changed", type=click.FloatRange(0, 1), default=5e-4, help="Largest fraction of changed predictions."
+    "--most-changed", type=click.FloatRange(0, 1), default=MOST_CHANGED, help="Largest fraction of changed predictions."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The baked model, a .keras file.")
 @click.option(

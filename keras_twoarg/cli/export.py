@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from keras_twoarg.cli.common import bounds_option, say, split_for, twoarg
+from keras_twoarg.export.bake import MOST_CHANGED
 from keras_twoarg.utils import files
 from keras_twoarg.utils.types import Model
 
@@ -80,7 +81,6 @@ def export(
     """
     from keras_twoarg.experiments.training.bounds import scales
     from keras_twoarg.export import formats
-    from keras_twoarg.export.bake import MOST_CHANGED
     from keras_twoarg.utils import model_files
 
     if int8 and format_ != "litert":

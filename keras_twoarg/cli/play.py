@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from keras_twoarg.cli.common import say, show_progress, twoarg
+from keras_twoarg.experiments.play.page import IMAGES, check_target, write_play
 from keras_twoarg.utils.progress import Progress, warning_to
 
 
@@ -14,7 +15,7 @@ from keras_twoarg.utils.progress import Progress, warning_to
 @click.option("--out", type=click.Path(path_type=Path), default=Path("play.html"), help="The page.")
 @click.option("--data", help="Data of the images, as for train.  [default: the run's, or mnist5k]")
 @click.option("--data-dir", type=click.Path(), help="Folder of prepared TensorFlow Datasets.")
-@click.option("--images", type=click.IntRange(1, 5000), default=500, help="Number of held-out images.")
+@click.option("--images", type=click.IntRange(1, 5000), default=IMAGES, help="Number of held-out images.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed that selects the images.")
 def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | None, images: int, seed: int) -> None:
     """Write a page to play with networks and their phi.
@@ -26,8 +27,6 @@ def play(models: tuple[Path, ...], out: Path, data: str | None, data_dir: str | 
     or more per epoch). For other networks the page shows phi and the density of its arguments. Without MODEL, a
     perceptron is first trained on the 5,000 digits, in a folder beside the page.
     """
-    from keras_twoarg.experiments.play.page import check_target, write_play
-
     check_target(out)
     if not models:
         with show_progress() as progress:

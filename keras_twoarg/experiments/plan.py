@@ -12,7 +12,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import MISSING, dataclass, field, fields, replace
-from importlib import resources
 from pathlib import Path
 
 from keras_twoarg import models
@@ -27,11 +26,8 @@ from keras_twoarg.utils.allocator import keep_freed_memory
 from keras_twoarg.utils.progress import Progress, warning_to
 from keras_twoarg.utils.types import JsonObject
 
-PLANS = (
-    *("demo", "mlp-mnist", "mlp-fashion", "mlp-cifar10", "cnn-mnist", "cnn-fashion", "cnn-cifar10"),
-    *("resnet-cifar10", "lm-kjv", "lm-kjv-recurrent", "lm-pydocs", "parity", "addition"),
-    *("tables-randhie", "tables-fair", "tables-bikeshare"),
-)
+PLANS = {file.stem: file for file in sorted(Path(__file__).with_name("plans").glob("*.toml"))}
+"""The files of the plans that come along, by name."""
 _ROBUSTNESS_FAILURE = "robustness-failure.json"
 
 
@@ -94,15 +90,13 @@ def read_plan(name: str, **changes: object) -> Plan:
     Raises:
         ValueError: If there is no such plan, or it has an unknown setting or an invalid value.
     """
-    if name in PLANS:
-        text = resources.files("keras_twoarg.experiments").joinpath(f"plans/{name}.toml").read_text("utf-8")
-    elif Path(name).is_file():
-        try:
-            text = Path(name).read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"The plan {name!r} is not UTF-8 text: {error}") from error
-    else:
+    file = PLANS.get(name, Path(name))
+    if not file.is_file():
         raise ValueError(f"There is no plan {name!r}. Give a .toml file or one of {', '.join(PLANS)}")
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"The plan {name!r} is not UTF-8 text: {error}") from error
     settings = _parse(name, text) | {key: value for key, value in changes.items() if value is not None}
     return plan_of(settings, f"The plan {name!r}")
 

@@ -61,6 +61,7 @@ def test_every_plan_that_comes_along_is_usable(name):
     assert "two_arg" in plan.arms and "relu" in plan.arms
     kinds = {"cnn": "cnn", "lm": "transformer", "resnet": "resnet"}
     assert plan.configuration.architecture == kinds.get(name.split("-")[0], "mlp") or name == "lm-kjv-recurrent"
+    assert f" {name}," in " ".join(str(twoarg.commands["reproduce"].help).split())
 
 
 @pytest.mark.parametrize("name", PLANS)
