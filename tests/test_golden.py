@@ -9,7 +9,7 @@ from packaging.version import Version
 
 import keras_twoarg
 from keras_twoarg.analysis import inner_network
-from keras_twoarg.experiments.reports.run_groups import read_runs
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.training import datasets, sessions
 from tests.helpers import ROOT
 
@@ -34,7 +34,7 @@ def test_a_saved_model_loads_and_computes_what_it_computed(file, outputs):
 
 
 def test_a_run_folder_is_read_as_before():
-    joint, frozen = sorted(read_runs([GOLDEN / "run"]), key=lambda record: record.stage, reverse=True)
+    joint, frozen = sorted(read_runs([GOLDEN / "run"]).records, key=lambda record: record.stage, reverse=True)
     assert (joint.stage, frozen.stage) == ("joint", "frozen")
     assert (joint.arm, joint.seed, joint.widths, joint.parameters) == ("two_arg", 3, [6, 6], 647)
     assert joint.test_accuracy == frozen.test_accuracy == pytest.approx(0.48)
@@ -50,7 +50,8 @@ def test_a_run_is_resumed_in_its_folder(tmp_path):
     dataset = datasets.load(str(GOLDEN / "data.npz"))
     (tmp_path / "run" / "session3.json").unlink()  # as if it had been killed there
     joint, frozen = sessions.run_sessions(dataset, tmp_path / "run", **settings, inner_units=(8, 8), seed=3)
-    assert joint == read_runs([GOLDEN / "run"])[0] and frozen.epochs[0]["val_loss"] == pytest.approx(0.69213, abs=1e-3)
+    assert joint == read_runs([GOLDEN / "run"]).records[0]
+    assert frozen.epochs[0]["val_loss"] == pytest.approx(0.69213, abs=1e-3)
     assert not list((tmp_path / "run").glob("session*"))
     assert frozen.settings["table_resolution"] == 81  # as when the run began, whatever the default is today
 

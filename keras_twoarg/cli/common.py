@@ -19,9 +19,10 @@ from keras_twoarg.utils.progress import WARNING
 from keras_twoarg.utils.types import JsonObject, Model
 
 if TYPE_CHECKING:
-    from keras_twoarg.experiments.reports.surface_tables import Surface
+    from keras_twoarg.experiments.reports.runs import Runs
     from keras_twoarg.experiments.training.bounds import Bounds
     from keras_twoarg.experiments.training.datasets import Split
+    from keras_twoarg.utils.table import Table
 
 T = TypeVar("T")
 
@@ -161,33 +162,28 @@ def split_for(
     return split, "regression" if found.dataset.task == "regression" else "auto"
 
 
-def print_report(*folders: Path, seed: int | None = None) -> None:
+def _print_tables(*tables: "Table | None") -> None:
+    for table in tables:
+        if table is not None:
+            console.print(table)
+
+
+def print_report(runs: "Runs") -> None:
     """Print the tables that compare the arms."""
-    from keras_twoarg.experiments.reports.run_groups import read_runs
     from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 
-    records = read_runs(folders, seed=seed)
-    for table in (runs_table(records), paired_table(records)):
-        if table is not None:
-            console.print(table)
+    _print_tables(runs_table(runs.records), paired_table(runs.records))
 
 
-def print_findings(*folders: Path, seed: int | None = None) -> "list[Surface]":
-    """Print all tables, which takes seconds to minutes; return the surface of each run."""
-    from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
-    from keras_twoarg.experiments.reports.run_groups import read_runs
+def print_findings(runs: "Runs") -> None:
+    """Print all tables, which takes seconds to minutes."""
+    from keras_twoarg.experiments.reports.robustness_tables import robustness_table
     from keras_twoarg.experiments.reports.run_tables import fairness_table
-    from keras_twoarg.experiments.reports.surface_tables import read_surfaces, soft_xor_table, surface_table
+    from keras_twoarg.experiments.reports.surface_tables import soft_xor_table, surface_table
 
-    if (costs := fairness_table(read_runs(folders, seed=seed))) is not None:
-        console.print(costs)
-    print_report(*folders, seed=seed)
-    surfaces = read_surfaces(folders, seed=seed)
-    robust = robustness_table(read_robustness(folders, seed=seed))
-    for table in (surface_table(surfaces), soft_xor_table(surfaces), robust):
-        if table is not None:
-            console.print(table)
-    return surfaces
+    _print_tables(fairness_table(runs.records))
+    print_report(runs)
+    _print_tables(surface_table(runs.surfaces), soft_xor_table(runs.surfaces), robustness_table(runs.robustness))
 
 
 @contextmanager

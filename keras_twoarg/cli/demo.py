@@ -27,7 +27,7 @@ def demo(out: Path, first_seed: int, seeds: int, data: str, epochs: int, pretrai
     with show_progress() as progress:
         chosen = list(range(first_seed, first_seed + seeds))
         findings = job.run(out, chosen, data, progress, epochs=epochs, pretraining_epochs=pretraining_epochs)
-    print_report(out)
+    print_report(findings.runs)
     for seed, verdict in findings.soft_xor.items():
         say(f"phi of seed {seed}: {verdict}")
     if findings.agreement:

@@ -19,9 +19,11 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
     """
     from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.experiments.reports.page import write_report
+    from keras_twoarg.experiments.reports.runs import read_runs
 
     page = (out or folders[0]) / "report.html"
     check_target(page)  # before the tables, which take seconds to minutes
     files.check_writable(page)
-    surfaces = print_findings(*folders, seed=seed)
-    say(f"Report: {write_report(folders, out or folders[0], seed=seed, surfaces=surfaces)}")
+    runs = read_runs(folders, seed=seed)
+    print_findings(runs)
+    say(f"Report: {write_report(runs, out or folders[0])}")

@@ -32,6 +32,7 @@ def reproduce(
     from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments import plan as job
     from keras_twoarg.experiments.reports.page import write_report
+    from keras_twoarg.experiments.reports.runs import read_runs
     from keras_twoarg.utils.figures import pyplot
 
     scipy_stats(), pyplot()  # missing packages are named now, not behind the training
@@ -44,10 +45,11 @@ def reproduce(
         )
     with show_progress() as progress:
         folders = job.run(chosen, out, progress, jobs=jobs, data_dir=data_dir)
-    surfaces = print_findings(out, seed=report_seed)
+    runs = read_runs([out], seed=report_seed)
+    print_findings(runs)
     if chosen.configuration.architecture in ("transformer", "recurrent"):
         print_samples(chosen, folders)
-    say(f"Report: {write_report([out], out, seed=report_seed, surfaces=surfaces)}")
+    say(f"Report: {write_report(runs, out)}")
     if failed := job.failed_runs(folders):
         say(f"Failed: {', '.join(failed)}. The same command retries them")
         raise SystemExit(1)

@@ -38,6 +38,7 @@ def train(
     OUT/joint.keras is the trained network. OUT/frozen.keras is a new one, trained around the phi that it learned. The
     same command resumes a stopped run.
     """
+    from keras_twoarg.experiments.reports.runs import read_runs
     from keras_twoarg.experiments.training import datasets, sessions
 
     if hparams is not None:
@@ -61,4 +62,4 @@ def train(
             say=warning_to(progress),
             **configuration,
         )
-    print_report(out)
+    print_report(read_runs([out]))

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_twoarg import models
-from keras_twoarg.analysis.surface_display import SurfaceDisplay
 from keras_twoarg.experiments.play.page import MOST_MODELS, check_target, write_play
 from keras_twoarg.experiments.reports.page import write_report
+from keras_twoarg.experiments.reports.runs import Runs, read_runs
 from keras_twoarg.experiments.training import datasets, sessions
-from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import formats
 from keras_twoarg.utils import files, model_files
@@ -25,14 +24,14 @@ class Findings:
     """The results of the demo.
 
     Attributes:
-        records: The records of all runs.
+        runs: All runs in the folder, also of seeds of an earlier demo.
         soft_xor: For each seed, a sentence on whether phi of the joint stage is a soft XOR.
         agreement: A sentence that compares the reloaded export with the model.
         report: Path of the report.
         play: Path of the interactive page, or None if no two-argument run finished.
     """
 
-    records: list[Record]
+    runs: Runs
     soft_xor: dict[int, str]
     agreement: str | None
     report: Path
@@ -83,8 +82,11 @@ def run(
     if pretraining_epochs is not None:
         command += f" --pretraining-epochs {pretraining_epochs}"
     play = _play(out, seeds, data, command)
-    report = write_report([out / "runs"], out, command=command, agreement=agreement, play=play)
-    return Findings(records, _verdicts(out, seeds), agreement, report, play)
+    runs = read_runs([out / "runs"])
+    report = write_report(runs, out, command=command, agreement=agreement, play=play)
+    judged = {surface.record.seed: surface.soft_xor.verdict for surface in runs.surfaces}
+    verdicts = {seed: judged[seed] for seed in seeds if seed in judged}
+    return Findings(runs, verdicts, agreement, report, play)
 
 
 def _check_folder(out: Path) -> None:
@@ -104,13 +106,6 @@ def _play(out: Path, seeds: Sequence[int], data: str, command: str) -> Path | No
         return None
     write_play(files, out / "play.html", data=data, command=command)
     return out / "play.html"
-
-
-def _verdicts(out: Path, seeds: Sequence[int]) -> dict[int, str]:
-    files = {seed: out / "runs" / f"two_arg-{seed}" / "joint-surface.npz" for seed in seeds}
-    traces = {seed: Trace.read(file) for seed, file in files.items() if file.exists()}
-    displays = {seed: SurfaceDisplay(trace.learned, trace.density) for seed, trace in traces.items()}
-    return {seed: display.soft_xor.verdict for seed, display in displays.items() if display.soft_xor}
 
 
 def _stages(progress: Progress, arm: str, seed: int) -> Progress:

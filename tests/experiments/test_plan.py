@@ -20,8 +20,9 @@ from keras_twoarg import models
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments import plan as plans
 from keras_twoarg.experiments.plan import PLANS, Plan, read_plan
-from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
+from keras_twoarg.experiments.reports.run_groups import group_runs
 from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.robustness import NAMES, measure
 from keras_twoarg.experiments.robustness.measure import evaluate
 from keras_twoarg.experiments.training import datasets, networks, sessions
@@ -243,7 +244,7 @@ def test_what_failed_is_told_and_what_is_trained_counts_as_trained(fails, stages
     folders = plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
     assert plans.failed_runs(folders) == [failed]
     assert [file.name for file in Path("out/relu-0-failed").iterdir()] == [left]
-    caption = runs_table(read_runs([Path("out")])).caption
+    caption = runs_table(read_runs([Path("out")]).records).caption
     assert ("in no figure" in caption) == (fails == "train_one")
     fails = "nothing"
     plans.run(read_plan(plan, seeds=1, arms=("relu",), robustness=True), Path("out"), silent)
@@ -262,7 +263,7 @@ def test_a_failed_run_stands_in_the_row_of_its_arm(plan, monkeypatch):
 
     monkeypatch.setattr(subprocesses, "call", call)
     plans.run(read_plan(plan, seeds=3, subset=100), Path("out"), silent)
-    records = read_runs([Path("out")])
+    records = read_runs([Path("out")]).records
     assert [(group.name, len(group.records)) for group in group_runs(records)] == [("two_arg joint", 3), ("relu", 3)]
     assert {row[-1] for row in paired_table(records).rows} == {"2"}
 

@@ -97,7 +97,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) ->
     """Draw phi's distance from its final shape over the epochs: thin lines for the seeds, a thick one for the mean.
 
     Args:
-        surfaces: From `surface_tables.read_surfaces`.
+        surfaces: phi of each run, as `Runs.surfaces` holds it.
         ax: Axes to draw on. Defaults to new ones.
 
     Returns:
@@ -154,7 +154,7 @@ def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "
     """Draw the shares of the angular orders: learned, at the start, and for Glorot's initial weights.
 
     Args:
-        surfaces: From `surface_tables.read_surfaces`.
+        surfaces: phi of each run, as `Runs.surfaces` holds it.
         ax: Axes to draw on. Defaults to new ones.
 
     Returns:

@@ -10,20 +10,18 @@ import numpy as np
 from keras_twoarg.experiments.reports.html import write_page_and_figures
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.learning_curves import curves_section, size_section
-from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table
+from keras_twoarg.experiments.reports.robustness_tables import robustness_table
 from keras_twoarg.experiments.reports.run_figures import Figure, figures_in
-from keras_twoarg.experiments.reports.run_groups import group_runs, read_runs
+from keras_twoarg.experiments.reports.run_groups import group_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
-from keras_twoarg.experiments.reports.surface_tables import Surface, read_surfaces
+from keras_twoarg.experiments.reports.runs import Runs
 from keras_twoarg.experiments.training.run_record import Record
 
 
 def write_report(
-    folders: Sequence[Path],
+    runs: Runs,
     out: Path,
     *,
-    seed: int | None = None,
-    surfaces: Sequence[Surface] | None = None,
     command: str | None = None,
     agreement: str | None = None,
     play: Path | None = None,
@@ -34,10 +32,8 @@ def write_report(
     replaced are deleted.
 
     Args:
-        folders: Folders with finished runs, at any depth.
+        runs: The runs to report, from `read_runs`.
         out: Folder of the report.
-        seed: Report only this seed. Defaults to `None`, all seeds.
-        surfaces: phi of each run from `read_surfaces`, to reuse its analyses. Defaults to `None`.
         command: The command that made the runs, to show to the reader. Defaults to `None`.
         agreement: A sentence that compares the served model with the model. Defaults to `None`.
         play: An interactive page in the report's folder to link to; the report then has no interactive surfaces.
@@ -47,27 +43,26 @@ def write_report(
         The path of the report.
 
     Raises:
-        ValueError: If there are no records in the folders, or the page or a figure would overwrite another file.
+        ValueError: If the page or a figure would overwrite another file.
     """
-    runs = read_runs(folders, seed=seed)
-    surfaces = read_surfaces(folders, seed) if surfaces is None else surfaces
-    tables = (fairness_table(runs), runs_table(runs, "Speed and end of learning"), paired_table(runs))
+    records = runs.records
+    tables = (fairness_table(records), runs_table(records, "Speed and end of learning"), paired_table(records))
     parts = [_play_link(play)] if play else []
     parts += [table.html() for table in tables if table is not None]
     parts += [
-        _test_error(runs),
-        curves_section(runs),
-        size_section(runs),
-        learned_section(surfaces, turnable=play is None),
+        _test_error(records),
+        curves_section(records),
+        size_section(records),
+        learned_section(runs.surfaces, turnable=play is None),
     ]
-    if (robust := robustness_table(read_robustness(folders, seed))) is not None:
+    if (robust := robustness_table(runs.robustness)) is not None:
         parts.append(robust.html())
     if agreement:
         parts.append(f"<h2>The served model</h2><p>{html.escape(agreement)}.</p>")
-    parts.append(_origin(runs, command))
-    data = ", ".join(dict.fromkeys(r.dataset for r in runs))
+    parts.append(_origin(records, command))
+    data = ", ".join(dict.fromkeys(r.dataset for r in records))
     path = out / "report.html"
-    lead = " ".join(_lead(figure, runs) for figure in figures_in(runs))
+    lead = " ".join(_lead(figure, records) for figure in figures_in(records))
     write_page_and_figures(path, f"Two-argument units on {data}", lead, parts)
     return path
 

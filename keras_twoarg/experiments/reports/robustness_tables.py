@@ -1,13 +1,11 @@
 """Accuracy under corruptions and attacks, arm by arm: the paper's last two claims."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from keras_twoarg.analysis.statistics import paired
 from keras_twoarg.experiments.reports.run_groups import Group, group_items
-from keras_twoarg.experiments.reports.stored_runs import stored_runs
 from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError
 from keras_twoarg.experiments.robustness.corruptions import NAMES
@@ -16,11 +14,6 @@ from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.utils.table import Table
 
 BySeed = Mapping[int, Robustness]
-
-
-def read_robustness(folders: Sequence[Path], seed: int | None = None) -> list[tuple[Record, Robustness]]:
-    """Read every measurement of robustness below folders, with the record of its run."""
-    return [(run.record, measured) for run in stored_runs(folders, seed) for measured in run.robustness]
 
 
 def single_table(record: Robustness, reference: Robustness | None) -> list[Table]:

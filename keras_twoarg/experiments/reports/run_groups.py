@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from keras_twoarg.experiments.reports.stored_runs import StoredRun, stored_runs
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.stages import Stage
@@ -72,32 +70,6 @@ class Group:
     def equal_width(self) -> bool:
         """Whether the arm has as many units as two_arg, instead of as many parameters; names always say so."""
         return bool(self.records and self.records[0].settings.get(EQUAL_WIDTH))
-
-
-def read_runs(folders: Sequence[Path], seed: int | None = None) -> list[Record]:
-    """Read all records below folders, or those of one seed."""
-    runs = stored_runs(folders, seed)
-    _check_data(runs)
-    records = [run.record for run in runs]
-    if not records:
-        wanted = "" if seed is None else f" of seed {seed}"
-        raise ValueError(f"There are no records of finished runs{wanted} in {', '.join(map(str, folders))}")
-    return records
-
-
-def _check_data(runs: Sequence[StoredRun]) -> None:
-    """Raise a ValueError if different data have the same name: their runs cannot be compared."""
-    seen: dict[str, tuple[str, StoredRun]] = {}
-    for run in (run for run in runs if run.dataset_fingerprint is not None):
-        checksum = str(run.dataset_fingerprint).partition("-")[
-            0
-        ]  # for a text, the context follows; that is a setting of the run
-        known, first = seen.setdefault(run.record.dataset, (checksum, run))
-        if known != checksum:
-            raise ValueError(
-                f"Different data have the name {run.record.dataset}: those of {first.location} and of {run.location}. "
-                "Report them separately, or rename the files and train again"
-            )
 
 
 def finished(records: Sequence[Record]) -> list[Record]:

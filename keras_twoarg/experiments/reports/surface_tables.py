@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import Density, SoftXOR, Spectrum
-from keras_twoarg.experiments.reports.run_groups import Group, finished, group_items
-from keras_twoarg.experiments.reports.stored_runs import stored_runs
+from keras_twoarg.experiments.reports.run_groups import Group, group_items
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
-from keras_twoarg.experiments.training.stages import Stage
 from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import Config
 
@@ -110,14 +107,6 @@ class Surface:
         except ValueError:
             return SoftXOR(np.nan, np.nan, determined=False)
         return analysis.soft_xor(fit)
-
-
-def read_surfaces(folders: Sequence[Path], seed: int | None = None) -> list[Surface]:
-    """Read phi of every finished joint stage with two arguments below folders."""
-    joint = [run for run in stored_runs(folders, seed) if run.has_phi and run.record.stage == Stage.JOINT]
-    runs = [run for run in joint if finished([run.record])]
-    surfaces = [Surface(run.record, run.phi()) for run in runs]
-    return [surface for surface in surfaces if surface.trace.learned.ndim == 2]
 
 
 def group_surfaces(surfaces: Sequence[Surface]) -> list[tuple[Group, list[Surface]]]:

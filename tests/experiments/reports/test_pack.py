@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from keras_twoarg.experiments.reports.pack import Packed, pack
-from keras_twoarg.experiments.reports.robustness_tables import read_robustness
-from keras_twoarg.experiments.reports.run_groups import read_runs
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.reports.stored_runs import ARRAYS, ROBUSTNESS, RUNS
-from keras_twoarg.experiments.reports.surface_tables import read_surfaces
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
 from tests.helpers import ROOT, record
@@ -34,10 +32,11 @@ def runs(tmp_path):
 def test_everything_is_read_from_a_packed_folder_as_from_its_runs(runs, tmp_path):
     assert pack([runs], tmp_path / "packed") == Packed(records=3, phi=2, robustness=1)
     assert sorted(file.name for file in (tmp_path / "packed").iterdir()) == sorted([RUNS, ARRAYS, ROBUSTNESS])
-    assert read_runs([tmp_path / "packed"]) == read_runs([runs]) and len(read_runs([runs])) == 3
-    assert [r.seed for r in read_runs([tmp_path / "packed"], seed=1)] == [1]
-    assert read_robustness([tmp_path / "packed"]) == read_robustness([runs])
-    (loose,), (packed,) = read_surfaces([runs]), read_surfaces([tmp_path / "packed"])
+    found, kept = read_runs([runs]), read_runs([tmp_path / "packed"])
+    assert kept.records == found.records and len(found.records) == 3
+    assert [r.seed for r in read_runs([tmp_path / "packed"], seed=1).records] == [1]
+    assert kept.robustness == found.robustness
+    (loose,), (packed,) = found.surfaces, kept.surfaces
     for name in ("learned", "start"):
         np.testing.assert_allclose(getattr(packed.trace, name), getattr(loose.trace, name), rtol=1e-5, atol=1e-6)
     assert packed.trace.places.keys() == loose.trace.places.keys() and packed.trace.weights.keys() == {0, 1, 2}
@@ -71,7 +70,7 @@ def test_packing_the_same_again_writes_the_same_bytes_and_packed_folders_pack(ru
 def test_the_ends_alone_keep_the_surfaces_and_leave_maturation_out(runs, tmp_path):
     pack([runs], tmp_path / "all")
     pack([runs], tmp_path / "ends", ends=True)
-    (whole,), (ends,) = read_surfaces([tmp_path / "all"]), read_surfaces([tmp_path / "ends"])
+    (whole,), (ends,) = read_runs([tmp_path / "all"]).surfaces, read_runs([tmp_path / "ends"]).surfaces
     assert set(ends.trace.weights) == {0, ends.record.best_epoch} and whole.distances and not ends.distances
     np.testing.assert_array_equal(ends.trace.learned, whole.trace.learned)
     np.testing.assert_array_equal(ends.trace.start, whole.trace.start)
@@ -86,7 +85,7 @@ def test_several_folders_stand_in_front_of_their_runs(runs, tmp_path):
     pack([tmp_path / "again" / "relu-1"], tmp_path / "one")
     assert json.loads((tmp_path / "one" / RUNS).read_text())["run"] == "relu-1"
     pack([tmp_path / "one", tmp_path / "packed"], tmp_path / "together")
-    assert len(read_runs([tmp_path / "together"])) == 4
+    assert len(read_runs([tmp_path / "together"]).records) == 4
 
 
 def write(folder, **values):
@@ -109,7 +108,8 @@ def test_runs_are_added_and_never_lost(runs, tmp_path):
     shutil.rmtree(runs / "relu-1")
     with pytest.raises(ValueError, match="holds relu-1, but the folders to pack do not. Add .*packed to them"):
         pack([runs], packed)
-    assert len(read_runs([packed])) == 4 and len(read_surfaces([packed])) == 1
+    kept = read_runs([packed])
+    assert len(kept.records) == 4 and len(kept.surfaces) == 1
 
 
 def test_a_run_in_two_folders_is_packed_once(runs, tmp_path):
@@ -130,8 +130,9 @@ def test_a_run_is_read_once_however_often_it_is_there(runs, tmp_path):
     shutil.copytree(runs, top / "runs")
     shutil.copytree(runs, top / "copied")
     pack([runs], top / "packed")
-    assert read_runs([top]) == read_runs([runs]) and read_robustness([top]) == read_robustness([runs])
-    assert len(read_surfaces([top])) == len(read_surfaces([runs])) == 1
+    once, often = read_runs([runs]), read_runs([top])
+    assert often.records == once.records and often.robustness == once.robustness
+    assert len(often.surfaces) == len(once.surfaces) == 1
 
 
 def test_what_packing_did_not_write_stays(runs, tmp_path):
@@ -158,9 +159,9 @@ def test_what_packing_did_not_write_stays(runs, tmp_path):
 
 def test_a_run_that_is_loose_and_packed_at_one_place_is_one_run(runs, tmp_path):
     pack([runs], runs)
-    assert len(read_runs([runs])) == 3
+    assert len(read_runs([runs]).records) == 3
     shutil.rmtree(runs / "relu-1")
-    assert len(read_runs([runs])) == 3
+    assert len(read_runs([runs]).records) == 3
     write(runs / "relu-2", seed=2)
     assert pack([runs], runs).records == 4
 
@@ -171,7 +172,7 @@ def test_damaged_files_are_named(runs, tmp_path, name):
     file = tmp_path / "packed" / name
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(ValueError, match=name):
-        read_surfaces([tmp_path / "packed"])
+        read_runs([tmp_path / "packed"])
 
 
 def test_phi_over_the_epochs_is_not_lost_for_its_ends(runs, tmp_path):
@@ -186,7 +187,7 @@ def test_phi_over_the_epochs_is_not_lost_for_its_ends(runs, tmp_path):
     pack([runs], tmp_path / "ends", ends=True)  # the same again
     assert (tmp_path / "all" / ARRAYS).read_bytes() == before
     pack([tmp_path / "ends", tmp_path / "all"], tmp_path / "both")
-    assert len(read_surfaces([tmp_path / "both"])[0].trace.weights) > 2
+    assert len(read_runs([tmp_path / "both"]).surfaces[0].trace.weights) > 2
 
 
 def test_a_runs_folder_takes_no_other_run(runs, tmp_path):

@@ -12,6 +12,7 @@ from keras_twoarg.experiments import reports
 from keras_twoarg.experiments.reports import learned_surfaces, learning_curves
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_groups import group_runs
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.reports.surface_tables import Surface
 from keras_twoarg.experiments.training import sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
@@ -30,10 +31,10 @@ def test_every_data_set_of_a_report_is_told(tmp_path):
     for name, test in (("digits", 100), ("clothes", 900)):
         (tmp_path / name).mkdir()
         record(dataset=name, splits={"train": 80, "validation": 20, "test": test}).write(tmp_path / name / "joint.json")
-    page = write_report([tmp_path], tmp_path / "out").read_text()
+    page = write_report(read_runs([tmp_path]), tmp_path / "out").read_text()
     assert "digits: 80 train, 20 validation, 100 test" in page and "clothes: 80 train, 20 validation, 900 test" in page
     assert "One standard error" not in page  # of which test?
-    assert "One standard error" in write_report([tmp_path / "digits"], tmp_path / "out").read_text()
+    assert "One standard error" in write_report(read_runs([tmp_path / "digits"]), tmp_path / "out").read_text()
 
 
 def test_the_lead_counts_what_the_table_counts_and_curves_are_of_whole_runs(tmp_path):
@@ -41,7 +42,7 @@ def test_the_lead_counts_what_the_table_counts_and_curves_are_of_whole_runs(tmp_
     for i, run in enumerate([*RUNS, diverged]):
         (tmp_path / str(i)).mkdir()
         run.write(tmp_path / str(i) / f"{run.stage}.json")
-    page = write_report([tmp_path], tmp_path / "out").read_text()
+    page = write_report(read_runs([tmp_path]), tmp_path / "out").read_text()
     assert "relu 84.00%" in page and "84.00% ± 17.44" in page and "Without runs that diverged" in page
     relu = reports.plot_learning_curves([*RUNS, diverged]).get_lines()[-1]
     assert relu.get_label() == "relu (2 seeds)" and len(relu.get_ydata()) == 3
@@ -107,7 +108,7 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
     quick = {"widths": (8,), "epochs": 2, "frozen_epochs": 1, "pretraining_epochs": 1}
     sessions.run_sessions(blobs(), tmp_path / "a", **quick)
     sessions.run_sessions(blobs(), tmp_path / "b", arm="relu", widths=(200,), epochs=2)
-    path = write_report([tmp_path], tmp_path / "out", command="twoarg <demo>", agreement="It agrees & more")
+    path = write_report(read_runs([tmp_path]), tmp_path / "out", command="twoarg <demo>", agreement="It agrees & more")
     page = path.read_text()
     own = re.sub(r"<script.*?</script>", "", page, flags=re.S)  # plotly's script is in the page, and loads nothing
     assert not re.search(r"""(src|href)=(?!["']?data:)""", own) and "http" not in re.sub(r"base64,[^']*", "", own)
@@ -119,7 +120,7 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
         assert part in page
     assert "twoarg &lt;demo&gt;" in page and "class='flag'" in page
     assert page.count("<img ") == 5
-    beside = write_report([tmp_path / "a"], tmp_path / "out", play=tmp_path / "out" / "play.html").read_text()
+    beside = write_report(read_runs([tmp_path / "a"]), tmp_path / "out", play=path.with_name("play.html")).read_text()
     assert "href='play.html'" in beside and "<script" not in beside
 
 
@@ -152,12 +153,12 @@ def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
         (tmp_path / "runs" / arm).mkdir(parents=True)
     record("two_arg", settings={"dropout": 0.5}, commit="a1").write(tmp_path / "runs" / "two_arg" / "joint.json")
     record("relu", settings={"dropout": 0.1}, commit="b2").write(tmp_path / "runs" / "relu" / "joint.json")
-    page = write_report([tmp_path / "runs"], tmp_path / "out")
+    page = write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")
     assert "two_arg joint differs: dropout 0.5." in page.read_text() and "commit b2, a1" in page.read_text()
-    write_report([tmp_path / "runs"], tmp_path / "out")  # its own
+    write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")  # its own
     page.write_text("<html>mine")
     with pytest.raises(ValueError, match=r"report\.html exists and is not a report"):
-        write_report([tmp_path / "runs"], tmp_path / "out")
+        write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")
     assert page.read_text() == "<html>mine"
 
 
@@ -166,15 +167,15 @@ def test_figures_beside_a_page_are_its_own_and_overwrite_no_other(tmp_path):
         (tmp_path / name).mkdir()
         record("relu", widths=widths).write(tmp_path / name / "joint.json")
     out, figures = tmp_path / "out", tmp_path / "out" / "figures"
-    page = write_report([tmp_path / "a", tmp_path / "b"], out).read_text()
+    page = write_report(read_runs([tmp_path / "a", tmp_path / "b"]), out).read_text()
     assert "alt='Learning curves: Mean over seeds, and the range from the lowest to the highest seed'" in page
     assert {file.name for file in figures.iterdir()} == {"learning-curves.svg", "parameters-and-accuracy.svg"}
     (figures / "learning-curves.svg").write_text("mine")
     with pytest.raises(
         ValueError, match=r"learning-curves.svg exists and is not a figure of .*report.html. Move the folder"
     ):
-        write_report([tmp_path / "a"], out)
+        write_report(read_runs([tmp_path / "a"]), out)
     assert (figures / "learning-curves.svg").read_text() == "mine" and (out / "report.html").read_text() == page
     (figures / "learning-curves.svg").rename(figures / "mine.svg")
-    write_report([tmp_path / "a"], out)
+    write_report(read_runs([tmp_path / "a"]), out)
     assert {file.name for file in figures.iterdir()} == {"learning-curves.svg", "mine.svg"}

@@ -6,7 +6,8 @@ import pytest
 
 from keras_twoarg.experiments import robustness
 from keras_twoarg.experiments.reports import robustness_page
-from keras_twoarg.experiments.reports.robustness_tables import read_robustness, robustness_table, single_table
+from keras_twoarg.experiments.reports.robustness_tables import robustness_table, single_table
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.utils import files
 from tests.helpers import record
@@ -28,7 +29,7 @@ def test_arms_are_compared_over_seeds(tmp_path):
             if (arm, seed) == ("two_arg", 2):  # killed halfway: it must not count as if it were done
                 corrupted.pop("fog"), attacked.attacked.pop("square")
             files.write_json(folder / "joint-robustness" / "robustness.json", vars(attacked))
-    table = robustness_table(read_robustness([tmp_path]))
+    table = robustness_table(read_runs([tmp_path]).robustness)
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert rows["relu"]["robust"] == "20.0% ± 0.0" and rows["relu"]["two_arg minus it"].startswith("+10.0")
     assert rows["two_arg joint"]["robust"].endswith(", 2 of 3") and rows["two_arg joint"]["mCE"].endswith(", 2 of 3")
@@ -48,7 +49,7 @@ def test_networks_that_were_attacked_in_two_ways_are_compared_within_each(tmp_pa
                 measured = vars(Robustness(settings, 0.9, {}, attacked))
                 (folder / f"eps-{eps}").mkdir()
                 files.write_json(folder / f"eps-{eps}" / "robustness.json", measured)
-    table = robustness_table(read_robustness([tmp_path]))
+    table = robustness_table(read_runs([tmp_path]).robustness)
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert len(rows) == 4 and rows["relu, Linf 0.1, 10 images"]["robust"] == "20.0% ± 0.0"
     for label in ("Linf 0.1", "Linf 0.01"):
@@ -63,12 +64,12 @@ def test_a_reference_in_a_runs_folder_is_not_taken_for_its_network(tmp_path):
 
     record("two_arg").write(tmp_path / "joint.json")
     write("model", "11", 0.9), write("reference", "22", 0.8)  # as `twoarg robustness --reference` does
-    assert [measured.clean for _, measured in read_robustness([tmp_path])] == [0.9]
+    assert [measured.clean for _, measured in read_runs([tmp_path]).robustness] == [0.9]
     write("joint-robustness", "11", 0.9)
-    assert len(read_robustness([tmp_path])) == 2
+    assert len(read_runs([tmp_path]).robustness) == 2
     write("mine", "33", 0.7)
     with pytest.raises(ValueError, match="mine/robustness.json .*different networks.* Move the folder"):
-        read_robustness([tmp_path])
+        read_runs([tmp_path])
 
 
 def test_the_runs_that_others_are_compared_with_are_named_if_there_are_several():

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from keras_twoarg.experiments.reports.run_groups import common_threshold, group_runs, read_runs
+from keras_twoarg.experiments.reports.run_groups import common_threshold, group_runs
 from keras_twoarg.experiments.reports.run_tables import fairness_table, paired_table, runs_table
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.robustness.measure import Robustness
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.utils import files
@@ -172,8 +173,8 @@ def test_reading_filters_by_seed_and_names_empty_folders(tmp_path):
     for i, run in enumerate(RUNS):
         (tmp_path / str(i)).mkdir()
         run.write(tmp_path / str(i) / f"{run.stage}.json")
-    assert len(read_runs([tmp_path])) == 4
-    assert [r.seed for r in read_runs([tmp_path], seed=2)] == [2]
+    assert len(read_runs([tmp_path]).records) == 4
+    assert [r.seed for r in read_runs([tmp_path], seed=2).records] == [2]
     with pytest.raises(ValueError, match="no records of finished runs of seed 9"):
         read_runs([tmp_path], seed=9)
     (tmp_path / "empty").mkdir()
@@ -230,7 +231,7 @@ def test_different_data_of_one_name_are_refused(tmp_path):
         files.write_json(tmp_path / name / "run.json", {"dataset_fingerprint": fingerprint})
     with pytest.raises(ValueError, match="Different data have the name digits"):
         read_runs([tmp_path])
-    assert len(read_runs([tmp_path / "a"])) == 1
+    assert len(read_runs([tmp_path / "a"]).records) == 1
 
 
 def test_one_text_in_contexts_of_two_lengths_is_the_same_data(tmp_path):
@@ -239,4 +240,5 @@ def test_one_text_in_contexts_of_two_lengths_is_the_same_data(tmp_path):
         folder.mkdir()
         record(seed=1, settings={"context": context}).write(folder / "joint.json")
         files.write_json(folder / "run.json", {"dataset_fingerprint": f"1111-{context}"})
-    assert [group.name for group in group_runs(read_runs([tmp_path]))] == ["relu, context 16", "relu, context 32"]
+    names = [group.name for group in group_runs(read_runs([tmp_path]).records)]
+    assert names == ["relu, context 16", "relu, context 32"]

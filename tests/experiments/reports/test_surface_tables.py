@@ -12,11 +12,11 @@ from keras_twoarg import analysis
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.reports import surface_tables
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.reports.surface_tables import (
     Surface,
     chance,
     glorot_surface,
-    read_surfaces,
     soft_xor_table,
     surface_table,
 )
@@ -134,4 +134,4 @@ def test_phi_of_a_run_that_diverged_is_in_no_table(tmp_path):
         shutil.copytree(ROOT / "tests" / "golden" / "run", tmp_path / name)
     stage = tmp_path / "diverged" / "session2.json"
     files.write_json(stage, {**files.read_json(stage), "status": "diverged", "seed": 9})
-    assert [surface.record.seed for surface in read_surfaces([tmp_path])] == [3]
+    assert [surface.record.seed for surface in read_runs([tmp_path]).surfaces] == [3]

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
+from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.training import datasets, networks, optimizers, sessions, tabular
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.experiments.training.population import Population
@@ -122,7 +123,7 @@ def test_beside_a_classification_each_has_its_own_columns():
 @pytest.mark.slow
 def test_a_report_shows_an_error_and_no_accuracy(finished, tmp_path):
     pytest.importorskip("matplotlib")
-    text = write_report([finished[0]], tmp_path).read_text()
+    text = write_report(read_runs([finished[0]]), tmp_path).read_text()
     assert "RMSE, mean over seeds: two_arg" in text and "validation loss" in text
     said = re.sub(r"<(script|style|svg).*?</\1>", "", text, flags=re.S)
     assert "RMSE" in said and "accuracy" not in said.lower()
