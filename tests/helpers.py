@@ -6,9 +6,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
+from click.testing import CliRunner
 from keras import ops
 
 from keras_twoarg import InnerNetwork, TwoArgActivation
+from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.training.datasets import Dataset
 from keras_twoarg.experiments.training.run_record import Record
 
@@ -73,6 +76,24 @@ def shared_mlp(inner=None, places=3, width=8, features=6, classes=3):
 
 def predictions(model, x):
     return ops.convert_to_numpy(model(x, training=False))
+
+
+def command(*words, status=0):
+    """Run `twoarg` with some words in this process, and return what it said."""
+    result = CliRunner().invoke(twoarg, [str(word) for word in words])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def assert_portable(model, x, folder):
+    """An export computes what the model predicts, and holds nothing that needs XLA."""
+    tensorflow = pytest.importorskip("tensorflow")
+    expected = model.predict(x, verbose=0)
+    model.export(folder, verbose=False)
+    loaded = tensorflow.saved_model.load(folder)  # kept, or its variables would be gone
+    np.testing.assert_allclose(loaded.serve(x), expected, atol=1e-5)
+    if BACKEND == "tensorflow":
+        assert b"_XlaMustCompile" not in (folder / "saved_model.pb").read_bytes()
 
 
 def inner_networks(model):

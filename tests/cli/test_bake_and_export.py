@@ -8,16 +8,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from keras_twoarg import TwoArgActivation, models
-from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.run_data import data_of
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.export import bake as bake_module
 from keras_twoarg.export import formats
 from tests.helpers import blobs, save_npz
+from tests.helpers import command as run
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 
@@ -28,12 +27,6 @@ def folder(tmp_path, monkeypatch):
     save_npz(tmp_path / "blobs.npz", blobs())
     models.mlp((8, 8, 1), 3, widths=(8,), seed=0).save(tmp_path / "model.keras")
     return tmp_path
-
-
-def run(*arguments, status=0):
-    result = CliRunner().invoke(twoarg, [str(a) for a in arguments])
-    assert result.exit_code == status, result.output
-    return " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("out", ["model.keras", "other.keras", "run.keras"])

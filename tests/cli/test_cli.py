@@ -9,11 +9,10 @@ import sys
 
 import keras
 import pytest
-from click.testing import CliRunner
 
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
-from tests.helpers import ROOT, blobs, save_npz
+from tests.helpers import ROOT, blobs, command, save_npz
 
 QUICK = ["--epochs", "2", "--frozen-epochs", "1", "--pretraining-epochs", "1", "--widths", "8,8"]
 
@@ -26,13 +25,7 @@ def tf_error():
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments, status=0):
-        result = CliRunner().invoke(twoarg, [str(a) for a in arguments])
-        assert result.exit_code == status, result.output
-        return result.output
-
-    return invoke
+    return command
 
 
 @pytest.fixture

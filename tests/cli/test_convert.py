@@ -3,17 +3,16 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from keras import layers
 
 from keras_twoarg import models
-from keras_twoarg.cli import twoarg
 from tests.cli.test_cli import mistake
-from tests.helpers import BACKEND
+from tests.helpers import BACKEND, command
 from tests.models.conversion.networks import resnet, units
 
 
@@ -22,13 +21,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = models.mlp((6, 6, 1), 3, "relu", widths=(60, 50))
     model.save("model.keras")
-
-    def invoke(*arguments, status=0):
-        result = CliRunner().invoke(twoarg, ["convert", *map(str, arguments)])
-        assert result.exit_code == status, result.output
-        return result.output
-
-    return invoke
+    return partial(command, "convert")
 
 
 def test_it_writes_a_model_and_its_report(run, tmp_path):
@@ -126,12 +119,7 @@ with np.load("served/recorded-1.npz") as record:
 def test_a_network_of_plain_keras_is_converted_trained_exported_and_served(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     resnet().save("model.keras")
-
-    def command(line):
-        result = CliRunner().invoke(twoarg, line.split())
-        assert result.exit_code == 0, result.output
-
-    command("convert model.keras --out converted.keras")
+    command("convert", "model.keras", "--out", "converted.keras")
     model = keras.models.load_model("converted.keras")
     phi = units(model)[0].inner
     before = phi.get_weights()[0]
@@ -139,5 +127,5 @@ def test_a_network_of_plain_keras_is_converted_trained_exported_and_served(tmp_p
     model.fit(np.random.default_rng(0).normal(size=(16, 8, 8, 3)), np.arange(16) % 10, verbose=0)
     assert not np.array_equal(phi.get_weights()[0], before)
     model.save("trained.keras")
-    command("export trained.keras --out served/1")
+    command("export", "trained.keras", "--out", "served/1")
     subprocess.run([sys.executable, "-c", SERVE], check=True)

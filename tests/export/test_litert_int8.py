@@ -5,7 +5,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from keras import ops
 
 from keras_twoarg import (
@@ -15,13 +14,13 @@ from keras_twoarg import (
     TwoArgActivation,
     TwoArgMaxPooling2D,
     bake,
-    cli,
     models,
 )
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.export import formats, litert_int8, verify
 from tests.helpers import blobs, save_npz, shared_mlp
+from tests.helpers import command as run
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("run once, on TensorFlow", allow_module_level=True)
@@ -203,12 +202,6 @@ def folder(tmp_path, monkeypatch):
     save_npz(tmp_path / "blobs.npz", blobs(train=600))
     models.mlp((8, 8, 1), 3, widths=(8,), seed=0).save(tmp_path / "model.keras")
     return tmp_path
-
-
-def run(*arguments, status=0):
-    result = CliRunner().invoke(cli.twoarg, [str(a) for a in arguments])
-    assert result.exit_code == status, result.output
-    return " ".join(result.output.split())
 
 
 def test_the_command_needs_data_and_the_format(folder):

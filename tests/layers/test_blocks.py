@@ -21,7 +21,7 @@ from keras_twoarg import (
     sharing_scope,
 )
 from keras_twoarg.models import PairRNNCell
-from tests.helpers import BACKEND, array, inner_networks, numpy, small_phi
+from tests.helpers import BACKEND, array, assert_portable, inner_networks, numpy, small_phi
 
 RNN = keras.layers.RNN
 GRID = Interpolation(extent=3.0, resolution=9)
@@ -295,14 +295,7 @@ def test_what_is_no_inner_network_is_told(action):
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a SavedModel")
 def test_exports_are_portable(tmp_path, rng):
-    import tensorflow as tf
-
-    model, x = blocks_model(small_phi(), small_phi(seed=4)), array(rng, 3, 6, 5)
-    expected = model.predict(x, verbose=0)
-    model.export(tmp_path / "exported", verbose=False)
-    loaded = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(loaded.serve(x), expected, atol=1e-5)
-    assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    assert_portable(blocks_model(small_phi(), small_phi(seed=4)), array(rng, 3, 6, 5), tmp_path)
 
 
 def test_a_quantized_block_is_saved_and_copied(tmp_path, rng):

@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_twoarg import models
 from keras_twoarg.layers import joint_layer_normalization
+from tests.helpers import BACKEND, array, assert_portable
 
-BACKEND = keras.backend.backend()
 only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="elsewhere it is Keras' own")
 
 
@@ -100,14 +100,7 @@ def test_float64_is_normalized_in_float64(training, rng):
 @pytest.mark.slow
 @only_tensorflow
 def test_an_export_is_portable(tmp_path, rng):
-    import tensorflow as tf
-
-    model, x = models.cnn((12, 12, 1), 3, widths=(4, 4)), rng.normal(size=(2, 12, 12, 1)).astype("float32")
-    expected = model.predict(x, verbose=0)
-    model.export(tmp_path / "exported", verbose=False)
-    loaded = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(loaded.serve(x), expected, atol=1e-5)
-    assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    assert_portable(models.cnn((12, 12, 1), 3, widths=(4, 4)), array(rng, 2, 12, 12, 1), tmp_path)
 
 
 def test_saved_and_copied(tmp_path, rng):

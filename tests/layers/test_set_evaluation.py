@@ -8,7 +8,7 @@ from keras import ops
 from keras_twoarg import InnerNetwork, Interpolation, TwoArgActivation, set_evaluation
 from keras_twoarg.layers.quadratic_network import QuadraticNetwork
 from keras_twoarg.ops import table
-from tests.helpers import BACKEND, phi_in_float64, shared_mlp
+from tests.helpers import BACKEND, assert_portable, phi_in_float64, shared_mlp
 
 pytestmark = pytest.mark.jax
 
@@ -114,17 +114,10 @@ def test_an_evaluation_that_does_not_fit_one_place_changes_none():
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="a SavedModel cannot be written from torch")
 def test_an_export_agrees_and_is_portable(tmp_path, rng):
-    tensorflow = pytest.importorskip("tensorflow")
-    model = shared_mlp()
+    model, x = shared_mlp(), rng.normal(size=(5, 6)).astype("float32")
     set_evaluation(model, "interpolated")
-    x = rng.normal(size=(5, 6)).astype("float32")
-    expected = ops.convert_to_numpy(model(x))
-    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
-    model.export(tmp_path / "exported", verbose=False)
-    loaded = tensorflow.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(loaded.serve(x).numpy(), expected, atol=1e-5)
-    if BACKEND == "tensorflow":
-        assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    np.testing.assert_allclose(model.predict(x, verbose=0), ops.convert_to_numpy(model(x)), atol=1e-5)
+    assert_portable(model, x, tmp_path)
 
 
 @pytest.mark.slow

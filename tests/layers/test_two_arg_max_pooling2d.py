@@ -17,7 +17,7 @@ from keras_twoarg import (
     set_evaluation,
 )
 from keras_twoarg.ops import pooled_table
-from tests.helpers import BACKEND, gradients
+from tests.helpers import BACKEND, assert_portable, gradients
 
 pytestmark = pytest.mark.jax
 
@@ -216,16 +216,11 @@ def test_baked_and_its_arguments_recorded(rng, tmp_path):
 @pytest.mark.slow
 @only_tensorflow
 def test_an_export_is_portable(tmp_path, rng):
-    import tensorflow as tf
-
     model = network([TwoArgMaxPooling2D(evaluation="interpolated")], (8, 8, 1))
     x = rng.normal(size=(3, 8, 8, 1)).astype("float32")
     model.compile("sgd", "mse")
     model.fit(x, np.zeros((3, 3)), verbose=0)
-    model.export(tmp_path / "exported", verbose=False)
-    loaded = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(loaded.serve(x), model.predict(x, verbose=0), atol=1e-5)
-    assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    assert_portable(model, x, tmp_path)
 
 
 @pytest.mark.parametrize("pool_size", [True, 0, (2,), (2, -1), "2", 1.5])

@@ -7,9 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_twoarg.cli import twoarg
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.run_tables import paired_table, runs_table
 from keras_twoarg.experiments.reports.runs import read_runs
@@ -19,7 +17,7 @@ from keras_twoarg.experiments.training.population import Population
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.experiments.training.training_loop import compile_network
 from keras_twoarg.utils import files
-from tests.helpers import record, regression_record, slopes
+from tests.helpers import command, record, regression_record, slopes
 
 pytestmark = pytest.mark.jax
 
@@ -133,13 +131,7 @@ def test_a_report_shows_an_error_and_no_accuracy(finished, tmp_path):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load", lambda name, **_: slopes())
-
-    def invoke(*arguments, status=0):
-        result = CliRunner().invoke(twoarg, [str(argument) for argument in arguments])
-        assert result.exit_code == status, result.output
-        return " ".join(result.output.split())
-
-    return invoke
+    return command
 
 
 @on_tensorflow
@@ -154,15 +146,15 @@ def test_show_bake_export_and_play_take_a_regression(run, finished, tmp_path):
 
 @on_tensorflow
 @pytest.mark.parametrize(
-    ("command", "message"),
+    ("words", "message"),
     [
         (("tune", "--data", "slopes", "--arm", "relu"), "A search is for classification. Received: 'slopes'"),
         (("train", "--data", "slopes", "--arm", "relu", "--architecture", "cnn"), "must be 'mlp' for 'slopes'"),
         (("reproduce", "demo", "--data", "slopes", "--robustness"), "`robustness` is for images. Received: 'slopes'"),
     ],
 )
-def test_what_is_for_classes_or_images_says_so(run, command, message, tmp_path):
-    assert message in run(*command, "--out", tmp_path / "out", status=2)
+def test_what_is_for_classes_or_images_says_so(run, words, message, tmp_path):
+    assert message in run(*words, "--out", tmp_path / "out", status=2)
     assert not (tmp_path / "out").exists()
 
 
@@ -175,8 +167,6 @@ def test_a_plan_of_a_table_runs_and_is_reported(name, tmp_path):
     except ImportError as error:
         pytest.skip(str(error))
     few = ("--arms", "two_arg,relu", "--seeds", 1, "--subset", 400, "--epochs", 2, "--widths", "32,32")
-    arguments = ["reproduce", f"tables-{name}", *map(str, few), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(twoarg, arguments)
-    assert result.exit_code == 0, result.output
-    assert ("RMSE" in result.output) == (name == "randhie") == ("test accuracy" not in result.output)
+    said = command("reproduce", f"tables-{name}", *few, "--out", tmp_path / "out")
+    assert ("RMSE" in said) == (name == "randhie") == ("test accuracy" not in said)
     assert (tmp_path / "out" / "report.html").exists()
