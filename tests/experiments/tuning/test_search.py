@@ -175,26 +175,16 @@ def children_of(pid):
 
 
 @pytest.mark.slow
-def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(tmp_path, data):
+@pytest.mark.parametrize(("killed", "trials"), [(1, 3), (0, 2)])
+def test_a_trial_that_kills_its_process_is_given_up_and_the_others_are_run(killed, trials, tmp_path, data):
     def kill(stage, done, *_):
-        if stage == "relu trial 1" and done == 0:
+        if stage == f"relu trial {killed}" and done == 0:
             for child in children_of(os.getpid()):
                 os.kill(child, signal.SIGKILL)
 
-    rows = tuning.tune(settings(data, arms=("relu",)), tmp_path / "s", kill)["relu"]
-    assert [row["status"] for row in rows] == ["COMPLETED", "FAILED", "COMPLETED"]
-    assert "killed its process" in rows[1]["message"]
-
-
-@pytest.mark.slow
-def test_the_first_trials_process_killed_does_not_stop_the_search(tmp_path, data):
-    def kill(stage, done, *_):
-        if stage == "relu trial 0" and done == 0:
-            for child in children_of(os.getpid()):
-                os.kill(child, signal.SIGKILL)
-
-    rows = tuning.tune(settings(data, arms=("relu",), trials=2), tmp_path / "s", kill)["relu"]
-    assert [row["status"] for row in rows] == ["FAILED", "COMPLETED"] and "killed its process" in rows[0]["message"]
+    rows = tuning.tune(settings(data, arms=("relu",), trials=trials), tmp_path / "s", kill)["relu"]
+    assert [row["status"] for row in rows] == ["FAILED" if i == killed else "COMPLETED" for i in range(trials)]
+    assert "killed its process" in rows[killed]["message"]
 
 
 BEYOND = {
