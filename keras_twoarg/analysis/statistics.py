@@ -1,7 +1,7 @@
 """Comparisons of arms over seeds: differences, intervals, tests and effect sizes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -63,6 +63,16 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     number, (mean, low, high) = len(differences), mean_interval(differences.tolist())
     p = float(scipy_stats().wilcoxon(differences).pvalue) if number > 1 and differences.any() else 1.0
     return Paired(mean, low, high, p, 2.0 ** (1 - number), _effect(differences), number)
+
+
+def in_both(first: Mapping[int, float | None], second: Mapping[int, float | None]) -> tuple[list[float], list[float]]:
+    """Return the numbers of two arms for the seeds of which both have a finite one, in the order of the seeds.
+
+    A seed that one arm did not run, or for which it has None, NaN or infinity, is left out of both.
+    """
+    one, other = ({s: x for s, x in arm.items() if x is not None and np.isfinite(x)} for arm in (first, second))
+    seeds = sorted(one.keys() & other.keys())
+    return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg.analysis import clopper_pearson, mean_interval, paired
-from keras_twoarg.analysis.statistics import upper_bound
+from keras_twoarg.analysis.statistics import in_both, upper_bound
 
 
 def test_difference_and_effect_are_those_of_the_pairs(rng):
@@ -63,6 +63,13 @@ def test_a_share_has_an_exact_interval():
     assert clopper_pearson(0, 4)[0] == 0.0 and clopper_pearson(4, 4)[1] == 1.0
     with pytest.raises(ValueError, match="Received: 5 of 4"):
         clopper_pearson(5, 4)
+
+
+def test_a_seed_counts_only_if_both_arms_have_a_finite_number():
+    first = {3: 1.0, 1: 5.0, 2: None, 4: np.nan, 5: 2.0, 6: 1.0}
+    second = {1: 4.0, 2: 5.0, 3: 2.0, 4: 1.0, 5: np.inf, 7: 1.0}
+    assert in_both(first, second) == ([5.0, 1.0], [4.0, 2.0])
+    assert in_both(first, {}) == ([], [])
 
 
 @pytest.mark.parametrize(

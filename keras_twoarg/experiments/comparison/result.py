@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from keras_twoarg.analysis.statistics import Paired, paired
+from keras_twoarg.analysis.statistics import Paired, in_both, paired
 from keras_twoarg.experiments.comparison.metrics import more_is_better
 from keras_twoarg.experiments.comparison.networks import OWN
 from keras_twoarg.experiments.comparison.runs import Run
@@ -88,9 +88,7 @@ class Comparison:
         return ", ".join(f"{n} {what}" for n, what in ((diverged, "diverged"), (lost, "left out")) if n)
 
     def _pairs(self, arm: str, other: str) -> tuple[list[float], list[float]]:
-        first, second = self.values(arm), self.values(other)
-        seeds = [seed for seed in first if seed in second]
-        return [first[seed] for seed in seeds], [second[seed] for seed in seeds]
+        return in_both(self.values(arm), self.values(other))
 
     def difference(self, arm: str, other: str = OWN) -> Paired | None:
         """Return how one arm differs from another, paired over the seeds that both have, or None if there is none."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from keras_twoarg.analysis.statistics import paired
+from keras_twoarg.analysis.statistics import in_both, paired
 from keras_twoarg.experiments.reports.run_groups import Group, group_items
 from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError
@@ -175,9 +175,8 @@ def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float
     """Return two_arg's difference from another arm over the seeds that both have."""
     if not base or base is own:
         return ""
-    both = [(measure(base[seed]), measure(own[seed])) for seed in base if seed in own]
-    pairs = [pair for pair in both if np.isfinite(pair).all()]
-    if len(pairs) < 2:
+    both = in_both(*({seed: measure(record) for seed, record in arm.items()} for arm in (base, own)))
+    if len(both[0]) < 2:
         return "-"
-    comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
+    comparison = paired(*both)
     return f"{100 * comparison.difference:+.1f} ({100 * comparison.low:+.1f} to {100 * comparison.high:+.1f})"

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from keras_twoarg.analysis.statistics import paired
+from keras_twoarg.analysis.statistics import in_both, paired
 from keras_twoarg.experiments.reports.run_figures import FIGURES, Figure, figures_in, has_accuracy
 from keras_twoarg.experiments.reports.run_groups import Group, Task, common_threshold, failures, group_runs, repetitions
 from keras_twoarg.experiments.training.run_record import Record
@@ -154,9 +154,9 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
         first, second = ({r.seed: measure(r) for r in g.tested} for g in (base, other))
         if what == speed and None in {*first.values(), *second.values()}:
             continue  # leaving out the runs that never got there would favour their arm
-        pairs = [(a, b) for seed, a in first.items() if a is not None and (b := second.get(seed)) is not None]
-        if len(pairs) > 1:
-            comparison = paired([a for a, _ in pairs], [b for _, b in pairs])
+        both = in_both(first, second)
+        if len(both[0]) > 1:
+            comparison = paired(*both)
             interval = f"{show(comparison.low)} to {show(comparison.high)}"
             p, effect = p_value(comparison.p), f"{comparison.effect:+.1f}"
             numbers = (show(comparison.difference), interval, p, effect, str(comparison.number))
