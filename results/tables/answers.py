@@ -77,7 +77,14 @@ def _networks_of_images():
 
 
 def _searched():
-    for (data, own), arm in product(searches.AGAIN.items(), ("relu", "one_arg", "swiglu")):
+    yield from _searches_of("ab-tuned, perceptron", searches.AGAIN)
+    yield from _searches_of("ab-tuned, perceptron, no trial repeated", searches.UNREPEATED)
+    yield "ab-tuned, perceptron, no trial repeated", "not run", "MNIST, one_arg; Fashion-MNIST"
+    yield "ab-tuned", "not run", "the CNN"
+
+
+def _searches_of(line, planned):
+    for data, own, arm in searches.others(planned):
         counts = [
             f"{one} {', '.join(str(searches.number_of_distinct(own, search, one)) for search in own.seeds)}"
             for one in ("two_arg", arm)
@@ -87,10 +94,9 @@ def _searched():
             (searches.gap_of_searches, 2, 1, "points"),
             (searches.sooner_of_searches, 1, -1, "epochs"),
         ):
-            comparison = compared(data, arm)
+            comparison = compared(own, arm)
             numbers = f"{data}, two_arg minus {arm}: {interval(comparison, digits)} {figure}, {unit}"
-            yield "ab-tuned, perceptron", verdict(comparison, better), numbers
-    yield "ab-tuned", "not run", "the CNN"
+            yield line, verdict(comparison, better), numbers
 
 
 def _robustness():
@@ -165,11 +171,12 @@ def _stalls_again():
 
 
 def _populations():
-    for label, start in population.STARTS.items():
-        comparison = against(*(population.reached(start, networks, "frozen") for networks in (8, 1)))
+    times = (("population", population.FIRST, REBORN), ("population, a second time", population.AGAIN, ""))
+    for (line, series, note), (label, start) in product(times, population.STARTS.items()):
+        comparison = against(*(population.reached(start, networks, "frozen", series) for networks in (8, 1)))
         numbers = f"{interval(comparison)} points, {comparison.number} seeds"
         what = f"perceptron, phi from {label}, learned by 8 networks minus by 1"
-        yield "population", verdict(comparison), f"{what}: {numbers}{REBORN}"
+        yield line, verdict(comparison), f"{what}: {numbers}{note}"
     yield "population", "not run", "CNN"
 
 

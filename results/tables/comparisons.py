@@ -45,11 +45,12 @@ COMMANDS = {
         "--points 1000 --corruptions none`; packed with `--ends`",
     ),
     **{
-        f"results/population-{start}-{networks}": (
+        f"results/population-{start}-{networks}{series}": (
             f"twoarg reproduce mlp-mnist --data mnist.npz --subset 10000 --arms two_arg --networks {networks} "
-            f"--phi-init {start} --phi-init-std paper --epochs 40 --frozen-epochs 40 --first-seed 300",
-            "packed with `--ends`",
+            f"--phi-init {start} --phi-init-std paper --epochs 40 --frozen-epochs 40 --first-seed {seed}",
+            f"{backend}packed with `--ends`",
         )
+        for series, seed, backend in (("", 300, ""), ("-again", 310, "on JAX; "))
         for start in ("random", "glorot")
         for networks in (1, 8)
     },
@@ -238,6 +239,11 @@ COMMANDS = {
         "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
         "--seed SEED",
         "SEED 120 to 124, on JAX; packed with `--ends`; [how](../tuning/README.md)",
+    ),
+    "tuning/mnist-unrepeated": (
+        "twoarg train --hparams best-ARM.json --data mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 130 to 134, on JAX; packed with `--ends`; [how](../tuning/README.md)",
     ),
     "tuning/fashion-again": (
         "twoarg train --hparams best-ARM.json --data fashion_mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "

@@ -29,18 +29,23 @@ SEARCHES = (("MNIST", MNIST, 0.9), ("Fashion-MNIST", FASHION, 0.85))
 SHORT = {"MNIST": "mnist", "Fashion-MNIST": "fashion"}
 
 
+ARMS = ("two_arg", "one_arg", "relu", "swiglu")
+
+
 class Planned(NamedTuple):
-    """Planned searches: their folder, and the searches' seeds."""
+    """Planned searches: their folder, the searches' seeds, and the arms that all of them searched so far."""
 
     folder: str
     seeds: tuple[int, ...]
+    arms: tuple[str, ...] = ARMS
 
 
 FIRST = {name: Planned(f"tuning/{short}-planned", (100, 101, 102)) for name, short in SHORT.items()}
 """The first time, by data: searches share trials, and arms without a phi had more guided ones; some repeat trials."""
 AGAIN = {name: Planned(f"tuning/{short}-again", (200, 201, 202)) for name, short in SHORT.items()}
-"""The second time, with neither of the first two faults, but some searches repeat trials: these decide."""
-ARMS = ("two_arg", "one_arg", "relu", "swiglu")
+"""The second time, with neither of the first two faults, but some searches repeat trials."""
+UNREPEATED = {"MNIST": Planned("tuning/mnist-unrepeated", (300, 301, 302), ("two_arg", "relu", "swiglu"))}
+"""The third time, with none of these faults."""
 
 
 def describe(configuration):
@@ -94,11 +99,12 @@ def sooner(folder, threshold):
 def compared(planned):
     """The best trial of each search, and its five fresh seeds; differences are over searches."""
     rows = []
-    for (data, own), arm in product(planned.items(), ARMS):
-        means = means_of_searches(own, arm)
-        minus = "" if arm == "two_arg" else difference(means_of_searches(own, "two_arg"), means)
-        validation = ", ".join(f"{100 * best(own, search, arm)['score']:.2f}" for search in own.seeds)
-        rows.append((data, arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
+    for data, own in planned.items():
+        for arm in own.arms:
+            means = means_of_searches(own, arm)
+            minus = "" if arm == "two_arg" else difference(means_of_searches(own, "two_arg"), means)
+            validation = ", ".join(f"{100 * best(own, search, arm)['score']:.2f}" for search in own.seeds)
+            rows.append((data, arm, validation, each(means), f"{np.mean(list(means.values())):.2f} %", minus))
     columns = ("data", "arm", "best trial of each search, validation", "test accuracy, means of five seeds", "mean")
     return markdown((*columns, "two_arg minus it"), rows)
 
@@ -107,7 +113,7 @@ def chosen(planned):
     """What each search chose."""
     rows = []
     for data, own in planned.items():
-        for search, arm in product(own.seeds, ARMS):
+        for search, arm in product(own.seeds, own.arms):
             what = describe(best(own, search, arm)["configuration"])
             rows.append((data, str(search), arm, what, spread(accuracy(trained(own, search, arm)))))
     return markdown(("data", "search", "arm", "best trial", "test accuracy, five seeds"), rows)
@@ -117,7 +123,7 @@ def one_by_one(planned):
     """Each search alone: two_arg minus the others over its five seeds, in accuracy and in epochs."""
     rows = []
     for data, own in planned.items():
-        for search, arm in product(own.seeds, ARMS[1:]):
+        for search, arm in product(own.seeds, own.arms[1:]):
             reached, epochs = sooner_than(own, search, arm)
             minus = difference(*(accuracy(trained(own, search, one)) for one in ("two_arg", arm)))
             rows.append((data, str(search), arm, minus, f"{100 * reached:.2f} %", interval(epochs, 1)))
@@ -128,17 +134,17 @@ def one_by_one(planned):
 def distinct(planned):
     """Each search's number of distinct trials, for each arm."""
     rows = [
-        (data, str(search), *(str(number_of_distinct(own, search, arm)) for arm in ARMS))
+        (data, str(search), *(str(number_of_distinct(own, search, arm)) for arm in own.arms))
         for data, own in planned.items()
         for search in own.seeds
     ]
-    return markdown(("data", "search", *ARMS), rows)
+    return markdown(("data", "search", *_arms(planned)), rows)
 
 
 def epochs_over_searches(planned):
     """two_arg minus each arm in epochs: the means of each search, and the difference over searches."""
     rows = []
-    for (data, own), arm in product(planned.items(), ARMS[1:]):
+    for data, own, arm in others(planned):
         both = epochs_of_searches(own, arm)
         means = [each(one, 1) for one in both]
         rows.append((data, arm, *means, interval(against(*both), 1)))
@@ -151,12 +157,12 @@ def times(planned):
     rows = []
     for data, own in planned.items():
         for search in own.seeds:
-            of_arm = {arm: [t.get("seconds") for t in of(own, search, arm)] for arm in ARMS}
+            of_arm = {arm: [t.get("seconds") for t in of(own, search, arm)] for arm in own.arms}
             if all(None not in seconds for seconds in of_arm.values()):
                 medians = {arm: float(np.median(seconds)) for arm, seconds in of_arm.items()}
                 each_arm = [f"{median:.1f}" for median in medians.values()]
                 rows.append((data, str(search), *each_arm, f"{medians['two_arg'] / medians['relu']:.2f}"))
-    return markdown(("data", "search", *(f"{arm}, s" for arm in ARMS), "two_arg, × relu"), rows)
+    return markdown(("data", "search", *(f"{arm}, s" for arm in _arms(planned)), "two_arg, × relu"), rows)
 
 
 _PARTS = {
@@ -170,19 +176,36 @@ _PARTS = {
 for name_, function in _PARTS.items():
     table(f"search-first{name_}")(partial(function, FIRST))
     table(f"search-again{name_}")(partial(function, AGAIN))
+    table(f"search-unrepeated{name_}")(partial(function, UNREPEATED))
 
 
 @table("search-best-epochs")
 def best_epochs():
     """The mean epoch at which the runs of relu and two_arg were best."""
     means = []
-    for data, own in AGAIN.items():
+    for data, own in {**AGAIN, **UNREPEATED}.items():
         relu, two_arg = (
             np.mean([r.best_epoch for search in own.seeds for r in trained(own, search, arm)])
             for arm in ("relu", "two_arg")
         )
         means.append(f"on {data} ReLU's networks were best at epoch {relu:.1f} on average, two_arg's at {two_arg:.1f}")
     return "; ".join(means)
+
+
+def others(planned):
+    """Return data, searches and arm for each arm that two_arg is compared with."""
+    return [(data, own, arm) for data, own in planned.items() for arm in own.arms if arm != "two_arg"]
+
+
+def deciding():
+    """Return data, the searches that decide, and arm: the last searches that have the arm."""
+    last = {(data, arm): own for planned in (AGAIN, UNREPEATED) for data, own, arm in others(planned)}
+    return [(data, own, arm) for (data, arm), own in last.items()]
+
+
+def _arms(planned):
+    """Return the arms of searches, which are the same for all data."""
+    return next(iter(planned.values())).arms
 
 
 @cache
@@ -220,10 +243,9 @@ def means_of_searches(planned, arm):
     return {search: float(np.mean(list(accuracy(trained(planned, search, arm)).values()))) for search in planned.seeds}
 
 
-def gap_of_searches(data, arm):
-    """Return two_arg minus another arm in test accuracy, over the planned searches that decide."""
-    own = AGAIN[data]
-    return against(means_of_searches(own, "two_arg"), means_of_searches(own, arm))
+def gap_of_searches(planned, arm):
+    """Return two_arg minus another arm in test accuracy, over planned searches."""
+    return against(means_of_searches(planned, "two_arg"), means_of_searches(planned, arm))
 
 
 def epochs_of_searches(planned, arm):
@@ -232,9 +254,9 @@ def epochs_of_searches(planned, arm):
     return [{search: float(np.mean(list(both[one].values()))) for search, both in epochs.items()} for one in (0, 1)]
 
 
-def sooner_of_searches(data, arm):
-    """Return two_arg minus another arm in epochs, over the planned searches that decide."""
-    return against(*epochs_of_searches(AGAIN[data], arm))
+def sooner_of_searches(planned, arm):
+    """Return two_arg minus another arm in epochs, over planned searches."""
+    return against(*epochs_of_searches(planned, arm))
 
 
 def sooner_than(planned, search, arm):

@@ -122,9 +122,9 @@ def _compared():
         add("a. faster", f"relu, perceptron, {name}: epochs", speed.against_relu(data), 1, -1)
     for (name, data), arm in product(long.PERCEPTRONS.items(), ("relu", "one_arg")):
         add("a. faster", f"{arm}, perceptron, {name}, 200 epochs: epochs", long.faster(arm, data), 1, -1)
-    for data, arm in product(searches.AGAIN, ("relu", "one_arg", "swiglu")):
+    for data, own, arm in searches.deciding():
         what = f"{arm}, perceptron, {data}, 3 searches: epochs"
-        add("a. faster", what, searches.sooner_of_searches(data, arm), 1, -1)
+        add("a. faster", what, searches.sooner_of_searches(own, arm), 1, -1)
     for arm in ("relu", "swiglu", "product", "one_arg"):
         add("a. faster", f"{arm}, CNN, CIFAR-10, 12 epochs: epochs", long.faster(arm, long.SCHEDULE), 1, -1)
     for name, data in (("MNIST", MNIST), ("Fashion-MNIST", FASHION)):
@@ -133,8 +133,8 @@ def _compared():
             add("b. higher", what, against(accuracy(runs(data, "two_arg")), accuracy(runs(data, arm))))
     for (name, data), arm in product(long.PERCEPTRONS.items(), ("relu", "one_arg")):
         add("b. higher", f"{arm}, perceptron, {name}, 200 epochs: points", long.higher(arm, data))
-    for data, arm in product(searches.AGAIN, ("relu", "one_arg", "swiglu")):
-        add("b. higher", f"{arm}, perceptron, {data}, 3 searches: points", searches.gap_of_searches(data, arm))
+    for data, own, arm in searches.deciding():
+        add("b. higher", f"{arm}, perceptron, {data}, 3 searches: points", searches.gap_of_searches(own, arm))
     for arm in ("relu", "swiglu", "product", "one_arg"):
         add("b. higher", f"{arm}, CNN, CIFAR-10, 12 epochs: points", long.higher(arm, long.SCHEDULE))
     for name, data in (("Fashion-MNIST", "fashion"), ("CIFAR-10", "cifar10")):
