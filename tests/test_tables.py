@@ -131,6 +131,22 @@ def test_a_trial_that_a_search_repeats_counts_once(monkeypatch):
     assert searches.number_of_distinct(searches.Planned(FOLDER, (200,)), 200, "relu") == 2
 
 
+def test_the_last_searches_that_have_an_arm_decide(monkeypatch):
+    old, new = searches.Planned("old", (200,)), searches.Planned("new", (300,), ("two_arg", "relu"))
+    monkeypatch.setattr(searches, "AGAIN", {"MNIST": old, "Fashion-MNIST": old})
+    monkeypatch.setattr(searches, "UNREPEATED", {"MNIST": new})
+    decides = {(data, arm): planned.folder for data, planned, arm in searches.deciding()}
+    assert decides.pop(("MNIST", "relu")) == "new"
+    assert set(decides) == {("MNIST", "one_arg"), ("MNIST", "swiglu"), *(("Fashion-MNIST", a) for a in old.arms[1:])}
+    assert set(decides.values()) == {"old"}
+
+
+def test_searches_that_repeat_no_trial_have_forty():
+    for planned in searches.UNREPEATED.values():
+        numbers = {searches.number_of_distinct(planned, seed, arm) for seed in planned.seeds for arm in planned.arms}
+        assert numbers == {40}
+
+
 def test_the_best_fixed_unit_beside_mixed_arguments_may_be_one_of_the_first_plan(monkeypatch):
     losses = {(cell.CELL_MIXED, "glu"): 2.0, **{(pays.CELL, arm): 3.0 for arm in answers.FIRST_UNITS}}
     monkeypatch.setattr(pays, "best_fixed", lambda task: "glu")
