@@ -51,8 +51,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to continue training: AdamW's rate and decay, the share of epochs with the old half frozen, phi's share of
-    the rate.
+    """How to continue: AdamW's rate and decay, the share of epochs with the old half frozen, phi's share of the rate.
 
     Only kernels decay, also frozen ones, and never phi's. Epochs are rounded: 0.25 of 6 are 2.
     """
