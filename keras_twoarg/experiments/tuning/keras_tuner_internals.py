@@ -5,6 +5,7 @@ Its public interface cannot resume a grid, take a trial from a dead worker, or a
 """
 
 import hmac
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -130,7 +131,10 @@ def make_server(oracle: keras_tuner.Oracle, token: str) -> "tuple[grpc.Server, O
 
 @contextmanager
 def client_with(token: str, timeout: float) -> Iterator[None]:
-    """Make oracle clients created within send the token, and wait for the chief at most `timeout` seconds."""
+    """Make oracle clients created within send the token, and wait for the chief at most `timeout` seconds.
+
+    A request that was lost with its chief is sent again; the oracle accepts each of them twice.
+    """
     import grpc
     from keras_tuner.src.distribute import oracle_client
 
@@ -138,21 +142,26 @@ def client_with(token: str, timeout: float) -> Iterator[None]:
         def intercept_unary_unary(
             self, continuation: Callable[..., "grpc.Call"], details: "grpc.ClientCallDetails", request: object
         ) -> "grpc.Call":
-            metadata = [*(details.metadata or ()), (TOKEN, token)]
+            end = time.monotonic() + timeout
             sent = SimpleNamespace(  # gRPC reads these attributes
                 method=details.method,
-                timeout=details.timeout,
-                metadata=metadata,
+                timeout=timeout,
+                metadata=[*(details.metadata or ()), (TOKEN, token)],
                 credentials=details.credentials,
-                wait_for_ready=details.wait_for_ready,
+                wait_for_ready=True,
                 compression=None,
             )
-            return continuation(sent, request)
+            # gRPC waits for a chief that is not there, but fails if it was killed after it had the request.
+            while (call := continuation(sent, request)).code() is grpc.StatusCode.UNAVAILABLE:
+                if (left := end - time.monotonic()) <= 0:
+                    break
+                time.sleep(min(left, 0.2))
+                sent.timeout = left
+            return call
 
     def channel(address: str) -> "grpc.Channel":
         return grpc.intercept_channel(grpc.insecure_channel(address), Sender())
 
-    oracle_client.TIMEOUT = timeout
     whole, oracle_client.grpc = oracle_client.grpc, SimpleNamespace(insecure_channel=channel)
     try:
         yield

@@ -1,5 +1,10 @@
 """The private parts of KerasTuner that are relied on: each test names what breaks where one is gone."""
 
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import pytest
 
@@ -79,14 +84,14 @@ def served():
     server.stop(0).wait()
 
 
-def client(address, token, own):
+def client(address, token, own, timeout=60.0):
     from keras_tuner.src.distribute.oracle_client import OracleClient
 
     host, port = address.split(":")
     with cluster._role("worker", host, int(port)):
         if token is None:
             return OracleClient(own)
-        with internals.client_with(token, timeout=20):
+        with internals.client_with(token, timeout):
             return OracleClient(own)
 
 
@@ -111,6 +116,55 @@ def test_a_client_with_the_token_gets_trials(served):
     chief, address = served
     worker = client(address, "right", chief)
     assert worker.create_trial("worker").trial_id == "0" and set(chief.trials) == {"0"}
+
+
+DIES = """
+import os, sys, grpc
+from concurrent.futures import ThreadPoolExecutor
+
+class Dies(grpc.GenericRpcHandler):
+    def service(self, details):
+        os._exit(1)
+
+server = grpc.server(ThreadPoolExecutor(1), handlers=[Dies()])
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+server.wait_for_termination()
+"""
+
+
+def test_without_a_retry_a_chief_that_is_killed_while_it_answers_ends_its_worker():
+    killed = subprocess.Popen([sys.executable, "-c", DIES], stdout=subprocess.PIPE, text=True)
+    first, address = oracle(), f"127.0.0.1:{killed.stdout.readline().strip()}"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client(address, "right", first).create_trial, "worker")
+        assert killed.wait(timeout=60) == 1  # while it had the request
+        killed.stdout.close()
+        again, _ = internals.make_server(first, "right")
+        again.add_insecure_port(address)
+        again.start()
+        assert asked.result(timeout=60).trial_id == "0"
+        again.stop(0).wait()
+
+
+def test_requests_that_arrive_twice_count_once(served):
+    chief, address = served
+    worker = client(address, "right", chief)
+    trial = [worker.create_trial("worker") for _ in range(2)][1]
+    trial.status = "COMPLETED"
+    for _ in range(2):
+        worker.update_trial(trial.trial_id, {oracles.OBJECTIVE: 0.5})
+    for _ in range(2):
+        worker.end_trial(trial)
+    assert chief.start_order == chief.end_order == ["0"]
+    assert not chief.ongoing_trials and not internals.retry_queue(chief)
+
+
+def test_a_request_that_nobody_answers_fails_in_time():
+    began, gone = time.monotonic(), client("127.0.0.1:9", "right", oracle(), timeout=1.0)
+    with pytest.raises(grpc.RpcError):
+        gone.get_space()
+    assert time.monotonic() - began < 20
 
 
 def test_the_token_is_random_stays_and_is_the_users_alone(tmp_path):
