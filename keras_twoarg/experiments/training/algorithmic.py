@@ -1,7 +1,7 @@
 """Synthetic tasks: sparse parity and modular addition.
 
-`"parity-N-K"`: N signs; the label is whether an even number of the first K is negative. The training part is so large
-that every step can use new samples.
+`"parity-N-K"`: N signs; the label is whether an even number of the first K is negative. The training part has a million
+samples, of which `epoch_samples` draws some at random for each epoch.
 
 `"addition-P"`: two numbers from 0 to P - 1, each encoded as P signs of which one is positive, and their sum modulo P.
 Two fifths of all pairs are for training; validation and test have half of the rest each.
