@@ -46,7 +46,8 @@ def samples(name: str, samples: ArrayLike) -> np.ndarray:
 def targets(name: str, targets: ArrayLike) -> np.ndarray:
     """Return labels as `labels` does, or the numbers of a regression `(n,)` as float32, or raise a ValueError."""
     targets = np.asarray(targets)
-    if targets.size == 0 or targets.size != len(targets) or not np.issubdtype(targets.dtype, np.floating):
+    column = targets.ndim > 0 and targets.size == len(targets) > 0
+    if not column or not np.issubdtype(targets.dtype, np.floating):
         return labels(name, targets)
     return _finite(name, targets).reshape(-1).astype("float32")
 
@@ -84,15 +85,17 @@ def classes(name: str, labels: np.ndarray, test: np.ndarray) -> int:
     Raises:
         ValueError: If there are fewer than two, many gaps in their numbers, or no 0 among the labels of both parts.
     """
-    classes = int(labels.max()) + 1
-    if classes < 2:
-        raise ValueError(f"{name}: y_train: expected at least two classes. Received: only the label 0")
+    classes, present = int(labels.max()) + 1, len(np.unique(labels))
+    if present < 2:
+        raise ValueError(
+            f"{name}: y_train: expected at least two classes. Received: only the label {classes - 1}. If the data are "
+            "sorted, shuffle them before they are cut into parts"
+        )
     if (least := min(labels.min(), test.min())) > 0:  # the network would get an output for a class that is none
         raise ValueError(
             f"{name}: expected classes numbered from 0. Received: {least:,} to {classes - 1:,} in y_train and y_test. "
             f"Subtract {least:,} from both"
         )
-    present = len(np.unique(labels))
     if 2 * present < classes:  # a few classes may be missing
         raise ValueError(
             f"{name}: y_train: expected classes numbered from 0 without gaps. Received: {present:,} classes, the "

@@ -83,7 +83,8 @@ WRONG = {
     "one-hot labels": ({"y_train": np.eye(3, dtype=int)[GOOD.y_train]}, r"integer labels.*\(300, 3\)"),
     "unknown test label": ({"y_test": GOOD.y_test + 5}, "from 0 to 2.*Received: 7"),
     "too few labels": ({"y_train": GOOD.y_train[:-1]}, "300 images in x_train, 299 labels"),
-    "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes"),
+    "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes.*only the label 0"),
+    "one class in training": ({"y_train": 0 * GOOD.y_train + 1}, "at least two classes. Received: only the label 1"),
     "label of a million": ({"y_train": GOOD.y_train + 1_000_000}, "at most 99,999. Received: 1,000,002"),
     "labels with gaps": ({"y_train": GOOD.y_train * 1000}, "without gaps. Received: 3 classes, the largest 2,000"),
     "labels from 1": (
@@ -100,6 +101,12 @@ def test_unusable_arrays(changes, message, tmp_path):
     path = save_npz(tmp_path / "wrong.npz", GOOD, **changes)
     with pytest.raises(ValueError, match=f"(?s)wrong.npz.*{message}"):
         datasets.load(str(path))
+
+
+def test_a_number_in_place_of_labels():
+    arrays = {key: getattr(GOOD, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    with pytest.raises(ValueError, match=r"own: y_train: expected integer labels.*shape=\(\)"):
+        datasets.checked("own", {**arrays, "y_train": np.array(3.0)}, for_model=True)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, -100])
