@@ -278,7 +278,10 @@ def validation_images(dataset: Dataset) -> int:
         return 0
     number = min(_LARGEST_VALIDATION, len(dataset.x_train) // 5)
     if number < 1:
-        raise ValueError(f"Expected at least 5 training samples. Received: {len(dataset.x_train)}")
+        raise ValueError(
+            f"{dataset.name}: expected at least 5 training samples. Received: {len(dataset.x_train)}. Use more, or a "
+            "larger subset"
+        )
     return number
 
 
@@ -331,7 +334,8 @@ def checked(name: str, arrays: Mapping[str, ArrayLike], for_model: bool = False)
     classes = given_arrays.classes(name, labels["y_train"], labels["y_test"])
     if labels["y_test"].max() >= classes:
         raise ValueError(
-            f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}"
+            f"{name}: expected test labels from 0 to {classes - 1}, as in y_train. Received: {labels['y_test'].max()}. "
+            "Leave out the samples of classes that y_train lacks"
         )
     return Dataset(name, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"], classes)
 

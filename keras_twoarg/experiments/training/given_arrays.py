@@ -13,9 +13,10 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.size == 0:
+        tables = ". Tables are taken by name, such as fair, or as floating point for a model of your own"
         raise ValueError(
             f"{name}: expected images of shape (n, height, width) or (n, height, width, channels). "
-            f"Received: shape={images.shape}"
+            f"Received: shape={images.shape}{tables if images.ndim == 2 else ''}"
         )
     if images.dtype == np.uint8:
         if images.max() == 1:  # as pixels from 0 to 255 they would all be nearly black
@@ -25,7 +26,10 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
             )
         return images
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}")
+        remedy = ". If pixels are from 0 to 255: `images.astype('uint8')`" if images.dtype.kind in "iu" else ""
+        raise ValueError(
+            f"{name}: expected images as uint8, or floating point within [0, 1]. Received: {images.dtype}{remedy}"
+        )
     if not np.isfinite(images).all():
         raise ValueError(f"{name}: expected finite pixels. Received: {np.count_nonzero(~np.isfinite(images))} are not")
     if images.min() < 0 or images.max() > 1:
@@ -68,6 +72,7 @@ def labels(name: str, labels: ArrayLike) -> np.ndarray:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"{name}: expected integer labels of shape (n,) or (n, 1). Received: {labels.dtype}, shape={labels.shape}"
+            f"{_remedy(labels)}"
         )
     if labels.size == 0 or labels.min() < 0:
         raise ValueError(f"{name}: expected labels from 0. Received: {labels.min() if labels.size else 'none'}")
@@ -77,6 +82,18 @@ def labels(name: str, labels: ArrayLike) -> np.ndarray:
             "Number the classes from 0, without gaps"
         )
     return labels.astype("int64")
+
+
+def _remedy(labels: np.ndarray) -> str:
+    """Return what makes labels of an array that holds none, as the end of an error message."""
+    if labels.ndim == 2:
+        return ". If they are one-hot: `labels.argmax(1)`"
+    if labels.ndim == 1 and labels.dtype.kind in "USO":
+        return ". `numpy.unique(labels, return_inverse=True)` numbers names, those of both parts together"
+    if labels.ndim == 1 and labels.dtype.kind in "fb":
+        whole = bool((labels == np.floor(labels)).all())
+        return ". `labels.astype(int)`" if whole else ". From arrays, networks made here learn classes, numbered from 0"
+    return ""
 
 
 def classes(name: str, labels: np.ndarray, test: np.ndarray) -> int:

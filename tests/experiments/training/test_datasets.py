@@ -71,17 +71,19 @@ WRONG = {
     "missing array": ({"y_test": None}, "expected the arrays .* Received: x_test, x_train, y_train"),
     "NaN": ({"x_train": np.full((300, 8, 8, 1), np.nan)}, "x_train: expected finite pixels"),
     "float beyond 1": ({"x_train": GOOD.x_train.astype(float)}, r"within \[0, 1\]. Received: 0 to"),
-    "integer pixels": ({"x_train": GOOD.x_train.astype("int32")}, "as uint8.*int32"),
+    "integer pixels": ({"x_train": GOOD.x_train.astype("int32")}, "as uint8.*int32.*`images.astype.'uint8'.`"),
     "masks of 0 and 1": (
         {"x_train": (GOOD.x_train > 99).astype("uint8")},
         "x_train: expected uint8 pixels.*Received: 0 to 1",
     ),
-    "flat images": ({"x_train": GOOD.x_train.reshape(300, 64)}, r"x_train: expected images.*\(300, 64\)"),
+    "flat images": ({"x_train": GOOD.x_train.reshape(300, 64)}, r"expected images.*\(300, 64\). Tables .* by name"),
     "no images": ({"x_test": GOOD.x_test[:0], "y_test": GOOD.y_test[:0]}, "x_test: expected images"),
     "negative label": ({"y_train": GOOD.y_train - 1}, "labels from 0. Received: -1"),
-    "float labels": ({"y_train": GOOD.y_train.astype(float)}, "integer labels.*float64"),
-    "one-hot labels": ({"y_train": np.eye(3, dtype=int)[GOOD.y_train]}, r"integer labels.*\(300, 3\)"),
-    "unknown test label": ({"y_test": GOOD.y_test + 5}, "from 0 to 2.*Received: 7"),
+    "float labels": ({"y_train": GOOD.y_train.astype(float)}, r"integer labels.*float64.*`labels.astype\(int\)`"),
+    "fractions": ({"y_train": GOOD.y_train + 0.5}, r"Received: float64, shape=\(300,\). From arrays, .* from 0"),
+    "one-hot labels": ({"y_train": np.eye(3)[GOOD.y_train]}, r"integer labels.*\(300, 3\).*`labels.argmax\(1\)`"),
+    "names of classes": ({"y_train": GOOD.y_train.astype(str)}, r"integer labels.*<U21.*return_inverse=True"),
+    "unknown test label": ({"y_test": GOOD.y_test + 5}, "from 0 to 2.*Received: 7. Leave out the samples"),
     "too few labels": ({"y_train": GOOD.y_train[:-1]}, "300 images in x_train, 299 labels"),
     "one class": ({"y_train": 0 * GOOD.y_train, "y_test": 0 * GOOD.y_test}, "at least two classes.*only the label 0"),
     "one class in training": ({"y_train": 0 * GOOD.y_train + 1}, "at least two classes. Received: only the label 1"),
@@ -101,6 +103,13 @@ def test_unusable_arrays(changes, message, tmp_path):
     path = save_npz(tmp_path / "wrong.npz", GOOD, **changes)
     with pytest.raises(ValueError, match=f"(?s)wrong.npz.*{message}"):
         datasets.load(str(path))
+
+
+def test_too_few_samples_are_named():
+    with pytest.raises(
+        ValueError, match="blobs, 3 training images: expected at least 5 .* 3. Use more, or a larger sub"
+    ):
+        datasets.split(datasets.subset(blobs(), 3), 0)
 
 
 def test_a_number_in_place_of_labels():
