@@ -9,6 +9,15 @@ _LARGEST_LABEL = 99_999
 
 def images(name: str, images: ArrayLike) -> np.ndarray:
     """Return images `(n, height, width, channels)`, uint8 or within [0, 1], or raise a ValueError."""
+    images = _pixels(name, images)
+    if images.shape[1] in (1, 3, 4) and images.shape[3] > 4:  # they would be trained on as strips with many channels
+        raise ValueError(
+            f"{name}: expected the channels last. Received: shape={images.shape}. `images.transpose(0, 2, 3, 1)`"
+        )
+    return images
+
+
+def _pixels(name: str, images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
@@ -40,10 +49,13 @@ def images(name: str, images: ArrayLike) -> np.ndarray:
 
 
 def samples(name: str, samples: ArrayLike) -> np.ndarray:
-    """Return images as `images` does, or features `(n, m)` as float32, or raise a ValueError."""
+    """Return images as `images` does, or features `(n, m)` as float32, or raise a ValueError.
+
+    They are for a user's own model, which may take the channels first.
+    """
     samples = np.asarray(samples)
     if samples.ndim != 2 or samples.size == 0 or not np.issubdtype(samples.dtype, np.floating):
-        return images(name, samples)
+        return _pixels(name, samples)
     return _finite(name, samples).astype("float32")
 
 

@@ -77,6 +77,10 @@ WRONG = {
         "x_train: expected uint8 pixels.*Received: 0 to 1",
     ),
     "flat images": ({"x_train": GOOD.x_train.reshape(300, 64)}, r"expected images.*\(300, 64\). Tables .* by name"),
+    "channels first": (
+        {"x_train": np.zeros((300, 3, 8, 8)), "x_test": np.zeros((60, 3, 8, 8))},
+        r"x_train: expected the channels last. Received: shape=\(300, 3, 8, 8\). `images.transpose\(0, 2, 3, 1\)`",
+    ),
     "no images": ({"x_test": GOOD.x_test[:0], "y_test": GOOD.y_test[:0]}, "x_test: expected images"),
     "negative label": ({"y_train": GOOD.y_train - 1}, "labels from 0. Received: -1"),
     "float labels": ({"y_train": GOOD.y_train.astype(float)}, r"integer labels.*float64.*`labels.astype\(int\)`"),
@@ -103,6 +107,14 @@ def test_unusable_arrays(changes, message, tmp_path):
     path = save_npz(tmp_path / "wrong.npz", GOOD, **changes)
     with pytest.raises(ValueError, match=f"(?s)wrong.npz.*{message}"):
         datasets.load(str(path))
+
+
+def test_channels_first_are_left_to_a_model_that_takes_them():
+    arrays = {key: getattr(GOOD, key) for key in ("y_train", "y_test")}
+    first = datasets.checked(
+        "own", {**arrays, "x_train": np.zeros((300, 3, 8, 8)), "x_test": np.zeros((60, 3, 8, 8))}, True
+    )
+    assert first.input_shape == (3, 8, 8)
 
 
 def test_too_few_samples_are_named():
