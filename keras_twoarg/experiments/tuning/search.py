@@ -276,7 +276,7 @@ def read_hparams(file: Path) -> Config:
     configuration = best.get("configuration") if isinstance(best, dict) else None
     configuration = in_todays_words(configuration) if isinstance(configuration, dict) else None
     known = {f.name for f in fields(Configuration)}
-    if configuration is None or set(configuration) - known:
+    if configuration is None or "arm" not in configuration or set(configuration) - known:
         raise ValueError(f"{file} holds no configuration written by `twoarg tune`")
     try:
         Configuration(**configuration)

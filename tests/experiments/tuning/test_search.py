@@ -363,12 +363,13 @@ def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):
     assert tuning.read_hparams(tmp_path / "best.json") == {
         "arm": "two_arg", "normalization": "none", "phi_init": "glorot", "phi_init_std": 0.05,
     }  # fmt: skip
-    (tmp_path / "best.json").write_text(json.dumps({"configuration": {"dropout": 7}}))
+    (tmp_path / "best.json").write_text(json.dumps({"configuration": {"arm": "relu", "dropout": 7}}))
     with pytest.raises(ValueError, match="best.json: `dropout` must be"):
         tuning.read_hparams(tmp_path / "best.json")
-    (tmp_path / "best.json").write_text(json.dumps({"configuration": {"color": "red"}}))
-    with pytest.raises(ValueError, match="holds no configuration"):
-        tuning.read_hparams(tmp_path / "best.json")
+    for other in ({"arm": "relu", "color": "red"}, {}, {"dropout": 0.1}):  # a search always writes its arm
+        (tmp_path / "best.json").write_text(json.dumps({"configuration": other}))
+        with pytest.raises(ValueError, match="holds no configuration"):
+            tuning.read_hparams(tmp_path / "best.json")
     (tmp_path / "best.json").write_text('{"configuration": ')
     with pytest.raises(ValueError, match="best.json is damaged: .*Expected the best-ARM.json of a `twoarg tune`"):
         tuning.read_hparams(tmp_path / "best.json")
