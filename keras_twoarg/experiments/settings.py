@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+_LEAST_ABOVE_ZERO = 1.2e-38
+"""Smaller numbers are 0 in float32, in which networks compute."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -38,14 +41,15 @@ class Limits:
     def range(self) -> str:
         """The limits of a number, in words."""
         words = [("of at least ", self.least), ("above ", self.above), ("below ", self.below), ("at most ", self.most)]
-        return " and ".join(f"{word}{limit:,.12g}" for word, limit in words if limit is not None)
+        text = " and ".join(f"{word}{limit:,.12g}" for word, limit in words if limit is not None)
+        return text.replace("above 0", "above 0 in float32")
 
     def hold(self, number: float) -> bool:
         """Return whether a number is finite and within the limits."""
         return (
             math.isfinite(number)
             and (self.least is None or number >= self.least)
-            and (self.above is None or number > self.above)
+            and (self.above is None or number > (self.above or _LEAST_ABOVE_ZERO))
             and (self.below is None or number < self.below)
             and (self.most is None or number <= self.most)
         )

@@ -16,7 +16,7 @@ from tests.helpers import blobs
 
 WRONG = {
     "dropout": [2, float("nan"), -0.5, "a", None, True],
-    "learning_rate": [float("inf"), 0, -1e-3, "1e-3", True, 10**400, 1e39],
+    "learning_rate": [float("inf"), 0, -1e-3, "1e-3", True, 10**400, 1e39, 1e-320, 1e-40],
     "pretraining_epochs": [1.5, 0, "5"],
     "epochs": ["20", 0, True, 1e3, None],
     "frozen_epochs": [-1],
@@ -35,7 +35,7 @@ WRONG = {
     "architecture": ["unet", ["mlp"]],
     "normalization": ["batch", None],
     "phi_init": ["saddle", 1],
-    "phi_init_std": [0, -1, "unscaled", float("nan"), 1e6],
+    "phi_init_std": [0, -1, "unscaled", float("nan"), 1e6, 1e-60],
     "evaluation": ["fast"],
     "table_resolution": [1, 20000, 41.5, "81"],
     "pairing": ["diagonal"],
