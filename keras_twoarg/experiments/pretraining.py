@@ -151,7 +151,10 @@ def _fit(
 def _cache_folder() -> Path:
     if folder := os.environ.get("KERAS_TWOARG_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras_twoarg"
+    try:
+        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_twoarg"
+    except RuntimeError:  # no home folder, as for a container's random user
+        return Path(os.devnull)  # where nothing can be written
 
 
 def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[float | int]) -> Path:

@@ -1,5 +1,7 @@
 """Session I: phi comes to fit the surface; the cache gives the same weights; nothing else changes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path / "file" / "cache"))
     assert not pretrain(seeded(), surfaces.product, epochs=1).cached
+
+
+@pytest.mark.parametrize("folder", [None, "", "keras"])
+def test_without_a_home_folder_the_cache_is_in_keras_own_or_done_without(folder, tmp_path, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KERAS_TWOARG_CACHE")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    if folder is not None:
+        monkeypatch.setenv("KERAS_HOME", folder and str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "home", homeless)
+    pretrain(seeded(), surfaces.product, epochs=1)
+    assert len(list(tmp_path.rglob("pretrained-*.npz"))) == (folder == "keras")
 
 
 @pytest.mark.slow
