@@ -82,6 +82,8 @@ def curves_section(records: Sequence[Record]) -> str:
     caption = "Mean over seeds, and the range from the lowest to the highest seed. The loss is on a logarithmic axis."
     if any(record.status == "diverged" for record in records):
         caption += " Without runs that diverged, whose curves end early."
+    if any((record.settings.get("networks") or 1) > 1 for record in records):
+        caption += " Of networks that learn phi together, the first one's validation is drawn."
     return figure_section("Learning curves", figure, caption)
 
 

@@ -15,7 +15,11 @@ Quantity = Literal["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
 
 
 class Epoch(TypedDict):
-    """The results of one epoch; in the file, numbers that are not finite and accuracies of a regression are null."""
+    """The results of one epoch; in the file, numbers that are not finite and accuracies of a regression are null.
+
+    If several networks learn phi together, `loss` and `accuracy` are means over all of them, those included that began
+    anew on the way; `val_loss` and `val_accuracy` are those of the first, which is trained from start to end.
+    """
 
     loss: float
     accuracy: float | None

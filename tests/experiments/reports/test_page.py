@@ -48,6 +48,12 @@ def test_the_lead_counts_what_the_table_counts_and_curves_are_of_whole_runs(tmp_
     assert relu.get_label() == "relu (2 seeds)" and len(relu.get_ydata()) == 3
 
 
+def test_the_curves_say_which_of_several_networks_they_are_of():
+    together = learning_curves.curves_section([record("two_arg", settings={"networks": 8})])
+    assert "that learn phi together" in together
+    assert "together" not in learning_curves.curves_section([record("two_arg", settings={"networks": 1}), *RUNS])
+
+
 def test_curves_of_folders_with_many_settings_keep_their_room(monkeypatch):
     drawn = []
     monkeypatch.setattr(learning_curves, "figure_section", lambda _title, figure, _caption: drawn.append(figure) or "")
