@@ -4,9 +4,10 @@ The operating system releases a folder's lock however the process ends.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_twoarg.experiments.training.stages import in_todays_words
@@ -15,6 +16,8 @@ from keras_twoarg.utils.types import JsonObject
 
 _ELSEWHERE = "Use another folder"
 _PATIENCE = 2.0  # seconds, in which the children of a killed process end
+_PARTIAL = re.compile(r"\.(.+-[0-9a-f]{32}|[0-9a-f]{32}-.+)")  # as `utils.files` and `utils.model_files` name them
+_ABANDONED = 3600.0  # seconds after which nobody writes a partial file any more
 
 
 @contextmanager
@@ -58,7 +61,17 @@ def result_folder(
             raise ValueError(f"{out} holds other files but no {name}. Use an empty or new folder for the results")
         else:
             files.write_json(out / name, _as_in_json(settings))
+        _remove_abandoned(out)
         yield
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove partial files, as large as a checkpoint, that kills left; not those that a report is writing now."""
+    for file in folder.iterdir():
+        if _PARTIAL.fullmatch(file.name):
+            with suppress(FileNotFoundError):
+                if file.is_file() and time.time() - file.stat().st_mtime > _ABANDONED:
+                    file.unlink()
 
 
 def _compare(

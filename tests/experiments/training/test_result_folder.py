@@ -61,6 +61,18 @@ def test_what_a_kill_left_while_the_settings_were_written_does_not_lock_the_fold
         assert (tmp_path / "run.json").exists()
 
 
+def test_what_kills_left_while_files_were_written_is_removed_by_the_next_command(tmp_path):
+    settings, number = {"a": 1}, "0123456789abcdef" * 2
+    with result_folder(tmp_path, settings):
+        for name in (f".joint-checkpoint.npz-{number}", f".{number}-joint.keras"):
+            (tmp_path / name).write_text("half")
+            os.utime(tmp_path / name, (0, 0))
+        (tmp_path / f".report.html-{number}").write_text("half")  # another command may be writing it now
+        (tmp_path / ".notes").write_text("mine")
+    with result_folder(tmp_path, settings):
+        assert sorted(file.name for file in tmp_path.iterdir()) == [".notes", f".report.html-{number}", "run.json"]
+
+
 HOLD = """
 import sys, time
 from pathlib import Path
