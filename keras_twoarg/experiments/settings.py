@@ -41,8 +41,7 @@ class Limits:
     def range(self) -> str:
         """The limits of a number, in words."""
         words = [("of at least ", self.least), ("above ", self.above), ("below ", self.below), ("at most ", self.most)]
-        text = " and ".join(f"{word}{limit:,.12g}" for word, limit in words if limit is not None)
-        return text.replace("above 0", "above 0 in float32")
+        return " and ".join(f"{word}{limit:,.12g}" for word, limit in words if limit is not None)
 
     def hold(self, number: float) -> bool:
         """Return whether a number is finite and within the limits."""

@@ -176,11 +176,8 @@ MISTAKES = {
     "words for widths": (["--widths", "big"], "integers such as 64,64,64. Received: big"),
     "epochs": (["--epochs", "0"], "`epochs` must be an integer of at least 1"),
     "dropout": (["--dropout", "1"], "`dropout` must be a number of at least 0 and below 1"),
-    "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be a number above 0 in float32 and at"),
-    "phi_init_std": (
-        ["--phi-init-std", "-1"],
-        "`phi_init_std` must be a number above 0 in float32 and at most 1,000 or 'paper'",
-    ),
+    "learning rate": (["--learning-rate", "-1"], "`learning_rate` must be a number above 0"),
+    "phi_init_std": (["--phi-init-std", "-1"], "`phi_init_std` must be a number above 0 and at most 1,000 or 'paper'"),
     "architecture": (["--architecture", "rnn"], "'rnn' is not one of 'mlp', 'cnn'"),
     "images too small": (["--architecture", "cnn"], "Images of 8x8 are too small for 3 layers"),
 }
