@@ -94,14 +94,19 @@ def step(inner: Layer, inputs: Tensors) -> Step:
 def wants_no_gradient(inner: Layer, cells: Tensor) -> bool:
     """Return whether no gradient with respect to phi, through this table of it, can be wanted.
 
-    phi is frozen; and on TensorFlow, nothing watches the table, or Keras traces a step: a variable that Keras froze is
-    still watched by all tapes, among them that of `fit`, which takes no gradient with respect to it.
+    phi is frozen; and on TensorFlow, Keras traces a step, or in eager mode nothing watches the table: a variable that
+    Keras froze is still watched by all tapes, among them that of `fit`, which takes no gradient with respect to it. A
+    function of the user's own may be traced now and differentiated when phi is no longer frozen.
     """
     if inner.trainable_weights:
         return False
     if keras.backend.backend() != "tensorflow":
         return True
-    return keras_internals.is_tracing_a_step() or keras_internals.recorders([cells]) == 0
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return keras_internals.recorders([cells]) == 0
+    return keras_internals.is_directly_in_a_step()
 
 
 class _TensorFlowStep(Step):
@@ -124,7 +129,7 @@ class _TensorFlowStep(Step):
         self._shelf = getattr(graph, _ATTRIBUTE).setdefault(inner if scope is None else scope, {})
         self._origin = tuple(_source(value, graph) for value in self.values)
         # It is unknown here how many places a loop or a branch holds, and how often it runs.
-        self.may_share &= not type(graph).__name__.startswith(("While", "Cond"))
+        self.may_share &= not keras_internals.is_loop_or_branch(graph)
 
     def _is_valid(self, entry: _Entry) -> bool:
         if isinstance(self._origin, list):

@@ -219,14 +219,31 @@ def is_tracing_a_step() -> bool:
 
     When in doubt it returns False.
     """
+    return any(_is_of_a_step(graph) for graph in _graphs())
+
+
+def is_directly_in_a_step() -> bool:
+    """Return the same, but False within a function of the user's own, which may be traced once for many steps."""
+    return next((_is_of_a_step(graph) for graph in _graphs() if not is_loop_or_branch(graph)), False)
+
+
+def is_loop_or_branch(graph: object) -> bool:
+    """Return whether a TensorFlow graph is that of a loop or a branch."""
+    return type(graph).__name__.startswith(("While", "Cond"))
+
+
+def _is_of_a_step(graph: object) -> bool:
+    return str(getattr(graph, "name", "")).startswith(("one_step_on_data", "multi_step_on_data"))
+
+
+def _graphs() -> Iterator[object]:
+    """Yield the TensorFlow graph that is being traced, and those around it."""
     import tensorflow as tf
 
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
-        if getattr(graph, "name", "").startswith(("one_step_on_data", "multi_step_on_data")):
-            return True
+        yield graph
         graph = getattr(graph, "outer_graph", None)
-    return False
 
 
 def trace_anew(model: Model) -> None:

@@ -210,6 +210,34 @@ def test_a_watched_phi_has_gradients_though_it_is_frozen(pooled, graph, rng):
 
 
 @tensorflow
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_function_that_was_traced_while_phi_was_frozen_has_its_gradients_later(pooled, rng):
+    import tensorflow as tf
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.phi = InnerNetwork((4,), table_resolution=21)
+            self.place = (TwoArgMaxPooling2D if pooled else TwoArgActivation)(self.phi, evaluation="interpolated")
+
+        @tf.function
+        def call(self, inputs, training=None):
+            return self.place(inputs, training=training)
+
+    model, x = Own(), rng.normal(size=(4, 4, 4, 8)).astype("float32")
+    y = np.zeros((4, *model(x).shape[1:]))
+    model.phi.trainable = False
+    model.compile("sgd", "mse")
+    before = model.phi.get_weights()
+    model.fit(x, y, verbose=0)
+    assert all(map(np.array_equal, before, model.phi.get_weights()))
+    model.phi.trainable = True
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0)
+    assert max(np.abs(a - b).max() for a, b in zip(before, model.phi.get_weights(), strict=True)) > 1e-4
+
+
+@tensorflow
 def test_a_step_of_fit_sums_no_gradients_for_a_frozen_phi(rng, monkeypatch):
     model, x = shared_mlp(), rng.normal(size=(64, 6)).astype("float32")
     set_evaluation(model, "interpolated")

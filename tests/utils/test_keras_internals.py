@@ -199,12 +199,20 @@ def test_variables_in_their_own_dtype():
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="asks TensorFlow's graphs")
 def test_steps_of_fit_are_known_by_their_names():
     """Without the names of Keras' step functions: `predict` and `evaluate` run without XLA, and slower."""
-    layer, answers = asking(keras_internals.is_tracing_a_step)
+    import tensorflow as tf
+
+    layer, answers = asking(lambda: (keras_internals.is_tracing_a_step(), keras_internals.is_directly_in_a_step()))
     model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(1)])
     model.compile("sgd", "mse")
     answers.clear()
     model.fit(X, X[:, :1], verbose=0)
-    assert any(answers) and not keras_internals.is_tracing_a_step()
+    assert (True, True) in answers and not keras_internals.is_tracing_a_step()
+    layer.call = tf.function(layer.call)
+    keras_internals.trace_anew(model)
+    answers.clear()
+    model.fit(X, X[:, :1], verbose=0)
+    assert (True, False) in answers and (True, True) not in answers
+    assert not keras_internals.is_directly_in_a_step()
 
 
 @pytest.mark.slow
