@@ -1,5 +1,6 @@
 """Options of commands are the settings' fields."""
 
+import json
 from dataclasses import fields
 
 import click
@@ -11,9 +12,11 @@ from keras_twoarg.cli.options import settings_options
 from keras_twoarg.cli.tune import FIXED
 from keras_twoarg.experiments.plan import Plan
 from keras_twoarg.experiments.settings import SearchSettings, limits_of
+from keras_twoarg.experiments.training import networks, sessions
 from keras_twoarg.experiments.training.configuration import Configuration
 from keras_twoarg.layers.pair_activation import FUNCTIONS
 from keras_twoarg.models import blocks
+from tests.helpers import blobs, save_npz
 
 
 def options(command):
@@ -90,3 +93,58 @@ def test_mistakes_show_before_the_data_is_read(words, message, tmp_path):
     done = CliRunner().invoke(twoarg, ["train", "--data", "none.npz", "--out", str(tmp_path / "out"), *words])
     assert done.exit_code == 2 and message in done.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Call `train` with what a search of an arm found; returns the run's configuration and what was said."""
+    pytest.importorskip("keras_tuner")
+
+    def train(found, *words):
+        begun = []
+
+        def run_sessions(*_, progress=None, say=None, **configuration):
+            begun.append(Configuration(**configuration))
+            raise ValueError("It has begun")
+
+        monkeypatch.setattr(sessions, "run_sessions", run_sessions)
+        stored = Configuration(**found).to_dict("epochs", "frozen_epochs", "seed")
+        (tmp_path / "best.json").write_text(json.dumps({"configuration": stored}))
+        data = save_npz(tmp_path / "blobs.npz", blobs())
+        words = ["--hparams", str(tmp_path / "best.json"), "--data", str(data), "--out", "out", *words]
+        done = CliRunner().invoke(twoarg, ["train", *words])
+        assert done.exit_code == 2
+        return (begun or [None])[0], done.output
+
+    return train
+
+
+SEARCHED = {"widths": (20, 10), "inner_units": (8, 8), "warmup_epochs": 7}
+
+
+@pytest.mark.parametrize("arm", ["relu", "one_arg", "glu"])
+def test_another_arm_is_matched_to_the_network_that_was_searched(arm, trained):
+    two_arg, _ = trained(SEARCHED)
+    other, _ = trained(SEARCHED, "--arm", arm, "--inner-units", "8,8", "--normalization", "none")
+    assert two_arg.widths == (20, 10) and len(other.widths) == 2
+    sizes = []
+    for run in (two_arg, other):
+        inner = networks.make_phi(run) if run.arm in blocks.ARMS else None
+        sizes.append(networks.build_network(run, (8, 8, 1), 3, run.widths, inner, 0).count_params())
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_equal_width_is_that_of_the_network_that_was_searched(trained):
+    run, _ = trained(SEARCHED, "--arm", "one_arg", "--equal-width")
+    assert run.widths == (20, 10)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [({"arm": "relu", "widths": (30, 9)}, ("--arm", "two_arg")), (SEARCHED, ("--architecture", "cnn"))],
+)
+def test_widths_that_mean_nothing_to_another_network_are_refused(found, words, trained):
+    run, said = trained(found, *words)
+    assert run is None and "Search that one, or give its --widths" in said
+    run, _ = trained(found, *words, "--widths", "5,6")
+    assert run.widths == (5, 6)
