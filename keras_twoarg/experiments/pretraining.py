@@ -1,8 +1,8 @@
 """The pretrain stage (the paper's Session I): fit phi to a surface, usually a random smooth one.
 
-A second call with the same network, surface and settings loads the weights from a cache on disk. The cache is in
-`$KERAS_TWOARG_CACHE` or, by default, in `keras_twoarg` within Keras' folder (`$KERAS_HOME` or `~/.keras`). It can be
-deleted at any time.
+A second call with the same network, surface, settings and software loads the weights from a cache on disk. The cache
+is in `$KERAS_TWOARG_CACHE` or, by default, in `keras_twoarg` within Keras' folder (`$KERAS_HOME` or `~/.keras`). It can
+be deleted at any time.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.layers.inner_network import InnerNetwork
+from keras_twoarg.utils import versions
 from keras_twoarg.utils.batches import for_fit
 from keras_twoarg.utils.files import UNREADABLE, write_whole
 from keras_twoarg.utils.progress import StepProgress
@@ -160,7 +161,13 @@ def _cache_folder() -> Path:
 def _cache_file(inner: InnerNetwork, targets: np.ndarray, settings: list[float | int]) -> Path:
     """Name the file by everything that the fitted weights depend on, the initial weights included."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([keras.activations.serialize(inner.activation), settings]).encode())
+    software = [
+        f"{name} {version}"
+        for name, version in versions.versions().items()
+        if name in ("keras", "backend", keras.backend.backend())
+    ]
+    activation = keras.activations.serialize(inner.activation)
+    digest.update(json.dumps([activation, settings, inner.dtype_policy.name, software]).encode())
     for array in (targets, *inner.get_weights()):
         digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     return _cache_folder() / f"pretrained-{digest.hexdigest()[:32]}.npz"

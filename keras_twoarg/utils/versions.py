@@ -14,7 +14,7 @@ from keras_twoarg._version import __version__
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this package, Keras, its backend, NumPy and Python, and the machine."""
+    """Return the versions of this package, Keras, its backend, NumPy and Python, the dtype policy, and the machine."""
     backend = keras.backend.backend()
     return {
         "keras_twoarg": __version__,
@@ -23,6 +23,7 @@ def versions() -> dict[str, str]:
         backend: _backend_version(backend),
         "numpy": np.__version__,
         "python": platform.python_version(),
+        "dtype_policy": keras.config.dtype_policy().name,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
     }
 

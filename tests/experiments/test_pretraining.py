@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from keras_twoarg import InnerNetwork
 from keras_twoarg.analysis import surfaces
 from keras_twoarg.experiments.pretraining import _batches, pretrain
+from keras_twoarg.utils import versions
 
 pytestmark = pytest.mark.jax
 
 
 def seeded(units=(16, 16), arity=2):
-    import keras
-
     inner = InnerNetwork(units, arity=arity, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
     inner.build((None, arity))
     return inner
@@ -58,6 +58,28 @@ def test_the_second_time_comes_from_the_cache_and_is_equal(tmp_path, monkeypatch
     assert not pretrain(other, surfaces.product, epochs=1, seed=1).cached
     other.set_weights([w * 0.9 for w in other.get_weights()])
     assert not pretrain(other, surfaces.product, epochs=1).cached
+
+
+def test_what_was_fitted_under_another_dtype_policy_is_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path))
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        assert not pretrain(seeded((4,)), surfaces.product, epochs=1).cached
+        assert pretrain(seeded((4,)), surfaces.product, epochs=1).cached
+        assert versions.versions()["dtype_policy"] == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert not pretrain(seeded((4,)), surfaces.product, epochs=1).cached
+    assert versions.versions()["dtype_policy"] == "float32"
+
+
+@pytest.mark.parametrize("module", ["backend", "keras"])
+def test_what_other_software_fitted_is_not_taken(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_TWOARG_CACHE", str(tmp_path))
+    pretrain(seeded((4,)), surfaces.product, epochs=1)
+    earlier = {**versions.versions(), module: "another"}
+    monkeypatch.setattr(versions, "versions", lambda: earlier)
+    assert not pretrain(seeded((4,)), surfaces.product, epochs=1).cached
 
 
 @pytest.mark.slow
