@@ -11,8 +11,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from keras_twoarg import models
 from keras_twoarg.analysis.density import inner_network
 from keras_twoarg.experiments.training import networks
@@ -100,6 +98,12 @@ class _Run:
 
     def _stages(self) -> list[Record]:
         has_phi = self.configuration.arm in models.ARMS
+        later = [name for name in ("frozen.json", "frozen-checkpoint.npz") if (self.out / name).exists()]
+        if later and not (self.out / "joint.json").exists():
+            raise ValueError(
+                f"{self.out} holds {later[0]}, which was trained around the phi of an earlier joint stage, and no "
+                "joint.json. Move all files frozen* away too, or move joint.json back"
+            )
         joint = self._stage(Stage.JOINT, self.configuration.epochs, self._pretrained_phi if has_phi else None)
         if not (has_phi and self.configuration.frozen_epochs and joint.status == "finished"):
             return [joint]
@@ -211,5 +215,7 @@ class _Run:
         return inner
 
     def _phi_of_joint_stage(self) -> InnerNetwork:
-        model = keras.models.load_model(self.out / "joint.keras", compile=False)
-        return inner_network(model)
+        try:
+            return inner_network(model_files.load(self.out / "joint.keras"))
+        except ValueError as error:
+            raise ValueError(f"{error}. To train the joint stage again, move joint.json away") from error

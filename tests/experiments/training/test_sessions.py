@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,25 @@ def test_the_same_seed_gives_the_same_numbers(finished, tmp_path, monkeypatch):
     again = sessions.run_sessions(blobs(), tmp_path / "again", **QUICK)
     for ours, theirs in zip(finished[1], again, strict=True):
         assert ours.curve("val_loss") == theirs.curve("val_loss") and ours.test_loss == theirs.test_loss
+
+
+def test_a_frozen_stage_of_an_earlier_joint_stage_is_not_taken(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run" / "joint.json").unlink()
+    for name, other in (("frozen.json", "frozen-checkpoint.npz"), ("frozen-checkpoint.npz", "frozen.json")):
+        with pytest.raises(ValueError, match=f"holds {name}, .*earlier joint stage.*Move all files frozen"):
+            sessions.run_sessions(blobs(), tmp_path / "run", lambda *_: pytest.fail("it was trained"), **QUICK)
+        (tmp_path / "run" / name).rename(tmp_path / "run" / other)
+
+
+def test_a_lost_network_of_the_joint_stage_is_named_with_the_remedy(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run" / "frozen.json").unlink()
+    (tmp_path / "run" / "joint.keras").write_bytes(b"PK12")
+    for message in ("joint.keras is not a readable .keras file", "There is no file .*joint.keras"):
+        with pytest.raises(ValueError, match=f"{message}.*train the joint stage again, move joint.json away"):
+            sessions.run_sessions(blobs(), tmp_path / "run", **QUICK)
+        (tmp_path / "run" / "joint.keras").unlink(missing_ok=True)
 
 
 RUN = """
