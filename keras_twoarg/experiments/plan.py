@@ -9,8 +9,9 @@ it counts as trained, and only the measurement is retried.
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -188,20 +189,22 @@ def _run_all(
     jobs: int,
     data_dir: str | None,
 ) -> None:
-    pool, stopped = ThreadPoolExecutor(jobs), threading.Event()
-    try:
-        waiting = [
-            pool.submit(_run, plan.of_run(arm, seed, widths[arm]), plan, dataset, folder, progress, data_dir, stopped)
-            for (arm, seed), folder in runs
-        ]
-        for done in as_completed(waiting):
-            done.result()
-    except KeyboardInterrupt:
-        stopped.set()
-        subprocesses.end_all()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        stopped = threading.Event()
+        try:
+            for (arm, seed), folder in runs:
+                chosen = plan.of_run(arm, seed, widths[arm])
+                waiting.append(pool.submit(_run, chosen, plan, dataset, folder, progress, data_dir, stopped))
+            for done in as_completed(waiting):
+                done.result()
+        except BaseException:  # also of a full disk
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(run.done() for run in waiting):  # a thread may be about to start a child
+                subprocesses.end_all()
+                time.sleep(0.1)
+            raise
 
 
 def failed_runs(folders: Sequence[Path]) -> list[str]:

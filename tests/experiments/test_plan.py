@@ -197,7 +197,8 @@ def test_a_run_that_fails_is_recorded_counted_and_tried_again(plan, tmp_path):
     assert json.loads((out / "relu-0" / "joint.json").read_text())["status"] == "finished"
 
 
-def test_what_is_stopped_is_ended_and_is_no_failure(plan, monkeypatch):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_what_is_stopped_is_ended_and_is_no_failure(error, plan, monkeypatch):
     began = threading.Event()
 
     def call(function, progress, *arguments):
@@ -208,18 +209,14 @@ def test_what_is_stopped_is_ended_and_is_no_failure(plan, monkeypatch):
         assert began.wait(60)
         while not subprocesses._children:
             time.sleep(0.05)
-        raise KeyboardInterrupt
+        raise error
 
     children = subprocesses.call
     monkeypatch.setattr(subprocesses, "call", call)
     monkeypatch.setattr(subprocesses, "_SERVE", "import time; time.sleep(300)")
     monkeypatch.setattr(plans, "as_completed", waiting)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         plans.run(read_plan(plan, seeds=1, arms=("relu",)), Path("out"), silent)
-    for _ in range(200):
-        if not subprocesses._children:
-            break
-        time.sleep(0.05)
     assert not subprocesses._children and not Path("out/relu-0-failed").exists()
 
 
