@@ -67,10 +67,11 @@ def chief(
         The trials of each arm.
 
     Raises:
-        ValueError: As for `tune`, or if the chief cannot listen on the address.
+        ValueError: As for `tune`, or if the chief cannot listen on the address, or a time is too short.
         Lost: If there was no worker for too long.
     """
-    if worker_timeout < 2 * HEARTBEAT:
+    _check_timeout(chief_timeout)
+    if not worker_timeout >= 2 * HEARTBEAT:  # as for NaN, with which it would wait for ever
         raise ValueError(
             f"`worker_timeout` must be at least {2 * HEARTBEAT:.0f} s. Received: worker_timeout={worker_timeout!r}"
         )
@@ -127,6 +128,11 @@ def _serve(
         server.stop(grace=1.0).wait()
 
 
+def _check_timeout(chief_timeout: float) -> None:
+    if not chief_timeout > 0:  # as for NaN, with which it would wait for ever
+        raise ValueError(f"`chief_timeout` must be above 0 s. Received: chief_timeout={chief_timeout!r}")
+
+
 def _over(oracle: keras_tuner.Oracle, stopped: bool) -> bool:
     """Return whether no trial is running or waiting, and none will be created."""
     return stopped and not oracle.ongoing_trials and not internals.retry_queue(oracle)
@@ -152,11 +158,13 @@ def worker(
         data_dir: Folder of prepared TensorFlow Datasets.
 
     Raises:
-        ValueError: If the folder holds no search, the data are not the chief's, or the name is a chief's.
+        ValueError: If the folder holds no search, the data are not the chief's, the name is a chief's, or
+            `chief_timeout` is not positive.
         Lost: If the chief could not be reached for too long.
     """
     import grpc
 
+    _check_timeout(chief_timeout)
     if "chief" in name:
         raise ValueError(f"A worker's name must not contain 'chief'. Received: {name}")
     search = _read(out, chief_timeout)

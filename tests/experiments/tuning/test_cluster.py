@@ -152,6 +152,17 @@ def test_a_time_that_no_clock_shows_is_refused(option, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("side", "option"),
+    [("--chief", "--worker-timeout"), ("--chief", "--chief-timeout"), ("--worker", "--chief-timeout")],
+)
+def test_a_time_that_never_ends_by_mistake_is_refused(side, option, tmp_path, data):
+    of_chief = ["--arm", "relu", "--data", data] if side == "--chief" else []
+    words = ["tune", side, free_address(), *of_chief, "--out", str(tmp_path / "s"), option, "nan"]
+    done = CliRunner().invoke(cli.twoarg, words)
+    assert done.exit_code == 2 and re.search(f"`{option[2:].replace('-', '_')}` must be .*=nan", done.output)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--arm", "relu", "--worker-timeout", "30"], "Without --chief or --worker.*Leave out --worker-timeout"),
