@@ -42,7 +42,8 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
 
     Runs are named by their path below the folder that is packed. If there are several folders, the name starts with
     that of the folder, unless that is a packed one. Packing again into the same folder adds runs; it never removes a
-    run or changes a record. A run that is in several of the folders is packed once (`stored_runs`).
+    run or changes a record, but a failure gives way to what followed when it was tried again. A run that is in several
+    of the folders is packed once (`stored_runs`).
 
     Args:
         folders: Folders of runs, or packed ones, at any depth.
@@ -65,6 +66,8 @@ def pack(folders: Sequence[Path], out: Path, *, ends: bool = False) -> Packed:
             arrays |= {f"{name}/{stage}/{key}": value for key, value in own.items()}
     measured = [{"run": name, **vars(m)} for (name, _), run in named.items() for m in run.robustness]
     out.mkdir(parents=True, exist_ok=True)
+    if not (out / RUNS).exists():
+        files.write_json_lines(out / RUNS, ())  # so that the folder is known as a packed one if this is stopped
     if arrays:
         files.write_whole(out / ARRAYS, lambda file: np.savez_compressed(file, **arrays))
     if measured:
@@ -98,6 +101,11 @@ def _epochs_of_phi(run: StoredRun, ends: bool) -> int:
     return len({0, run.record.best_epoch} & set(run.phi().weights))
 
 
+def _tried_again(name: str, stage: str) -> set[tuple[str, str]]:
+    """Return where a plan leaves what follows a failed stage: in the run's folder, or as a failure again."""
+    return {(name, stage), (name.removesuffix("-failed"), stage)}
+
+
 def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path, ends: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"Expected a folder to pack into. Received: the file {out}")
@@ -112,10 +120,15 @@ def _check_nothing_is_lost(named: dict[tuple[str, str], StoredRun], out: Path, e
     for old in packed_runs(out):
         key = (old.location.relative_to(out.resolve()).as_posix(), old.record.stage)
         new = next((run for run in named.values() if run.record == old.record), None)
+        if new is None and old.record.status == "failed" and _tried_again(*key) & set(named):
+            continue
         if new is None and key in named:
             raise ValueError(f"{out} holds another record of {key[0]}. Pack into another folder")
         if new is None:
-            raise ValueError(f"{out} holds {key[0]}, but the folders to pack do not. Add {out} to them to keep it")
+            raise ValueError(
+                f"{out} holds {key[0]}, but the folders to pack do not. Add {out} to them to keep it, or pack into "
+                "another folder"
+            )
         if _epochs_of_phi(new, ends) < old.epochs_of_phi or any(m not in new.robustness for m in old.robustness):
             what = "the ends that would be kept" if ends else "the folders to pack"
             raise ValueError(f"{out} holds more of {key[0]} than {what}. Pack into another folder")

@@ -112,6 +112,35 @@ def test_runs_are_added_and_never_lost(runs, tmp_path):
     assert len(kept.records) == 4 and len(kept.surfaces) == 1
 
 
+def test_a_failure_gives_way_to_what_followed_it(runs, tmp_path):
+    for seed in (2, 4):
+        write(runs / f"relu-{seed}-failed", seed=seed, status="failed", seconds=1.0)
+    pack([runs], tmp_path / "packed")
+    shutil.rmtree(runs / "relu-2-failed")
+    with pytest.raises(ValueError, match="holds relu-2-failed, .* to keep it, or pack into another folder"):
+        pack([runs], tmp_path / "packed")
+    write(runs / "relu-2", seed=2)
+    write(runs / "relu-4-failed", seed=4, status="failed", seconds=2.0)
+    assert pack([runs], tmp_path / "packed").records == 5
+    kept = [(r.seed, r.status, r.seconds) for r in read_runs([tmp_path / "packed"]).records if r.seed in (2, 4)]
+    assert kept == [(2, "finished", 6.0), (4, "failed", 2.0)]
+
+
+@pytest.mark.parametrize("name", [ARRAYS, ROBUSTNESS, RUNS])
+def test_packing_that_was_stopped_is_done_by_the_same_again(name, runs, tmp_path, monkeypatch):
+    def killed(path, write):
+        if path.name == name and (name != RUNS or (path.parent / ROBUSTNESS).exists()):
+            raise KeyboardInterrupt
+        whole(path, write)
+
+    whole = files.write_whole
+    monkeypatch.setattr(files, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pack([runs], tmp_path / "packed")
+    monkeypatch.undo()
+    assert pack([runs], tmp_path / "packed") == Packed(records=3, phi=2, robustness=1)
+
+
 def test_a_run_in_two_folders_is_packed_once(runs, tmp_path):
     pack([runs], tmp_path / "packed")
     (runs / "relu-2").mkdir()
