@@ -183,7 +183,8 @@ class Configuration:
                 f"`weight_decay` must be 0 for the optimizer {self.optimizer!r}; 'adamw' has it. "
                 f"Received: weight_decay={self.weight_decay!r}"
             )
-        shortest = min(self.epochs, self.frozen_epochs or self.epochs)
+        frozen_epochs = self.frozen_epochs if self.arm in models.ARMS else 0
+        shortest = min(self.epochs, frozen_epochs or self.epochs)
         if self.warmup_epochs >= shortest and self.warmup_epochs:
             raise ValueError(
                 f"`warmup_epochs` must be fewer than the epochs of each stage, {shortest}. "

@@ -120,7 +120,8 @@ def widths_of(
         classes: Number of classes.
         two_arg: The configuration of the two-argument network. Defaults to the same settings and the paper's widths.
     """
-    two_arg = two_arg or replace(configuration, arm="two_arg", widths=None, equal_width=False)
+    # Without a frozen stage, which is not asked for here, and would limit the warmup of arms that have none.
+    two_arg = two_arg or replace(configuration, arm="two_arg", widths=None, equal_width=False, frozen_epochs=0)
     if configuration.widths or configuration.arm == "two_arg" or configuration.equal_width:
         widths = configuration.widths or two_arg.widths or ARCHITECTURES[configuration.architecture].widths
         check_size(configuration, input_shape, classes, widths)

@@ -48,7 +48,7 @@ class Search(SearchSettings):
     """
 
     space: JsonObject | None = None
-    configuration: Configuration = field(default_factory=lambda: Configuration(epochs=10))
+    configuration: Configuration = field(default_factory=lambda: Configuration(epochs=10, frozen_epochs=0))
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -279,7 +279,7 @@ def read_hparams(file: Path) -> Config:
     if configuration is None or "arm" not in configuration or set(configuration) - known:
         raise ValueError(f"{file} holds no configuration written by `twoarg tune`")
     try:
-        Configuration(**configuration)
+        Configuration(**{"epochs": 1_000_000, "frozen_epochs": 0, **configuration})  # the file has none of its own
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     return configuration

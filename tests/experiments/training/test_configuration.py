@@ -57,6 +57,14 @@ def test_a_wrong_value_is_named_with_what_was_expected(name, value):
         Configuration(**{name: value})
 
 
+def test_a_frozen_stage_limits_the_warmup_of_arms_that_have_one():
+    relu = Configuration(arm="relu", epochs=50, warmup_epochs=25)
+    assert networks.widths_of(relu, (8, 8, 1), 3) and Configuration(epochs=50, warmup_epochs=25, frozen_epochs=0)
+    for settings in ({"arm": "two_arg", "epochs": 50}, {"arm": "relu", "epochs": 25}):
+        with pytest.raises(ValueError, match="`warmup_epochs` must be fewer"):
+            Configuration(**settings, warmup_epochs=25)
+
+
 def test_values_are_stored_as_they_are_declared():
     configuration = Configuration(learning_rate=1, dropout=0, widths=[8, 8], phi_init_std=None, clip_norm=1)
     assert configuration == Configuration(

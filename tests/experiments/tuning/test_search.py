@@ -357,6 +357,13 @@ def test_a_searched_network_has_the_searchs_schedule(data):
     np.testing.assert_allclose(rates, [0, 1e-3, 0], atol=1e-8)
 
 
+def test_no_frozen_stage_limits_the_warmup_of_a_search(tmp_path):
+    chosen = tuning.search_of({"data": "any", "arms": ("two_arg",), "epochs": 30, "warmup_epochs": 25})
+    assert (chosen.configuration.epochs, chosen.configuration.warmup_epochs) == (30, 25)
+    (tmp_path / "best.json").write_text('{"configuration": {"arm": "two_arg", "warmup_epochs": 25}}')
+    assert tuning.read_hparams(tmp_path / "best.json")["warmup_epochs"] == 25
+
+
 def test_what_a_search_of_an_older_version_chose_is_read(tmp_path):
     chosen = {"arm": "two_arg", "norm": "none", "start": "glorot", "amplitude": 0.05}
     (tmp_path / "best.json").write_text(json.dumps({"configuration": chosen}))
