@@ -333,7 +333,7 @@ class InnerNetwork(keras.layers.Layer):
         if len(shape) < 1 or shape[-1] != self.arity:
             raise ValueError(
                 f"The inner network has arity {self.arity}: the last axis of its input must be {self.arity}. "
-                f"Received: shape={tuple(shape)}"
+                f"Received: shape={tuple(shape)}. As an activation of units use TwoArgActivation(inner)"
             )
 
     def _claim_share_key(self) -> None:

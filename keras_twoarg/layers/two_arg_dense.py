@@ -57,20 +57,6 @@ class TwoArgDense(Block, keras.layers.Layer):
         >>> model.count_params() == (784 + 1) * 128 + (64 + 1) * 128 + (64 + 1) * 10 + phi.count_params()
         True
 
-        A separate learning rate for phi (Keras 3.15 or later):
-
-        >>> slow = keras.optimizers.Adam(1e-4)
-        >>> rates = keras.optimizers.OptimizerMap(keras.optimizers.Adam(1e-3))
-        >>> for weight in phi.weights:
-        ...     rates[weight.path] = slow
-        >>> model.compile(keras.optimizers.MultiOptimizer(rates), "mse")
-
-        Weight decay for all weights except phi's, which exist once the model is built:
-
-        >>> optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
-        >>> optimizer.exclude_from_weight_decay(var_list=phi.weights)
-        >>> model.compile(optimizer, "mse")
-
         A frozen phi, and a copy of it in a model for another task:
 
         >>> phi.trainable = False
