@@ -1,7 +1,8 @@
 """Export to LiteRT in int8: TensorFlow's converter quantizes the model, and phi becomes one gather.
 
 Two 8-bit arguments make a 16-bit integer, so a table of 65,536 numbers holds phi for all possible inputs: 256 steps
-along each argument, over the range of the arguments on the calibration data.
+along each argument, over the range of the arguments on the calibration data. An interpolated or baked place keeps the
+function of its own table.
 
 The converter would quantize the interpolation in a table operation by operation, including cells and positions, which
 ruins phi. And it has no fast integer operation for a LayerNorm's variance as Keras computes it.
@@ -17,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_twoarg.export import bake
 from keras_twoarg.layers.baked_activation import BakedActivation
 from keras_twoarg.layers.two_arg_activation import TwoArgActivation
 from keras_twoarg.ops.look_up import look_up
@@ -99,17 +101,21 @@ def _largest(model: Model, places: Sequence[Place], samples: np.ndarray) -> dict
 
 
 def _table(place: Place, extent: float) -> tuple[float, np.ndarray]:
-    """Return the step between neighbouring arguments, and phi at all of them, indexed by the packed integer."""
+    """Return the step between neighbouring arguments, and a place's values, indexed by the packed integer."""
     step = extent / 127
     whole = np.arange(256**place.arity, dtype={1: "u1", 2: "<u2"}[place.arity])
     return step, _values(place, whole.view("int8").reshape(-1, place.arity) * np.float32(step))
 
 
 def _values(place: Place, tuples: np.ndarray) -> np.ndarray:
-    if isinstance(place, TwoArgActivation):
+    """Return what a place computes: phi, or if it is interpolated or baked, the function of its table."""
+    if isinstance(place, BakedActivation):
+        cells = ops.convert_to_tensor(place.cells.value)
+        return np.asarray(ops.convert_to_numpy(look_up(ops.convert_to_tensor(tuples), cells, place.grid)))
+    grid = place.grid
+    if grid is None or place.evaluation_in_use == "exact":
         return place.inner.predict(tuples)[:, 0]
-    cells = ops.convert_to_tensor(place.cells.value)
-    return np.asarray(ops.convert_to_numpy(look_up(ops.convert_to_tensor(tuples), cells, place.grid)))
+    return bake.look_up(grid, place.inner.predict(grid.nodes(place.arity)), tuples)[:, 0]
 
 
 def _call(place: Place, step: float, values: np.ndarray, inputs: Tensors, training: bool | None = None) -> Tensor:

@@ -67,6 +67,16 @@ def test_a_look_up_takes_two_tensors_and_one_argument(rng):
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("evaluation", [Interpolation(extent=1.0, resolution=3), "interpolated", "exact", "auto"])
+@pytest.mark.parametrize("arity", [1, 2])
+def test_a_look_up_is_what_its_layer_computes_also_from_a_coarse_table(evaluation, arity, rng):
+    """Beyond a table too, which is another function than phi."""
+    layer = TwoArgActivation(InnerNetwork(hidden_units=(8,), arity=arity, activation="tanh"), evaluation=evaluation)
+    x = rng.uniform(-2, 2, size=(50, 6)).astype("float32")
+    expected = ops.convert_to_numpy(layer(nearest(x).astype("float32")))
+    np.testing.assert_allclose(called(layer, x), expected, atol=1e-5)
+
+
 def test_a_look_up_pools_as_its_layer_does(axis, rng):
     x = rng.uniform(-2, 2, size=(2, 6, 6, 6)).astype("float32")
     layer = TwoArgMaxPooling2D(InnerNetwork(hidden_units=(8,)), axis=axis, evaluation="exact")
