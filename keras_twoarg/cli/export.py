@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from keras_twoarg.experiments.training.bounds import Bounds
     from keras_twoarg.experiments.training.datasets import Split
 
-_RECORDED = 256  # samples recorded for `twoarg serve-check`
 _MOST_CHANGED_IN_INT8 = 0.02
 
 
@@ -187,14 +186,14 @@ def _in_int8(
 
     The export is removed if there are too many.
     """
-    from keras_twoarg.export import formats, litert_int8
+    from keras_twoarg.export import formats, int8_record, litert_int8
 
     both = litert_int8.spread(split.x_train), split.x_validation
     representative, samples = (127.5 * (x + 1) if pixels else x for x in both)
     formats.export(exported, out, "litert", representative_dataset=representative)
     try:
-        formats.record(model, formats.record_of(out), samples[:_RECORDED], most_changed, task)
-        changes = formats.changes(model, out, samples, task)
+        labels = None if task == "regression" else split.y_validation
+        changes = int8_record.record(model, out, samples, most_changed, task, labels)
     except ImportError as error:
         say(f"Not compared. {error}")
     except BaseException:

@@ -21,7 +21,7 @@ from keras_twoarg.layers.sharing import assert_shared
 from keras_twoarg.utils.checks import one_of
 from keras_twoarg.utils.files import write_whole
 from keras_twoarg.utils.keras_internals import flatten_layers, has_named_outputs
-from keras_twoarg.utils.types import ArrayLike, Config, Model, Shape
+from keras_twoarg.utils.types import ArrayLike, Model, Shape
 
 TOLERANCE = 1e-5
 _TOLERANCES = {"float16": 1e-2, "bfloat16": 1e-1}  # runtimes add up half precision in different orders
@@ -136,23 +136,13 @@ def tolerance_of(model: Model) -> float:
     return max(_TOLERANCES.get(layer.compute_dtype, TOLERANCE) for layer in flatten_layers(model))
 
 
-def record(model: Model, file: Path, x: np.ndarray, most_changed: float | None = None, task: str = "auto") -> None:
-    """Write inputs and a model's outputs, with which `twoarg serve-check` compares its exports.
+def record(model: Model, file: Path, x: np.ndarray) -> None:
+    """Write inputs and a model's outputs, with which `twoarg serve-check` compares its exports; see `record_of`.
 
-    Args:
-        model: The model.
-        file: The file, as named by `record_of`.
-        x: Inputs.
-        most_changed: For an export in int8, the fraction of predictions that may differ. Defaults to `None`: outputs
-            may differ only by rounding.
-        task: For an export in int8, the meaning of the outputs, as in `bake`. Defaults to `"auto"`.
+    For an export in int8, `int8_record` does.
     """
-    outputs = _predict(model, x)
-    allowed: Config = {"tolerance": tolerance_of(model)}
-    if most_changed is not None:
-        ((found, threshold),) = tasks_of(model, [outputs], task=task)
-        allowed |= {"most_changed": most_changed, "task": found, "threshold": threshold}
-    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, **allowed))
+    outputs, tolerance = _predict(model, x), tolerance_of(model)
+    write_whole(file, lambda opened: np.savez_compressed(opened, inputs=x, outputs=outputs, tolerance=tolerance))
 
 
 def export(
@@ -373,10 +363,12 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
     )
 
 
-def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray, task: str = "auto") -> Changes:
+def changes(
+    model: Model, path: str | os.PathLike[str], x: np.ndarray, task: str = "auto", labels: ArrayLike | None = None
+) -> Changes:
     """Load an export in int8 in its runtime, LiteRT, and count the predictions that differ from the model's.
 
-    The `task`, as in `bake`, is the meaning of the outputs.
+    The `task`, as in `bake`, is the meaning of the outputs; `labels`, if known, help to judge it.
 
     Examples:
         >>> x = np.random.default_rng(0).normal(size=(200, 28, 28, 1)).astype("float32")
@@ -385,7 +377,11 @@ def changes(model: Model, path: str | os.PathLike[str], x: np.ndarray, task: str
         >>> formats.changes(model, "exported/digits-int8.tflite", x).share < 0.1
         True
     """
+    expected = outputs(model, x)
+    return count_changes(expected, int8_outputs(path, x), tasks_of(model, expected, labels, task))
+
+
+def int8_outputs(path: str | os.PathLike[str], x: np.ndarray) -> list[np.ndarray]:
+    """Return the outputs of an export in int8, which LiteRT computes; as a list, like those of a model."""
     run = runtimes.load(path, "litert")
-    (expected,) = outputs(model, x)
-    found = [run(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)]
-    return count_changes([expected], [np.concatenate(found)], tasks_of(model, [expected], task=task))
+    return [np.concatenate([run(x[start : start + _BATCH]) for start in range(0, len(x), _BATCH)])]

@@ -17,8 +17,9 @@ from keras_twoarg import (
     models,
 )
 from keras_twoarg.analysis import surfaces
+from keras_twoarg.cli import export as export_command
 from keras_twoarg.experiments.training import datasets
-from keras_twoarg.export import formats, litert_int8, verify
+from keras_twoarg.export import formats, int8_record, litert_int8, verify
 from tests.helpers import blobs, save_npz, shared_mlp
 from tests.helpers import command as run
 
@@ -66,7 +67,6 @@ def test_a_look_up_takes_two_tensors_and_one_argument(rng):
     np.testing.assert_allclose(called(curve, first), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("evaluation", [Interpolation(extent=1.0, resolution=3), "interpolated", "exact", "auto"])
 @pytest.mark.parametrize("arity", [1, 2])
 def test_a_look_up_is_what_its_layer_computes_also_from_a_coarse_table(evaluation, arity, rng):
@@ -77,6 +77,7 @@ def test_a_look_up_is_what_its_layer_computes_also_from_a_coarse_table(evaluatio
     np.testing.assert_allclose(called(layer, x), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [-1, 1])
 def test_a_look_up_pools_as_its_layer_does(axis, rng):
     x = rng.uniform(-2, 2, size=(2, 6, 6, 6)).astype("float32")
     layer = TwoArgMaxPooling2D(InnerNetwork(hidden_units=(8,)), axis=axis, evaluation="exact")
@@ -222,6 +223,20 @@ def test_the_command_needs_data_and_the_format(folder):
     assert not (folder / "served").exists()
 
 
+@pytest.mark.parametrize("task", ["auto", "regression"])
+def test_int8_is_judged_by_labels_as_bake_is(folder, monkeypatch, task):
+    def record(model, out, samples, most_changed, task, labels):
+        judged.append((task, labels if labels is None else set(labels), len(samples)))
+        raise KeyboardInterrupt
+
+    judged: list[tuple[object, ...]] = []
+    monkeypatch.setattr(formats, "export", lambda *_, **__: None)
+    monkeypatch.setattr(int8_record, "record", record)
+    monkeypatch.setattr(export_command, "split_for", lambda *_: (datasets.split(blobs(), 0), task))
+    run("export", "model.keras", "--int8", "--format", "litert", "--out", "model.tflite", status=1)
+    assert judged == [(task, None if task == "regression" else {0, 1, 2}, 60)]
+
+
 @pytest.mark.slow
 def test_the_command_counts_changed_predictions_and_serve_check_does(folder):
     int8 = ("export", "model.keras", "--format", "litert", "--int8", "--data", "blobs.npz")
@@ -254,12 +269,9 @@ def test_a_record_of_int8_is_compared_by_predictions():
     assert verify._changes({"outputs": logits}, logits) is None
 
 
-def test_several_numbers_of_a_regression_are_no_classes(tmp_path, monkeypatch):
+def test_several_numbers_of_a_regression_are_no_classes(monkeypatch):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
-    formats.record(model, tmp_path / "recorded.npz", x, 0.1, "regression")
-    with np.load(tmp_path / "recorded.npz") as record:
-        assert record["task"] == "regression"
     monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: np.asarray(model(x))[:, ::-1])
     changes = formats.changes(model, "any.tflite", x, "regression")
     assert changes.share is None and changes.relative > 0.1
