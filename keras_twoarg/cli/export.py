@@ -111,6 +111,7 @@ def export(
         _compared(served[-1], out, format_, inputs, "the baked model" if baked else "the model")
     else:
         _write(served[-1], out, format_)
+        formats.record_of(out).unlink(missing_ok=True)  # that of an earlier export of this name
         say(
             "Not compared, neither here nor by `twoarg serve-check`, which need models with one input and one output, "
             "of NumPy's numbers"

@@ -197,9 +197,12 @@ def test_what_has_several_inputs_is_exported_without_comparing(folder):
     hidden = TwoArgActivation()(keras.layers.Dense(4)(keras.layers.Concatenate()(inputs)))
     keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(folder / "two.keras")
     said = run("export", "two.keras", "--out", "served/1")
+    (folder / "served").mkdir()
+    np.savez(folder / "served" / "recorded-1.npz", inputs=np.ones((1, 4)), outputs=np.ones((1, 2)))  # of an earlier one
     assert "Not compared" in said and "Export: served/1" in said
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
 
+    assert not (folder / "served" / "recorded-1.npz").exists()
 
 @pytest.mark.parametrize("command", [("show",), ("bake", "--out", "baked.keras")])
 def test_data_of_another_shape_are_named(folder, command):
