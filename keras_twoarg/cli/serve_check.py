@@ -28,7 +28,7 @@ def serve_check(folder: Path, out: Path | None) -> None:
         checks = job.check(folder, lambda runtime: status.update(f"{runtime} ..."))
     console.print(job.checks_table(checks))
     if out is not None:
-        files.write_json(out, [vars(check) for check in checks])
+        files.write_json(out, [{**vars(check), "passes": check.passes} for check in checks])
     if not all(check.passes for check in checks):
         raise SystemExit(1)
 
@@ -38,6 +38,6 @@ def check_target(out: Path) -> None:
 
     def is_ours() -> bool:
         rows = files.read_json(out)
-        return isinstance(rows, list) and all("agrees" in row for row in rows)
+        return isinstance(rows, list) and bool(rows) and all("agrees" in row for row in rows)
 
     files.refuse_others(out, is_ours, "twoarg serve-check")

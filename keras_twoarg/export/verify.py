@@ -43,13 +43,14 @@ class Check:
     Attributes:
         export: The file or folder.
         runtime: The runtime.
-        difference: Largest difference from the recorded outputs; None if the export did not run.
+        difference: Largest difference from the recorded outputs; None if the export did not run, and no finite number
+            if there is none, for which `problem` says why.
         agrees: Whether the outputs differ only by rounding, for all batch sizes that the runtime accepts.
         refused: The batch sizes that the runtime does not accept.
         latency: Median seconds per sample in batches of 1; None if it was not measured, or took too long.
         throughput: Samples per second in batches of `batch`; None if it was not measured, or took too long.
         batch: The largest batch: 1000 samples, or as many as take about 2 seconds; None if none was tried.
-        problem: Why the export did not run.
+        problem: Why the export did not run, or why its outputs have no difference from the recorded ones.
         optional: Whether the runtime need not run it: the compiled signature, in runtimes without XLA; the C library,
             where TensorFlow's wheel has none.
         changes: For an export in int8, a sentence about how many predictions differ, and how many may.
@@ -129,8 +130,8 @@ def checks_table(checks: list[Check]) -> Table:
     """Return the checks as a table, with failures in red."""
     rows, flagged = [], set()
     for i, c in enumerate(checks):
-        verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else c.problem
-        verdict = f"{verdict}: {c.changes}" if c.changes else verdict
+        verdict = "agrees" if c.agrees else "DIFFERS" if c.difference is not None else ""
+        verdict = ": ".join(part for part in (verdict, c.problem, c.changes) if part)
         verdict += f" (stopped while measuring: {c.stopped})" if c.stopped else ""
         if not c.passes:
             flagged.add((i, 3))
@@ -202,8 +203,8 @@ def _runtime(path: Path, format: str, recorded: Path, more: tuple[str, ...] = ()
     latency, throughput = (float(arrays[key]) if key in arrays else None for key in ("latency", "throughput"))
     batch = int(arrays["largest"]) if "largest" in arrays else None
     return Check(
-        path.name, name, difference, agrees, refused, latency, throughput, batch, changes=sentence,
-        stopped=str(arrays.get("stopped", "")),
+        path.name, name, difference, agrees, refused, latency, throughput, batch, _no_difference(pairs),
+        changes=sentence, stopped=str(arrays.get("stopped", "")),
     )  # fmt: skip
 
 
@@ -262,8 +263,8 @@ def _simple(path: Path, name: str, arrays: dict[str, np.ndarray] | str, recorded
     if isinstance(arrays, str):
         return Check(path.name, name, problem=arrays)
     with np.load(recorded) as expected:
-        difference, agrees = _compare([(arrays["outputs"], expected["outputs"])], _tolerance(expected))
-    return Check(path.name, name, difference, agrees)
+        pairs, tolerance = [(arrays["outputs"], expected["outputs"])], _tolerance(expected)
+    return Check(path.name, name, *_compare(pairs, tolerance), problem=_no_difference(pairs))
 
 
 def names_of(path: Path, signature: str = DEFAULT) -> tuple[str, str, str] | str:
@@ -324,3 +325,13 @@ def _compare(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: float = TOLE
     difference = float(np.max(differences))
     scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
     return difference, bool(difference <= tolerance * scale)
+
+
+def _no_difference(pairs: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    """Return why outputs have no difference that is a finite number, or an empty string."""
+    for outputs, expected in pairs:
+        if outputs.shape != expected.shape:
+            return f"outputs of shape {outputs.shape} instead of {expected.shape}"
+        if not (np.isfinite(outputs).all() and np.isfinite(expected).all()):
+            return "NaN or infinity among the outputs"
+    return ""

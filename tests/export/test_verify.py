@@ -106,6 +106,31 @@ def test_nan_in_one_of_several_batches_is_a_difference():
         assert np.isnan(difference) and not agrees
 
 
+@pytest.mark.parametrize(
+    ("outputs", "problem"),
+    [
+        (np.zeros((2, 2)), "outputs of shape (2, 2) instead of (2, 3)"),
+        (np.full((2, 3), np.nan), "NaN or infinity among the outputs"),
+    ],
+)
+def test_outputs_without_a_difference_are_told_from_an_export_that_did_not_run(outputs, problem, tmp_path, monkeypatch):
+    np.savez(tmp_path / "recorded-1.npz", inputs=np.zeros((2, 3)), outputs=np.zeros((2, 3)))
+    bad = verify._simple(tmp_path / "1", "a runtime", {"outputs": outputs}, tmp_path / "recorded-1.npz")
+    checks = [bad, verify.Check("1", "a runtime, compiled", problem="no XLA here", optional=True)]
+    assert bad.problem == problem and f"DIFFERS: {problem}" in verify.checks_table([bad]).html()
+    monkeypatch.setattr(verify, "check", lambda *_: checks)
+    out = tmp_path / "results.json"
+    assert CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path), "--out", str(out)]).exit_code == 1
+    told = [(row["difference"], row["problem"], row["passes"]) for row in json.loads(out.read_text())]
+    assert told == [(None, problem, False), (None, "no XLA here", True)]
+
+
+def test_an_empty_list_is_none_of_the_results(tmp_path):
+    (tmp_path / "mine.json").write_text("[]")
+    done = CliRunner().invoke(cli.twoarg, ["serve-check", str(tmp_path), "--out", str(tmp_path / "mine.json")])
+    assert done.exit_code == 2 and "`twoarg serve-check` did not write it" in done.output
+
+
 @pytest.mark.slow
 def test_pixels_and_softmax_are_inside(tmp_path):
     model = models.mlp((5, 5, 1), 3, widths=(8,), seed=0)
