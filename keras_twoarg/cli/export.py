@@ -170,14 +170,16 @@ def _is_record(path: Path) -> bool:
 
 
 def _write(model: Model, out: Path, format_: str) -> None:
-    """Export a model, and print each warning on one line."""
-    from keras_twoarg.export import formats
+    """Export a model, and print each warning on one line, and where OpenVINO's look-ups differ."""
+    from keras_twoarg.export import formats, openvino
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         formats.export(model, out, format=format_)
     for warning in caught:
         say(str(warning.message))
+    if format_ == "openvino" and openvino.applies(model):
+        say("Beyond twice a table's extent OpenVINO returns the value at that border; other formats continue linearly")
 
 
 def _in_int8(

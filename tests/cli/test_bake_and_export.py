@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_twoarg import TwoArgActivation, models
+from keras_twoarg import TwoArgActivation, bake, models
+from keras_twoarg.cli import export as export_command
 from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.run_data import data_of
 from keras_twoarg.experiments.training.run_record import Record
@@ -196,13 +197,13 @@ def test_what_has_several_inputs_is_exported_without_comparing(folder):
     inputs = [keras.Input((4,)), keras.Input((4,))]
     hidden = TwoArgActivation()(keras.layers.Dense(4)(keras.layers.Concatenate()(inputs)))
     keras.Model(inputs, keras.layers.Dense(2)(hidden)).save(folder / "two.keras")
-    said = run("export", "two.keras", "--out", "served/1")
     (folder / "served").mkdir()
     np.savez(folder / "served" / "recorded-1.npz", inputs=np.ones((1, 4)), outputs=np.ones((1, 2)))  # of an earlier one
+    said = run("export", "two.keras", "--out", "served/1")
     assert "Not compared" in said and "Export: served/1" in said
     assert (folder / "served" / "1" / "saved_model.pb").is_file()
-
     assert not (folder / "served" / "recorded-1.npz").exists()
+
 
 @pytest.mark.parametrize("command", [("show",), ("bake", "--out", "baked.keras")])
 def test_data_of_another_shape_are_named(folder, command):
@@ -365,6 +366,17 @@ def test_tables_of_an_export_in_int8_may_change_no_more_than_those_of_bake(folde
     run("export", "model.keras", *int8, "--out", "model.tflite", status=1)
     run("export", "model.keras", *int8, "--most-changed", 0.5, "--out", "model.tflite", status=1)
     assert allowed == [bake_module.MOST_CHANGED, 0.5]
+
+
+def test_what_openvino_computes_otherwise_is_told(folder, monkeypatch):
+    monkeypatch.setattr(formats, "export", lambda *_, **__: None)
+    said = []
+    monkeypatch.setattr(export_command, "say", said.append)
+    model = keras.models.load_model("model.keras")
+    for one, format_ in ((model, "openvino"), (bake(model)[0], "onnx"), (bake(model)[0], "openvino")):
+        assert not said
+        export_command._write(one, Path("model"), format_)
+    assert said[0].startswith("Beyond twice a table's extent OpenVINO returns the value at that border")
 
 
 def test_an_export_that_is_stopped_before_its_record_is_there_is_not_left(folder, monkeypatch):
