@@ -62,7 +62,7 @@ def bake(
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
         most_changed: Largest fraction of changed predictions on the calibration data. Defaults to `0.0005`.
         task: The meaning of the outputs: `"classes"` (the prediction is the largest one), `"binary"` (it is whether the
-            output exceeds 0.5, after a sigmoid or another activation with outputs in [0, 1], or 0, for logits), or
+            output exceeds 0.5, after a sigmoid or what else has outputs in [0, 1], or 0, for logits), or
             `"regression"` (the tolerance applies to the outputs). Defaults to `"auto"`, which judges each output:
             several columns are classes, or after a sigmoid binary; one column is binary after a sigmoid or if the
             labels are 0 and 1, and otherwise a regression.

@@ -13,6 +13,8 @@ from keras_twoarg.utils.keras_internals import producer
 from keras_twoarg.utils.types import ArrayLike, Model, Tensor
 
 TASKS = ("auto", "classes", "binary", "regression")
+_PASSED_BY = ("Average", "Cast", "Concatenate", "Dropout", "ExpandDims", "Flatten", "Identity", "Reshape", "Squeeze")
+"""Layers, and operations of keras.ops, behind which probabilities remain probabilities."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ def tasks_of(
     An output with several columns is a classification, or after a sigmoid several binary ones. One column is a
     probability after a sigmoid, a logit if the labels are 0 and 1, and otherwise a regression.
 
-    The threshold is 0.5 after a sigmoid. It is 0.5 as well if all outputs lie in [0, 1] and come from another
-    activation, or the task was given as `"binary"`. Otherwise it is 0.
+    The threshold is 0.5 after a sigmoid. It is 0.5 as well if all outputs lie in [0, 1], unless they are those of a
+    linear layer and the task was not given as `"binary"`. Otherwise it is 0.
 
     Args:
         model: The model, whose output activations are inspected.
@@ -147,21 +149,28 @@ def _task(activation: object, outputs: np.ndarray, labels: ArrayLike | None, tas
             "outputs differ"
         )
     within = outputs.size > 0 and 0 <= outputs.min() and outputs.max() <= 1
-    probabilities = sigmoid or (within and (said or activation not in (None, keras.activations.linear)))
+    probabilities = sigmoid or (within and (said or activation is not keras.activations.linear))
     return task, 0.5 if task == "binary" and probabilities else 0.0
 
 
 def activation_behind(output: Tensor | None) -> object:
-    """Return the activation that computed a symbolic output, also in a nested model; None if there is none."""
+    """Return the activation that computed a symbolic output, also in a nested model; None if none is known.
+
+    Layers and operations that keep its values are passed by; several inputs of one must have the same activation.
+    """
     while output is not None and (source := producer(output)) is not None:
         operation = source.operation
+        of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
+        activation = getattr(of, "activation", None)
         if inside := getattr(operation, "outputs", None):
             output = inside[source.position]
-        elif isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Identity):
-            (output,) = source.inputs
+        elif type(operation).__name__ in _PASSED_BY or (
+            isinstance(operation, keras.layers.Activation) and activation is keras.activations.linear
+        ):
+            first, *others = (activation_behind(entry) for entry in source.inputs)
+            return first if all(other is first for other in others) else None
         elif type(operation).__name__ in ("Sigmoid", "Softmax"):  # operations of keras.ops, or the layer Softmax
             return getattr(keras.activations, type(operation).__name__.lower())
         else:
-            of = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
-            return getattr(of, "activation", None)
+            return activation
     return None

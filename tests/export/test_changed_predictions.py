@@ -71,6 +71,30 @@ def test_probabilities_of_other_heads_have_one_half_for_a_threshold(head):
     assert tasks_of(model, [outputs], labels=[0, 1]) == [("binary", 0.5)]
 
 
+def test_probabilities_of_an_unknown_operation_have_one_half_for_a_threshold():
+    inputs = keras.Input((2,))
+    product = keras.layers.Multiply()([keras.layers.Dense(1, "sigmoid")(inputs) for _ in range(2)])
+    model, outputs = keras.Model(inputs, product), np.array([[0.2], [0.9]])
+    assert tasks_of(model, [outputs], labels=[0, 1]) == [("binary", 0.5)]
+    assert tasks_of(model, [outputs - 0.5], labels=[0, 1]) == [("binary", 0.0)]
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_a_sigmoid_is_seen_behind_what_keeps_its_values(units):
+    inputs = keras.Input((2,))
+    one, two = (keras.layers.Dense(units, "sigmoid")(inputs) for _ in range(2))
+    for outputs in (
+        keras.layers.Activation("linear", dtype="float32")(one),  # a usual end in mixed precision
+        keras.layers.Average()([one, two]),
+        keras.layers.Concatenate()([one, keras.layers.Dropout(0.1)(two)]),
+        keras.ops.cast(keras.ops.squeeze(keras.ops.expand_dims(one, 1), 1), "float16"),
+        keras.Model(inputs, keras.layers.Activation("linear")(one))(inputs),
+    ):
+        assert tasks_of(keras.Model(inputs, outputs), [np.zeros(outputs.shape[1:])]) == [("binary", 0.5)]
+    other = keras.layers.Average()([one, keras.layers.Dense(units)(inputs)])
+    assert tasks_of(keras.Model(inputs, other), [np.full((1, units), 2.0)]) != [("binary", 0.5)]
+
+
 def test_every_output_has_the_task_of_what_computed_it():
     inputs = keras.Input((2,))
     classes = keras.layers.Dense(3, activation="softmax")(inputs)
