@@ -88,8 +88,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
 
     Raises:
         ValueError: If `softmax` or `pixels` is set for a model with several inputs or outputs, `softmax` for a model
-            with a single output or a sigmoid, or `pixels` for one that takes integers; or if a layer keeps a state
-            between calls.
+            with a single output, a sigmoid, or other outputs that are probabilities already, or `pixels` for one that
+            takes integers; or if a layer keeps a state between calls.
     """
     writing.check_stateless(model)
     inputs = getattr(model, "inputs", None) or []
@@ -105,7 +105,7 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
             )
         return model
     entry = keras.Input(inputs[0].shape[1:], dtype=inputs[0].dtype, name=inputs[0].name)
-    if softmax and model.outputs[0].shape[-1] == 1:
+    if softmax and (len(model.outputs[0].shape) < 2 or model.outputs[0].shape[-1] == 1):
         raise ValueError(f"A softmax needs one output per class. Received: {model.name!r} with a single output")
     if pixels and not keras.backend.is_float_dtype(inputs[0].dtype):
         raise ValueError(f"`pixels` scales inputs to [-1, 1]. Received: {model.name!r}, which takes {inputs[0].dtype}")
@@ -114,6 +114,8 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         raise ValueError(
             f"A softmax needs logits, not the outputs of a sigmoid. Received: {model.name!r}. Export without it"
         )
+    if softmax and behind not in (keras.activations.softmax, keras.activations.linear) and _are_probabilities(model):
+        raise ValueError(f"The outputs of {model.name!r} sum to 1 already, as behind a softmax. Export without it")
     values = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(entry) if pixels else entry
     outputs = model(values)
     name = _name_of(model.outputs[0].shape, behind)
@@ -121,6 +123,12 @@ def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Mo
         name = "probabilities"
         outputs = keras.layers.Softmax(name=name, dtype="float32")(outputs)
     return keras.Model(entry, {name: outputs})
+
+
+def _are_probabilities(model: Model) -> bool:
+    """Return whether a model's outputs for random inputs are such as a softmax computes, wherever they come from."""
+    found = _predict(model, random_inputs(model, 0, 8)).astype("float64") if comparable(model) else np.full(1, np.nan)
+    return bool((found >= 0).all() and np.allclose(found.sum(-1), 1, atol=0.01))
 
 
 def _name_of(shape: Shape, activation: object) -> str:

@@ -99,7 +99,20 @@ def test_factors_are_not_rounded_in_a_comparison(tmp_path):
     assert seen == [True] and _factors_are_in_full() == before
 
 
-@pytest.mark.parametrize("last", [keras.layers.Activation("softmax"), keras.layers.Softmax(), keras.ops.softmax])
+def twice(layer):
+    return lambda x: layer([keras.layers.Softmax()(x), keras.layers.Dense(3, "softmax")(x)])
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        keras.layers.Activation("softmax"),
+        keras.layers.Softmax(),
+        keras.ops.softmax,
+        lambda x: keras.layers.Activation("linear", dtype="float32")(keras.layers.Softmax()(x)),
+        twice(keras.layers.Average()),
+    ],
+)
 def test_probabilities_get_no_second_softmax(last, rng):
     entry = keras.Input((4,))
     model = keras.Model(entry, last(keras.layers.Dense(3)(entry)))
@@ -127,6 +140,21 @@ def test_outputs_are_named_for_what_they_are(units, activation, name):
 def test_a_softmax_is_not_put_behind_a_sigmoid():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="sigmoid")])
     with pytest.raises(ValueError, match="not the outputs of a sigmoid"):
+        formats.servable(model, softmax=True)
+
+
+def test_a_softmax_is_not_put_behind_unknown_operations_whose_outputs_are_probabilities():
+    entry = keras.Input((4,))
+    halves = [keras.layers.Dense(3, "softmax")(entry) / 2 for _ in range(2)]
+    with pytest.raises(ValueError, match="sum to 1 already, as behind a softmax. Export without it"):
+        formats.servable(keras.Model(entry, keras.layers.Add()(halves)), softmax=True)
+    logits = keras.layers.Add()([keras.layers.Dense(3)(entry) for _ in range(2)])
+    assert list(formats.servable(keras.Model(entry, logits), softmax=True)(np.zeros((2, 4)))) == ["probabilities"]
+
+
+def test_a_softmax_is_not_put_over_the_samples():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1), keras.layers.Reshape(())])
+    with pytest.raises(ValueError, match="needs one output per class.*with a single output"):
         formats.servable(model, softmax=True)
 
 
