@@ -25,6 +25,7 @@ RESOLUTIONS = (17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025)
 """The numbers of nodes along each argument among which `bake` chooses."""
 
 _MARGIN = 1.05
+_VARIES = 0.01  # of a table's largest value: a smaller deviation, as of constant arguments, is no scale of errors
 
 Grids = dict[TwoArgActivation, Interpolation]
 """The nodes of each place's table."""
@@ -57,8 +58,8 @@ def bake(
             or dict of arrays. Defaults to `None`: pre-activations are then assumed to be normally distributed, as after
             a LayerNorm, and predictions are not checked.
         tolerance: Largest root mean square error of a table at the calibration data's pre-activations, relative to
-            phi's standard deviation there; for a regression also of the model's outputs, relative to theirs. Defaults
-            to `3e-3`.
+            phi's standard deviation there, or to 1 % of the table's largest value where phi varies less; for a
+            regression also of the model's outputs, relative to their standard deviation. Defaults to `3e-3`.
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
         most_changed: Largest fraction of changed predictions on the calibration data. Defaults to `0.0005`.
         task: The meaning of the outputs: `"classes"` (the prediction is the largest one), `"binary"` (it is whether the
@@ -140,16 +141,16 @@ def _grid(place: TwoArgActivation, arguments: data.Arguments, tolerance: float) 
         return place.grid
     extent = float(_MARGIN * arguments.largest)
     exact = place.inner.predict(arguments.tuples)
-    allowed = tolerance * float(exact.std())
     for resolution in RESOLUTIONS:
         grid = Interpolation(extent, resolution)
         values = place.inner.predict(grid.nodes(place.arity))
         error = float(np.sqrt(np.mean((look_up(grid, values, arguments.tuples) - exact) ** 2)))
+        allowed = tolerance * max(float(exact.std()), _VARIES * float(np.abs(values).max()))
         if error <= allowed:
             return grid
     raise ValueError(
         f"No table of up to {RESOLUTIONS[-1]} nodes along each argument meets the tolerance at {place.name!r}: the "
-        f"error is {error:.1e}, and at most {allowed:.1e} = {tolerance:g} x phi's standard deviation is allowed. Use a "
+        f"error is {error:.1e}, and {tolerance:g} x phi's standard deviation allows at most {allowed:.1e}. Use a "
         "larger tolerance"
     )
 

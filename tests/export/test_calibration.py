@@ -122,6 +122,15 @@ def test_two_thousand_samples_are_looked_at_all_over_the_data(rng):
     assert report.places[0].extent == pytest.approx(1.05 * 9)
 
 
+def test_a_place_that_is_constant_on_the_data_is_baked():
+    inner = InnerNetwork((8, 8))
+    model = keras.Sequential([keras.Input((4,)), TwoArgActivation(inner, evaluation="exact"), keras.layers.Dense(3)])
+    x = np.ones((50, 4), "float32")
+    baked, report = bake(model, x)
+    np.testing.assert_allclose(predictions(baked, x), predictions(model, x), atol=1e-3)
+    assert report.places[0].resolution < 300
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "labels", "task"),
