@@ -37,9 +37,9 @@ class Agreement:
     Attributes:
         difference: Largest absolute difference of outputs.
         scale: Largest absolute output of the model.
-        changed: Number of predictions (largest outputs) that differ; always 0 with one column of outputs. Rounding
-            changes a prediction where the two largest outputs are almost equal.
-        number: Number of predictions: one per sample, or per position of a sequence or map.
+        changed: Number of predictions that differ. Rounding changes one where the two largest outputs are almost equal,
+            or the output of a sigmoid is almost 0.5.
+        number: Number of predictions, as in `Changes`: 0 for a regression.
         tolerance: Largest difference that rounding explains, on outputs up to 1.
         of: What the export was compared with, for the sentence.
     """
@@ -60,9 +60,10 @@ class Agreement:
     def sentence(self) -> str:
         """The result as a sentence."""
         verdict = "agrees with" if self.agrees else "DIFFERS from"
+        counted = f", {self.changed} of {self.number} predictions changed" if self.number else ""
         return (
             f"The reloaded export {verdict} {self.of}: largest difference {self.difference:.1e} on outputs up to "
-            f"{self.scale:.1f}, {self.changed} of {self.number} predictions changed"
+            f"{self.scale:.1f}{counted}"
         )
 
 
@@ -360,15 +361,9 @@ def compare(model: Model, path: str | os.PathLike[str], x: np.ndarray, format: s
     run = runtimes.load(path, format)
     with _full_precision():
         expected, outputs = (found.astype("float64") for found in (_predict(model, x), run(x)))
-    several = outputs.ndim > 1
-    changed = outputs.argmax(-1) != expected.argmax(-1) if several else np.zeros(outputs.shape, bool)
-    return Agreement(
-        float(np.abs(outputs - expected).max(initial=0.0)),
-        float(np.abs(expected).max(initial=0.0)),
-        int(changed.sum()),
-        changed.size,
-        tolerance_of(model),
-    )
+    found = count_changes([expected], [outputs], tasks_of(model, [expected]))
+    scale = float(np.abs(expected).max(initial=0.0))
+    return Agreement(found.difference, scale, found.changed, found.predictions, tolerance_of(model))
 
 
 def changes(

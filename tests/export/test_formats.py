@@ -64,7 +64,16 @@ def test_an_output_without_columns_holds_no_predictions(monkeypatch):
     model = keras.Model(entry, entry[:, 0])
     monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: x[::-1, 0])  # another sample is the largest
     agreement = formats.compare(model, "any", np.eye(5, 3, dtype="float32"))
-    assert (agreement.changed, agreement.number, agreement.agrees) == (0, 5, False)
+    assert (agreement.changed, agreement.number, agreement.agrees) == (0, 0, False)
+    assert "predictions" not in agreement.sentence
+
+
+def test_outputs_of_sigmoids_hold_a_prediction_each(monkeypatch):
+    entry = keras.Input((2,))
+    model = keras.Model(entry, keras.ops.sigmoid(entry))
+    monkeypatch.setattr(formats.runtimes, "load", lambda *_: lambda x: np.array([[0.4, 0.45], [0.9, 0.8]]))
+    agreement = formats.compare(model, "any", np.array([[1.0, 2.0], [3.0, 2.0]], "float32"))
+    assert (agreement.changed, agreement.number) == (2, 4)
 
 
 def test_rounding_may_turn_two_equal_outputs():
