@@ -1,5 +1,6 @@
 """Export for serving, and comparison of the export with the model."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -54,7 +55,7 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         """Whether outputs differ only by rounding."""
-        return self.difference <= self.tolerance * max(1.0, self.scale)
+        return self.difference <= rounding(self.scale, self.tolerance)
 
     @property
     def sentence(self) -> str:
@@ -62,9 +63,14 @@ class Agreement:
         verdict = "agrees with" if self.agrees else "DIFFERS from"
         counted = f", {self.changed} of {self.number} predictions changed" if self.number else ""
         return (
-            f"The reloaded export {verdict} {self.of}: largest difference {self.difference:.1e} on outputs up to "
-            f"{self.scale:.1f}{counted}"
+            f"The reloaded export {verdict} {self.of}: largest difference {self.difference:.1e} (at most "
+            f"{rounding(self.scale, self.tolerance):.1e} by rounding) on outputs up to {self.scale:.2g}{counted}"
         )
+
+
+def rounding(scale: float, tolerance: float) -> float:
+    """Return the largest difference that rounding may make, given the largest output: little on small outputs too."""
+    return min(tolerance * max(1.0, scale), math.sqrt(tolerance) * scale)
 
 
 def servable(model: Model, *, softmax: bool = False, pixels: bool = False) -> Model:

@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_twoarg.export import runtimes, tensorflow_c
 from keras_twoarg.export.changed_predictions import Changes, count_changes
-from keras_twoarg.export.formats import TOLERANCE, record_of
+from keras_twoarg.export.formats import TOLERANCE, record_of, rounding
 from keras_twoarg.export.runtimes import FORMATS
 from keras_twoarg.utils import files
 from keras_twoarg.utils.table import Table
@@ -323,8 +323,8 @@ def _compare(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: float = TOLE
     # NumPy's maximum propagates NaN; Python's may not.
     differences = [np.abs(outputs.astype("float64") - expected).max(initial=0.0) for outputs, expected in pairs]
     difference = float(np.max(differences))
-    scale = max(1.0, *(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs))
-    return difference, bool(difference <= tolerance * scale)
+    scale = max(float(np.abs(expected).max(initial=0.0)) for _, expected in pairs)
+    return difference, difference <= rounding(scale, tolerance)
 
 
 def _no_difference(pairs: list[tuple[np.ndarray, np.ndarray]]) -> str:

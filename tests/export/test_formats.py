@@ -81,6 +81,12 @@ def test_rounding_may_turn_two_equal_outputs():
     assert formats.Agreement(2e-7, 1.0, changed=2, number=4_000_000).agrees
 
 
+def test_small_outputs_agree_only_if_their_difference_is_smaller():
+    wrong = formats.Agreement(9e-6, 1e-6, changed=0, number=0)
+    assert not wrong.agrees and "9.0e-06 (at most 3.2e-09 by rounding) on outputs up to 1e-06" in wrong.sentence
+    assert formats.Agreement(1e-9, 1e-6, 0, 0).agrees and formats.Agreement(0.0, 0.0, 0, 0).agrees
+
+
 def _factors_are_in_full():
     """Return whether float32 is multiplied in full on a GPU, by the settings of this moment."""
     if keras.backend.backend() == "jax":

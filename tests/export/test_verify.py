@@ -99,6 +99,12 @@ def test_a_damaged_record_is_named_and_the_other_exports_are_checked(record, tmp
     assert not second.passes and "recorded" not in second.problem
 
 
+def test_a_difference_larger_than_small_outputs_is_one():
+    small = np.full((3, 2), 1e-6)
+    assert verify._compare([(10 * small, small)]) == (pytest.approx(9e-6), False)
+    assert verify._compare([(1.001 * small, small)]) == (pytest.approx(1e-9), True)
+
+
 def test_nan_in_one_of_several_batches_is_a_difference():
     right, wrong = (np.zeros((1, 2)), np.zeros((1, 2))), (np.full((1, 2), np.nan), np.zeros((1, 2)))
     for pairs in ([right, wrong], [wrong, right]):
