@@ -106,7 +106,7 @@ def wants_no_gradient(inner: Layer, cells: Tensor) -> bool:
 
     if tf.executing_eagerly():
         return keras_internals.recorders([cells]) == 0
-    return keras_internals.is_directly_in_a_step()
+    return keras_internals.is_tracing_a_step(directly=True)
 
 
 class _TensorFlowStep(Step):

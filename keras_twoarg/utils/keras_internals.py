@@ -214,36 +214,27 @@ def uncast_values(variables: Iterable[Variable]) -> list[Tensor]:
         return [variable.value for variable in variables]
 
 
-def is_tracing_a_step() -> bool:
+def is_tracing_a_step(directly: bool = False) -> bool:
     """Return whether Keras is tracing a step of `fit`, `evaluate` or `predict` on TensorFlow.
 
-    When in doubt it returns False.
+    When in doubt it returns False, with `directly` also within a `tf.function` that the step calls, whose trace may
+    serve other steps.
     """
-    return any(_is_of_a_step(graph) for graph in _graphs())
+    import tensorflow as tf
 
-
-def is_directly_in_a_step() -> bool:
-    """Return the same, but False within a function of the user's own, which may be traced once for many steps."""
-    return next((_is_of_a_step(graph) for graph in _graphs() if not is_loop_or_branch(graph)), False)
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if getattr(graph, "name", "").startswith(("one_step_on_data", "multi_step_on_data")):
+            return True
+        if directly and not is_loop_or_branch(graph):
+            return False
+        graph = getattr(graph, "outer_graph", None)
+    return False
 
 
 def is_loop_or_branch(graph: object) -> bool:
     """Return whether a TensorFlow graph is that of a loop or a branch."""
     return type(graph).__name__.startswith(("While", "Cond"))
-
-
-def _is_of_a_step(graph: object) -> bool:
-    return str(getattr(graph, "name", "")).startswith(("one_step_on_data", "multi_step_on_data"))
-
-
-def _graphs() -> Iterator[object]:
-    """Yield the TensorFlow graph that is being traced, and those around it."""
-    import tensorflow as tf
-
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        yield graph
-        graph = getattr(graph, "outer_graph", None)
 
 
 def trace_anew(model: Model) -> None:

@@ -201,7 +201,9 @@ def test_steps_of_fit_are_known_by_their_names():
     """Without the names of Keras' step functions: `predict` and `evaluate` run without XLA, and slower."""
     import tensorflow as tf
 
-    layer, answers = asking(lambda: (keras_internals.is_tracing_a_step(), keras_internals.is_directly_in_a_step()))
+    layer, answers = asking(
+        lambda: (keras_internals.is_tracing_a_step(), keras_internals.is_tracing_a_step(directly=True))
+    )
     model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(1)])
     model.compile("sgd", "mse")
     answers.clear()
@@ -212,7 +214,26 @@ def test_steps_of_fit_are_known_by_their_names():
     answers.clear()
     model.fit(X, X[:, :1], verbose=0)
     assert (True, False) in answers and (True, True) not in answers
-    assert not keras_internals.is_directly_in_a_step()
+    assert not keras_internals.is_tracing_a_step(directly=True)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="asks TensorFlow's graphs")
+def test_loops_and_branches_are_known_by_their_graphs():
+    """Without the names of their classes: a place in a loop leaves a table there that nobody may use outside."""
+    import tensorflow as tf
+
+    answers = []
+
+    @tf.function
+    def steps(i):
+        def ask(i):
+            answers.append(keras_internals.is_loop_or_branch(tf.compat.v1.get_default_graph()))
+            return i + 1
+
+        return ask(tf.cond(i > 0, lambda: ask(i), lambda: i) + tf.while_loop(lambda i: i < 3, ask, [i]))
+
+    steps(tf.constant(0))
+    assert answers[-1] is False and set(answers[:-1]) == {True}
 
 
 @pytest.mark.slow
