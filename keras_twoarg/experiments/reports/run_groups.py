@@ -129,7 +129,9 @@ def failures(records: Sequence[Record]) -> str:
     """Return sentences that list the runs that did not finish, or nothing."""
     bad = [r for r in records if r.status != "finished"]
     sentences = {
-        "Diverged, and counted as tested at the best epoch before that, but in no curve": [r for r in bad if r.tested],
+        "Diverged, and counted as tested at the best epoch before that, but in no curve and no table of phi": [
+            r for r in bad if r.tested
+        ],
         "Counted as seeds but in no figure": [r for r in bad if not r.tested],
     }
     return " ".join(f"{what}: {', '.join(map(_told, runs))}." for what, runs in sentences.items() if runs)

@@ -169,8 +169,9 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
     )  # fmt: skip
     rows = tuple(_summary(group.name, members) for group, members in group_surfaces(surfaces))
     caption = (
-        "score: of the weighted fit, mean over seeds; interval: Student's t. saddles: by the paper's fit, at the start "
-        "over the same cells as after training; became, ceased: seeds whose phi became or ceased to be a saddle; "
+        "score: of the weighted fit, mean over seeds, or over those whose phi is curved (2 of 4); interval: Student's "
+        "t. saddles: by the paper's fit, at the start over the same cells as after training, of the seeds whose "
+        "arguments determine it; a flat phi is none. Only finished runs count. became, ceased: seeds whose phi became or ceased to be a saddle; "
         "p: exact two-sided McNemar test of these. by chance: share of saddles among untrained surfaces of the same "
         f"start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with Glorot's weights; a named start "
         "has none. quadrupole: mean share of order 2 in the angular power; at start: before training; Glorot: of "
@@ -180,29 +181,38 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
 
 
 def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
-    members = [surface for surface in members if surface.measurable]
-    scores = [surface.soft_xor.score for surface in members if np.isfinite(surface.soft_xor.score)]
-    if not scores:
+    scored = [surface.soft_xor.score for surface in members if np.isfinite(surface.soft_xor.score)]
+    measurable = [surface for surface in members if surface.measurable]
+    if not measurable:
         return name, *["-"] * 11
-    mean, low, high = analysis.mean_interval(scores)
-    share = chance(members)
+    share = chance(measurable)
     return (
         name,
-        f"{mean:+.2f}",
-        f"{low:+.2f} to {high:+.2f}" if len(scores) > 1 else "-",
-        *_saddles(members),
+        *_mean_score(scored, len(members)),
+        *_saddles(measurable),
         "-" if share is None else f"{share:.0%}",
-        *(f"{np.mean(shares[:, 1]):.0%}" if len(shares) else "-" for shares in spectra(members).values()),
+        *(f"{np.mean(shares[:, 1]):.0%}" if len(shares) else "-" for shares in spectra(measurable).values()),
     )
+
+
+def _mean_score(scores: Sequence[float], seeds: int) -> tuple[str, str]:
+    """Return the mean score, with the number of phis that have one unless all have, and its interval."""
+    if not scores:
+        return "-", "-"
+    mean, low, high = analysis.mean_interval(scores)
+    said = f", {len(scores)} of {seeds}" if len(scores) < seeds else ""
+    return f"{mean:+.2f}{said}", f"{low:+.2f} to {high:+.2f}" if len(scores) > 1 else "-"
 
 
 def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:
     """Return the saddles at the start and after training, those that became and ceased to be one, and the p-value."""
-    scores = [(s.paper_at_start.score, s.paper.score) for s in members if s.paper_at_start is not None]
-    pairs = [pair for pair in scores if np.isfinite(pair).all()]
+    verdicts = [(s.paper_at_start, s.paper) for s in members if s.paper_at_start is not None]
+    pairs = [(start, learned) for start, learned in verdicts if start.determined and learned.determined]
     if not pairs:
         return ("-",) * 5
-    test = analysis.saddle_test([start for start, _ in pairs], [learned for _, learned in pairs])
+    # Without curvature there is no score, and no saddle: without these phis the others would favour the claim.
+    starts, ends = (np.nan_to_num([verdict.score for verdict in each]) for each in zip(*pairs, strict=True))
+    test = analysis.saddle_test(starts.tolist(), ends.tolist())
     shown = (f"{test.start} of {test.number}", f"{test.learned} of {test.number}", f"{test.became}", f"{test.ceased}")
     return *shown, p_value(test.p)
 

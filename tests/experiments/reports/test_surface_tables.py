@@ -97,6 +97,31 @@ def test_surfaces_of_several_plans_are_told_apart_wherever_they_are_shown(monkey
     assert all(f"<th scope=row>{name}</th>" in section for name in names)
 
 
+X1, X2 = DENSITY.axis[:, None], DENSITY.axis[None, :]
+BOWL = X1**2 + X2**2
+
+
+def trained(seed, start, learned, density=DENSITY, **changes):
+    return Surface(record("two_arg", seed=seed, **changes), Trace(learned, {"layer_0": density}, start))
+
+
+def summary(members, monkeypatch):
+    for number in ("_GLOROT_NETWORKS", "_RANDOM_SURFACES", "_GLOROT_SURFACES"):
+        monkeypatch.setattr(surface_tables, number, 2)
+    table = soft_xor_table(members)
+    return dict(zip(table.columns, table.rows[0], strict=True))
+
+
+def test_a_phi_without_curvature_is_no_saddle_and_the_mean_says_how_many_have_a_score(monkeypatch):
+    saddles = [trained(seed, BOWL, X1 * X2) for seed in (1, 2)]
+    straight = [trained(3, X1 * X2, 0 * X1 * X2), trained(4, BOWL, X1 + X2)]
+    row = summary(saddles + straight, monkeypatch)
+    assert row["score"] == "+1.00, 2 of 4"
+    assert (row["saddles at start"], row["learned"], row["became"], row["ceased"]) == ("1 of 4", "2 of 4", "2", "1")
+    row = summary(straight, monkeypatch)
+    assert (row["score"], row["95 % interval"], row["learned"], row["ceased"]) == ("-", "-", "0 of 2", "1")
+
+
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
 ON_A_LINE = analysis.density(np.stack([np.linspace(-2, 2, 500)] * 2, axis=-1))
 TWO_CELLS = analysis.density(np.array([[0.0, 0.0], [1.0, 1.0]] * 50 + [[9.0, 9.0]] * 400))
@@ -122,7 +147,7 @@ def test_a_phi_of_which_nothing_can_be_said_leaves_the_report_of_the_others(lear
     row = rows["two_arg joint, seed 5"]
     assert (row[0], *row[2:6], row[6]) == ("-",) * 6 and row[1] in ("-", "1.00")
     assert soft_xor_table([lost]).rows[0][1:3] == ("-", "-")
-    assert soft_xor_table([lost, surface()]).rows[0][1] == "+1.00"
+    assert soft_xor_table([lost, surface()]).rows[0][1] == "+1.00, 1 of 2"
     section = learned_section([lost, surface()], turnable=importlib.util.find_spec("plotly") is not None)
     text = re.sub(r"<(svg|script)\b.*?</\1>|<[^>]*>", " ", section, flags=re.S)
     assert said in text and not re.search(r"\bnan\b", text)
