@@ -10,6 +10,7 @@ import numpy as np
 from keras_twoarg.utils.optional import optional
 
 _LEVEL = 0.95
+_SAME = 1e-6  # numbers of single precision that differ by a smaller share are equal but for rounding
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,15 @@ class Paired:
 
     Attributes:
         difference: Mean difference, first minus second.
-        low: Lower end of its 95 % interval, by Student's t over seeds. NaN for a single seed.
+        low: Lower end of its 95 % interval, by Student's t over seeds. NaN for a single seed, and if all seeds differ
+            by the same but for rounding.
         high: Upper end of the interval.
         p: Two-sided p-value of Wilcoxon's signed-rank test from SciPy. SciPy 1.17 computes it exactly up to 50 seeds,
             or 13 if differences are 0 or tied, and approximates it by a normal distribution beyond. It is 1 for a
             single seed, and if all differences are 0.
         least_p: The smallest possible p-value for this number of seeds: 0.0625 for five.
-        effect: Cohen's d of the differences, their mean divided by their standard deviation. NaN for a single seed.
+        effect: Cohen's d of the differences, their mean divided by their standard deviation. NaN if there is no
+            interval.
         number: Number of seeds.
     """
 
@@ -35,6 +38,15 @@ class Paired:
     least_p: float
     effect: float
     number: int
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the seeds give an interval: there are two or more, and they do not all differ by the same.
+
+        A few hundred test samples give few values of an accuracy. Two seeds then easily agree in their difference,
+        whose interval, of no width, would seem to be certainty.
+        """
+        return bool(np.isfinite(self.low))
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
@@ -60,9 +72,10 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
             f"Received: {list(first)} and {list(second)}"
         )
     differences = one - other
-    number, (mean, low, high) = len(differences), mean_interval(differences.tolist())
+    number, (mean, low, high) = len(differences), _interval(differences, float(np.abs([one, other]).max()))
     p = float(scipy_stats().wilcoxon(differences).pvalue) if number > 1 and differences.any() else 1.0
-    return Paired(mean, low, high, p, 2.0 ** (1 - number), _effect(differences), number)
+    effect = mean / float(differences.std(ddof=1)) if np.isfinite(low) else float("nan")
+    return Paired(mean, low, high, p, 2.0 ** (1 - number), effect, number)
 
 
 def in_both(first: Mapping[int, float | None], second: Mapping[int, float | None]) -> tuple[list[float], list[float]]:
@@ -76,7 +89,7 @@ def in_both(first: Mapping[int, float | None], second: Mapping[int, float | None
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean over seeds and its 95 % interval by Student's t, which is NaN for one seed.
+    """Return the mean over seeds and its 95 % interval by Student's t; NaN for one seed, and if all are the same.
 
     A percentile bootstrap is too narrow for a handful of seeds: for three or five normal values it covers the mean in
     75 or 83 of 100 cases, where t covers it in 95.
@@ -92,11 +105,15 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     array = np.asarray(values, float)
     if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
         raise ValueError(f"Expected one finite number for each seed. Received: {list(values)}")
-    mean, number = float(array.mean()), len(array)
-    if number == 1:
+    return _interval(array, float(np.abs(array).max()))
+
+
+def _interval(values: np.ndarray, scale: float) -> tuple[float, float, float]:
+    """Return the mean and its interval, for values that are rounded as numbers of this scale are."""
+    mean, number = float(values.mean()), len(values)
+    if number == 1 or np.ptp(values) <= _SAME * scale:
         return mean, float("nan"), float("nan")
-    quantile = scipy_stats().t.ppf((1 + _LEVEL) / 2, number - 1)
-    half = 0.0 if np.ptp(array) == 0 else float(quantile * array.std(ddof=1) / np.sqrt(number))
+    half = float(scipy_stats().t.ppf((1 + _LEVEL) / 2, number - 1) * values.std(ddof=1) / np.sqrt(number))
     return mean, mean - half, mean + half
 
 
@@ -144,15 +161,6 @@ def upper_bound(count: int, number: int, confidence: float = _LEVEL) -> float:
 
 def _log_choices(number: int, k: int) -> float:
     return math.lgamma(number + 1) - math.lgamma(k + 1) - math.lgamma(number - k + 1)
-
-
-def _effect(differences: np.ndarray) -> float:
-    if len(differences) == 1:
-        return float("nan")
-    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
-    if deviation == 0 or np.ptp(differences) == 0:
-        return 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
-    return mean / deviation
 
 
 def scipy_stats() -> ModuleType:

@@ -166,8 +166,7 @@ def median(values: BySeed) -> str:
 
 def _has_interval(comparison: Paired) -> bool:
     """Two seeds may agree by chance, and seeds that all differ by the same say nothing of how differences vary."""
-    width = comparison.high - comparison.low
-    return comparison.number > 2 and bool(np.isfinite(width)) and width > 1e-9 * max(1, abs(comparison.difference))
+    return comparison.number > 2 and comparison.has_interval
 
 
 def interval(comparison: Paired, digits: int = 2) -> str:

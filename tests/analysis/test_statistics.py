@@ -53,7 +53,21 @@ def test_one_seed_has_no_interval_and_equal_arms_no_difference():
     one = paired([0.9], [0.8])
     assert one.difference == pytest.approx(0.1) and one.p == 1.0 and np.isnan([one.low, one.high, one.effect]).all()
     equal = paired([0.9, 0.8], [0.9, 0.8])
-    assert equal.difference == 0 and equal.p == 1.0 and equal.effect == 0.0 and (equal.low, equal.high) == (0, 0)
+    assert equal.difference == 0 and equal.p == 1.0 and not equal.has_interval
+
+
+@pytest.mark.parametrize("to", [np.float64, np.float32])
+@pytest.mark.parametrize("better", [[0.9712, 0.9623, 0.9811], [0.971, 0.962], [0.98, 0.98]])
+def test_seeds_that_differ_by_the_same_have_no_interval_and_no_effect(better, to):
+    found = paired(np.array(better, to), np.array(better, to) - to(0.01))
+    assert found.difference == pytest.approx(0.01, abs=1e-6) and not found.has_interval
+    assert np.isnan([found.low, found.high, found.effect]).all()
+    assert np.isnan(mean_interval(np.array([0.1, 0.3 - 0.2, 0.1], to))[1:]).all()
+
+
+def test_differences_that_are_small_but_differ_have_an_interval():
+    found = paired([0.9712, 0.9623, 0.9812], [0.9712, 0.9622, 0.9811])
+    assert found.has_interval and found.low < found.difference < found.high and np.isfinite(found.effect)
 
 
 def test_a_share_has_an_exact_interval():

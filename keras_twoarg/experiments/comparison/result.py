@@ -20,7 +20,6 @@ _COLUMNS = (
 _OPTIONAL = ("learning rate", "two_arg minus it")
 _FINDINGS = ("units", "test {figure}", "minus yours", "verdict", "parameters")
 _TRAINING = ("units", "learning rate", "epoch", "seconds an epoch", "× yours", "two_arg minus it")
-_SAME = 1e-6  # numbers of single precision that differ by a smaller share are equal but for rounding
 _YOURS = "yours, as it is"
 
 
@@ -87,22 +86,10 @@ class Comparison:
         diverged, lost = sum(run.diverged for run in chosen), len(chosen) - len(values)
         return ", ".join(f"{n} {what}" for n, what in ((diverged, "diverged"), (lost, "left out")) if n)
 
-    def _pairs(self, arm: str, other: str) -> tuple[list[float], list[float]]:
-        return in_both(self.values(arm), self.values(other))
-
     def difference(self, arm: str, other: str = OWN) -> Paired | None:
         """Return how one arm differs from another, paired over the seeds that both have, or None if there is none."""
-        pairs = self._pairs(arm, other)
+        pairs = in_both(self.values(arm), self.values(other))
         return paired(*pairs) if pairs[0] else None
-
-    def has_interval(self, arm: str, other: str = OWN) -> bool:
-        """Tell whether the seeds give an interval: there are two or more, and they do not all differ by the same.
-
-        A few hundred test samples give few values of an accuracy. Two seeds then easily agree in their difference,
-        whose interval, of no width, would seem to be certainty.
-        """
-        pairs = np.array(self._pairs(arm, other))
-        return pairs.shape[1] > 1 and bool(np.ptp(pairs[0] - pairs[1]) > _SAME * np.abs(pairs).max())
 
     def verdict(self, arm: str, other: str = OWN) -> str:
         """Return `"better"`, `"worse"`, `"not shown"`, or why nothing can be said."""
@@ -111,7 +98,7 @@ class Comparison:
             return "left out"
         if difference.number == 1:
             return "one seed"
-        if not self.has_interval(arm, other) or difference.low <= 0 <= difference.high:
+        if not difference.has_interval or difference.low <= 0 <= difference.high:
             return "not shown"
         return "better" if (difference.low > 0) == self.more_is_better else "worse"
 
@@ -177,7 +164,7 @@ class Comparison:
             "not shown": "no difference from your model is shown",
             "one seed": "one seed says little; use more",
         }[self.verdict(arm)]
-        if difference.number > 1 and not self.has_interval(arm):
+        if difference.number > 1 and not difference.has_interval:
             what = "all seeds differ by the same, which gives no interval; use more seeds or test samples"
         points = " points" if self._in_percent else ""
         pace = self._seconds(arm) / self._seconds(OWN)
@@ -202,7 +189,7 @@ class Comparison:
             return ""
         mean, low, high = self._shown([difference.difference, difference.low, difference.high])
         form = "+.2f" if self._in_percent else "+.3g"
-        return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if self.has_interval(arm, other) else "")
+        return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if difference.has_interval else "")
 
     def _caption(self) -> str:
         seeds = len(self.chosen(OWN))

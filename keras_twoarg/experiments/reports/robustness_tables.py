@@ -179,4 +179,5 @@ def _difference(base: BySeed, own: BySeed, measure: Callable[[Robustness], float
     if len(both[0]) < 2:
         return "-"
     comparison = paired(*both)
-    return f"{100 * comparison.difference:+.1f} ({100 * comparison.low:+.1f} to {100 * comparison.high:+.1f})"
+    low, high = 100 * comparison.low, 100 * comparison.high
+    return f"{100 * comparison.difference:+.1f}" + (f" ({low:+.1f} to {high:+.1f})" if comparison.has_interval else "")

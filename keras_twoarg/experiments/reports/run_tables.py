@@ -15,9 +15,10 @@ from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import JsonObject
 
 PAIRED_CAPTION = (
-    "Paired over seeds; accuracies in points. Interval: Student's t. p: Wilcoxon's signed-rank test; the lowest "
-    "possible with five seeds is 0.0625. Neither is corrected for the number of rows. d: mean difference over the "
-    "standard deviation of the differences. curve: mean validation accuracy over the epochs."
+    "Paired over seeds; accuracies in points. Interval: Student's t; none if all seeds differ by the same. p: "
+    "Wilcoxon's signed-rank test; the lowest possible with five seeds is 0.0625. Neither is corrected for the number "
+    "of rows. d: mean difference over the standard deviation of the differences. curve: mean validation accuracy over "
+    "the epochs."
 )
 
 
@@ -157,9 +158,11 @@ def _paired_rows(base: Group, other: Group, threshold: float) -> list[tuple[str,
         both = in_both(first, second)
         if len(both[0]) > 1:
             comparison = paired(*both)
-            interval = f"{show(comparison.low)} to {show(comparison.high)}"
-            p, effect = p_value(comparison.p), f"{comparison.effect:+.1f}"
-            numbers = (show(comparison.difference), interval, p, effect, str(comparison.number))
+            interval, effect = "-", "-"
+            if comparison.has_interval:
+                interval = f"{show(comparison.low)} to {show(comparison.high)}"
+                effect = f"{comparison.effect:+.1f}"
+            numbers = (show(comparison.difference), interval, p_value(comparison.p), effect, str(comparison.number))
             rows.append((other.name, what, *numbers))
     return rows
 

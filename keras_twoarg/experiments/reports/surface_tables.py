@@ -171,11 +171,11 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
     caption = (
         "score: of the weighted fit, mean over seeds, or over those whose phi is curved (2 of 4); interval: Student's "
         "t. saddles: by the paper's fit, at the start over the same cells as after training, of the seeds whose "
-        "arguments determine it; a flat phi is none. Only finished runs count. became, ceased: seeds whose phi became or ceased to be a saddle; "
-        "p: exact two-sided McNemar test of these. by chance: share of saddles among untrained surfaces of the same "
-        f"start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with Glorot's weights; a named start "
-        "has none. quadrupole: mean share of order 2 in the angular power; at start: before training; Glorot: of "
-        f"{_GLOROT_NETWORKS} networks with Glorot's weights."
+        "arguments determine it; a flat phi is none. Only finished runs count. became, ceased: seeds whose phi became "
+        "or ceased to be a saddle; p: exact two-sided McNemar test of these. by chance: share of saddles among "
+        f"untrained surfaces of the same start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with "
+        "Glorot's weights; a named start has none. quadrupole: mean share of order 2 in the angular power; at start: before "
+        f"training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's weights."
     )
     return Table("Is phi a soft XOR?", columns, rows, caption)
 
@@ -201,7 +201,7 @@ def _mean_score(scores: Sequence[float], seeds: int) -> tuple[str, str]:
         return "-", "-"
     mean, low, high = analysis.mean_interval(scores)
     said = f", {len(scores)} of {seeds}" if len(scores) < seeds else ""
-    return f"{mean:+.2f}{said}", f"{low:+.2f} to {high:+.2f}" if len(scores) > 1 else "-"
+    return f"{mean:+.2f}{said}", f"{low:+.2f} to {high:+.2f}" if np.isfinite(low) else "-"
 
 
 def _saddles(members: Sequence[Surface]) -> tuple[str, ...]:

@@ -140,6 +140,16 @@ def test_a_small_p_value_is_not_written_as_zero():
     assert p["test accuracy"] == "<0.001"
 
 
+def test_seeds_that_differ_by_the_same_show_no_certainty():
+    runs = [
+        record(arm, seed=s, accuracies=(0.5, accuracy - worse))
+        for arm, worse in (("two_arg", 0.0), ("relu", 0.01))
+        for s, accuracy in enumerate((0.9712, 0.9623, 0.9811))
+    ]
+    rows = {row[1]: row[2:] for row in paired_table(runs).rows}
+    assert rows["test accuracy"] == ("+1.00", "-", "0.250", "-", "3")
+
+
 def test_runs_that_failed_stay_in_the_table():
     diverged = record(status="diverged", test_accuracy=None, best_epoch=None, accuracies=(0.1,), seed=3)
     table = runs_table([*RUNS, diverged])
