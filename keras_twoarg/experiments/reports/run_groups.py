@@ -149,7 +149,7 @@ def repetitions(records: Sequence[Record]) -> str:
         for seed, number in Counter(r.seed for r in group.tested).items()
         if number > 1
     ]
-    said = "means use each run, differences the last one"
+    said = "means use each run, differences and verdicts on phi the last one"
     return f"Run more than once with the same settings: {', '.join(named)}; {said}." if named else ""
 
 

@@ -174,13 +174,14 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
         "arguments determine it; a flat phi is none. Only finished runs count. became, ceased: seeds whose phi became "
         "or ceased to be a saddle; p: exact two-sided McNemar test of these. by chance: share of saddles among "
         f"untrained surfaces of the same start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with "
-        "Glorot's weights; a named start has none. quadrupole: mean share of order 2 in the angular power; at start: before "
-        f"training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's weights."
+        "Glorot's weights; a named start has none. quadrupole: mean share of order 2 in the angular power; at start: "
+        f"before training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's weights."
     )
     return Table("Is phi a soft XOR?", columns, rows, caption)
 
 
 def _summary(name: str, members: Sequence[Surface]) -> tuple[str, ...]:
+    members = list({surface.record.seed: surface for surface in members}.values())  # the last run of each seed
     scored = [surface.soft_xor.score for surface in members if np.isfinite(surface.soft_xor.score)]
     measurable = [surface for surface in members if surface.measurable]
     if not measurable:

@@ -122,6 +122,14 @@ def test_a_phi_without_curvature_is_no_saddle_and_the_mean_says_how_many_have_a_
     assert (row["score"], row["95 % interval"], row["learned"], row["ceased"]) == ("-", "-", "0 of 2", "1")
 
 
+def test_a_seed_that_was_run_twice_counts_once(monkeypatch):
+    runs = [trained(1, BOWL, X1 * X2), trained(2, X1 * X2, X1 * X2 + 0.2 * X1**2)]
+    once = summary(runs, monkeypatch)
+    again = trained(1, BOWL, X1 * X2, seconds=7.0)
+    assert summary([*runs, again], monkeypatch) == once
+    assert (once["learned"], once["became"]) == ("2 of 2", "1")
+
+
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
 ON_A_LINE = analysis.density(np.stack([np.linspace(-2, 2, 500)] * 2, axis=-1))
 TWO_CELLS = analysis.density(np.array([[0.0, 0.0], [1.0, 1.0]] * 50 + [[9.0, 9.0]] * 400))
