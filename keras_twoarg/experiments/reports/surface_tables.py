@@ -170,9 +170,10 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
     rows = tuple(_summary(group.name, members) for group, members in group_surfaces(surfaces))
     caption = (
         "score: of the weighted fit, mean over seeds, or over those whose phi is curved (2 of 4); interval: Student's "
-        "t. saddles: by the paper's fit, at the start over the same cells as after training, of the seeds whose "
-        "arguments determine it; a flat phi is none. Only finished runs count. became, ceased: seeds whose phi became "
-        "or ceased to be a saddle; p: exact two-sided McNemar test of these. by chance: share of saddles among "
+        "t, whose ends may lie beyond -1 and +1. saddles: by the paper's fit, at the start over the same cells as "
+        "after training, of the seeds whose arguments determine it; a flat phi is none. Only finished runs count. "
+        "became, ceased: seeds whose phi became or ceased to be one; p: exact two-sided McNemar test of these. by "
+        "chance: share of saddles among "
         f"untrained surfaces of the same start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with "
         "Glorot's weights; a named start has none. quadrupole: mean share of order 2 in the angular power; at start: "
         f"before training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's weights."

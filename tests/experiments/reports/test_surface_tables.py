@@ -130,6 +130,12 @@ def test_a_seed_that_was_run_twice_counts_once(monkeypatch):
     assert (once["learned"], once["became"]) == ("2 of 2", "1")
 
 
+def test_an_interval_beyond_every_score_is_told(monkeypatch):
+    seeds = [trained(1, None, X1 * X2), trained(2, None, X1 * X2 + 0.6 * X1**2)]
+    assert float(summary(seeds, monkeypatch)["95 % interval"].split()[-1]) > 1
+    assert "beyond -1 and +1" in soft_xor_table(seeds).caption
+
+
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
 ON_A_LINE = analysis.density(np.stack([np.linspace(-2, 2, 500)] * 2, axis=-1))
 TWO_CELLS = analysis.density(np.array([[0.0, 0.0], [1.0, 1.0]] * 50 + [[9.0, 9.0]] * 400))
