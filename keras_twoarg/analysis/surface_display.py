@@ -79,7 +79,7 @@ class SurfaceDisplay:
         title: str | None = None,
         **kwargs: object,
     ) -> "Axes":
-        """Draw phi as colours, with contours that enclose 50, 90 and 99 % of the pre-activations.
+        """Draw phi as colours, with contours that enclose 50, 90 and 99 % of the pre-activations within [-5, 5].
 
         Args:
             ax: Axes to draw on. Defaults to new ones.

@@ -30,8 +30,8 @@ _OF_A_TITLE = 45
 """Characters in a line of a title."""
 _SURFACES_CAPTION = (
     "Colours: phi over its two arguments, blue below and red above its mean. Lines hold 50, 90 and 99 % of the "
-    "pre-activations of validation samples (500 images or rows, 50 windows of a text), pooled over all layers; lines "
-    "that are missing lie outside the picture. The nearest quadratic is "
+    "pre-activations within [-5, 5] of validation samples (500 images or rows, 50 windows of a text), pooled over all "
+    "layers; lines that are missing lie outside the picture. The nearest quadratic is "
     "c0 x1² + c1 x2² + c2 x1x2 + c3 x1 + c4 x2 + c5, weighted by that density. It is a soft XOR if its principal "
     "curvatures have opposite signs."
 )
@@ -65,7 +65,10 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
         if surface.trace.start is not None:
             start = SurfaceDisplay(surface.trace.start, surface.density)
             start.plot(row[0], title=textwrap.fill(f"{name}: at the start", _OF_A_TITLE), with_density=False)
-        learned.plot(row[1], title="learned phi, and where its arguments fall")
+        outside = surface.density.outside
+        beyond = f", {100 * outside:.1f} % outside [-5, 5]" if outside >= 5e-4 else ""
+        title = f"learned phi, and where its arguments fall{beyond}"
+        learned.plot(row[1], title=textwrap.fill(title, _OF_A_TITLE))
         learned.plot_quadratic(row[2], title=f"nearest quadratic, score {shown(surface.soft_xor.score, '+.2f')}")
     return figure_section("The learned surface", figure, _SURFACES_CAPTION)
 

@@ -17,7 +17,7 @@ from keras_twoarg.utils.table import Table, p_value
 from keras_twoarg.utils.types import Config
 
 PAPER_FIT: Config = {"mass": 0.9, "weighted": False}
-"""The paper's fit of a quadratic: unweighted, on the densest cells that hold 90 % of the arguments."""
+"""The paper's fit of a quadratic: unweighted, on the densest cells that hold 90 % of the arguments in [-5, 5]."""
 
 _GLOROT_NETWORKS = 50
 _RANDOM_SURFACES, _GLOROT_SURFACES = 1000, 300
@@ -52,7 +52,7 @@ class Surface:
 
     @cached_property
     def paper(self) -> SoftXOR:
-        """The verdict on the paper's fit: unweighted, on the densest cells that hold 90 % of the arguments."""
+        """The verdict on the paper's fit: unweighted, on the densest cells with 90 % of the arguments on the grid."""
         return self.verdict(self.trace.learned, self.density, **PAPER_FIT)
 
     @cached_property
@@ -133,10 +133,10 @@ def surface_table(surfaces: Sequence[Surface]) -> Table | None:
     caption = (
         "soft XOR: -2 det H / ||H||² of the quadratic fit weighted by the density of the arguments, +1 for a pure "
         "saddle, -1 for a bowl; R²: of that fit. as paper: the score of an unweighted fit where 90 % of the arguments "
-        "fall. by layer: the score for each layer's arguments. quadrupole: share of order 2 in the angular power. "
-        "nearest function: up to affine maps of arguments and output, with its R²; the simplest within 0.01 of the "
-        "best. settled: the first epoch from which 1 - r² with the final surface stays below 0.1; none if it did so "
-        "only between the epochs at which phi was kept (the first 20, and every 25th)."
+        "in [-5, 5] fall. by layer: the score for each layer's arguments. quadrupole: share of order 2 in the angular "
+        "power. nearest function: up to affine maps of arguments and output, with its R²; the simplest within 0.01 of "
+        "the best. settled: the first epoch from which 1 - r² with the final surface stays below 0.1; none if it did "
+        "so only between the epochs at which phi was kept (the first 20, and every 25th)."
     )
     return Table("The shape of phi", columns, tuple(rows), caption, ("by layer", "nearest function"))
 
@@ -173,10 +173,10 @@ def soft_xor_table(surfaces: Sequence[Surface]) -> Table | None:
         "t, whose ends may lie beyond -1 and +1. saddles: by the paper's fit, at the start over the same cells as "
         "after training, of the seeds whose arguments determine it; a flat phi is none. Only finished runs count. "
         "became, ceased: seeds whose phi became or ceased to be one; p: exact two-sided McNemar test of these. by "
-        "chance: share of saddles among "
-        f"untrained surfaces of the same start, {_RANDOM_SURFACES:,} random ones or {_GLOROT_SURFACES} networks with "
-        "Glorot's weights; a named start has none. quadrupole: mean share of order 2 in the angular power; at start: "
-        f"before training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's weights."
+        f"chance: share of saddles among untrained surfaces of the same start, {_RANDOM_SURFACES:,} random ones or "
+        f"{_GLOROT_SURFACES} networks with Glorot's weights; a named start has none. quadrupole: mean share of order 2 "
+        f"in the angular power; at start: before training; Glorot: of {_GLOROT_NETWORKS} networks with Glorot's "
+        "weights."
     )
     return Table("Is phi a soft XOR?", columns, rows, caption)
 

@@ -10,7 +10,7 @@ import pytest
 
 from keras_twoarg import analysis
 from keras_twoarg.analysis import surfaces
-from keras_twoarg.experiments.reports import surface_tables
+from keras_twoarg.experiments.reports import learned_surfaces, surface_tables
 from keras_twoarg.experiments.reports.learned_surfaces import learned_section
 from keras_twoarg.experiments.reports.runs import read_runs
 from keras_twoarg.experiments.reports.surface_tables import (
@@ -134,6 +134,18 @@ def test_an_interval_beyond_every_score_is_told(monkeypatch):
     seeds = [trained(1, None, X1 * X2), trained(2, None, X1 * X2 + 0.6 * X1**2)]
     assert float(summary(seeds, monkeypatch)["95 % interval"].split()[-1]) > 1
     assert "beyond -1 and +1" in soft_xor_table(seeds).caption
+
+
+def test_the_lines_are_of_the_pairs_on_the_grid_and_the_figure_says_how_many_are_not(monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr(learned_surfaces, "figure_section", lambda *section: drawn.append(section) or "")
+    far = analysis.density(np.concatenate([np.random.default_rng(0).normal(size=(400, 2)), np.full((600, 2), 20.0)]))
+    learned_surfaces._surface_figure([trained(1, None, X1 * X2, far), trained(2, None, X1 * X2)])
+    ((_, figure, caption),) = drawn
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title().startswith("learned")]
+    assert "60.0 % outside" in titles[0] and "outside" not in titles[1]
+    assert "pre-activations within [-5, 5]" in caption
 
 
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
