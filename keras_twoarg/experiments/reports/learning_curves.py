@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,7 @@ def plot_learning_curves(
             linewidth=1.8,
         )
         ax.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.12, linewidth=0)
-        lowest.append(curves.mean(0)[length // 3])
+        lowest.append(curves[:, length // 3 :].min())
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True)
     ax.set_ylabel({"val_accuracy": "validation accuracy", "val_loss": "validation loss"}.get(key, key))
@@ -102,7 +103,7 @@ def _move_long_legends(figure: "Figure", axes: Sequence["Axes"]) -> None:
 
 
 def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw test accuracy against parameters: a line for each arm and stage, a point for each size.
+    """Draw test accuracy against parameters: a line for each arm, stage and settings, a point for each size.
 
     Args:
         records: Records of networks of several sizes (in Fig. 6 of the paper: one to four hidden layers).
@@ -112,15 +113,17 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
         The axes.
     """
     ax = pyplot().figure(figsize=(7, 4)).gca() if ax is None else ax
-    tested = [r for r in records if r.test_accuracy is not None]
-    lines = dict.fromkeys(sorted((r.arm, r.stage) for r in tested))
-    for (arm, stage), (color, style) in zip(lines, line_styles(len(lines)), strict=True):
-        own = [r for r in tested if (r.arm, r.stage) == (arm, stage)]
+    lines: dict[str, list[Record]] = {}
+    for group in group_runs([r for r in records if r.test_accuracy is not None]):
+        alike = {key: value for key, value in group.differences.items() if key not in ("hidden layers", "widths")}
+        lines.setdefault(replace(group, differences=alike).name, []).extend(group.records)
+    for (name, own), (color, style) in zip(lines.items(), line_styles(len(lines)), strict=True):
+        label = textwrap.fill(name, _LONGEST_NAME)
         sizes = sorted({r.parameters for r in own})
         accuracies = [[float(r.test_accuracy or 0) for r in own if r.parameters == size] for size in sizes]
         means = [float(np.mean(a)) for a in accuracies]
         spread = [float(np.std(a, ddof=1)) if len(a) > 1 else 0.0 for a in accuracies]
-        ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=f"{arm} {stage}")
+        ax.errorbar(sizes, means, spread, color=color, linestyle=style, marker="o", capsize=3, label=label)
     ax.set(xlabel="parameters", ylabel="test accuracy")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

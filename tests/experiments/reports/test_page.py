@@ -92,6 +92,17 @@ def test_learning_curves_draw_means_and_bands():
     assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "validation accuracy"
 
 
+def test_the_axis_of_accuracy_shows_the_lowest_seed_and_what_falls_later():
+    collapsed = record("relu", accuracies=[0.9] * 4 + [0.3] * 6)
+    low, _ = reports.plot_learning_curves([collapsed, record("two_arg", accuracies=[0.9] * 10)]).get_ylim()
+    assert low <= 0.3
+    stalled = [record("relu", seed=seed, accuracies=[a] * 10) for seed, a in ((1, 0.9), (2, 0.9), (3, 0.9), (4, 0.1))]
+    low, _ = reports.plot_learning_curves(stalled).get_ylim()
+    assert low <= 0.1
+    risen = record("relu", accuracies=[0.1, 0.2, 0.3, 0.9, 0.95, 0.95, 0.95, 0.95, 0.95])
+    assert reports.plot_learning_curves([risen]).get_ylim()[0] == pytest.approx(0.75)  # the start may be cut off
+
+
 def test_the_legend_does_not_lie_on_curves_that_stay_low():
     arms = ("two_arg", "one_arg", "relu", "gelu", "tanh", "swiglu", "maxout")
     ax = reports.plot_learning_curves([record(arm, accuracies=[0.43, 0.52] + [0.55] * 10) for arm in arms])
@@ -99,6 +110,23 @@ def test_the_legend_does_not_lie_on_curves_that_stay_low():
     box = ax.get_legend().get_window_extent()
     for curve in ax.get_lines():
         assert not curve.get_transform().transform_path(curve.get_path()).intersects_bbox(box, filled=False)
+
+
+def test_sizes_of_runs_with_other_settings_are_lines_of_their_own():
+    sizes = {(1, False): 1000, (2, False): 2000, (1, True): 700, (2, True): 1400}
+    runs = [
+        record("one_arg", widths=[8] * depth, parameters=size, settings={"equal_width": equal, "dropout": dropout})
+        for (depth, equal), size in sizes.items()
+        for dropout in (0.0, 0.5)
+    ]
+    drawn = {bars.get_label(): list(bars.lines[0].get_xdata()) for bars in reports.plot_sizes(runs).containers}
+    assert drawn == {
+        f"one_arg joint{width}, dropout {dropout}": points
+        for dropout in ("0", "0.5")
+        for width, points in (("", [1000, 2000]), (", equal width", [700, 1400]))
+    }
+    depths = [record("relu", widths=[8] * n, parameters=1000 * n) for n in (1, 2, 3)]
+    assert [bars.get_label() for bars in reports.plot_sizes(depths).containers] == ["relu"]
 
 
 def test_sizes_draw_one_point_for_each_size():
