@@ -22,7 +22,7 @@ class Spectrum:
 
     Attributes:
         power: Power of the orders 0 to 6: 0 is the mean over angles, 1 a dipole (a slope), 2 a quadrupole (a saddle).
-        angular: Power of all orders except 0.
+        angular: Power of all orders except 0. Like `power`, NaN if no arguments fall within radius 5.
     """
 
     power: np.ndarray
@@ -30,7 +30,7 @@ class Spectrum:
 
     @property
     def shares(self) -> np.ndarray:
-        """Shares of the orders 1 to 6 in the angular power; NaN if that is zero, as for a constant."""
+        """Shares of the orders 1 to 6 in the angular power; NaN if that is zero, as for a constant, or NaN."""
         flat = self.angular <= ROUNDING * self.power[0]
         return np.full(ORDERS - 1, np.nan) if flat else np.asarray(self.power[1:] / self.angular)
 
@@ -55,8 +55,7 @@ def spectrum(surface: np.ndarray, density: Density) -> Spectrum:
         1.0
 
     Raises:
-        ValueError: If the surface does not have two arguments and the density's shape, or no arguments fall within
-            radius 5.
+        ValueError: If the surface does not have two arguments and the density's shape.
 
     References:
         - [Yoon, Orhan, Kim, Pitkow, 2022](https://arxiv.org/abs/2110.06871) compare these powers; the weights of the
@@ -77,6 +76,5 @@ def _radii(density: Density) -> tuple[np.ndarray, np.ndarray]:
     edges = np.linspace(0, EXTENT, len(density.axis) // 2 + 1)
     distance = np.hypot(*np.meshgrid(density.axis, density.axis, indexing="ij"))
     weights, _ = np.histogram(distance, bins=edges, weights=density.values)
-    if not weights.sum() > 0:
-        raise ValueError("No arguments fall within the circle of radius 5")
-    return (edges[1:] + edges[:-1]) / 2, weights / weights.sum()
+    total = weights.sum() or np.nan  # all arguments may lie in the corners of the grid
+    return (edges[1:] + edges[:-1]) / 2, weights / total

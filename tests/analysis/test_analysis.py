@@ -69,6 +69,11 @@ def test_powers_of_a_square_are_those_of_its_fourier_series():
     assert np.isnan(analysis.spectrum(np.zeros((101, 101)), density(tuples)).quadrupole)
 
 
+def test_arguments_beyond_the_circle_have_no_spectrum():
+    corner = density(np.random.default_rng(0).normal((4.5, 4.5), 0.1, (1000, 2)))
+    assert np.isnan(analysis.spectrum(plane(surfaces.product), corner).shares).all()
+
+
 def test_distance_is_one_minus_the_squared_correlation_over_the_density():
     tuples = np.random.default_rng(0).normal(size=(100_000, 2))
     measured = density(tuples)

@@ -179,7 +179,9 @@ def plot_spectrum(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) -> "
 
 
 def _spectrum(surfaces: Sequence[Surface]) -> str:
-    networks = [s for s in surfaces if s.record.arm == "two_arg"]
+    networks = [
+        s for s in surfaces if s.record.arm == "two_arg" and s.spectrum is not None and np.isfinite(s.spectrum.angular)
+    ]
     if not networks:
         return ""
     caption = (

@@ -148,6 +148,18 @@ def test_the_lines_are_of_the_pairs_on_the_grid_and_the_figure_says_how_many_are
     assert "pre-activations within [-5, 5]" in caption
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_phi_whose_arguments_lie_in_a_corner_has_a_verdict_and_no_spectrum(monkeypatch):
+    pytest.importorskip("matplotlib")
+    corner = analysis.density(np.random.default_rng(0).normal((4.5, 4.5), 0.1, (1000, 2)))
+    far, near = trained(1, BOWL, X1 * X2, corner), trained(2, BOWL, X1 * X2)
+    assert summary([far], monkeypatch)["quadrupole"] == "-"
+    row = dict(zip((table := surface_table([far])).columns, table.rows[0], strict=True))
+    assert (row["soft XOR"], row["quadrupole"]) == ("+1.00", "-")
+    assert "Angular power" not in learned_section([far], turnable=False)
+    assert "Angular power" in learned_section([far, near], turnable=False)
+
+
 OUTSIDE = analysis.density(np.full((500, 2), 9.0))
 ON_A_LINE = analysis.density(np.stack([np.linspace(-2, 2, 500)] * 2, axis=-1))
 TWO_CELLS = analysis.density(np.array([[0.0, 0.0], [1.0, 1.0]] * 50 + [[9.0, 9.0]] * 400))
