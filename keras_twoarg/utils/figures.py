@@ -25,6 +25,11 @@ def pyplot() -> ModuleType:
     return optional("matplotlib.pyplot", "Drawing", "plot")
 
 
+def plain(name: str) -> str:
+    """Return a name as matplotlib draws it unchanged: between two dollars it would expect a formula."""
+    return name.replace("$", r"\$")
+
+
 def to_svg(figure: "Figure") -> str:
     """Return a figure as a data URI with an SVG image, and close it."""
     plt = pyplot()

@@ -19,7 +19,7 @@ from keras_twoarg.experiments.reports.surface_tables import (
     spectra,
     surface_table,
 )
-from keras_twoarg.utils.figures import COLORS, line_styles, pyplot
+from keras_twoarg.utils.figures import COLORS, line_styles, plain, pyplot
 from keras_twoarg.utils.types import Config
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _surface_figure(surfaces: Sequence[Surface]) -> str:
         learned = SurfaceDisplay(surface.trace.learned, surface.density)
         if surface.trace.start is not None:
             start = SurfaceDisplay(surface.trace.start, surface.density)
-            start.plot(row[0], title=textwrap.fill(f"{name}: at the start", _OF_A_TITLE), with_density=False)
+            start.plot(row[0], title=textwrap.fill(f"{plain(name)}: at the start", _OF_A_TITLE), with_density=False)
         outside = surface.density.outside
         beyond = f", {100 * outside:.1f} % outside [-5, 5]" if outside >= 5e-4 else ""
         title = f"learned phi, and where its arguments fall{beyond}"
@@ -114,7 +114,7 @@ def plot_maturation(surfaces: Sequence[Surface], *, ax: "Axes | None" = None) ->
             ax.plot(list(surface.distances), list(surface.distances.values()), color=color, alpha=0.3, linewidth=0.8)
         shared = sorted(set.intersection(*(set(s.distances) for s in members)))
         mean = [np.mean([s.distances[epoch] for s in members]) for epoch in shared]
-        label = textwrap.fill(f"{group.name} ({len(members)} seeds)", 2 * _OF_A_TITLE)
+        label = textwrap.fill(f"{plain(group.name)} ({len(members)} seeds)", 2 * _OF_A_TITLE)
         ax.plot(shared, mean, color=color, linestyle=style, linewidth=2, label=label)
     ax.axhline(0.1, color="k", linewidth=0.6, linestyle=":")
     ax.set(xlabel="epoch of the joint stage", ylabel="distance from the final surface", ylim=(0, 1.02))

@@ -11,7 +11,7 @@ from keras_twoarg.experiments.reports.html import figure_section
 from keras_twoarg.experiments.reports.run_figures import has_accuracy
 from keras_twoarg.experiments.reports.run_groups import finished, group_runs
 from keras_twoarg.experiments.training.run_record import Quantity, Record
-from keras_twoarg.utils.figures import line_styles, pyplot
+from keras_twoarg.utils.figures import line_styles, plain, pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def plot_learning_curves(
             curves.mean(0),
             color=color,
             linestyle=style,
-            label=f"{group.name} ({len(curves)} seeds)",
+            label=f"{plain(group.name)} ({len(curves)} seeds)",
             linewidth=1.8,
         )
         ax.fill_between(epochs, curves.min(0), curves.max(0), color=color, alpha=0.12, linewidth=0)
@@ -118,7 +118,7 @@ def plot_sizes(records: Sequence[Record], *, ax: "Axes | None" = None) -> "Axes"
         alike = {key: value for key, value in group.differences.items() if key not in ("hidden layers", "widths")}
         lines.setdefault(replace(group, differences=alike).name, []).extend(group.records)
     for (name, own), (color, style) in zip(lines.items(), line_styles(len(lines)), strict=True):
-        label = textwrap.fill(name, _LONGEST_NAME)
+        label = textwrap.fill(plain(name), _LONGEST_NAME)
         sizes = sorted({r.parameters for r in own})
         accuracies = [[float(r.test_accuracy or 0) for r in own if r.parameters == size] for size in sizes]
         means = [float(np.mean(a)) for a in accuracies]

@@ -112,6 +112,18 @@ def test_the_legend_does_not_lie_on_curves_that_stay_low():
         assert not curve.get_transform().transform_path(curve.get_path()).intersects_bbox(box, filled=False)
 
 
+def test_dollars_in_names_are_no_formula():
+    names = ("a$_$ and $x^2$", "b")
+    nodes = surfaces.product(surfaces.axis()[:, None], surfaces.axis()[None, :])
+    density, weights = analysis.density(np.random.default_rng(0).normal(size=(500, 2))), [np.eye(6)[:, 2:3]]
+    records = [record("quadratic", dataset=name) for name in names]
+    shown = [Surface(r, Trace(nodes, {"layer_0": density}, nodes, {0: weights, 1: weights})) for r in records]
+    for ax in (reports.plot_learning_curves(records), reports.plot_sizes(records), reports.plot_maturation(shown)):
+        ax.figure.draw_without_rendering()
+        assert names[0] in ax.get_legend().get_texts()[0].get_text().replace(r"\$", "$")
+    learned_surfaces._surface_figure(shown)
+
+
 def test_sizes_of_runs_with_other_settings_are_lines_of_their_own():
     sizes = {(1, False): 1000, (2, False): 2000, (1, True): 700, (2, True): 1400}
     runs = [
