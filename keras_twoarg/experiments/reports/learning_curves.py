@@ -64,23 +64,28 @@ def plot_learning_curves(
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="best", fontsize="small" if len(groups) > 5 else None)
+    if groups:
+        ax.legend(frameon=False, loc="best", fontsize="small" if len(groups) > 5 else None)
     return ax
 
 
 def curves_section(records: Sequence[Record]) -> str:
-    """Return the learning curves as HTML: validation loss and, for classifiers, validation accuracy."""
+    """Return the curves as HTML: validation loss and, for classifiers, accuracy; nothing if no run finished."""
+    if not any(record.epochs for record in finished(records)):
+        return ""
     keys: tuple[Quantity, ...] = ("val_accuracy", "val_loss") if has_accuracy(records) else ("val_loss",)
     figure, axes = pyplot().subplots(1, len(keys), figsize=(5.5 * len(keys), 4), layout="constrained", squeeze=False)
     for ax, key in zip(axes[0], keys, strict=True):
         plot_learning_curves(records, key=key, ax=ax)
     _move_long_legends(figure, axes[0])
     right = axes[0][-1]
-    low, high = right.get_ylim()
-    right.set_yscale("log", subs=range(2, 10) if high < 10 * low else (2, 5))  # few enough to label them all
-    for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
-        axis_format(lambda value, _: f"{value:g}")
-    caption = "Mean over seeds, and the range from the lowest to the highest seed. The loss is on a logarithmic axis."
+    caption = "Mean over seeds, and the range from the lowest to the highest seed."
+    if np.isfinite(right.dataLim.minposy):  # not all losses are 0
+        caption += " The loss is on a logarithmic axis."
+        low, high = right.get_ylim()
+        right.set_yscale("log", subs=range(2, 10) if high < 10 * low else (2, 5))  # few enough to label them all
+        for axis_format in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+            axis_format(lambda value, _: f"{value:g}")
     if any(record.status == "diverged" for record in records):
         caption += " Without runs that diverged, whose curves end early."
     if any((record.settings.get("networks") or 1) > 1 for record in records):

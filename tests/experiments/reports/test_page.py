@@ -112,6 +112,18 @@ def test_the_legend_does_not_lie_on_curves_that_stay_low():
         assert not curve.get_transform().transform_path(curve.get_path()).intersects_bbox(box, filled=False)
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_nothing_is_drawn_of_runs_that_did_not_finish_and_a_loss_of_zero_has_no_logarithm():
+    failed = record(status="failed", test_accuracy=None, epochs=[], best_epoch=None)
+    assert learning_curves.curves_section([failed, record(status="diverged")]) == ""
+    assert not reports.plot_learning_curves([failed]).get_legend()
+    regression = record(task="regression", test_accuracy=None)
+    assert "logarithmic" in learning_curves.curves_section([failed, regression])
+    for epoch in regression.epochs:
+        epoch["val_loss"] = 0.0
+    assert "logarithmic" not in learning_curves.curves_section([regression])
+
+
 def test_dollars_in_names_are_no_formula():
     names = ("a$_$ and $x^2$", "b")
     nodes = surfaces.product(surfaces.axis()[:, None], surfaces.axis()[None, :])
