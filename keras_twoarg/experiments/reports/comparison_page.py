@@ -24,21 +24,32 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
     """Write `report.html`: a sentence for each arm, the tables, the curves."""
     path = out / "report.html"
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.sentences())
-    curves = figure_section("Learning curves", plot_curves(comparison).figure, _CURVES)
     tables = [table.html() for table in comparison.tables(own="yours, as it is")]
     seeds = len(comparison.chosen(OWN))
     lead = f"The same training for each: {comparison.recipe}; {seeds} seed{'s' * (seeds > 1)}."
-    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", *tables, curves])
+    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", *tables, _curves(comparison)])
     return path
 
 
+def _curves(comparison: Comparison) -> str:
+    """Return the curves as HTML, or nothing if all runs diverged."""
+    ax, diverged = (
+        plot_curves(comparison),
+        any(run.diverged for arm in comparison.arms for run in comparison.chosen(arm)),
+    )
+    caption = _CURVES + " Without runs that diverged, which are evaluated too." * diverged
+    return figure_section("Learning curves", ax.figure, caption) if ax.get_lines() else ""
+
+
 def plot_curves(comparison: Comparison) -> "Axes":
-    """Draw the validation loss of each arm's runs over the epochs."""
+    """Draw the validation loss of each arm's runs over the epochs, without those that diverged: they have no scale."""
     from matplotlib.ticker import MaxNLocator
 
     ax = pyplot().figure(figsize=(8, 4.2)).gca()
     for arm, (colour, style) in zip(comparison.arms, line_styles(len(comparison.arms)), strict=True):
-        runs = comparison.chosen(arm)
+        runs = [run for run in comparison.chosen(arm) if not run.diverged]
+        if not runs:
+            continue
         longest = max(len(run.epochs) for run in runs)
         curves = np.full((len(runs), longest), np.nan)
         for curve, run in zip(curves, runs, strict=True):
@@ -51,6 +62,7 @@ def plot_curves(comparison: Comparison) -> "Axes":
         ax.fill_between(epochs, np.nanmin(curves, axis=0), np.nanmax(curves, axis=0), color=colour, alpha=0.15, lw=0)
     ax.set(xlabel="epoch", ylabel="validation loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False)
+    if ax.get_lines():
+        ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
