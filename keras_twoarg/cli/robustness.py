@@ -19,7 +19,9 @@ from keras_twoarg.utils.allocator import keep_freed_memory
     help="Reference model for mCE, a .keras file.",
 )
 @click.option("--points", type=click.IntRange(1), default=1000, help="Number of test images, the same for every model.")
-@click.option("--eps", type=float, help="Largest perturbation of pixels within [0, 1].  [default: the data's usual]")
+@click.option(
+    "--eps", type=float, help="Largest perturbation of pixels within [0, 1]; L2 needs it.  [default: usual L-inf]"
+)
 @click.option("--p-norm", type=click.Choice(["Linf", "L2"]), default="Linf")
 @click.option("--corruptions", callback=words, help="Such as fog,snow, or none.  [default: all 15]")
 @click.option("--attacks", callback=words, help="Such as fgsm,pgd, or none.  [default: AutoAttack]")

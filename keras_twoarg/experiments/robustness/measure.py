@@ -89,7 +89,7 @@ def evaluate(
         out: Folder for the results. Results in it are not measured again.
         progress: Called with the stage, the steps done, the total and a note.
         points: Number of test images, drawn with the seed; the same ones for every model. Defaults to `1000`.
-        eps: Largest perturbation in pixels within [0, 1]. Defaults to `EPS` for the data.
+        eps: Largest perturbation in pixels within [0, 1]; required for `"L2"`. Defaults to `EPS` for the data.
         p_norm: As in `attack`.
         corruptions: Among `corruptions.NAMES`; empty for none. Defaults to all 15.
         attacks: Among `attacks.ATTACKS`; empty for none. Defaults to the standard AutoAttack.
@@ -106,6 +106,8 @@ def evaluate(
         ImportError: If a package is missing.
     """
     _check_arguments(corruptions, attacks, points)
+    if eps is None and p_norm == "L2":
+        raise ValueError('p_norm="L2" needs `eps`, such as 0.5: the usual ones are of L-inf, and next to nothing in L2')
     require_images(dataset, "Robustness")
     check_possible(dataset, corruptions, attacks, data_dir)
     name = Path(dataset.name.split(",")[0]).stem  # a subset's name is longer

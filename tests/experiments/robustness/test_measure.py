@@ -50,6 +50,14 @@ def test_a_mistake_in_eps_does_not_claim_the_folder(tmp_path):
     evaluate(model, data, tmp_path / "out", points=2, corruptions=(), attacks=("fgsm",), eps=8 / 255)
 
 
+def test_an_l2_ball_has_no_usual_size(tmp_path):
+    data = blobs()
+    model = models.mlp(data.input_shape, data.classes, widths=(4,), seed=0)
+    with pytest.raises(ValueError, match="L2.* needs `eps`"):
+        evaluate(model, data, tmp_path / "out", points=2, corruptions=(), attacks=("fgsm",), p_norm="L2")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_attacks_go_on_where_they_were_or_not_at_all(tmp_path):
     data = blobs()
