@@ -1,6 +1,8 @@
 """Accuracy under corruptions and attacks, arm by arm: the paper's last two claims."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from keras_twoarg.experiments.robustness.attacks import AUTOATTACK
 from keras_twoarg.experiments.robustness.corruption_error import CorruptionError
 from keras_twoarg.experiments.robustness.corruptions import NAMES
 from keras_twoarg.experiments.robustness.measure import Robustness
+from keras_twoarg.experiments.training.bounds import OURS
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.utils.table import Table
 
@@ -87,18 +90,46 @@ def robustness_table(measured: Sequence[tuple[Record, Robustness]]) -> Table | N
 def _measured_alike(
     measured: Sequence[tuple[Record, Robustness]],
 ) -> Iterator[tuple[str, list[tuple[Group, BySeed]], tuple[Group, BySeed]]]:
-    """Yield each group of runs with a label of its attack, if there are several, and all groups of that attack."""
-    by_attack: dict[str, list[tuple[Record, Robustness]]] = {}
+    """Yield each group of runs with a label of how it was measured, if that differs, and all groups measured alike."""
+    by_kind: dict[tuple[str, ...], list[tuple[Record, Robustness]]] = {}
     for record, robustness in measured:
-        s = robustness.settings
-        by_attack.setdefault(f", {s['p_norm']} {s['eps']:.4g}, {s['points']:,} images", []).append((record, robustness))
-    for label, alike in by_attack.items():
+        by_kind.setdefault(_kind(record, robustness), []).append((record, robustness))
+    differing = [len(set(words)) > 1 for words in zip(*by_kind, strict=True)]
+    for kind, alike in by_kind.items():
+        label = "".join(f", {word}" for word, shown in zip(kind, differing, strict=True) if shown and word)
         groups: list[tuple[Group, BySeed]] = [
-            (group, {record.seed: robustness for record, robustness in members})
-            for group, members in group_items(alike, lambda item: item[0])
+            (group, _by_seed(members)) for group, members in group_items(alike, lambda item: item[0])
         ]
         for one in groups:
-            yield label if len(by_attack) > 1 else "", groups, one
+            yield label, groups, one
+
+
+def _kind(record: Record, robustness: Robustness) -> tuple[str, ...]:
+    """Return in words what must be the same to compare measurements: all settings but the model and the commit."""
+    s = robustness.settings
+    return (
+        f"{s['p_norm']} {s['eps']:.4g}, {s['points']:,} images",
+        "" if s["data"] == Path(record.dataset.split(",")[0]).stem else f"on {s['data']}",
+        f"images of seed {s.get('seed', 0)}",
+        "bounds {:g} and {:g}".format(*s.get("bounds", OURS)),
+        "published corruptions" if robustness.corrupted and "corrupted" in s else "",
+    )
+
+
+def _by_seed(measured: Sequence[tuple[Record, Robustness]]) -> BySeed:
+    """Return the last network's measurement for each seed, complete if it was measured in parts."""
+    own: dict[int, Robustness] = {}
+    for record, later in measured:
+        before = own.get(record.seed, later)
+        same = before.settings.get("model") == later.settings.get("model")
+        own[record.seed] = _joined(before, later) if same else later
+    return own
+
+
+def _joined(before: Robustness, later: Robustness) -> Robustness:
+    """Return what two measurements of a network tell. The parts of AutoAttack follow on each other: they stay apart."""
+    attacked = max(later, before, key=lambda robustness: len(set(AUTOATTACK) & set(robustness.attacked))).attacked
+    return replace(later, corrupted={**before.corrupted, **later.corrupted}, attacked=attacked)
 
 
 def _compared(measured: Sequence[tuple[Record, Robustness]], arms: Sequence[str]) -> str:

@@ -114,3 +114,43 @@ def test_a_page_shows_how_images_were_corrupted_unless_that_was_done_elsewhere(p
     pixels = np.zeros((10, 32, 32, 3), "uint8")
     page = robustness_page.write_robustness_report(measured, None, tmp_path, pixels).read_text()
     assert "50.0%" in page and len(made) == ("What the corruptions look like" in page) * 5 == (not published) * 5
+
+
+def _settings(**changes):
+    return {"data": "digits", "points": 10, "p_norm": "Linf", "eps": 0.1, "bounds": [-1.0, 1.0], "seed": 0, **changes}
+
+
+def test_attacks_and_corruptions_of_one_network_that_were_measured_apart_share_a_row():
+    whole, part = dict.fromkeys(robustness.AUTOATTACK, 0.3), {"clean": 0.9, "apgd-ce": 0.4, "square": 0.2}
+    corrupted = dict.fromkeys(robustness.NAMES, [0.5] * 5)
+    halves = Robustness(_settings(model="11"), 0.9, {}, whole), Robustness(_settings(model="11"), 0.9, corrupted, part)
+    for apart in (halves, halves[::-1]):
+        table = robustness_table([(record("relu"), measured) for measured in apart])
+        (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+        assert (row["seeds"], row["robust"], row["corrupted"]) == ("1", "30.0%", "50.0%")  # square followed nothing
+    another = Robustness(_settings(model="22"), 0.8, corrupted)
+    table = robustness_table([(record("relu"), halves[0]), (record("relu"), another)])
+    assert table.rows[0][2:4] == ("80.0%", "-")  # of another network of that seed: the last one counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"seed": 1}, "images of seed 1"),
+        ({"bounds": [0.0, 1.0]}, "bounds 0 and 1"),
+        ({"corrupted": "cifar10_corrupted"}, "published corruptions"),
+        ({"data": "letters"}, "on letters"),
+    ],
+)
+def test_measurements_of_different_images_are_not_compared(changes, label):
+    corrupted, attacked = dict.fromkeys(robustness.NAMES, [0.5] * 5), dict.fromkeys(robustness.AUTOATTACK, 0.3)
+    measured = [
+        (record(arm, seed=seed), Robustness(_settings(**other), 0.9, corrupted, attacked))
+        for arm, other in (("two_arg", changes), ("relu", {}))
+        for seed in (0, 1)
+    ]
+    table = robustness_table(measured)
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert f"two_arg joint, {label}" in rows and len(rows) == 2
+    (relu,) = (row for name, row in rows.items() if name.startswith("relu"))
+    assert relu["two_arg minus it"] == relu["two_arg minus it, corrupted"] == "" and relu["mCE"] == "100.0% ± 0.0"
