@@ -30,7 +30,8 @@ def _corruptions(record: Robustness, reference: Robustness | None) -> Table:
     columns = ("corruption", *(f"{i}" for i in range(1, 6)), "mean", *(("CE", "relative CE") if error else ()))
     rows = []
     for name, accuracies in record.corrupted.items():
-        relative = [_percent(e[name]) for e in (error.by_corruption, error.relative_by_corruption)] if error else []
+        both = (error.by_corruption, error.relative_by_corruption) if error else ()
+        relative = [_percent(errors.get(name, float("nan"))) for errors in both]
         rows.append((name, *(f"{a:.1%}" for a in accuracies), f"{np.mean(accuracies):.1%}", *relative))
     mean = f"{np.mean(list(record.corrupted.values())):.1%}"
     rows.append(("all", *[""] * 5, mean, *((_percent(error.mce), _percent(error.relative_mce)) if error else ())))
@@ -38,6 +39,10 @@ def _corruptions(record: Robustness, reference: Robustness | None) -> Table:
     caption = f"Accuracy at severities 1 to 5, {s['points']:,} test images of {s['data']}; clean {record.clean:.1%}."
     if error:
         caption += " CE: error summed over severities, relative to the reference's; last row: mCE and relative mCE."
+        if missing := [name for name in record.corrupted if name not in error.by_corruption]:
+            caption += (
+                f" The reference was not measured under {', '.join(missing)}: mCE and relative mCE are of the others."
+            )
         if error.unusable:
             caption += f" The reference's error hardly rises under {', '.join(error.unusable)}: no relative CE or mCE."
         if faultless := [name for name, ce in error.by_corruption.items() if np.isnan(ce)]:

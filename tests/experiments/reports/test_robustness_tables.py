@@ -154,3 +154,14 @@ def test_measurements_of_different_images_are_not_compared(changes, label):
     assert f"two_arg joint, {label}" in rows and len(rows) == 2
     (relu,) = (row for name, row in rows.items() if name.startswith("relu"))
     assert relu["two_arg minus it"] == relu["two_arg minus it, corrupted"] == "" and relu["mCE"] == "100.0% ± 0.0"
+
+
+def test_corruptions_that_the_reference_lacks_have_no_ce():
+    own = Robustness(_settings(), 0.9, {"brightness": [0.5] * 5, "contrast": [0.7] * 5})
+    (table,) = single_table(own, Robustness(_settings(), 0.9, {"brightness": [0.5] * 5, "fog": [0.1] * 5}))
+    assert [row[-3:] for row in table.rows] == [
+        ("50.0%", "100.0%", "100.0%"),
+        ("70.0%", "-", "-"),
+        ("60.0%", "100.0%", "100.0%"),
+    ]
+    assert "not measured under contrast: mCE and relative mCE are of the others." in table.caption
