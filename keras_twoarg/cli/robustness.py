@@ -42,6 +42,7 @@ def robustness(
     from keras_twoarg.experiments.training import datasets
     from keras_twoarg.experiments.training.bounds import bounds_of
     from keras_twoarg.utils import model_files
+    from keras_twoarg.utils.figures import pyplot
 
     for name in ("corruptions", "attacks"):
         if settings[name] is None:
@@ -56,6 +57,7 @@ def robustness(
         if reference is not None:
             raise ValueError("--reference is for the mCE of corruptions. Leave it out with --corruptions none")
     keep_freed_memory()
+    pyplot()  # a missing package is named now, not behind the measurement
     dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
     loaded, other = model_files.load(model), None if reference is None else model_files.load(reference)
     given = settings["bounds"]

@@ -1,5 +1,7 @@
 """The measurement of a network: what it writes, where it resumes, and the mCE."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -93,6 +95,16 @@ def test_a_measurement_of_nothing_is_refused(words, message, tmp_path, monkeypat
     command = ["robustness", "model.keras", "--data", "d.npz", "--out", "out", "--corruptions", "none", *words]
     done = CliRunner().invoke(cli.twoarg, command)
     assert done.exit_code == 2 and message in " ".join(done.output.split()), done.output
+
+
+def test_without_matplotlib_nothing_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    model = models.mlp((28, 28, 1), classes=10, widths=(4,))
+    model.save(tmp_path / "model.keras")
+    command = ["robustness", str(tmp_path / "model.keras"), "--data", "digits.npz", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli.twoarg, [*command, "--corruptions", "none", "--attacks", "fgsm"])
+    assert done.output == "Error: Drawing: matplotlib is not installed: pip install 'keras_twoarg[plot]'\n"
+    assert done.exit_code == 2 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
