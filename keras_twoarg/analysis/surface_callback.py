@@ -113,6 +113,7 @@ def _picture(shown: SurfaceDisplay) -> np.ndarray:
     figure = plt.figure(figsize=(4.2, 3.6))
     shown.plot(figure.gca())
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="rgba", dpi=100)
+    with plt.rc_context({"savefig.bbox": None}):  # "tight" would change the size
+        figure.savefig(buffer, format="rgba", dpi=100)
     plt.close(figure)
     return np.frombuffer(buffer.getvalue(), np.uint8).reshape(1, 360, 420, 4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_twoarg import analysis, models
-from keras_twoarg.analysis import surfaces
+from keras_twoarg.analysis import surface_callback, surfaces
 from keras_twoarg.analysis.surface_callback import SurfaceCallback
 from keras_twoarg.analysis.surface_display import SHOWN, SurfaceDisplay
 from tests.helpers import blobs
@@ -57,6 +57,13 @@ def test_display_of_one_argument():
         shown.plot_quadratic()
     with pytest.raises(ValueError, match="on the density's nodes"):
         SurfaceDisplay(np.zeros((3, 3)), measured)
+
+
+def test_a_picture_has_its_size_however_matplotlib_is_told_to_save():
+    measured = analysis.density(np.random.default_rng(0).normal(size=(500, 2)))
+    shown = SurfaceDisplay(np.zeros((101, 101)), measured)
+    with pyplot.rc_context({"savefig.bbox": "tight"}):
+        assert surface_callback._picture(shown).shape == (1, 360, 420, 4)
 
 
 @pytest.mark.slow
