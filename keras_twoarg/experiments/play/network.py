@@ -172,6 +172,7 @@ def _weights(layer: keras.layers.Dense | keras.layers.Conv2D) -> JsonObject:
 
 
 def _normalize(layer: keras.layers.LayerNormalization) -> JsonObject:
+    _check(not (scaled := getattr(layer, "rms_scaling", False)), layer, "rms_scaling", scaled)
     axes = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
     rank = _rank(layer)
     counted = sorted(axis % rank for axis in axes)

@@ -267,6 +267,10 @@ LIMITED = {
     "branches": (branching, "branches at"),
     "activation": (relu_inside, "has activation=.*A page can compute"),
     "softmax inside": (lambda: chain(inside=[keras.layers.Activation("softmax")]), "has activation=.*softmax"),
+    "not centred": (
+        lambda: chain(inside=[keras.layers.LayerNormalization(rms_scaling=True)]),
+        "has rms_scaling=True.*A page can compute",
+    ),
     "another function": (relu_beside, "does not apply phi.*A page can compute"),
     "one argument": (partial(relu_inside, 1), "has activation=.*A page can compute"),
     "residual": (lambda: models.resnet(SHAPE, 3, widths=(4, 4, 4)), "A page can compute"),
