@@ -64,11 +64,13 @@ def compare(
     from keras_twoarg.experiments.comparison import compare as compare_arms
     from keras_twoarg.experiments.comparison.named_data import samples
     from keras_twoarg.experiments.reports.comparison_page import write_comparison_report
+    from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.utils import model_files
     from keras_twoarg.utils.figures import pyplot
 
     keep_freed_memory()
     scipy_stats(), pyplot()  # missing packages are named now, not behind the training
+    check_target(out / "report.html", "compare")
     loaded = model_files.load(model, compile=True)
     given = samples(loaded, data, data_dir, bounds, say)
     with show_progress() as progress:

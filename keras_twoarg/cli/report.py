@@ -22,7 +22,7 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
     from keras_twoarg.experiments.reports.runs import read_runs
 
     page = (out or folders[0]) / "report.html"
-    check_target(page)  # before the tables, which take seconds to minutes
+    check_target(page, "report")  # before the tables, which take seconds to minutes
     files.check_writable(page)
     runs = read_runs(folders, seed=seed)
     print_findings(runs)

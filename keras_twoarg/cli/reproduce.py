@@ -31,11 +31,13 @@ def reproduce(
     """
     from keras_twoarg.analysis.statistics import scipy_stats
     from keras_twoarg.experiments import plan as job
+    from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.experiments.reports.page import write_report
     from keras_twoarg.experiments.reports.runs import read_runs
     from keras_twoarg.utils.figures import pyplot
 
     scipy_stats(), pyplot()  # missing packages are named now, not behind the training
+    check_target(out / "report.html", "report")
     chosen = job.read_plan(plan, **changes)
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     if report_seed is not None and report_seed not in seeds:

@@ -36,6 +36,7 @@ def robustness(
     The corruptions are the 15 of CIFAR-10-C. --bounds also applies to --reference. The same command
     resumes a stopped measurement.
     """
+    from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.experiments.reports.robustness_page import write_robustness_report
     from keras_twoarg.experiments.reports.robustness_tables import single_table
     from keras_twoarg.experiments.robustness.measure import REFERENCE, draw_points, evaluate
@@ -58,6 +59,7 @@ def robustness(
             raise ValueError("--reference is for the mCE of corruptions. Leave it out with --corruptions none")
     keep_freed_memory()
     pyplot()  # a missing package is named now, not behind the measurement
+    check_target(out / "model" / "report.html", "robustness")
     dataset, settings["data_dir"] = datasets.load(data, data_dir=data_dir), data_dir
     loaded, other = model_files.load(model), None if reference is None else model_files.load(reference)
     given = settings["bounds"]

@@ -87,6 +87,7 @@ def tune(
     more --trials it extends it. Use the result with `twoarg train --hparams OUT/best-ARM.json`.
     On several machines, run one `--chief` and any number of `--worker`, all with the same shared --out.
     """
+    from keras_twoarg.experiments.reports.html import check_target
     from keras_twoarg.experiments.tuning import arms_behind, cluster, search_of
     from keras_twoarg.experiments.tuning import tune as job
 
@@ -103,6 +104,7 @@ def tune(
         raise ValueError("Expected --data and at least one --arm")
     search = search_of({**settings, "arms": tuple(settings["arms"])}, "The search")
     pyplot()  # a missing package is named now, not behind the search
+    check_target(out / "report.html", "tune")
     if chief_at is not None:
         rows = cluster.chief(
             search,

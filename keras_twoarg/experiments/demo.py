@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_twoarg import models
-from keras_twoarg.experiments.play.page import MOST_MODELS, check_target, write_play
+from keras_twoarg.experiments.play import page as play_page
+from keras_twoarg.experiments.play.page import MOST_MODELS, write_play
+from keras_twoarg.experiments.reports import html
 from keras_twoarg.experiments.reports.page import write_report
 from keras_twoarg.experiments.reports.runs import Runs, read_runs
 from keras_twoarg.experiments.training import datasets, sessions
@@ -60,8 +62,9 @@ def run(
     Returns:
         The `Findings`.
     """
-    check_target(out / "play.html")  # before the minutes of work
+    play_page.check_target(out / "play.html")  # before the minutes of work
     _check_folder(out)
+    html.check_target(out / "report.html", "demo")
     dataset = datasets.load(data)
     records: list[Record] = []
     for seed in seeds:

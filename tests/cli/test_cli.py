@@ -313,6 +313,28 @@ def test_an_out_that_cannot_be_written_is_told_before_the_work(words, run, tmp_p
     assert "'file" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        (("compare", "model.keras", "--data", "d.npz"), "report.html"),
+        (("reproduce", "mlp-mnist", "--data", "d.npz"), "report.html"),
+        (("robustness", "model.keras", "--data", "d.npz"), "model/report.html"),
+        (("tune", "--data", "d.npz", "--arm", "relu"), "report.html"),
+        (("demo", "--data", "d.npz"), "report.html"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_page_of_another_command_is_refused_before_the_work(words, page, run, tmp_path):
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "out" / page).parent.mkdir(parents=True)
+    (tmp_path / "out" / page).write_text('<meta name="generator" content="twoarg play">')
+    if words[0] == "demo":  # whose folder it must be
+        (tmp_path / "out" / "runs" / "relu-1").mkdir(parents=True)
+        (tmp_path / "out" / "runs" / "relu-1" / "run.json").touch()
+    said = mistake(run(*words, "--out", "out", status=2))
+    assert re.search(rf"report\.html exists, and `twoarg (report|{words[0]})` did not write it", said)
+
+
 def test_a_picture_that_the_disk_has_no_room_for_leaves_the_one_before(run, data, tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 

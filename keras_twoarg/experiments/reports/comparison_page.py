@@ -27,7 +27,9 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
     tables = [table.html() for table in comparison.tables(own="yours, as it is")]
     seeds = len(comparison.chosen(OWN))
     lead = f"The same training for each: {comparison.recipe}; {seeds} seed{'s' * (seeds > 1)}."
-    write_page(path, "Your model with two arguments", lead, [f"<ul>{said}</ul>", *tables, _curves(comparison)])
+    write_page(
+        path, "compare", "Your model with two arguments", lead, [f"<ul>{said}</ul>", *tables, _curves(comparison)]
+    )
     return path
 
 

@@ -10,9 +10,9 @@ from string import Template
 from typing import Any
 
 from keras_twoarg.utils.figures import to_svg
-from keras_twoarg.utils.files import write_whole
+from keras_twoarg.utils.files import refuse_others, write_whole
 
-MARK = '<meta name="generator" content="twoarg">'
+_MARK = '<meta name="generator" content="twoarg{}">'
 
 
 def figure_section(heading: str, figure: Any, caption: str) -> str:
@@ -31,22 +31,23 @@ def _figures_of(page: str) -> dict[str, bytes]:
     return {f"{name}.svg": base64.b64decode(data) for name, (_, data) in zip(names, images, strict=True)}
 
 
-def check_target(path: Path) -> None:
-    """Raise a ValueError if a file exists that is not a page of this package."""
-    if path.exists() and (not path.is_file() or MARK.encode() not in path.read_bytes()[:2000]):
-        raise ValueError(f"{path} exists and is not a report of this package. Use another folder")
+def check_target(path: Path, command: str) -> None:
+    """Raise a ValueError if a file exists that is not a page of a command. Those of earlier commits name none."""
+    marks = [_MARK.format(f" {command}").encode(), _MARK.format("").encode()]
+    refuse_others(path, lambda: any(mark in path.read_bytes()[:2000] for mark in marks), f"twoarg {command}")
 
 
-def write_page(path: Path, title: str, lead: str, parts: Sequence[str]) -> None:
-    """Write a self-contained page. Title and lead are plain text; parts are HTML."""
-    check_target(path)
+def write_page(path: Path, command: str, title: str, lead: str, parts: Sequence[str]) -> None:
+    """Write a self-contained page of a command, such as `compare`. Title and lead are plain text; parts are HTML."""
+    check_target(path, command)
     template = Template(resources.files("keras_twoarg.experiments.reports").joinpath("report.html").read_text("utf-8"))
-    text = template.substitute(title=html.escape(title), lead=html.escape(lead), body="\n".join(parts))
+    plain = {"command": command, "title": html.escape(title), "lead": html.escape(lead)}
+    text = template.substitute(plain, body="\n".join(parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, text.encode())
 
 
-def write_page_and_figures(path: Path, title: str, lead: str, parts: Sequence[str]) -> None:
+def write_page_and_figures(path: Path, command: str, title: str, lead: str, parts: Sequence[str]) -> None:
     """Write a page like `write_page`, and its figures to files beside it, such as `figures/learning-curves.svg`.
 
     The figures of the page that it replaces are deleted: a file is one of them if the page holds the same.
@@ -54,7 +55,7 @@ def write_page_and_figures(path: Path, title: str, lead: str, parts: Sequence[st
     Raises:
         ValueError: If the page or a figure would overwrite another file.
     """
-    check_target(path)
+    check_target(path, command)
     folder, figures = path.parent / "figures", _figures_of("\n".join(parts))
     before = _figures_of(path.read_text("utf-8", errors="replace")) if path.exists() else {}
     ours = [folder / name for name in before if _holds(folder / name, before[name])]
@@ -64,7 +65,7 @@ def write_page_and_figures(path: Path, title: str, lead: str, parts: Sequence[st
         )
     for file in ours:  # before the page that holds them, by which the next call knows them
         file.unlink()
-    write_page(path, title, lead, parts)
+    write_page(path, command, title, lead, parts)
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         _write(folder / name, figure)

@@ -34,7 +34,7 @@ def write_report(
     Args:
         runs: The runs to report, from `read_runs`.
         out: Folder of the report.
-        command: The command that made the runs, to show to the reader. Defaults to `None`.
+        command: The command of the demo that made the runs, to show to the reader. Defaults to `None`.
         agreement: A sentence that compares the served model with the model. Defaults to `None`.
         play: An interactive page in the report's folder to link to; the report then has no interactive surfaces.
             Defaults to `None`.
@@ -63,7 +63,8 @@ def write_report(
     data = ", ".join(dict.fromkeys(r.dataset for r in records))
     path = out / "report.html"
     lead = " ".join(_lead(figure, records) for figure in figures_in(records))
-    write_page_and_figures(path, f"Two-argument units on {data}", lead, parts)
+    maker = "demo" if command else "report"  # which could not rebuild all of the demo's page
+    write_page_and_figures(path, maker, f"Two-argument units on {data}", lead, parts)
     return path
 
 

@@ -35,7 +35,7 @@ def write_robustness_report(record: Robustness, reference: Robustness | None, ou
             parts.append(_adversarial(pixels / 255, arrays["images"], ~arrays["robust"]))
     lead = f"Model {record.settings['model']}, {record.settings['points']:,} test images; clean {record.clean:.1%}."
     path = out / "report.html"
-    write_page(path, f"Robustness on {record.settings['data']}", lead, parts)
+    write_page(path, "robustness", f"Robustness on {record.settings['data']}", lead, parts)
     return path
 
 

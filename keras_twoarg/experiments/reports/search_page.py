@@ -32,7 +32,7 @@ def write_search_report(rows: Mapping[str, Rows], out: Path) -> Path:
                     figure_section(f"{arm}: importance of hyperparameters", plot_importance(done).figure, _CAUTION)
                 )
     path = out / "report.html"
-    write_page(path, f"Search of {', '.join(rows)}", "Every arm had the same budget.", parts)
+    write_page(path, "tune", f"Search of {', '.join(rows)}", "Every arm had the same budget.", parts)
     return path
 
 

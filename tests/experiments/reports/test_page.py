@@ -178,7 +178,7 @@ def test_report_is_one_file_that_needs_nothing_else(tmp_path):
         assert part in page
     assert "twoarg &lt;demo&gt;" in page and "class='flag'" in page
     assert page.count("<img ") == 5
-    beside = write_report(read_runs([tmp_path / "a"]), tmp_path / "out", play=path.with_name("play.html")).read_text()
+    beside = write_report(read_runs([tmp_path / "a"]), tmp_path / "beside", play=tmp_path / "play.html").read_text()
     assert "href='play.html'" in beside and "<script" not in beside
 
 
@@ -214,10 +214,23 @@ def test_the_page_says_which_settings_differ_and_overwrites_no_other(tmp_path):
     page = write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")
     assert "two_arg joint differs: dropout 0.5." in page.read_text() and "commit b2, a1" in page.read_text()
     write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")  # its own
-    page.write_text("<html>mine")
-    with pytest.raises(ValueError, match=r"report\.html exists and is not a report"):
-        write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")
-    assert page.read_text() == "<html>mine"
+    page.write_text(page.read_text().replace(' content="twoarg report">', ' content="twoarg">'))
+    write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")  # of an earlier commit
+    for written in ("<html>mine", page.read_text().replace("twoarg report", "twoarg compare")):
+        page.write_text(written)
+        with pytest.raises(ValueError, match=r"report\.html exists, and `twoarg report` did not write it"):
+            write_report(read_runs([tmp_path / "runs"]), tmp_path / "out")
+        assert page.read_text() == written
+
+
+def test_a_demos_page_holds_more_than_a_report_and_is_not_replaced_by_one(tmp_path):
+    record("relu").write(tmp_path / "joint.json")
+    runs = read_runs([tmp_path])
+    for _ in range(2):
+        page = write_report(runs, tmp_path, command="twoarg demo", agreement="It agrees").read_text()
+    with pytest.raises(ValueError, match="`twoarg report` did not write it"):
+        write_report(runs, tmp_path)
+    assert (tmp_path / "report.html").read_text() == page
 
 
 def test_figures_beside_a_page_are_its_own_and_overwrite_no_other(tmp_path):
