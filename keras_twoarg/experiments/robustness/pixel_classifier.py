@@ -13,6 +13,9 @@ from keras_twoarg.utils.types import Function, Model, Tensor
 _SIZES = (1, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Batches are padded to these sizes: attacks drop images one by one, and each new size would be compiled."""
 
+_ANY_SIZE = 32
+"""Height and width of images with which a network that takes any is tried."""
+
 
 class PixelClassifier:
     """A Keras model as a function of pixels within [0, 1].
@@ -82,10 +85,10 @@ def check_images(pixels: np.ndarray, labels: np.ndarray, classifier: PixelClassi
     pixels = np.asarray(pixels)
     if pixels.dtype == np.uint8:
         pixels = pixels / np.float32(255)
-    if pixels.shape[1:] != classifier.image_shape or not len(pixels):
-        raise ValueError(
-            f"Expected images (N, {', '.join(map(str, classifier.image_shape))}). Received: {pixels.shape}"
-        )
+    shape = classifier.image_shape
+    fits = pixels.ndim == 1 + len(shape) and all(a in (None, b) for a, b in zip(shape, pixels.shape[1:], strict=True))
+    if not fits or not len(pixels):
+        raise ValueError(f"Expected images (N, {', '.join(map(str, shape))}). Received: {pixels.shape}")
     pixels = pixels.astype("float32")
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
         raise ValueError(
@@ -122,7 +125,8 @@ def _without_softmax(model: Model) -> Callable[[Tensor], Tensor]:
             return lambda x: (
                 keras.ops.matmul(before(x, training=False), last.kernel) + (last.bias if last.use_bias else 0)
             )
-    probe = np.random.default_rng(0).uniform(-1, 1, (16, *model.input_shape[1:])).astype("float32")
+    shape = (16, *(size or _ANY_SIZE for size in model.input_shape[1:]))
+    probe = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
     outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
     if (outputs >= 0).all() and np.allclose(outputs.sum(-1), 1, atol=1e-3):
         raise ValueError(

@@ -110,6 +110,16 @@ def test_fgsm_on_two_classes_is_exact_and_pgd_no_weaker_on_many():
     assert attacked.accuracy["pgd"] <= attacked.accuracy["fgsm"] < 1
 
 
+@pytest.mark.parametrize("end", [(), [keras.layers.Softmax()]], ids=["logits", "softmax"])
+def test_a_network_for_images_of_any_size_is_attacked(end):
+    layers = [keras.Input((None, None, 1)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([*layers, keras.layers.Dense(3), *end])
+    x, y = points(model, 10)
+    assert robustness.attack(model, x, y, 1e-6, ["fgsm"], bounds=(0, 1)).accuracy["clean"] == 1
+    with pytest.raises(ValueError, match="Expected images .N, None, None, 1.. Received: .10, 4, 4, 2"):
+        robustness.attack(model, x.repeat(2, -1), y, 1e-6, ["fgsm"], bounds=(0, 1))
+
+
 def test_bounds_measure_the_perturbation_in_pixels():
     pytest.importorskip("pyautoattack")
     model, kernel, bias = linear()
