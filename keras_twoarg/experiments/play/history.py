@@ -1,5 +1,6 @@
 """phi over the epochs of a run, as JSON for the page's slider."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -13,6 +14,7 @@ from keras_twoarg.analysis.nearest_function import STARTS
 from keras_twoarg.analysis.quadratic_fit import variance
 from keras_twoarg.analysis.surfaces import EXTENT
 from keras_twoarg.experiments.play.arrays import pack_array
+from keras_twoarg.experiments.training import datasets
 from keras_twoarg.experiments.training.configuration import ARCHITECTURES, Configuration
 from keras_twoarg.experiments.training.phi_snapshots import Trace, evaluate_weights
 from keras_twoarg.experiments.training.run_record import Record
@@ -43,8 +45,8 @@ def command_of(record: Record) -> str:
         >>> command_of(record)
         'twoarg train --data mnist5k --arm relu --widths 8 --epochs 5 --seed 3'
     """
-    name, _, part = record.dataset.partition(", ")
-    words = ["twoarg train --data", name, *(["--subset", part.split()[0].replace(",", "")] if part else [])]
+    name, part = datasets.whole(record.dataset)
+    words = ["twoarg", "train", "--data", name, *(["--subset", str(part)] if part else [])]
     values = {**record.settings, **{key: getattr(record, key) for key in ("arm", "architecture", "widths", "seed")}}
     for field in fields(Configuration):
         value, default = values.get(field.name, field.default), field.default
@@ -53,8 +55,8 @@ def command_of(record: Record) -> str:
             continue
         if value != default:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words.append(f"--{field.name.replace('_', '-')}" + ("" if value is True else f" {shown}"))
-    return " ".join(words)
+            words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [shown])]
+    return shlex.join(words)
 
 
 def history_json(trace: Trace, record: Record, learned: Sequence[np.ndarray]) -> JsonObject | None:

@@ -49,7 +49,7 @@ class _Page:
 
     def dataset(self, file: Path, record: Record | None, model: Model) -> datasets.Dataset:
         """Return the data set of a model: the chosen one, or its run's."""
-        name = self.data or (record.dataset.partition(", ")[0] if record else "mnist5k")
+        name = self.data or (datasets.whole(record.dataset)[0] if record else "mnist5k")
         key = f"{name} {getattr(model, 'input_shape', None)}"
         if key not in self.loaded:
             try:
@@ -72,7 +72,7 @@ class _Page:
         if (name := _set_name(dataset)) not in self.sets:
             self.sets[name] = {
                 "name": name,
-                "licence": _LICENCES.get(dataset.name.partition(", ")[0]),
+                "licence": _LICENCES.get(datasets.whole(dataset.name)[0]),
                 "test": len(dataset.x_test),
                 **_shown(dataset, order if dataset.kind == "images" else order[:WINDOWS]),
             }
@@ -185,7 +185,7 @@ def _model_json(file: Path, page: _Page) -> JsonObject:
         "set": _set_name(dataset),
         "parameters": model.count_params(),
         "learned": learned,
-        "held_out": record is not None and record.dataset.partition(", ")[0] == dataset.name.partition(", ")[0],
+        "held_out": record is not None and datasets.whole(record.dataset)[0] == datasets.whole(dataset.name)[0],
         "history": _history_json(trace, record, places[0]),
         "run": _run_json(record),
         **_computed(model, places, dataset, samples, file),

@@ -12,6 +12,7 @@
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -247,6 +248,12 @@ def subset(dataset: Dataset, number: int, seed: int = 0) -> Dataset:
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:number])
     name = f"{dataset.name}, {number:,} training {'images' if dataset.kind == 'images' else 'samples'}"
     return replace(dataset, name=name, x_train=dataset.x_train[chosen], y_train=dataset.y_train[chosen])
+
+
+def whole(name: str) -> tuple[str, int]:
+    """Return the name of the data of which `subset` has named a part, and the number of its samples, or 0 for all."""
+    part = re.fullmatch(r"(.+), ([\d,]+) training (?:images|samples)", name)
+    return (part[1], int(part[2].replace(",", ""))) if part else (name, 0)
 
 
 def split(dataset: Dataset, seed: int, bounds: Bounds = OURS) -> Split:

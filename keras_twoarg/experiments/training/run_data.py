@@ -52,7 +52,7 @@ def data_of(
             raise ValueError(f"{path} has no record of a run beside it. Name the data it was trained on with --data")
         dataset = datasets.load_for(model, name, data_dir=data_dir)
         return RunData(dataset, seed or 0, "" if seed is not None else _note(path, dataset))
-    own, _, part = record.dataset.partition(", ")
+    own, part = datasets.whole(record.dataset)
     try:
         dataset = datasets.load_for(model, name or own, data_dir=data_dir)
     except ValueError as error:
@@ -60,7 +60,7 @@ def data_of(
             raise
         raise ValueError(f"{path} was trained on {own}. {error}. Name these data with --data") from error
     if part and own in (name or own, Path(name or own).name):
-        dataset = datasets.subset(dataset, int(part.split()[0].replace(",", "")))
+        dataset = datasets.subset(dataset, part)
     if name is None:
         _check_same(path, dataset)
     return RunData(dataset, record.seed if seed is None else seed, "")

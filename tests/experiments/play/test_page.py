@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shlex
 import zlib
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from keras_twoarg.experiments.training import datasets, sessions
 from keras_twoarg.experiments.training.phi_snapshots import Trace
 from keras_twoarg.experiments.training.run_record import Record
 from keras_twoarg.layers import pair_activation
-from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, save_npz
+from tests.helpers import ROOT, SIZE, Block, Subclassed, blobs, record, save_npz
 
 SHAPE = (SIZE, SIZE, 1)
 
@@ -329,6 +330,14 @@ def test_a_network_beyond_the_budget_shows_phi_alone(data, tmp_path, monkeypatch
     assert "without the drawing pad" in limit
     (held,) = content(tmp_path / "play.html")["models"]
     assert held["layers"] is None and unpack_array(held["density"]["values"]).sum() == pytest.approx(1, abs=0.1)
+
+
+def test_the_command_of_a_run_can_be_typed():
+    data = ["my, data's.npz", "my, data's.npz, 1,500 training images"]
+    for name, words in zip(data, ([], ["--subset", "1500"]), strict=True):
+        command = history.command_of(record(dataset=name))
+        expected = ["twoarg", "train", "--data", "my, data's.npz", *words, "--arm", "relu", "--widths", "8"]
+        assert shlex.split(command) == [*expected, "--seed", "1"]
 
 
 def test_no_file_is_overwritten_that_the_command_did_not_write(data, tmp_path):

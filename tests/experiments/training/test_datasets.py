@@ -38,6 +38,8 @@ def test_split_is_seeded_disjoint_and_scaled():
 def test_a_subset_is_named_by_what_it_has():
     assert datasets.subset(blobs(), 50).name == "blobs, 50 training images"
     assert datasets.subset(slopes(), 50).name == "slopes, 50 training samples"
+    for name in ("blobs", "a, b.npz", "2,000 training images.npz"):
+        assert datasets.whole(name) == (name, 0) and datasets.whole(f"{name}, 1,500 training samples") == (name, 1500)
 
 
 def test_validation_is_at_most_ten_thousand():
