@@ -23,7 +23,7 @@ def report(folders: tuple[Path, ...], out: Path | None, seed: int | None) -> Non
 
     page = (out or folders[0]) / "report.html"
     check_target(page, "report")  # before the tables, which take seconds to minutes
-    files.check_writable(page)
     runs = read_runs(folders, seed=seed)
+    files.check_writable(page)
     print_findings(runs)
     say(f"Report: {write_report(runs, out or folders[0])}")

@@ -12,7 +12,7 @@ import pytest
 
 from keras_twoarg import models
 from keras_twoarg.cli import twoarg
-from tests.helpers import ROOT, blobs, command, save_npz
+from tests.helpers import ROOT, blobs, command, record, save_npz
 
 QUICK = ["--epochs", "2", "--frozen-epochs", "1", "--pretraining-epochs", "1", "--widths", "8,8"]
 
@@ -294,6 +294,12 @@ def test_records_nested_beyond_reading_are_named(run, tmp_path):
     assert "joint.json is damaged" in mistake(run("report", "run", status=2))
 
 
+def test_a_report_of_nothing_leaves_no_folder(run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    assert "There are no records" in mistake(run("report", "runs", "--out", "page", status=2))
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -309,6 +315,7 @@ def test_an_out_that_cannot_be_written_is_told_before_the_work(words, run, tmp_p
         (tmp_path / name).touch()
     for name in ("exports", "runs"):
         (tmp_path / name).mkdir()
+    record().write(tmp_path / "runs" / "joint.json")
     said = mistake(run(*words, status=2))
     assert "'file" in said
 
