@@ -198,6 +198,30 @@ def test_the_slider_begins_at_the_best_epoch_and_says_what_is_not_known(visit_ch
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("accuracies", "told"),
+    [((0.971, 0.973), "94.7 to 99.7"), ((0.998, 1), "95.0 to 100.0"), ((0.1, 0.9), "10.0 to 90.0")],
+)
+def test_a_curve_of_accuracies_does_not_make_much_of_little(accuracies, told, visit_changed):
+    def change(held):
+        grown(held)
+        held["models"][0]["history"]["accuracy"] = [None, accuracies[0], *accuracies]
+
+    page = visit_changed(change)
+    page.evaluate("""() => {
+      const context = play.panels[0].parts.curve.getContext("2d");
+      window.said = [], window.heights = [];
+      context.fillText = (text) => said.push(text);
+      context.lineTo = (x, y) => heights.push(y);
+      play.panels[0].growth.drawCurve();
+    }""")
+    assert f"validation accuracy, {told} %, over 25 epochs" in page.evaluate("said")
+    before, last, _ = page.evaluate("heights.slice(-3)")
+    rise = (before - last) / (page.evaluate("play.panels[0].parts.curve.getBoundingClientRect().height") - 14)
+    np.testing.assert_allclose(rise, (accuracies[1] - accuracies[0]) / max(0.05, accuracies[1] - accuracies[0]))
+
+
+@pytest.mark.slow
 def test_a_painting_that_gives_way_comes_back(visit_changed):
     page = visit_changed(grown)
     stroke(page)

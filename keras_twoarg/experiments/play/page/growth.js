@@ -5,6 +5,7 @@ import { fitCanvas } from "./heatmap.js";
 import { percent, verdictText } from "./results.js";
 
 const PACE = 450; // milliseconds for an epoch
+const LEAST_RANGE = 0.05; // of accuracies: with less, their noise would fill the curve's height
 
 export class Growth {
   /**
@@ -92,7 +93,8 @@ export class Growth {
     context.fillRect(0, 0, width, height);
     line(verdicts.map(() => (curve ? 0.5 : 0)), curve ? 0 : -1, 1, "line", []);
     line(verdicts.map((verdict) => (curve ? verdict.line : verdict.score)), curve ? 0 : -1, 1, "violet", [5, 3]);
-    line(accuracy, Math.min(...known), Math.max(...known), "orange", []);
+    const [lowest, highest] = rangeOf(known);
+    line(accuracy, lowest, highest, "orange", []);
     const legend = (text, colour, y) => {
       context.fillStyle = pageColour(colour);
       context.font = "11px system-ui, sans-serif";
@@ -100,8 +102,8 @@ export class Growth {
       context.fillText(text, width - 8, y);
     };
     if (known.length) {
-      const [lowest, highest] = [Math.min(...known), Math.max(...known)].map((value) => (100 * value).toFixed(0));
-      legend(`validation accuracy, ${lowest} to ${highest} %, over ${last} epochs`, "orange", height - 20);
+      const [from, to] = [lowest, highest].map((value) => (100 * value).toFixed(1));
+      legend(`validation accuracy, ${from} to ${to} %, over ${last} epochs`, "orange", height - 20);
     }
     legend(curve ? "straight line R\u00b2, 0 to 1" : "soft-XOR score, \u22121 to +1", "violet", height - 6);
     context.strokeStyle = pageColour("ink");
@@ -111,4 +113,12 @@ export class Growth {
     context.lineTo(x(this.step), height);
     context.stroke();
   }
+}
+
+/** The lowest and the highest accuracy of a curve's axis. */
+function rangeOf(accuracies) {
+  const [lowest, highest] = [Math.min(...accuracies), Math.max(...accuracies)];
+  const range = Math.max(highest - lowest, LEAST_RANGE);
+  const from = Math.max(0, Math.min((lowest + highest - range) / 2, 1 - range));
+  return [from, from + range];
 }
