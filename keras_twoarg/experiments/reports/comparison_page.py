@@ -35,10 +35,8 @@ def write_comparison_report(comparison: Comparison, out: Path) -> Path:
 
 def _curves(comparison: Comparison) -> str:
     """Return the curves as HTML, or nothing if all runs diverged."""
-    ax, diverged = (
-        plot_curves(comparison),
-        any(run.diverged for arm in comparison.arms for run in comparison.chosen(arm)),
-    )
+    ax = plot_curves(comparison)
+    diverged = any(run.diverged for arm in comparison.arms for run in comparison.chosen(arm))
     caption = _CURVES + " Without runs that diverged, which are evaluated too." * diverged
     return figure_section("Learning curves", ax.figure, caption) if ax.get_lines() else ""
 
