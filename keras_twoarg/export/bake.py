@@ -44,10 +44,11 @@ def bake(
 
     A `TwoArgDense` becomes a `Dense` with a look-up behind it.
 
-    A place whose phi was evaluated exactly gets a table that covers the pre-activations of the calibration data, with
-    as many nodes as the tolerance requires. Then the nodes of these places are doubled until few enough of the whole
-    model's predictions on the calibration data change. A place that was interpolated (`evaluation_in_use`) keeps its
-    table, and so computes the same function as before. The original model is not changed.
+    A place whose phi was evaluated exactly gets a table that covers the pre-activations of 2,000 calibration samples,
+    spread evenly over the data, with as many nodes as the tolerance requires. Then the nodes of these places are
+    doubled until few enough of the whole model's predictions on all calibration data change. A place that was
+    interpolated (`evaluation_in_use`) keeps its table, and so computes the same function as before. The original model
+    is not changed.
 
     The tables are chosen on the calibration data; for other samples, `count_changes` of
     `keras_twoarg.export.changed_predictions` counts changed predictions.
@@ -57,9 +58,9 @@ def bake(
         calibration: Inputs like those the model will see, 2,000 samples or more: an array, or for several inputs a list
             or dict of arrays. Defaults to `None`: pre-activations are then assumed to be normally distributed, as after
             a LayerNorm, and predictions are not checked.
-        tolerance: Largest root mean square error of a table at the calibration data's pre-activations, relative to
-            phi's standard deviation there, or to 1 % of the table's largest value where phi varies less; for a
-            regression also of the model's outputs, relative to their standard deviation. Defaults to `3e-3`.
+        tolerance: Largest root mean square error of a table at those pre-activations, relative to phi's standard
+            deviation there, or to 1 % of the table's largest value where phi varies less; for a regression also of the
+            model's outputs, relative to their standard deviation. Defaults to `3e-3`.
         labels: Integer labels of the calibration data, to report accuracies. Defaults to `None`.
         most_changed: Largest fraction of changed predictions on the calibration data. Defaults to `0.0005`.
         task: The meaning of the outputs: `"classes"` (the prediction is the largest one), `"binary"` (it is whether the

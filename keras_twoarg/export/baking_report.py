@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from keras_twoarg.export.calibration import LOOKED_AT
 from keras_twoarg.utils.table import aligned
 from keras_twoarg.utils.types import JsonObject
 
@@ -10,18 +11,20 @@ from keras_twoarg.utils.types import JsonObject
 class Place:
     """What baking did at one place. Errors are those of the table relative to the exact phi.
 
+    Pre-activations are those of 2,000 calibration samples, spread evenly over them; without any, normal numbers.
+
     Attributes:
         name: The layer's name, numbered if several layers share it.
         before: `"exact"`, or `"interpolated"` if the table is the one that the model was using.
         extent: The table's nodes lie on [-extent, extent] along each argument.
         resolution: Nodes along each argument.
         arity: Number of arguments.
-        largest: Largest absolute error at the calibration data's pre-activations.
+        largest: Largest absolute error at the pre-activations.
         mean: Mean absolute error there.
         largest_on_plane: Largest absolute error on a fine grid over the whole table.
         mean_on_plane: Mean absolute error on that grid.
-        deviation: Standard deviation of phi at the calibration data's pre-activations: the errors' scale.
-        outside: Fraction of pre-activations outside the table, where it extrapolates linearly.
+        deviation: Standard deviation of phi at the pre-activations: the errors' scale.
+        outside: Fraction of pre-activations outside the table, where it extrapolates linearly; 0 for one made for them.
         bytes: Size of the table.
     """
 
@@ -94,7 +97,7 @@ class BakingReport:
                 f"{place.mean:.1e}",
                 f"{place.largest_on_plane:.1e}",
                 f"{place.deviation:.3f}",
-                f"{place.outside:.3%}",
+                f"{place.outside:.3%}" if self.samples else "-",
                 f"{place.bytes / 1000:.0f}",
             )
             for place in self.places
@@ -107,7 +110,9 @@ class BakingReport:
                 "No calibration data: pre-activations were assumed to be normally distributed, as behind a LayerNorm, "
                 "and predictions were not checked."
             ]
-        sentences = [*self._changes(), f"Largest difference of outputs: {self.difference:.1e}."]
+        some = f"The table is of {LOOKED_AT} of the {self.samples} samples, spread evenly; others may lie outside."
+        looked_at = [some] if self.samples > LOOKED_AT else []
+        sentences = [*looked_at, *self._changes(), f"Largest difference of outputs: {self.difference:.1e}."]
         if self.accuracy_before is not None:
             sentences.append(f"Accuracy: {self.accuracy_before:.2%} before, {self.accuracy_after:.2%} after.")
         times = f"{self.seconds_before:.2f} s before, {self.seconds_after:.2f} s after"

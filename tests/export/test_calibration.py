@@ -120,6 +120,7 @@ def test_two_thousand_samples_are_looked_at_all_over_the_data(rng):
     x[2500:2503] = 7.0
     _, report = bake(model, x)
     assert report.places[0].extent == pytest.approx(1.05 * 9)
+    assert "The table is of 2000 of the 5000 samples, spread evenly; others may lie outside." in str(report)
 
 
 def test_a_place_that_is_constant_on_the_data_is_baked():
@@ -208,3 +209,4 @@ def test_the_report_gives_the_nodes_of_each_argument():
         place = TwoArgActivation(InnerNetwork((4,), arity=arity), evaluation=Interpolation(2.0, 41), name="place")
         _, report = bake(keras.Sequential([keras.Input((4,)), place]))
         assert str(report).splitlines()[1].startswith(f"place  {nodes.rjust(5)}  ")
+        assert str(report).splitlines()[1].split()[-2] == "-"  # nothing is known about arguments outside
