@@ -313,7 +313,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _tolerance(record: Mapping[str, np.ndarray]) -> float:
-    """Return the tolerance of a record; those of `saved_models` in this repository have none."""
+    """Return the tolerance of a record; the first versions wrote none."""
     return float(record["tolerance"]) if "tolerance" in record else TOLERANCE
 
 
