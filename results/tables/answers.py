@@ -79,7 +79,7 @@ def _networks_of_images():
 def _searched():
     yield from _searches_of("ab-tuned, perceptron", searches.AGAIN)
     yield from _searches_of("ab-tuned, perceptron, no trial repeated", searches.UNREPEATED)
-    yield "ab-tuned, perceptron, no trial repeated", "not run", "MNIST, one_arg; Fashion-MNIST"
+    yield "ab-tuned, perceptron, no trial repeated", "not run", "Fashion-MNIST"
     yield "ab-tuned", "not run", "the CNN"
 
 

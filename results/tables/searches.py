@@ -44,7 +44,7 @@ FIRST = {name: Planned(f"tuning/{short}-planned", (100, 101, 102)) for name, sho
 """The first time, by data: searches share trials, and arms without a phi had more guided ones; some repeat trials."""
 AGAIN = {name: Planned(f"tuning/{short}-again", (200, 201, 202)) for name, short in SHORT.items()}
 """The second time, with neither of the first two faults, but some searches repeat trials."""
-UNREPEATED = {"MNIST": Planned("tuning/mnist-unrepeated", (300, 301, 302), ("two_arg", "relu", "swiglu"))}
+UNREPEATED = {"MNIST": Planned("tuning/mnist-unrepeated", (300, 301, 302))}
 """The third time, with none of these faults."""
 
 
