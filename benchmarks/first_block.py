@@ -1,21 +1,25 @@
 """The cost of each layer in the first block of the paper's CNN: forward, and forward and backward. TensorFlow.
 
-    python benchmarks/first_block.py            # batch 128, a minute
+    python benchmarks/first_block.py --out benchmarks/two-cores-first-block.json    # batch 128, a minute
 
-The layers take turns. Prints medians and the fastest round.
+The layers take turns.
 """
 
 import argparse
+import os
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_twoarg import TwoArgActivation, TwoArgMaxPooling2D, models
-from keras_twoarg.experiments.timing import timed
+from keras_twoarg.experiments import timing
+from keras_twoarg.utils import files, versions
 
 SHAPE = (30, 30, 120)
+PASSES = ("forward", "forward and backward")
 
 
 def block(layer, shape):
@@ -40,11 +44,13 @@ def layers():
     """Return the layers by name."""
     return {
         "convolution 3x3, 3 -> 120": keras.layers.Conv2D(120, 3),
-        "LayerNorm, Keras'": keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False),
-        "LayerNorm, compiled": models.JointLayerNormalization(),
+        "LayerNorm over height, width, channels, Keras'": keras.layers.LayerNormalization(
+            axis=[1, 2, 3], center=False, scale=False
+        ),
+        "the same, compiled": models.JointLayerNormalization(),
         "two_arg, interpolated": TwoArgActivation(evaluation="interpolated"),
         "two_arg, then max-pooling": _pooled(TwoArgActivation(evaluation="interpolated")),
-        "two_arg, max-pooling in one": TwoArgMaxPooling2D(evaluation="interpolated"),
+        "two_arg and max-pooling in one": TwoArgMaxPooling2D(evaluation="interpolated"),
         "relu": keras.layers.ReLU(),
         "relu, then max-pooling": _pooled(keras.layers.ReLU()),
         "swiglu": models.PairActivation("swiglu"),
@@ -61,22 +67,35 @@ def finished(run, x):
     tf.nest.map_structure(lambda part: tf.reshape(part, [-1])[:1].numpy(), run(x))
 
 
+def measure(batch, rounds):
+    """Return the times of each layer and pass."""
+    rng = np.random.default_rng(0)
+    x, images = (tf.constant(rng.normal(size=(batch, *shape)).astype("float32")) for shape in (SHAPE, (32, 32, 3)))
+    tasks = {}
+    for name, layer in layers().items():
+        inputs = images if name.startswith("convolution") else x
+        for pass_, run in zip(PASSES, block(layer, inputs.shape[1:]), strict=True):
+            tasks[name, pass_] = partial(finished, run, inputs)
+    times = timing.timed(tasks, rounds, lambda done: None)
+    return {name: timing.by_task(times, name) for name in layers()}
+
+
 def main():
-    """Measure, and print a table."""
+    """Measure, and print medians and the fastest rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=14)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    x = tf.constant(np.random.default_rng(0).normal(size=(options.batch, *SHAPE)).astype("float32"))
-    images = tf.constant(np.random.default_rng(0).normal(size=(options.batch, 32, 32, 3)).astype("float32"))
-    inputs = {name: images if name.startswith("convolution") else x for name in layers()}
-    runs = {name: block(layer, inputs[name].shape[1:]) for name, layer in layers().items()}
-    tasks = {(name, i): partial(finished, runs[name][i], inputs[name]) for name in runs for i in (0, 1)}
-    times = timed(tasks, options.rounds, lambda done: None)
-    print(f"{'ms':32s} {'forward':>16s} {'and backward':>16s}")
-    for name in runs:
-        both = (1e3 * np.array(times[name, i]) for i in (0, 1))
-        print(f"{name:32s}", *(f"{np.median(each):8.1f} ({min(each):5.1f})" for each in both))
+    measured = measure(options.batch, options.rounds)
+    print(f"{'ms':46s} {PASSES[0]:>16s} {PASSES[1]:>20s}")
+    for name, times in measured.items():
+        each = (f"{1e3 * times[of]['median']:.1f} ({1e3 * min(times[of]['seconds']):.1f})" for of in PASSES)
+        print("{:46s} {:>16s} {:>20s}".format(name, *each))
+    if options.out:
+        machine = {"cores": os.cpu_count(), "commit": versions.commit(), **versions.versions()}
+        pairs = options.batch * int(np.prod(SHAPE)) // 2
+        files.write_json(options.out, {"machine": machine, "pairs": pairs, "layers": measured})
 
 
 if __name__ == "__main__":

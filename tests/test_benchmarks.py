@@ -131,6 +131,20 @@ def test_compiled_look_ups_are_timed_with_each_instruction_set(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/first_block.py needs TensorFlow")
+def test_the_layers_of_the_first_block_are_timed_in_turns(tmp_path, monkeypatch, capsys):
+    first_block, out = importlib.import_module("benchmarks.first_block"), tmp_path / "block.json"
+    monkeypatch.setattr(sys, "argv", ["first_block.py", "--batch", "2", "--rounds", "2", "--out", str(out)])
+    first_block.main()
+    record, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert record["pairs"] == 2 * 30 * 30 * 60 and record["machine"]["commit"]
+    assert set(record["layers"]) == set(first_block.layers()) and all(name in printed for name in record["layers"])
+    for times in record["layers"].values():
+        assert set(times) == set(first_block.PASSES)
+        assert all(len(each["seconds"]) == 2 and each["median"] > 0 for each in times.values())
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="benchmarks/int8.py exports from TensorFlow")
 def test_int8_measures_every_way_of_both_arms(monkeypatch):
     pytest.importorskip("ai_edge_litert")

@@ -11,7 +11,7 @@ from results.tables.documents import markdown
 from results.tables.records import ROOT, shortened, table
 
 NETWORKS, EXPORTS, ONNX = "two-cores.json", "two-cores-exports.json", "two-cores-onnx.json"
-XLA = "two-cores-xla.json"
+XLA, FIRST_BLOCK = "two-cores-xla.json", "two-cores-first-block.json"
 USE, BEFORE = "two-cores-use.json", "two-cores-use-before.json"
 """Measured with today's look-up, and before on a slower machine."""
 PAIRS = 128 * 76_320
@@ -134,6 +134,19 @@ def xla():
         ratio = times["one by one"] / times["rows"]
         rows.append((labels[isa], f"{int(number):,}", *(f"{time:.2f}" for time in times.values()), f"{ratio:.2f}"))
     columns = ("instructions", "pairs", "rows, ns a pair", "one by one", "swiglu", "one by one, × rows")
+    return markdown(columns, rows)
+
+
+@table("cost-first-block")
+def first_block():
+    """The layers of the CNN's first block, one by one: medians, and the fastest round in brackets."""
+    record = files.read_json(ROOT / "benchmarks" / FIRST_BLOCK)
+    rows = []
+    for name, times in record["layers"].items():
+        row = [f"{1e3 * each['median']:.1f} ({1e3 * min(each['seconds']):.1f})" for each in times.values()]
+        pair = [f"{1e9 * each['median'] / record['pairs']:.1f}" for each in times.values()]
+        rows.append([name, *row, *pair])
+    columns = ["layer", "forward, ms", "and backward, ms", "forward, ns a pair", "and backward, ns a pair"]
     return markdown(columns, rows)
 
 
