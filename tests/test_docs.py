@@ -10,6 +10,8 @@ from tests.helpers import ROOT
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 FOLDERS = ("docs", "examples", "tuning", "benchmarks", "saved_models", "results")
+ON_JAX = "docs/tutorials/networks.md"
+"""The page that shows a loop on JAX."""
 KINDS = {"python", "text", "sh", "toml", "bibtex"}
 
 
@@ -18,9 +20,11 @@ def blocks(page):
 
 
 @pytest.mark.slow
+@pytest.mark.jax
 @pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "python" for kind, _ in blocks(page))])
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="run once, on TensorFlow")
 def test_python_on_a_page_runs(page, tmp_path, monkeypatch):
+    if keras.backend.backend() != "tensorflow" and page != ON_JAX:
+        pytest.skip("run once, on TensorFlow")
     pytest.importorskip("mlxtend")
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
