@@ -245,6 +245,11 @@ COMMANDS = {
         "--seed SEED",
         "SEED 130 to 134, on JAX; packed with `--ends`; [how](../tuning/README.md)",
     ),
+    "tuning/fashion-unrepeated": (
+        "twoarg train --hparams best-ARM.json --data fashion_mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
+        "--seed SEED",
+        "SEED 130 to 134, on JAX; unfinished: searches 300 and 301 of three, two_arg and relu; packed with `--ends`",
+    ),
     "tuning/fashion-again": (
         "twoarg train --hparams best-ARM.json --data fashion_mnist.npz --subset 25000 --epochs 30 --frozen-epochs 0 "
         "--seed SEED",
